@@ -1,0 +1,96 @@
+# BACKEND is one of tensorflow, jax, torch. Unset, it means TensorFlow to `demo` and
+# all three to the tests.
+#   make demo BACKEND=torch
+#   make test BACKEND=jax PYTEST_ARGS="-m slow -k gpt"
+
+BACKENDS := tensorflow jax torch
+ifneq ($(filter-out $(BACKENDS),$(BACKEND)),)
+$(error BACKEND is one of $(BACKENDS), not "$(BACKEND)")
+endif
+DEMO_BACKEND := $(or $(firstword $(BACKEND)),tensorflow)
+TEST_BACKENDS := $(or $(BACKEND),$(BACKENDS))
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+# The first Python on this machine that runs and is new enough.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+PYTHON_GPU ?= python3
+
+# A stamp in the environment for each extra that is installed in it.
+stamps = $(1:%=$(VENV)/.installed-%)
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test test-gpu lint bench clean
+
+help:  ## print this (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "demo, test and test-gpu take BACKEND=tensorflow, jax or torch; without it,"
+	@echo "demo runs on tensorflow and the tests on all three, one after the other."
+	@echo "test and test-gpu take PYTEST_ARGS, bench takes BENCH_ARGS."
+
+demo: $(call stamps,$(DEMO_BACKEND))  ## train a small GPT on text and print samples, in minutes
+	KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python -m recipes.gpt_text \
+		--variant demo --dataset docs --out runs/demo
+
+# $(call pytest,PYTHON,ARGS): one process a backend; runs them all, then fails if any did.
+define pytest
+	@failed=; for backend in $(TEST_BACKENDS); do \
+		echo "== $$backend =="; \
+		KERAS_BACKEND=$$backend $(1) -m pytest $(2) $(PYTEST_ARGS) \
+			|| failed="$$failed $$backend"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi
+endef
+
+test: $(call stamps,$(TEST_BACKENDS) dev)  ## run the tests, one process a backend
+	$(call pytest,$(BIN)/python)
+
+test-gpu:  ## run the GPU checks in the Python environment at hand (PYTHON_GPU=python3)
+	$(call pytest,$(PYTHON_GPU),-m gpu)
+
+lint: $(call stamps,dev)  ## check style and types
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+bench: $(call stamps,$(BACKENDS) dev)  ## measure speed beside hand-written loops and peers
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean:  ## remove the environment and all caches; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c '$(NEW_ENOUGH)'; then \
+		found=$$($(or $(PYTHON),python3) --version 2>&1); \
+		echo "zoo needs Python 3.11 or newer; found: $$found"; \
+		echo "If there is one elsewhere: make PYTHON=/path/to/python3.11 ..."; \
+		exit 1; \
+	fi
+	@echo "making $(VENV) with $(PYTHON) ..."
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing $(if $(filter $*,$(BACKENDS)),the $* backend,the $* tools) ..."
+	@$(PIP) -e '.[$*]'
+	@touch $@
+
+# PyPI's torch for Linux brings gigabytes of CUDA. The CPU build is the version that
+# ends in +cpu, from an index that this machine is set up with or else from PyTorch's.
+ifeq ($(shell uname -s),Linux)
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)+cpu
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+$(VENV)/.installed-torch: $(VENV)/.torch-cpu
+$(VENV)/.torch-cpu: constraints.txt | $(BIN)/python
+	@echo "installing $(TORCH) ..."
+	@$(PIP) --no-deps $(TORCH) 2>/dev/null || \
+		$(PIP) --no-deps $(TORCH) --index-url $(TORCH_INDEX)
+	@touch $@
+endif

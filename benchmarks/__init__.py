@@ -1,0 +1,1 @@
+"""Side-by-side measurements against a hand-written loop and against peers."""

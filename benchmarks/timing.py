@@ -1,0 +1,69 @@
+"""Honest timing: contenders take turns, so that the machine's mood hits all alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that trains.
+
+    run: takes n steps and returns their last loss, perhaps still being computed.
+    block: waits until that loss is there.
+    """
+
+    run: Callable[[int], object]
+    block: Callable[[object], object] = float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender's speed, alone and beside the baseline of the same rounds."""
+
+    tokens_per_second: float  # median over rounds
+    milliseconds_per_step: float  # median over rounds
+    ratio: float  # median over rounds of its speed over the baseline's
+    ratio_min: float
+    ratio_max: float
+
+
+def interleave(
+    contenders: Mapping[str, Contender],
+    baseline: str,
+    tokens_per_step: int,
+    rounds: int = 15,
+    steps: int = 20,
+    warmup: int = 5,
+) -> dict[str, Result]:
+    """Times `steps` steps of each contender in turn, `rounds` times over.
+
+    A ratio compares two times of the same round, which a slow phase of a shared
+    machine mostly cancels in. The order turns round every round, so that nobody
+    always runs behind the same neighbour.
+    """
+    if baseline not in contenders:
+        raise ValueError(f"baseline {baseline!r} is not one of {list(contenders)}")
+    for contender in contenders.values():
+        contender.block(contender.run(warmup))
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for index in range(rounds):
+        names = list(contenders)
+        for name in names if index % 2 == 0 else reversed(names):
+            contender = contenders[name]
+            start = time.perf_counter()
+            contender.block(contender.run(steps))
+            seconds[name].append((time.perf_counter() - start) / steps)
+    results = {}
+    for name, own in seconds.items():
+        pairs = zip(seconds[baseline], own, strict=True)
+        ratios = [theirs / ours for theirs, ours in pairs]
+        results[name] = Result(
+            tokens_per_second=tokens_per_step / statistics.median(own),
+            milliseconds_per_step=1000 * statistics.median(own),
+            ratio=statistics.median(ratios),
+            ratio_min=min(ratios),
+            ratio_max=max(ratios),
+        )
+    return results

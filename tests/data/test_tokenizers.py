@@ -1,0 +1,261 @@
+"""Tokenizers: exact ids, lossless round trips, files, and clear errors."""
+
+import json
+import random
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+import tokenizers as hugging_face
+
+from zoo.data import Tokenizer, load, tokenizers
+
+TEXT = "Hello, world!\nHello again: naïve café — 東京 🎉\n\n\tIt's what they've said.\n"
+ODDITIES = [
+    "",
+    " ",
+    "\n\n \n",
+    "a\r\nb\u2028c\u0085d\u00a0e\u3000f",
+    "don't  we'll   I'd\t\t'S",
+    "123 456²½ ٣",
+    "👩\u200d👩\u200d👧 \u0301 \ufeff \x00 \x1c\x1f",
+    "<|endoftext|> <|endoftext",
+]
+
+
+@pytest.fixture(scope="module")
+def docs() -> str:
+    return load("docs").validation
+
+
+@pytest.fixture(scope="module")
+def bpe(docs: str) -> Tokenizer:
+    return Tokenizer.train_bpe(docs, vocab_size=700)
+
+
+def test_characters_are_nanogpts():
+    tokenizer = Tokenizer.characters("hello\nabc")
+    ids = tokenizer.encode("ab\nhello")
+    assert ids.dtype == np.int32
+    assert ids.tolist() == [1, 2, 0, 5, 4, 6, 6, 7]
+    assert tokenizer.vocab_size == 8
+    assert tokenizer.end_of_text_id is None
+    assert tokenizer.token_to_id("h") == 5
+    assert tokenizer.token_to_id("z") is None
+    assert tokenizer.id_to_token(0) == "\n"
+    assert tokenizer.id_to_token(8) is None
+
+
+def test_characters_round_trip():
+    tokenizer = Tokenizer.characters(TEXT)
+    assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
+    assert tokenizer.encode("").shape == (0,)
+    assert tokenizer.encode("").dtype == np.int32
+    assert tokenizer.decode([]) == ""
+    batch = tokenizer.encode_batch(["naïve", "", "🎉"])
+    assert [len(ids) for ids in batch] == [5, 0, 1]
+    assert tokenizer.decode_batch(batch) == ["naïve", "", "🎉"]
+
+
+def test_characters_agree_with_the_library():
+    tokenizer = Tokenizer.characters(TEXT)
+    assert tokenizer.encode(TEXT).tolist() == tokenizer.backend.encode(TEXT).ids
+    assert tokenizer.backend.decode(tokenizer.encode(TEXT).tolist()) == TEXT
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0010ffff", "\ud800"])
+def test_characters_name_the_unknown_one(character):
+    tokenizer = Tokenizer.characters("abc")
+    code = rf"U\+{ord(character):04X}"
+    with pytest.raises(ValueError, match=rf"{code}\) at position 2 .* 3;"):
+        tokenizer.encode(f"ab{character}c")
+
+
+def test_characters_of_nothing():
+    with pytest.raises(ValueError, match="empty"):
+        Tokenizer.characters("")
+
+
+@pytest.mark.parametrize("text", [TEXT, *ODDITIES])
+def test_bpe_is_lossless(bpe, text):
+    assert bpe.decode(bpe.encode(text)) == text
+
+
+def test_bpe_is_lossless_on_any_unicode(bpe):
+    rng = random.Random(0)
+    points = [p for p in range(0x110000) if not 0xD800 <= p < 0xE000]
+    text = "".join(map(chr, rng.sample(points, 20_000)))
+    assert bpe.decode(bpe.encode(text)) == text
+
+
+def test_bpe_vocabulary(bpe):
+    assert bpe.vocab_size == 700
+    assert bpe.end_of_text_id == bpe.token_to_id("<|endoftext|>") == 0
+    assert bpe.encode("a<|endoftext|>b")[1] == 0
+    assert len(bpe.encode("This is the statement")) < 10
+
+
+def test_bpe_training_is_deterministic(bpe, docs):
+    assert Tokenizer.train_bpe([docs], vocab_size=700) == bpe
+    assert Tokenizer.train_bpe(iter([docs]), vocab_size=700) == bpe
+    code = (
+        "from zoo.data import *; import hashlib;"
+        "t = Tokenizer.train_bpe(load('docs').validation, 700);"
+        "print(hashlib.sha256(t.backend.to_str().encode()).hexdigest())"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(runs) == 1
+
+
+def test_bpe_other_special_tokens(docs):
+    tokenizer = Tokenizer.train_bpe(docs, 300, special_tokens=("<a>", "<b>"))
+    assert tokenizer.encode("<b>x<a>")[[0, -1]].tolist() == [1, 0]
+    assert tokenizer.end_of_text_id is None
+
+
+def test_bpe_needs_room_for_the_bytes():
+    with pytest.raises(ValueError, match="vocab_size=256; expected at least 257"):
+        Tokenizer.train_bpe(TEXT, 256)
+
+
+def test_pieces_give_the_same_ids(bpe, docs, monkeypatch):
+    rng = random.Random(1)
+    spaces = [chr(p) for p in range(0x110000) if chr(p).isspace()]
+    words = ["one", "don't", "12", "?!", "<|endoftext|>", "é", *ODDITIES]
+    soup = "".join(rng.choice(spaces + ["\n"] * 30 + words) for _ in range(5_000))
+    for text in (docs, soup):
+        whole = bpe.backend.encode(text, add_special_tokens=False).ids
+        for size in (1, 7, 100, 4096):
+            monkeypatch.setattr(tokenizers, "PIECE", size)
+            pieces = list(tokenizers._pieces(text))
+            assert "".join(pieces) == text
+            assert len(pieces) > len(text) / (size + 1000)
+            assert bpe.encode(text).tolist() == whole
+
+
+def test_pieces_cut_only_where_the_pattern_does():
+    """Python's white space holds all of Unicode's, which the BPE pattern uses."""
+    white = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000"
+    white += "".join(map(chr, range(0x2000, 0x200B)))
+    assert all(c.isspace() for c in white)
+    separators = (
+        chr(p) for p in range(0x110000) if unicodedata.category(chr(p))[0] == "Z"
+    )
+    assert set(separators) <= set(white)
+
+
+def test_other_byte_level_rules_are_not_cut(docs, monkeypatch):
+    backend = hugging_face.Tokenizer(hugging_face.models.BPE())
+    backend.pre_tokenizer = hugging_face.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = hugging_face.trainers.BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=hugging_face.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator([docs], trainer)
+    monkeypatch.setattr(tokenizers, "PIECE", 10)
+    expected = backend.encode(docs).ids
+    assert Tokenizer(backend).encode(docs).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["characters", "bpe"])
+def test_save_and_load(tmp_path, bpe, kind):
+    tokenizer = bpe if kind == "bpe" else Tokenizer.characters(TEXT)
+    tokenizer.save(tmp_path / "made" / "here")
+    assert [p.name for p in (tmp_path / "made" / "here").iterdir()] == [
+        "tokenizer.json"
+    ]
+    file = tmp_path / "made" / "here" / "tokenizer.json"
+    for loaded in (
+        Tokenizer.load(file),
+        Tokenizer.load(str(file.parent)),
+        Tokenizer.from_preset(file.parent),
+    ):
+        assert loaded == tokenizer
+        assert hash(loaded) == hash(tokenizer)
+        assert loaded.encode(TEXT).tolist() == tokenizer.encode(TEXT).tolist()
+        assert loaded.end_of_text_id == tokenizer.end_of_text_id
+    foreign = hugging_face.Tokenizer.from_file(str(file))
+    assert foreign.encode(TEXT).ids == tokenizer.encode(TEXT).tolist()
+
+
+def test_equality(bpe):
+    assert Tokenizer.characters("ab") == Tokenizer.characters("ba")
+    assert Tokenizer.characters("ab") != Tokenizer.characters("abc")
+    assert bpe != "bpe"
+    assert "vocab_size=2" in repr(Tokenizer.characters("ab"))
+
+
+def test_gpt2_files(tmp_path):
+    """A folder as GPT-2 was published, its end-of-text token last."""
+    alphabet = sorted(hugging_face.pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*alphabet, "Ġa", "ll", "Ġall", "<|endoftext|>"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nĠ a\nl l\nĠa ll\n")
+    tokenizer = Tokenizer.from_preset(tmp_path)
+    assert tokenizer.vocab_size == 260
+    assert tokenizer.end_of_text_id == 259
+    ids = tokenizer.encode("x all<|endoftext|>")
+    assert ids.tolist() == [vocabulary["x"], 258, 259]
+    assert tokenizer.decode(ids) == "x all<|endoftext|>"
+
+
+def test_truncation_and_padding_are_ignored(bpe, tmp_path):
+    bpe.save(tmp_path)
+    backend = hugging_face.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    backend.enable_truncation(3)
+    backend.enable_padding(length=10)
+    assert Tokenizer(backend) == bpe
+    assert Tokenizer(backend).encode(TEXT).tolist() == bpe.encode(TEXT).tolist()
+
+
+def test_checkpoints_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenizers, "PRETRAINED", (tmp_path / "none", tmp_path))
+    tokenizer = Tokenizer.characters("abc")
+    tokenizer.save(tmp_path / "gpt.abc")
+    assert Tokenizer.from_preset("gpt.abc") == tokenizer
+    with pytest.raises(FileNotFoundError, match=r"'gpt2'.*merges\.txt.*: gpt\.abc"):
+        Tokenizer.from_preset("gpt2")
+
+
+def test_load_refuses_what_is_no_tokenizer(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no tokenizer"):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="missing holds no tokenizer"):
+        Tokenizer.load(tmp_path / "missing")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="does not hold a tokenizer"):
+        Tokenizer.load(tmp_path)
+
+
+def test_wrong_arguments(bpe):
+    for wrong in (b"bytes", ["a", "list"], None):
+        with pytest.raises(TypeError, match="encode takes a string"):
+            bpe.encode(wrong)
+    with pytest.raises(TypeError, match="encode_batch a list"):
+        bpe.encode_batch("one text")
+    for tokenizer in (bpe, Tokenizer.characters("ab")):
+        for wrong in ([tokenizer.vocab_size], [0, -1]):
+            with pytest.raises(ValueError, match=f"token id {wrong[-1]} is not"):
+                tokenizer.decode(wrong)
+        with pytest.raises(ValueError, match=r"shape \(1, 2\).*decode_batch"):
+            tokenizer.decode([[0, 1]])
+        with pytest.raises(ValueError, match="float64"):
+            tokenizer.decode(np.array([0.5]))
+
+
+def test_import_is_light():
+    code = (
+        "import sys, zoo.data.tokenizers as t, zoo.data.crops, zoo.data.datasets;"
+        "heavy = {'grain', 'tokenizers', 'tensorflow_datasets'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,57 @@
+"""Generative models in Keras 3, on TensorFlow, JAX and PyTorch.
+
+Names load what they need at first use, so that `import zoo` is light.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoo import data, evaluation, generation, layers, models, presets, training
+    from zoo.data.tokenizers import Tokenizer
+    from zoo.models.gpt import GPT, GPTConfig
+    from zoo.presets import list_presets
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "GPT": "zoo.models.gpt",
+    "GPTConfig": "zoo.models.gpt",
+    "Tokenizer": "zoo.data.tokenizers",
+    "list_presets": "zoo.presets",
+}
+_PACKAGES = (
+    "data",
+    "evaluation",
+    "generation",
+    "layers",
+    "models",
+    "presets",
+    "training",
+)
+
+__all__ = [
+    "GPT",
+    "GPTConfig",
+    "Tokenizer",
+    "data",
+    "evaluation",
+    "generation",
+    "layers",
+    "list_presets",
+    "models",
+    "presets",
+    "training",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _PACKAGES:
+        return importlib.import_module(f"zoo.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"zoo has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,142 @@
+"""Windows of token ids: random ones to train on, all of them to evaluate on.
+
+Shapes: B global batch, T length of a window's inputs, N windows.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+ENDLESS = 2**62  # updates in a Grain dataset, which must have a length
+
+
+class RandomCrops:
+    """Batches of random windows of T + 1 token ids, a function of the update number.
+
+    Args:
+        tokens: Token ids of shape (number of tokens,); a memory map is fine.
+        length: T. A window holds one token more, for inputs and shifted targets.
+        batch_size: B, the windows in one update over all hosts.
+        seed: A non-negative integer that selects the order of the data.
+        shard: (index, count): this host's share, `count` consecutive blocks of
+            rows. The shares of one update in the order of `index` are its batch.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        length: int,
+        batch_size: int,
+        seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Checks the arguments; raises ValueError naming the one at fault."""
+        import grain
+
+        windows = _all_windows(tokens, length)
+        index, count = shard
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}; expected at least 1")
+        if not 0 <= index < count:
+            raise ValueError(
+                f"shard={shard}; expected (index, count) with 0 <= index < count"
+            )
+        if batch_size % count:
+            raise ValueError(
+                f"batch_size={batch_size} does not divide by the {count} hosts of "
+                f"shard={shard}; expected a multiple of {count}"
+            )
+        if seed < 0:
+            raise ValueError(f"seed={seed}; expected a non-negative integer")
+        share = batch_size // count
+        rows = slice(index * share, (index + 1) * share)
+
+        def draw(update: int, rng: np.random.Generator) -> np.ndarray:
+            starts = rng.integers(len(windows), size=batch_size)
+            return windows[starts[rows]].astype(np.int32)  # (B / count, T + 1)
+
+        # One Grain element is a whole batch: its cost an element is paid once.
+        self._batches = grain.MapDataset.range(ENDLESS).seed(seed).random_map(draw)
+
+    def batch(self, update: int) -> np.ndarray:
+        """Returns this host's rows of one update, int32 of shape (B / count, T + 1).
+
+        Args:
+            update: The number of the update, from 0.
+        """
+        if update < 0:
+            raise ValueError(f"update={update}; expected a number from 0")
+        return self._batches[update]
+
+    def batches(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Returns the endless iterator over `batch(start)`, `batch(start + 1)` and on.
+
+        Batches are made when asked for: drawing one takes microseconds, and Grain's
+        prefetching threads take several times as long to hand it over.
+        """
+        if start < 0:
+            raise ValueError(f"start={start}; expected an update number from 0")
+        return map(self.batch, itertools.count(start))
+
+
+def windows(tokens: np.ndarray, length: int) -> np.ndarray:
+    """Cuts tokens into consecutive windows, int32 of shape (N, T + 1).
+
+    Each window begins with the last token of the one before, so that no target
+    occurs twice. Up to T - 1 targets at the end are left out; see
+    `windows_with_weights` for all of them.
+
+    Args:
+        tokens: Token ids of shape (number of tokens,), at least T + 1 of them.
+        length: T.
+    """
+    return _all_windows(tokens, length)[::length].astype(np.int32)
+
+
+def windows_with_weights(
+    tokens: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cuts tokens into windows that predict every token but the first exactly once.
+
+    Args:
+        tokens: Token ids of shape (number of tokens,), at least two.
+        length: T.
+
+    Returns:
+        inputs, targets (int32) and weights (float32), each of shape (N, T). The
+        last window is padded with token 0 of weight 0; all other weights are 1.
+    """
+    tokens = _checked(tokens, length, at_least=2)
+    num_targets = len(tokens) - 1
+    num_windows = -(-num_targets // length)
+
+    def cut(values: np.ndarray | float, dtype: type) -> np.ndarray:
+        padded: np.ndarray = np.zeros(num_windows * length, dtype)
+        padded[:num_targets] = values
+        return padded.reshape(num_windows, length)
+
+    return cut(tokens[:-1], np.int32), cut(tokens[1:], np.int32), cut(1.0, np.float32)
+
+
+def _all_windows(tokens: np.ndarray, length: int) -> np.ndarray:
+    """Views the windows that start at every token: (number of tokens - T, T + 1)."""
+    return sliding_window_view(_checked(tokens, length, length + 1), length + 1)
+
+
+def _checked(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray:
+    if length < 1:
+        raise ValueError(f"length={length}; expected at least 1")
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        raise ValueError(
+            f"tokens are {tokens.dtype} of shape {tokens.shape}; expected a "
+            "one-dimensional array of integers, such as Tokenizer.encode returns"
+        )
+    if len(tokens) < at_least:
+        raise ValueError(
+            f"{len(tokens)} tokens are too few for length={length}: at least "
+            f"{at_least} are needed; take a longer text or a smaller length"
+        )
+    return tokens

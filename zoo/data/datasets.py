@@ -1,0 +1,301 @@
+"""Datasets by name, as in `load("text", data_dir="my_novel.txt")`.
+
+To add one, write a loader that takes `data_dir` and its own options, and name it
+in `LOADERS`.
+"""
+
+import difflib
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SHAKESPEARE_URL = (
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
+    "tinyshakespeare/input.txt"
+)
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+BLANK_LINE = "\n\n"
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """A text in two parts.
+
+    Attributes:
+        name: The name that `load` was given.
+        train: The text to train on.
+        validation: The text to evaluate on.
+        sha256: Of both parts in this order, in UTF-8: report it with every figure.
+        origin: Where the text came from.
+        licence: What is known of its licence.
+    """
+
+    name: str
+    train: str = field(repr=False)
+    validation: str = field(repr=False)
+    sha256: str
+    origin: str
+    licence: str
+
+
+def load(
+    name: str, data_dir: str | os.PathLike[str] | None = None, **options: Any
+) -> TextDataset:
+    """Loads a dataset by its name.
+
+    Args:
+        name: One of `list_datasets()`; `tfds:NAME` is NAME of tensorflow-datasets.
+        data_dir: The file or folder to read from, for datasets that take one.
+        **options: Of the dataset: `text_key="text"`, the feature that `tfds:NAME`
+            reads.
+
+    Raises:
+        ValueError: The name is unknown, or the text is empty or not UTF-8.
+        FileNotFoundError: `data_dir` does not hold the dataset.
+    """
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    if name.startswith("tfds:") and name != "tfds:":
+        return load_tfds(name.removeprefix("tfds:"), folder, **options)
+    if name not in LOADERS:
+        close = difflib.get_close_matches(name, list_datasets(), n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(
+            f"there is no dataset {name!r}{hint}; the names are "
+            f"{', '.join(list_datasets())}, and your own files are "
+            "load('text', data_dir=FILE_OR_FOLDER)"
+        )
+    return LOADERS[name](folder, **options)
+
+
+def list_datasets() -> list[str]:
+    """Returns the names that `load` takes."""
+    return [*sorted(LOADERS), "tfds:NAME"]
+
+
+def load_docs(data_dir: Path | None = None) -> TextDataset:
+    """Loads the prose of Python's manual that `help()` shows; it needs no download.
+
+    The manual repeats itself, so each paragraph is kept where it first occurs, in
+    the order of the topics' names. Whole topics go to validation as long as that
+    makes up at most a tenth of the text so far. It differs between Python versions.
+    """
+    from pydoc_data.topics import topics
+
+    if data_dir is not None:
+        raise ValueError(
+            f"'docs' comes with Python and does not read data_dir={str(data_dir)!r}; "
+            "for your own files use load('text', data_dir=FILE_OR_FOLDER)"
+        )
+    seen: set[str] = set()
+    train: list[str] = []
+    validation: list[str] = []
+    num_validation = num_all = 0
+    for _, topic in sorted(topics.items()):
+        paragraphs = [p for p in dict.fromkeys(_paragraphs(topic)) if p not in seen]
+        if not paragraphs:
+            continue
+        seen.update(paragraphs)
+        text = BLANK_LINE.join(paragraphs)
+        num_all += len(text)
+        if num_validation + len(text) <= num_all / 10:
+            validation.append(text)
+            num_validation += len(text)
+        else:
+            train.append(text)
+    return _dataset(
+        "docs",
+        BLANK_LINE.join(train),
+        BLANK_LINE.join(validation),
+        origin=f"pydoc_data.topics of Python {platform.python_version()}",
+        licence="PSF-2.0",
+    )
+
+
+def load_tinyshakespeare(data_dir: Path | None = None) -> TextDataset:
+    """Loads 1,115,394 characters of Shakespeare's plays, split as nanoGPT does.
+
+    The text is `data_dir` if that is a file, `data_dir/input.txt`, or
+    `data_dir/tinyshakespeare/input.txt`; without `data_dir` it is downloaded once
+    and its checksum verified.
+    """
+    if data_dir is None:
+        path = _download_shakespeare()
+    else:
+        places = ("", "input.txt", "tinyshakespeare/input.txt")
+        candidates = [data_dir / place for place in places]
+        found = [candidate for candidate in candidates if candidate.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                "there is no tinyshakespeare text: "
+                f"{' nor '.join(map(str, candidates))} is a file; pass its place as "
+                "data_dir, or none to download it"
+            )
+        path = found[0]
+    return _dataset(
+        "tinyshakespeare",
+        *_first_nine_tenths(_read(path), str(path)),
+        origin=SHAKESPEARE_URL,
+        licence="public domain",
+    )
+
+
+def load_text(data_dir: Path | None = None) -> TextDataset:
+    """Loads a text file, or a folder's `*.txt` in the order of their names.
+
+    Files are joined by blank lines. The first nine tenths of the characters are
+    for training.
+    """
+    if data_dir is None:
+        raise ValueError(
+            "'text' reads your own files: pass data_dir=FILE or a folder of *.txt"
+        )
+    if data_dir.is_dir():
+        paths = sorted(path for path in data_dir.glob("*.txt") if path.is_file())
+        if not paths:
+            raise FileNotFoundError(
+                f"the folder {data_dir} holds no *.txt file; pass a text file or a "
+                "folder that holds some"
+            )
+    elif data_dir.is_file():
+        paths = [data_dir]
+    else:
+        raise FileNotFoundError(
+            f"there is no file or folder {data_dir}; pass a text file or a folder of "
+            "*.txt as data_dir"
+        )
+    texts = filter(None, map(_read, paths))
+    return _dataset(
+        "text",
+        *_first_nine_tenths(BLANK_LINE.join(texts), str(data_dir)),
+        origin=str(data_dir),
+        licence="unknown",
+    )
+
+
+def load_tfds(
+    name: str, data_dir: Path | None = None, text_key: str = "text"
+) -> TextDataset:
+    """Loads the text of a dataset of tensorflow-datasets, preparing it if need be.
+
+    Examples are joined by blank lines. Validation is the split `validation`, else
+    `test`, else the last tenth of `train`'s characters.
+
+    Args:
+        name: The dataset, such as `lm1b`, with its config and version if wanted.
+        data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
+        text_key: The feature to read.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"'tfds:{name}' needs tensorflow-datasets; run: pip install 'zoo[tfds]'"
+        ) from error
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(
+            f"tensorflow-datasets has no dataset {name!r} of its own nor under "
+            f"data_dir={str(data_dir)!r}; tfds.list_builders() lists its own"
+        ) from None
+    if not builder.is_prepared():
+        builder.download_and_prepare(file_format="array_record")
+    features = builder.info.features
+    texts = [k for k, v in dict(features).items() if isinstance(v, tfds.features.Text)]
+    if text_key not in texts:
+        raise ValueError(
+            f"'tfds:{name}' has no text feature {text_key!r}; pass text_key= one of "
+            f"{texts or 'none: it holds no text'}"
+        )
+    splits = list(builder.info.splits)
+    if "train" not in splits:
+        raise ValueError(f"'tfds:{name}' has no split 'train', only {splits}")
+
+    def read(split: str) -> str:
+        try:
+            examples: Iterable[Any] = builder.as_data_source(split)
+        except NotImplementedError:  # prepared as TFRecords: TensorFlow reads those
+            examples = tfds.as_numpy(builder.as_dataset(split=split))
+        texts = (example[text_key].decode("utf-8") for example in examples)
+        return BLANK_LINE.join(texts)
+
+    held_out = next((s for s in ("validation", "test") if s in splits), None)
+    if held_out is None:
+        parts = _first_nine_tenths(read("train"), f"'tfds:{name}'")
+    else:
+        parts = read("train"), read(held_out)
+    return _dataset(
+        f"tfds:{name}",
+        *parts,
+        origin=f"tensorflow-datasets: {builder.info.full_name}",
+        licence=builder.info.redistribution_info.license or "unknown",
+    )
+
+
+LOADERS: dict[str, Callable[..., TextDataset]] = {
+    "docs": load_docs,
+    "text": load_text,
+    "tinyshakespeare": load_tinyshakespeare,
+}
+
+
+def _dataset(
+    name: str, train: str, validation: str, *, origin: str, licence: str
+) -> TextDataset:
+    for part, text in (("training", train), ("validation", validation)):
+        if not text:
+            raise ValueError(f"the {part} text of {name!r} ({origin}) is empty")
+    digest = hashlib.sha256((train + validation).encode("utf-8")).hexdigest()
+    return TextDataset(name, train, validation, digest, origin, licence)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [p for p in re.split(r"\n{2,}", text.strip("\n")) if p.strip()]
+
+
+def _first_nine_tenths(text: str, origin: str) -> tuple[str, str]:
+    if len(text) < 2:
+        raise ValueError(
+            f"{origin} is empty: {len(text)} characters cannot be split into training "
+            "and validation; pass a longer text"
+        )
+    cut = int(len(text) * 0.9)  # nanoGPT's
+    return text[:cut], text[cut:]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start} "
+            f"(0x{error.object[error.start]:02x}); convert it to UTF-8"
+        ) from error
+
+
+def _download_shakespeare() -> Path:
+    import keras
+
+    try:
+        return Path(
+            keras.utils.get_file(
+                "tinyshakespeare.txt",
+                SHAKESPEARE_URL,
+                file_hash=SHAKESPEARE_SHA256,
+                hash_algorithm="sha256",
+            )
+        )
+    except ValueError:  # the checksum differs; Keras names both
+        raise
+    except Exception as error:
+        raise ConnectionError(
+            f"tinyshakespeare could not be downloaded from {SHAKESPEARE_URL}; put that "
+            "file at FOLDER/input.txt and pass data_dir=FOLDER"
+        ) from error

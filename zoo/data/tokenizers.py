@@ -1,0 +1,328 @@
+"""Text to token ids and back, on the `tokenizers` library."""
+
+import functools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.data.atomic_files import replacing
+
+if TYPE_CHECKING:
+    import tokenizers
+
+END_OF_TEXT = "<|endoftext|>"
+PACKAGE = Path(__file__).parents[1]
+PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
+
+EVERY_CHARACTER = r"[\s\S]"
+CHARACTERS = {
+    "type": "Split",
+    "pattern": {"Regex": EVERY_CHARACTER},
+    "behavior": "Isolated",
+    "invert": False,
+}
+
+# GPT-2's pattern never joins a character to white space that follows it, so byte-level
+# BPE gives the same ids when a text is cut here. Pieces are encoded in parallel.
+SAFE_CUT = re.compile(r"(?<=\S)(?=\n)")
+PIECE = 1 << 12  # characters, at least
+
+
+class Tokenizer:
+    """Text to token ids and back.
+
+    Args:
+        backend: A tokenizer of the `tokenizers` library. Truncation and padding are
+            switched off in it. See the class methods for the usual ways to get one.
+    """
+
+    def __init__(self, backend: "tokenizers.Tokenizer") -> None:
+        """Wraps a tokenizer of the `tokenizers` library."""
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend = backend
+
+    @classmethod
+    def characters(cls, text: str) -> "Tokenizer":
+        """Makes a tokenizer with one id for each distinct character, in sorted order.
+
+        It has no token for unknown characters: `encode` raises on them.
+
+        Raises:
+            ValueError: The text is empty.
+        """
+        from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+        if not text:
+            raise ValueError("the text is empty; expected at least one character")
+        vocabulary = {character: i for i, character in enumerate(sorted(set(text)))}
+        backend = Tokenizer(models.WordLevel(vocabulary))
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(EVERY_CHARACTER), "isolated")
+        backend.decoder = decoders.Fuse()
+        return cls(backend)
+
+    @classmethod
+    def train_bpe(
+        cls,
+        texts: str | Iterable[str],
+        vocab_size: int,
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+    ) -> "Tokenizer":
+        """Trains byte-level BPE as GPT-2 has it: any text decodes to itself.
+
+        Args:
+            texts: One text or several.
+            vocab_size: Tokens in all, special ones included; fewer result where the
+                texts do not repeat enough.
+            special_tokens: Tokens that are never split; they get the first ids.
+
+        Raises:
+            ValueError: `vocab_size` has no room for the 256 bytes.
+        """
+        from tokenizers import models, pre_tokenizers, trainers
+
+        smallest = 256 + len(special_tokens)
+        if vocab_size < smallest:
+            raise ValueError(
+                f"vocab_size={vocab_size}; expected at least {smallest}: 256 bytes and "
+                f"{len(special_tokens)} special tokens"
+            )
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(special_tokens),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend = _byte_level(models.BPE())
+        texts = [texts] if isinstance(texts, str) else texts
+        pieces = (piece for text in texts for piece in _pieces(text))
+        backend.train_from_iterator(pieces, trainer)
+        return cls(backend)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
+        """Loads a tokenizer from a file or folder.
+
+        Args:
+            path: A `tokenizer.json`, or a folder that holds one or GPT-2's
+                `vocab.json` and `merges.txt`.
+
+        Raises:
+            FileNotFoundError: There is neither.
+            ValueError: The file does not describe a tokenizer.
+        """
+        from tokenizers import Tokenizer, models
+
+        path = Path(path).expanduser()
+        file = path / "tokenizer.json" if path.is_dir() else path
+        vocabulary, merges = path / "vocab.json", path / "merges.txt"
+        try:
+            if file.is_file():
+                return cls(Tokenizer.from_file(str(file)))
+            if vocabulary.is_file() and merges.is_file():
+                model = models.BPE.from_file(str(vocabulary), str(merges))
+                backend = _byte_level(model)
+                if model.token_to_id(END_OF_TEXT) is not None:
+                    backend.add_special_tokens([END_OF_TEXT])
+                return cls(backend)
+        except Exception as error:  # `tokenizers` raises no narrower class
+            raise ValueError(f"{path} does not hold a tokenizer: {error}") from error
+        raise FileNotFoundError(
+            f"{path} holds no tokenizer; expected a tokenizer.json, or a folder with "
+            "tokenizer.json or with GPT-2's vocab.json and merges.txt"
+        )
+
+    @classmethod
+    def from_preset(cls, name: str | os.PathLike[str]) -> "Tokenizer":
+        """Loads the tokenizer that belongs to a model.
+
+        Args:
+            name: A checkpoint's name, or a preset's or Hugging Face folder.
+
+        Raises:
+            FileNotFoundError: There is no such checkpoint or folder.
+        """
+        for folder in (Path(name).expanduser(), *(root / name for root in PRETRAINED)):
+            if folder.is_dir():
+                return cls.load(folder)
+        files = (file for root in PRETRAINED for file in root.glob("*/tokenizer.json"))
+        names = ", ".join(sorted({file.parent.name for file in files})) or "none"
+        raise FileNotFoundError(
+            f"there is no tokenizer {os.fspath(name)!r}; pass a folder that holds "
+            "tokenizer.json (or vocab.json and merges.txt), or the name of a "
+            f"checkpoint that has one: {names}"
+        )
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Writes `directory/tokenizer.json`, which `tokenizers` reads as well."""
+        with replacing(Path(directory) / "tokenizer.json") as file:
+            file.write(self.backend.to_str(pretty=True).encode("utf-8"))
+
+    def encode(self, text: str) -> np.ndarray:
+        """Returns the token ids of a text, int32 of shape (number of tokens,).
+
+        Special tokens written out in the text become their ids; none are added.
+
+        Raises:
+            ValueError: A character has no token.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the token ids of each text; see `encode`."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(
+                f"got {texts!r:.80}; encode takes a string and encode_batch a list of "
+                "strings"
+            )
+        if self._alphabet is not None:
+            return [self._encode_characters(text) for text in texts]
+        groups = [list(_pieces(t)) if self._cuts_safely else [t] for t in texts]
+        pieces = [piece for group in groups for piece in group]
+        encodings = iter(self.backend.encode_batch(pieces, add_special_tokens=False))
+        return [
+            np.concatenate([np.array(next(encodings).ids, np.int32) for _ in group])
+            for group in groups
+        ]
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Returns the text of token ids of shape (number of tokens,).
+
+        Raises:
+            ValueError: The ids are not integers of one dimension, or out of range.
+        """
+        ids = np.asarray(ids)
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+            raise ValueError(
+                f"token ids are {ids.dtype} of shape {ids.shape}; expected integers of "
+                "one dimension; decode_batch takes several texts"
+            )
+        outside = ids[(ids < 0) | (ids >= self.vocab_size)]
+        if outside.size:
+            raise ValueError(
+                f"token id {outside[0]} is not in this tokenizer's vocabulary; "
+                f"expected 0 to {self.vocab_size - 1}"
+            )
+        if self._alphabet is not None:
+            return _from_code_points(self._alphabet[ids.astype(np.int64)])
+        return self.backend.decode(ids.tolist(), skip_special_tokens=False)
+
+    def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
+        """Returns the text of each sequence of token ids; see `decode`."""
+        return [self.decode(ids) for ids in batch]
+
+    @functools.cached_property
+    def vocab_size(self) -> int:
+        """The number of tokens, special ones included."""
+        return self.backend.get_vocab_size()
+
+    @property
+    def end_of_text_id(self) -> int | None:
+        """The id of `<|endoftext|>`, or None if there is no such token."""
+        return self.token_to_id(END_OF_TEXT)
+
+    def token_to_id(self, token: str) -> int | None:
+        """Returns a token's id, or None if there is no such token."""
+        return self.backend.token_to_id(token)
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """Returns the token of an id, or None if there is no such id."""
+        return self.backend.id_to_token(token_id)
+
+    def __eq__(self, other: object) -> bool:
+        """Tells whether both have the same vocabulary and rules."""
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self.backend.to_str() == other.backend.to_str()
+
+    def __hash__(self) -> int:
+        """Agrees with `==`."""
+        return hash(self.backend.to_str())
+
+    def __repr__(self) -> str:
+        """Names the model and the size of the vocabulary."""
+        model = type(self.backend.model).__name__
+        return f"<Tokenizer {model}, vocab_size={self.vocab_size}>"
+
+    @functools.cached_property
+    def _alphabet(self) -> np.ndarray | None:
+        """Each id's code point if this is `characters`, whose lookup NumPy does.
+
+        `tokenizers` takes 2.6 s for a million characters, NumPy some milliseconds.
+        """
+        if self._pre_tokenizer != CHARACTERS:
+            return None
+        vocabulary = self.backend.get_vocab()
+        return _code_points("".join(sorted(vocabulary, key=vocabulary.__getitem__)))
+
+    @functools.cached_property
+    def _ids(self) -> np.ndarray:
+        """The id of each code point up to the largest, then -1 for all beyond."""
+        assert self._alphabet is not None
+        ids = np.full(int(self._alphabet.max()) + 2, -1, np.int32)
+        ids[self._alphabet] = np.arange(len(self._alphabet))
+        return ids
+
+    def _encode_characters(self, text: str) -> np.ndarray:
+        points = _code_points(text)
+        ids = self._ids[np.minimum(points, len(self._ids) - 1)]
+        if ids.size and ids.min() < 0:
+            place = int(np.argmin(ids))
+            raise ValueError(
+                f"the character {text[place]!r} (U+{points[place]:04X}) at position "
+                f"{place} is not one of this tokenizer's {self.vocab_size}; make it "
+                "from all the text, drop the character, or use train_bpe, which "
+                "encodes any text"
+            )
+        return ids
+
+    @functools.cached_property
+    def _cuts_safely(self) -> bool:
+        """Whether the ids stay the same when a text is cut at `SAFE_CUT`."""
+        rules = self._pre_tokenizer
+        return (
+            rules.get("type") == "ByteLevel"
+            and not rules["add_prefix_space"]
+            and rules.get("use_regex", True)
+            and self.backend.normalizer is None
+            and not any(
+                token.rstrip or "\n" in token.content
+                for token in self.backend.get_added_tokens_decoder().values()
+            )
+        )
+
+    @property
+    def _pre_tokenizer(self) -> dict:
+        return json.loads(self.backend.to_str())["pre_tokenizer"] or {}
+
+
+def _byte_level(model: "tokenizers.models.BPE") -> "tokenizers.Tokenizer":
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text) - PIECE:
+        cut = SAFE_CUT.search(text, start + PIECE)
+        end = cut.start() if cut else len(text)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _from_code_points(points: np.ndarray) -> str:
+    return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")

@@ -1,0 +1,213 @@
+"""Cached decoding: the prompt in one pass, then a token at a time, compiled.
+
+Prompts are padded on the left, so that all rows write to the same slot of the cache.
+A slot is a column of the padded batch; a token's position does not count padding.
+
+Shapes: B batch, P padded prompt, S slots (P + new tokens), V vocabulary.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.generation.sampling import choose
+from zoo.layers.dropout import DrawnSeed
+from zoo.training.engine import engine
+
+
+class State(NamedTuple):
+    """What a loop over tokens carries.
+
+    Attributes:
+        slot: scalar, where the next token goes.
+        tokens: (B, S) ids; slots from `slot` on are not yet meaningful.
+        pads: (B,) padding before each row's prompt.
+        logits: (B, V) for the next token.
+        seen: (B, V) whether a token occurred; (B, 1) where nobody asks.
+        done: (B,) whether a stop has been generated.
+        caches: keys and values of one block after the other.
+    """
+
+    slot: object
+    tokens: object
+    pads: object
+    logits: object
+    seen: object
+    done: object
+    caches: object
+
+
+def start(model, prompts, pads, new_tokens: int, keep_seen: bool) -> State:
+    """Runs the model over the padded prompts (B, P) and fills the caches."""
+    batch, length = prompts.shape
+    slots = length + new_tokens
+    columns = ops.arange(slots)
+    rows = ops.arange(length)
+    visible = ops.logical_and(
+        columns[None, None, :] <= rows[None, :, None],
+        columns[None, None, :] >= pads[:, None, None],
+    )
+    positions = ops.maximum(rows[None, :] - pads[:, None], 0)
+    hidden, caches = model.hidden(
+        prompts,
+        positions=positions,
+        attention_mask=visible,
+        caches=model.empty_caches(batch, slots),
+        index=ops.convert_to_tensor(0, "int32"),
+    )
+    seen = ops.zeros((batch, 1), dtype="bool")
+    if keep_seen:
+        vocabulary = ops.arange(model.config.vocab_size)
+        real = ops.where(rows[None, :] >= pads[:, None], prompts, -1)
+        seen = ops.any(real[:, :, None] == vocabulary[None, None, :], axis=1)
+    return State(
+        slot=ops.convert_to_tensor(length, "int32"),
+        tokens=ops.pad(prompts, ((0, 0), (0, new_tokens))),
+        pads=pads,
+        logits=model.logits(hidden[:, -1]),
+        seen=seen,
+        done=ops.zeros((batch,), dtype="bool"),
+        caches=[x for pair in caches for x in pair],
+    )
+
+
+def one_token_step(model):
+    """The model on one more token a row.
+
+    Returns a function from the slot, the tokens (B,), the pads (B,) and the caches to
+    the scores (B, V) and the new caches.
+    """
+
+    def step(slot, tokens_B, pads, *flat):
+        slots = flat[0].shape[1]
+        columns = ops.arange(slots)
+        visible = ops.logical_and(columns[None, :] <= slot, columns >= pads[:, None])
+        hidden, caches = model.hidden(
+            tokens_B[:, None],
+            positions=ops.maximum(slot - pads, 0)[:, None],
+            attention_mask=visible[:, None, :],
+            caches=list(zip(flat[::2], flat[1::2], strict=True)),
+            index=slot,
+        )
+        return [model.logits(hidden[:, -1]), *(x for pair in caches for x in pair)]
+
+    captured = engine().capture(step)
+
+    def advance(slot, tokens_B, pads, caches):
+        logits, *caches = captured(slot, tokens_B, pads, *caches)
+        return logits, caches
+
+    return advance
+
+
+class Decoder:
+    """The compiled functions of one model, kept for the next call."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+        self.advance = one_token_step(model)
+        self._compiled: dict = {}
+
+    def compiled(self, key, function):
+        """`function` compiled, or what was compiled under `key` before."""
+        if key not in self._compiled:
+            self._compiled[key] = engine().compile(
+                function, lambda: self.model.variables
+            )
+        return self._compiled[key]
+
+    def _step(self, state, steps, stops, knobs, seed, prompt_length) -> State:
+        """Chooses a token a row, writes it, and runs the model on it."""
+        batch, vocabulary = state.logits.shape
+
+        def noise():
+            drawn = DrawnSeed(ops.cast(ops.stack([seed, state.slot]), "uint32"))
+            return keras.random.uniform(
+                (batch, vocabulary), minval=1e-9, maxval=1.0, seed=drawn
+            )
+
+        chosen = choose(state.logits, steps, knobs, state.seen, noise)
+        chosen = ops.cast(chosen, "int32")
+        if stops:
+            # A finished row repeats its last token; the caller cuts it off.
+            last = ops.take(state.tokens, state.slot - 1, axis=1)
+            chosen = ops.where(state.done, last, chosen)
+        tokens = engine().write(state.tokens, chosen[:, None], state.slot)
+        seen = state.seen
+        if steps[3]:
+            ids = ops.arange(vocabulary, dtype="int32")
+            seen = ops.logical_or(seen, chosen[:, None] == ids[None, :])
+        logits, caches = self.advance(state.slot, chosen, state.pads, state.caches)
+        return State(
+            slot=state.slot + 1,
+            tokens=tokens,
+            pads=state.pads,
+            logits=logits,
+            seen=seen,
+            done=ops.logical_or(
+                state.done, ended(tokens, state.slot, stops, prompt_length)
+            ),
+            caches=caches,
+        )
+
+    def decode(self, prompts, pads, new_tokens, sampling, stops, seed, last_slot):
+        """All tokens (B, S), and the slot after the last, in one compiled call."""
+        steps, length = sampling.steps, prompts.shape[1]
+
+        def run(prompts, pads, knobs, seed, last_slot):
+            state = start(self.model, prompts, pads, new_tokens, steps[3])
+
+            def more(*state):
+                state = State(*state)
+                return ops.logical_and(
+                    state.slot < last_slot, ops.logical_not(ops.all(state.done))
+                )
+
+            def body(*state):
+                return tuple(
+                    self._step(State(*state), steps, stops, knobs, seed, length)
+                )
+
+            state = State(*ops.while_loop(more, body, tuple(state)))
+            return state.tokens, state.slot
+
+        key = ("decode", prompts.shape, new_tokens, steps, stops)
+        knobs = np.asarray(sampling.knobs, "float32")
+        return self.compiled(key, run)(prompts, pads, knobs, seed, last_slot)
+
+    def stream(self, prompts, pads, new_tokens, sampling, stops, seed):
+        """Yields the tokens (B,) of each step and whether each row is done."""
+        steps, length = sampling.steps, prompts.shape[1]
+        knobs = np.asarray(sampling.knobs, "float32")
+        begin = self.compiled(
+            ("start", prompts.shape, new_tokens, steps[3]),
+            lambda prompts, pads: tuple(
+                start(self.model, prompts, pads, new_tokens, steps[3])
+            ),
+        )
+        advance = self.compiled(
+            ("step", prompts.shape, new_tokens, steps, stops),
+            lambda state, knobs, seed: tuple(
+                self._step(State(*state), steps, stops, knobs, seed, length)
+            ),
+        )
+        state = begin(prompts, pads)
+        for slot in range(length, length + new_tokens):
+            state = advance(state, knobs, seed)
+            tokens = ops.convert_to_numpy(State(*state).tokens)
+            done = ops.convert_to_numpy(State(*state).done)
+            yield tokens[:, slot], done
+
+
+def ended(tokens, slot, stops, prompt_length: int):
+    """Whether each row's new tokens up to `slot` end in one of the stop sequences."""
+    found = ops.zeros((tokens.shape[0],), dtype="bool")
+    for stop in stops:
+        first = slot - len(stop) + 1
+        where = ops.maximum(first + ops.arange(len(stop), dtype="int32"), 0)
+        tail = ops.take(tokens, where, axis=1)
+        same = ops.all(tail == ops.convert_to_tensor(stop, "int32")[None, :], axis=1)
+        found = ops.logical_or(found, ops.logical_and(same, first >= prompt_length))
+    return found

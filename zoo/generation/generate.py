@@ -1,0 +1,306 @@
+"""`generate` and `score`, for every model that predicts the next token.
+
+A model that mixes `Generates` in has a `config` with `vocab_size` and
+`context_length`, and `hidden`, `logits` and `empty_caches` as `zoo.GPT` has.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from zoo.generation.beam import beam_search
+from zoo.generation.decoding import Decoder
+from zoo.generation.sampling import Sampling
+from zoo.generation.scoring import pad_right, token_log_probs
+from zoo.training.engine import engine
+
+# Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
+BUCKET = 64
+SCORE_BATCH = 16
+Prompts = Any
+Stop = str | int | Sequence[str | int | Sequence[int]] | None
+
+
+class Generates:
+    """Sampling, beam search and scoring on top of a cached language model."""
+
+    tokenizer: Any = None
+
+    def generate(
+        self,
+        prompts: Prompts,
+        max_new_tokens: int = 100,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        num_beams: int = 1,
+        length_penalty: float = 1.0,
+        stop: Stop = None,
+        seed: int | None = None,
+        stream: bool = False,
+    ) -> Any:
+        """Continues prompts.
+
+        Args:
+            prompts: a string, a list of ids, or a list of either; or an array of ids
+                (T,) or (B, T). Strings need `model.tokenizer`.
+            max_new_tokens: at most so many after each prompt.
+            temperature: 0 is greedy.
+            top_k, top_p, repetition_penalty: see `Sampling`.
+            num_beams: above 1, beam search; `temperature` and the like must be left.
+            length_penalty: beams are ranked by log-probability / length**this.
+            stop: strings, ids or sequences of ids that end a row; they are not
+                part of what is returned.
+            seed: for sampling; the same seed gives the same text on a backend.
+            stream: return an iterator over the new tokens (or pieces of text) of one
+                prompt as they are chosen.
+
+        Returns:
+            Prompt and continuation, in the form of `prompts`.
+        """
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        rows = self._rows(prompts)
+        stops = self._stops(stop)
+        self._check_request(rows, max_new_tokens, num_beams, sampling)
+        seed = np.random.default_rng(seed).integers(2**31 - 1, dtype="int32")
+        padded, pads, room = self._padded(rows, max_new_tokens)
+        if stream:
+            if len(rows) > 1 or num_beams > 1:
+                raise ValueError("stream=True takes one prompt and no beams.")
+            chosen = self._decoder.stream(padded, pads, room, sampling, stops, seed)
+            ids = self._streamed(chosen, max_new_tokens, stops)
+            return self._pieces(ids) if isinstance(prompts, str) else ids
+        last = np.int32(padded.shape[1] + max_new_tokens)
+        if num_beams > 1:
+            found = self._beams(
+                padded, pads, room, last, num_beams, length_penalty, stops
+            )
+        else:
+            tokens, end = self._decoder.decode(
+                padded, pads, room, sampling, stops, seed, last
+            )
+            tokens = ops.convert_to_numpy(tokens)[:, : int(end)]
+            found = [_cut(row[padded.shape[1] :], stops) for row in tokens]
+        full = [
+            np.concatenate([row, new]) for row, new in zip(rows, found, strict=True)
+        ]
+        return self._like(prompts, full)
+
+    def score(self, texts: Prompts, prompt: Prompts = None) -> Any:
+        """Log-probabilities (nats) of tokens, each given all before it.
+
+        Args:
+            texts: a string, ids, or a list of either.
+            prompt: what comes before; one for all texts, or one a text. The scores
+                are then of every token of the text, p(text | prompt); without it
+                they begin with the second token.
+
+        Returns:
+            A float array for one text, a list of them for several.
+        """
+        rows, single = self._rows(texts), _is_single(texts)
+        prompts = [np.zeros(0, "int32")] * len(rows)
+        if prompt is not None:
+            prompts = self._rows(prompt)
+            prompts = prompts * len(rows) if len(prompts) == 1 else prompts
+            if len(prompts) != len(rows):
+                raise ValueError(
+                    f"Give one prompt, or one a text. Received {len(prompts)} prompts "
+                    f"for {len(rows)} texts."
+                )
+        joined = [np.concatenate(pair) for pair in zip(prompts, rows, strict=True)]
+        limit = self.config.context_length + 1
+        for row in joined:
+            if not 2 <= len(row) <= limit:
+                raise ValueError(
+                    f"A text to score needs from 2 to {limit} tokens, its prompt "
+                    f"counted (context_length={limit - 1}). Received: {len(row)}"
+                )
+        scores: list[np.ndarray] = []
+        for at in range(0, len(joined), SCORE_BATCH):
+            padded = pad_right(joined[at : at + SCORE_BATCH], BUCKET, limit)
+            scores += list(ops.convert_to_numpy(self._scorer(padded)))
+        found = [
+            score[max(len(before) - 1, 0) : len(row) - 1]
+            for score, before, row in zip(scores, prompts, joined, strict=True)
+        ]
+        return found[0] if single else found
+
+    # === Helpers ===
+
+    @property
+    def _decoder(self) -> Decoder:
+        if "decoder" not in self.__dict__:
+            self.__dict__["decoder"] = Decoder(self)
+        return self.__dict__["decoder"]
+
+    @property
+    def _scorer(self):
+        if "scorer" not in self.__dict__:
+            self.__dict__["scorer"] = engine().compile(
+                lambda ids: token_log_probs(self, ids), lambda: self.variables
+            )
+        return self.__dict__["scorer"]
+
+    def _rows(self, prompts: Prompts) -> list[np.ndarray]:
+        items = [prompts] if _is_single(prompts) else list(prompts)
+        rows = []
+        for item in items:
+            if isinstance(item, str):
+                item = self._need_tokenizer().encode(item)
+            row = np.asarray(item)
+            if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
+                raise ValueError(
+                    "A prompt is a string or a list of whole-number token ids. "
+                    f"Received: {item!r}"
+                )
+            rows.append(row.astype("int32"))
+            self.check_ids(rows[-1])
+        return rows
+
+    def _need_tokenizer(self):
+        if self.tokenizer is None:
+            raise ValueError(
+                "Strings need a tokenizer: set model.tokenizer = "
+                "zoo.Tokenizer.from_preset(...), load the model with from_preset, or "
+                "pass token ids."
+            )
+        return self.tokenizer
+
+    def _check_request(self, rows, max_new_tokens, num_beams, sampling) -> None:
+        if not rows or min(len(row) for row in rows) == 0:
+            raise ValueError(
+                "A prompt needs at least one token. To start from nothing, use the "
+                "tokenizer's end-of-text token or a newline."
+            )
+        longest = max(len(row) for row in rows)
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be from 1, got {max_new_tokens}")
+        if longest + max_new_tokens > self.config.context_length:
+            raise ValueError(
+                f"A prompt of {longest} tokens and {max_new_tokens} new ones do not "
+                f"fit into context_length={self.config.context_length}. Shorten the "
+                "prompt or ask for fewer."
+            )
+        if num_beams < 1:
+            raise ValueError(f"num_beams must be from 1, got {num_beams}")
+        if num_beams > 1 and sampling != Sampling():
+            raise ValueError(
+                "Beam search ranks by probability alone: leave temperature, top_k, "
+                f"top_p and repetition_penalty at their defaults. Received: {sampling}"
+            )
+
+    def _padded(self, rows, max_new_tokens):
+        """Prompts padded on the left to a bucket, and the room made for new tokens."""
+        longest = max(len(row) for row in rows)
+        length = min(-(-longest // BUCKET) * BUCKET, self.config.context_length)
+        padded = np.zeros((len(rows), length), "int32")
+        for index, row in enumerate(rows):
+            padded[index, length - len(row) :] = row
+        pads = np.asarray([length - len(row) for row in rows], "int32")
+        return padded, pads, -(-max_new_tokens // BUCKET) * BUCKET
+
+    def _beams(self, padded, pads, room, last, num_beams, length_penalty, stops):
+        if any(len(stop) > 1 for stop in stops):
+            raise ValueError("Beam search stops at single tokens, not at sequences.")
+        stop_ids = tuple(stop[0] for stop in stops) or (-1,)
+        search = self._decoder.compiled(
+            ("beams", padded.shape, room, num_beams, length_penalty, stop_ids),
+            lambda padded, pads, last: beam_search(
+                self,
+                self._decoder.advance,
+                padded,
+                pads,
+                room,
+                last,
+                num_beams,
+                length_penalty,
+                stop_ids,
+            ),
+        )
+        tokens, lengths, _ = search(padded, pads, last)
+        tokens = ops.convert_to_numpy(tokens)[:, padded.shape[1] :]
+        return [
+            _cut(row[: int(count)], stops)
+            for row, count in zip(tokens, ops.convert_to_numpy(lengths), strict=True)
+        ]
+
+    def _stops(self, stop: Stop) -> tuple[tuple[int, ...], ...]:
+        if stop is None:
+            return ()
+        items = [stop] if isinstance(stop, (str, int, np.integer)) else list(stop)
+        stops = []
+        for item in items:
+            if isinstance(item, str):
+                item = self._need_tokenizer().encode(item)
+            ids = tuple(int(i) for i in np.atleast_1d(item))
+            if not ids:
+                raise ValueError(f"A stop must not be empty. Received: {stop!r}")
+            self.check_ids(np.asarray(ids))
+            stops.append(ids)
+        return tuple(stops)
+
+    def _streamed(self, chosen, max_new_tokens, stops) -> Iterator[int]:
+        """New ids one by one, holding back what may turn out to be a stop."""
+        held: list[int] = []
+        longest = max((len(stop) for stop in stops), default=1)
+        for count, (tokens, done) in enumerate(chosen, start=1):
+            held.append(int(tokens[0]))
+            if done[0]:
+                yield from _cut(np.asarray(held), stops).tolist()
+                return
+            if count == max_new_tokens:
+                break
+            while len(held) >= longest:
+                yield held.pop(0)
+        yield from held
+
+    def _pieces(self, ids: Iterator[int]) -> Iterator[str]:
+        """Text as it grows; bytes of an unfinished character wait for the rest."""
+        seen: list[int] = []
+        text = ""
+        for token in ids:
+            seen.append(token)
+            now = self.tokenizer.decode(seen)
+            if not now.endswith("\ufffd"):
+                yield now[len(text) :]
+                text = now
+        rest = self.tokenizer.decode(seen)[len(text) :]
+        if rest:
+            yield rest
+
+    def _like(self, prompts, rows: list[np.ndarray]):
+        if isinstance(prompts, str):
+            return self.tokenizer.decode(rows[0])
+        if _is_single(prompts):
+            return rows[0] if isinstance(prompts, np.ndarray) else rows[0].tolist()
+        if isinstance(prompts, np.ndarray):
+            lengths = {len(row) for row in rows}
+            return np.stack(rows) if len(lengths) == 1 else rows
+        return [
+            self.tokenizer.decode(row) if isinstance(item, str) else row.tolist()
+            for item, row in zip(prompts, rows, strict=True)
+        ]
+
+
+def _is_single(prompts: Prompts) -> bool:
+    if isinstance(prompts, str):
+        return True
+    if isinstance(prompts, np.ndarray):
+        return prompts.ndim == 1
+    return bool(prompts) and isinstance(prompts[0], (int, np.integer))
+
+
+def _cut(new: np.ndarray, stops) -> np.ndarray:
+    """New tokens up to the first stop."""
+    ends = [len(new)]
+    for stop in stops:
+        for at in range(len(new) - len(stop) + 1):
+            if tuple(new[at : at + len(stop)]) == stop:
+                ends.append(at)
+                break
+    return new[: min(ends)]

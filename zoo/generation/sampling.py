@@ -1,0 +1,97 @@
+"""From a distribution over the vocabulary to the next token.
+
+Shapes: B batch, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+from keras import ops
+
+NEVER = -1e30
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next token.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the most probable token (greedy).
+        top_k: choose among the k most probable only; 0 for all (Fan et al. 2018).
+        top_p: choose among the fewest tokens that hold this probability; 1 for all
+            (nucleus sampling, Holtzman et al. 2020).
+        repetition_penalty: above 1 makes tokens that occurred less probable (Keskar
+            et al. 2019, section 4.1).
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks each knob's range."""
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
+        if not isinstance(self.top_k, int) or self.top_k < 0:
+            raise ValueError(f"top_k must be a whole number from 0, got {self.top_k!r}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
+        if self.repetition_penalty <= 0:
+            raise ValueError(
+                f"repetition_penalty must be above 0, got {self.repetition_penalty}"
+            )
+
+    @property
+    def steps(self) -> tuple:
+        """What the compiled code depends on; the knobs' values are arguments to it."""
+        penalise = self.repetition_penalty != 1
+        return (self.temperature == 0, self.top_k, self.top_p < 1, penalise)
+
+    @property
+    def knobs(self) -> list[float]:
+        """The values that may change without compiling anew."""
+        return [self.temperature, self.top_p, self.repetition_penalty]
+
+
+def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
+    """The next token ids (B,).
+
+    Args:
+        logits_BV: the model's scores.
+        steps: `Sampling.steps`.
+        knobs: `Sampling.knobs` as an array.
+        seen_BV: True at tokens that occurred; used for the penalty only.
+        noise_BV: a function giving uniform noise in (0, 1); not called when greedy.
+    """
+    greedy, top_k, nucleus, penalise = steps
+    temperature, top_p, penalty = knobs[0], knobs[1], knobs[2]
+    if penalise:
+        punished = ops.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
+        logits_BV = ops.where(seen_BV, punished, logits_BV)
+    if greedy:
+        return ops.argmax(logits_BV, axis=-1)
+    logits_BV = logits_BV / temperature
+    if top_k:
+        logits_BV = keep_top_k(logits_BV, top_k)
+    if nucleus:
+        logits_BV = keep_top_p(logits_BV, top_p)
+    # The largest of logits plus Gumbel noise is distributed as their softmax.
+    return ops.argmax(logits_BV - ops.log(-ops.log(noise_BV())), axis=-1)
+
+
+def keep_top_k(logits_BV, k: int):
+    """All but the k largest become impossible."""
+    k = min(k, logits_BV.shape[-1])
+    least = ops.top_k(logits_BV, k)[0][:, -1:]
+    return ops.where(logits_BV < least, NEVER, logits_BV)
+
+
+def keep_top_p(logits_BV, p):
+    """Keeps the fewest most probable tokens whose probabilities reach p together."""
+    descending = ops.flip(ops.sort(logits_BV, axis=-1), axis=-1)
+    probabilities = ops.softmax(descending, axis=-1)
+    before = ops.cumsum(probabilities, axis=-1) - probabilities
+    # The token that crosses p is kept, so the most probable one always is.
+    kept = ops.where(before < p, descending, -NEVER)
+    least = ops.min(kept, axis=-1, keepdims=True)
+    return ops.where(logits_BV < least, NEVER, logits_BV)

@@ -1,0 +1,147 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2).
+
+Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
+"""
+
+import keras
+from keras import ops
+
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import rotate
+from zoo.training.engine import engine
+
+
+def check_heads(width: int, num_heads: int) -> None:
+    """Raises unless the heads divide the width."""
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(
+            f"width must be a multiple of num_heads. Received: width={width}, "
+            f"num_heads={num_heads}. Nearest widths: "
+            f"{width // max(num_heads, 1) * num_heads} and "
+            f"{(width // max(num_heads, 1) + 1) * num_heads}."
+        )
+
+
+class MultiHeadAttention(keras.layers.Layer):
+    """Self-attention or, given a context, cross-attention; causal, padded, cached.
+
+    Queries, keys and values of one input come from one product. Its columns are
+    ordered head by head, so that cutting them cuts between heads.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        width: int,
+        *,
+        causal: bool = False,
+        cross: bool = False,
+        rotary: bool = False,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        initializer="glorot_uniform",
+        output_initializer=None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_heads(width, num_heads)
+        self.num_heads, self.width = num_heads, width
+        self.head_width = width // num_heads
+        self.causal, self.cross, self.rotary = causal, cross, rotary
+        dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
+        make = {"kernel_initializer": initializer, **dense}
+        if cross:
+            self.query = keras.layers.Dense(width, name="query", **make)
+            self.key_value = keras.layers.Dense(2 * width, name="key_value", **make)
+        else:
+            self.query_key_value = keras.layers.Dense(
+                3 * width, name="query_key_value", **make
+            )
+        self.output_projection = keras.layers.Dense(
+            width,
+            name="output",
+            kernel_initializer=output_initializer or initializer,
+            **dense,
+        )
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def build(self, input_shape) -> None:
+        """Makes the projections for inputs (B, T, D)."""
+        shape = (None, None, self.width)
+        projections = (
+            (self.query, self.key_value) if self.cross else (self.query_key_value,)
+        )
+        for projection in (*projections, self.output_projection):
+            projection.build(shape)
+
+    def call(
+        self,
+        x_BTD,
+        context_BSD=None,
+        attention_mask=None,
+        positions=None,
+        cache=None,
+        index=None,
+        training: bool = False,
+        seed=None,
+    ):
+        """Attends from `x_BTD`, to itself or to `context_BSD`.
+
+        Args:
+            x_BTD: the queries' input.
+            context_BSD: the keys' and values' input; only where `cross`.
+            attention_mask: booleans that broadcast to (B, T, S), True where to look.
+                Comes on top of causality; with a cache it is the whole truth.
+            positions: (T,) or (B, T), for rotary positions; default 0 … T-1.
+            cache: a pair of (B, S, N, H) arrays, keys and values seen so far.
+            index: where in the cache these T tokens go.
+            training: whether to drop.
+            seed: a seed drawn beforehand.
+
+        Returns:
+            (B, T, D), and the new cache as a second value where one was given.
+        """
+        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD)
+        if self.rotary:
+            if positions is None:
+                positions = ops.arange(x_BTD.shape[1])
+            q_BTNH, k_BSNH = rotate(q_BTNH, positions), rotate(k_BSNH, positions)
+        causal = self.causal
+        if cache is not None:
+            k_BSNH = engine().write(cache[0], k_BSNH, index)
+            v_BSNH = engine().write(cache[1], v_BSNH, index)
+            cache, causal = (k_BSNH, v_BSNH), False
+        attended = ops.dot_product_attention(
+            q_BTNH,
+            k_BSNH,
+            v_BSNH,
+            mask=None if attention_mask is None else attention_mask[:, None],
+            is_causal=causal,
+        )
+        attended_BTD = ops.reshape(attended, (-1, x_BTD.shape[1], self.width))
+        out = self.output_projection(attended_BTD)
+        out = self.dropout(out, training=training, seed=seed)
+        return out if cache is None else (out, cache)
+
+    def _project(self, x_BTD, context_BSD):
+        if not self.cross:
+            parts = self._heads(self.query_key_value(x_BTD), 3)
+            return parts[:, :, :, 0], parts[:, :, :, 1], parts[:, :, :, 2]
+        query = self._heads(self.query(x_BTD), 1)[:, :, :, 0]
+        parts = self._heads(self.key_value(context_BSD), 2)
+        return query, parts[:, :, :, 0], parts[:, :, :, 1]
+
+    def _heads(self, x, parts):
+        return ops.reshape(x, (-1, x.shape[1], self.num_heads, parts, self.head_width))
+
+    def empty_cache(self, batch: int, length: int):
+        """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""
+        shape = (batch, length, self.num_heads, self.head_width)
+        return (
+            ops.zeros(shape, dtype=self.compute_dtype),
+            ops.zeros(shape, dtype=self.compute_dtype),
+        )
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape

@@ -1,0 +1,61 @@
+"""Dropout whose randomness can be drawn beforehand and is saved with the weights."""
+
+import keras
+from keras import ops
+
+
+class DrawnSeed(keras.random.SeedGenerator):
+    """A seed that was drawn already; it gives the same numbers at each use.
+
+    A rematerialised block runs twice and has to drop the same units both times, and
+    must not advance a generator from within.
+    """
+
+    def __init__(self, value) -> None:
+        self.value = value
+        self._initial_seed = 0
+
+    def next(self, ordered: bool = True):
+        """The drawn value."""
+        del ordered
+        return self.value
+
+
+class Dropout(keras.layers.Layer):
+    """Drops inputs with probability `rate` in training (Srivastava et al. 2014).
+
+    Unlike Keras's own, it saves its seed's state with the weights and draws from it
+    on every backend, so that a resumed run drops what an uninterrupted one would.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"A dropout rate is in [0, 1). Received: {rate}")
+        self.rate = rate
+        self.seed = keras.random.SeedGenerator(seed) if rate else None
+        self.built = True
+
+    def draw(self):
+        """A seed for one call, for use as `call(..., seed=)`; None if nothing drops."""
+        return DrawnSeed(self.seed.next()) if self.seed else None
+
+    def call(self, x, training: bool = False, seed=None):
+        """Same shape and dtype as `x`."""
+        if not training or not self.rate:
+            return x
+        return keras.random.dropout(x, self.rate, seed=seed or self.seed)
+
+    def save_own_variables(self, store) -> None:
+        """Writes the seed's state."""
+        if self.seed:
+            store["seed"] = ops.convert_to_numpy(self.seed.state)
+
+    def load_own_variables(self, store) -> None:
+        """Reads the seed's state, where the file has one."""
+        if self.seed and "seed" in store.keys():
+            self.seed.state.assign(store["seed"])
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape

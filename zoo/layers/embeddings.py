@@ -1,0 +1,112 @@
+"""Token embeddings, tied output heads, and positions.
+
+Shapes: B batch, T tokens, D width, V vocabulary, N heads, H head width.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class TokenEmbedding(keras.layers.Layer):
+    """Vectors for token ids and, with `logits`, the head tied to them.
+
+    The tied head is that of Press & Wolf 2017: scores are products with the same
+    vectors.
+    """
+
+    def __init__(self, vocab_size: int, width: int, initializer, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.vocab_size, self.width = vocab_size, width
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape=None) -> None:
+        """Makes the (V, D) table."""
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.vocab_size, self.width),
+            initializer=self.initializer,
+        )
+
+    def call(self, token_ids):
+        """Ids (B, T) to vectors (B, T, D)."""
+        return ops.cast(
+            ops.take(self.embeddings, token_ids, axis=0), self.compute_dtype
+        )
+
+    def logits(self, x):
+        """Vectors (..., D) to scores (..., V) in float32."""
+        table = ops.cast(self.embeddings, x.dtype)
+        return ops.cast(ops.matmul(x, ops.transpose(table)), "float32")
+
+
+class LearnedPositions(keras.layers.Layer):
+    """One trained vector a position, added to the input (Gehring et al. 2017)."""
+
+    def __init__(self, length: int, width: int, initializer, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.length, self.width = length, width
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape=None) -> None:
+        """Makes the (length, D) table."""
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.length, self.width),
+            initializer=self.initializer,
+        )
+
+    def call(self, x, positions=None):
+        """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
+        if positions is None:
+            rows = self.embeddings[: x.shape[1]]
+        else:
+            rows = ops.take(self.embeddings, positions, axis=0)
+        return x + ops.cast(rows, x.dtype)
+
+
+class SinusoidalPositions(keras.layers.Layer):
+    """Sines and cosines of geometric frequencies (Vaswani et al. 2017, section 3.5)."""
+
+    def __init__(self, length: int, width: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if width % 2:
+            raise ValueError(
+                f"Sinusoidal positions come in pairs: width must be even, got {width}"
+            )
+        self.length, self.width = length, width
+        angles = np.arange(length)[:, None] * _frequencies(width)[None, :]
+        table = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+        self.table = table.reshape(length, width).astype("float32")
+        self.built = True
+
+    def call(self, x, positions=None):
+        """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
+        if positions is None:
+            return x + ops.cast(self.table[: x.shape[1]], x.dtype)
+        rows = ops.take(ops.convert_to_tensor(self.table), positions, axis=0)
+        return x + ops.cast(rows, x.dtype)
+
+
+def rotate(x_BTNH, positions):
+    """Rotary positions (Su et al. 2021): turns each half-pair by its own angle.
+
+    Pairs feature h with h + H/2. `positions` is (T,) or (B, T). Scores between
+    rotated queries and keys depend on the distance of their positions alone.
+    """
+    half = x_BTNH.shape[-1] // 2
+    frequencies = ops.convert_to_tensor(_frequencies(2 * half), "float32")
+    angles = ops.cast(positions, "float32")[..., None, None] * frequencies
+    cos, sin = ops.cos(angles), ops.sin(angles)
+    x = ops.cast(x_BTNH, "float32")
+    first, second = x[..., :half], x[..., half:]
+    turned = ops.concatenate(
+        [first * cos - second * sin, first * sin + second * cos], axis=-1
+    )
+    return ops.cast(turned, x_BTNH.dtype)
+
+
+def _frequencies(width: int) -> np.ndarray:
+    return np.exp(-math.log(10000.0) * np.arange(0, width, 2) / width)

@@ -1,0 +1,34 @@
+"""Initial weights of transformers."""
+
+import math
+
+import keras
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Normal(keras.initializers.Initializer):
+    """Normal weights of mean 0, drawn anew at each call.
+
+    One `RandomNormal` of Keras used for two kernels of a shape gives both the same
+    values; this one can be shared. It follows `keras.utils.set_random_seed`.
+    """
+
+    def __init__(self, stddev: float) -> None:
+        self.stddev = stddev
+
+    def __call__(self, shape, dtype=None):
+        """An array of `shape`."""
+        return keras.initializers.RandomNormal(stddev=self.stddev)(shape, dtype=dtype)
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return {"stddev": self.stddev}
+
+
+def residual(stddev: float, num_layers: int) -> Normal:
+    """For the products that end a residual path: scaled by 1/sqrt(2·layers).
+
+    Two paths a layer add to the stream; so scaled, its variance at the top does not
+    grow with depth (GPT-2, Radford et al. 2019, section 2.3).
+    """
+    return Normal(stddev / math.sqrt(2 * num_layers))

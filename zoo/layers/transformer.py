@@ -1,0 +1,186 @@
+"""The transformer block: attention and feed-forward, each with a residual path.
+
+Shapes: B batch, T tokens, D width, F feed-forward width.
+"""
+
+import keras
+
+from zoo.layers.attention import MultiHeadAttention
+from zoo.layers.dropout import Dropout
+
+NORM_POSITIONS = ("pre", "post")
+
+
+class FeedForward(keras.layers.Layer):
+    """Two products with an activation between them (Vaswani et al., section 3.3)."""
+
+    def __init__(
+        self,
+        width: int,
+        hidden_width: int,
+        *,
+        activation="relu",
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        initializer="glorot_uniform",
+        output_initializer=None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.width, self.hidden_width = width, hidden_width
+        self.activation = activation
+        make = {"use_bias": use_bias, "dtype": self.dtype_policy}
+        self.expand = keras.layers.Dense(
+            hidden_width, name="expand", kernel_initializer=initializer, **make
+        )
+        self.contract = keras.layers.Dense(
+            width,
+            name="contract",
+            kernel_initializer=output_initializer or initializer,
+            **make,
+        )
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def build(self, input_shape) -> None:
+        """Makes both projections."""
+        self.expand.build((None, None, self.width))
+        self.contract.build((None, None, self.hidden_width))
+
+    def call(self, x_BTD, training: bool = False, seed=None):
+        """(B, T, D) to (B, T, D)."""
+        x_BTF = self.activation(self.expand(x_BTD))
+        return self.dropout(self.contract(x_BTF), training=training, seed=seed)
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+
+class TransformerBlock(keras.layers.Layer):
+    """Attention, then feed-forward, with norms before (GPT-2) or after (BERT) each.
+
+    With `cross=True` a cross-attention to a context stands between the two, as in
+    the original decoder.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        width: int,
+        hidden_width: int,
+        *,
+        norm_position: str = "pre",
+        norm_epsilon: float = 1e-5,
+        causal: bool = False,
+        cross: bool = False,
+        rotary: bool = False,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        activation="relu",
+        initializer="glorot_uniform",
+        output_initializer=None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if norm_position not in NORM_POSITIONS:
+            raise ValueError(
+                f"norm_position must be one of {NORM_POSITIONS}. "
+                f"Received: {norm_position!r}"
+            )
+        self.norm_position, self.width = norm_position, width
+        common = {
+            "use_bias": use_bias,
+            "dropout": dropout,
+            "initializer": initializer,
+            "output_initializer": output_initializer,
+            "dtype": self.dtype_policy,
+        }
+        self.attention = MultiHeadAttention(
+            num_heads, width, causal=causal, rotary=rotary, name="attention", **common
+        )
+        self.attention_norm = self._norm("attention_norm", norm_epsilon, use_bias)
+        self.cross_attention = None
+        if cross:
+            self.cross_attention = MultiHeadAttention(
+                num_heads, width, cross=True, name="cross_attention", **common
+            )
+            self.cross_norm = self._norm("cross_norm", norm_epsilon, use_bias)
+        self.feed_forward = FeedForward(
+            width, hidden_width, activation=activation, name="feed_forward", **common
+        )
+        self.feed_forward_norm = self._norm("feed_forward_norm", norm_epsilon, use_bias)
+
+    def _norm(self, name, epsilon, use_bias):
+        return keras.layers.LayerNormalization(
+            epsilon=epsilon, center=use_bias, name=name, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape) -> None:
+        """Makes all parts for inputs (B, T, D)."""
+        shape = (None, None, self.width)
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build(shape)
+
+    def draw_seeds(self) -> list:
+        """Seeds for one call, in the order in which `call` uses them."""
+        parts = (self.attention, self.cross_attention, self.feed_forward)
+        return [part.dropout.draw() for part in parts if part is not None]
+
+    def call(
+        self,
+        x_BTD,
+        context_BSD=None,
+        attention_mask=None,
+        context_mask=None,
+        positions=None,
+        cache=None,
+        index=None,
+        training: bool = False,
+        seeds=None,
+    ):
+        """(B, T, D) to (B, T, D), and the new cache where one was given.
+
+        Arguments are those of `MultiHeadAttention`; `context_mask` is the mask for
+        the cross-attention.
+        """
+        seeds = iter(seeds or [None] * 3)
+        held = []
+
+        def attend(x):
+            out = self.attention(
+                x,
+                attention_mask=attention_mask,
+                positions=positions,
+                cache=cache,
+                index=index,
+                training=training,
+                seed=next(seeds),
+            )
+            if cache is None:
+                return out
+            held.append(out[1])
+            return out[0]
+
+        def attend_context(x):
+            return self.cross_attention(
+                x, context_BSD, context_mask, training=training, seed=next(seeds)
+            )
+
+        x = self._residual(x_BTD, attend, self.attention_norm)
+        if self.cross_attention is not None:
+            x = self._residual(x, attend_context, self.cross_norm)
+        x = self._residual(
+            x,
+            lambda x: self.feed_forward(x, training=training, seed=next(seeds)),
+            self.feed_forward_norm,
+        )
+        return x if cache is None else (x, held[0])
+
+    def _residual(self, x, sublayer, norm):
+        if self.norm_position == "pre":
+            return x + sublayer(norm(x))
+        return norm(x + sublayer(x))
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape

@@ -1,0 +1,358 @@
+"""GPT: a causal transformer language model.
+
+Radford et al. 2018 (GPT-1), Radford et al. 2019 (GPT-2) and Brown et al. 2020
+(GPT-3). Parameter names and numerics follow OpenAI's gpt-2 and its Hugging Face port.
+
+Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.generation.generate import Generates
+from zoo.layers.attention import check_heads
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
+from zoo.layers.initializers import Normal, residual
+from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock
+from zoo.training import Model, Phase, WeightedMean
+
+ACTIVATIONS = {
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+}
+POSITIONS = ("learned", "sinusoidal", "rotary")
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a GPT.
+
+    Attributes:
+        vocab_size: number of token ids, V.
+        context_length: the most tokens it can look at.
+        num_layers: transformer blocks.
+        num_heads: attention heads; must divide `width`.
+        width: of the residual stream, D.
+        feed_forward_width: of the hidden layer; 0 means 4·width.
+        dropout: after embeddings, attention and feed-forward.
+        use_bias: in products and norms.
+        activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
+        norm_position: "pre" (GPT-2) or "post" (GPT-1).
+        norm_epsilon: added to the variance in norms.
+        positions: "learned", "sinusoidal" or "rotary".
+        tie_embeddings: use the token embedding as output head.
+        initial_stddev: of all matrices; residual outputs get it / sqrt(2·layers).
+        remat: recompute blocks in the backward pass instead of keeping activations.
+    """
+
+    vocab_size: int
+    context_length: int
+    num_layers: int
+    num_heads: int
+    width: int
+    feed_forward_width: int = 0
+    dropout: float = 0.0
+    use_bias: bool = True
+    activation: str = "gelu_tanh"
+    norm_position: str = "pre"
+    norm_epsilon: float = 1e-5
+    positions: str = "learned"
+    tie_embeddings: bool = True
+    initial_stddev: float = 0.02
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        for name in ("vocab_size", "context_length", "num_layers", "num_heads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        check_heads(self.width, self.num_heads)
+        for name, choices in (
+            ("activation", tuple(ACTIVATIONS)),
+            ("norm_position", NORM_POSITIONS),
+            ("positions", POSITIONS),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
+                )
+
+
+def _gpt2(num_layers: int, num_heads: int, width: int) -> GPTConfig:
+    return GPTConfig(50257, 1024, num_layers, num_heads, width)
+
+
+def _gpt3(num_layers: int, num_heads: int, width: int) -> GPTConfig:
+    return GPTConfig(50257, 2048, num_layers, num_heads, width)
+
+
+PRESETS: dict[str, GPTConfig] = {
+    "gpt1": GPTConfig(40478, 512, 12, 12, 768, norm_position="post"),
+    "gpt2": _gpt2(12, 12, 768),
+    "gpt2_medium": _gpt2(24, 16, 1024),
+    "gpt2_large": _gpt2(36, 20, 1280),
+    "gpt2_xl": _gpt2(48, 25, 1600),
+    # Brown et al. 2020, table 2.1. Two rows can't be built as printed: XL's 24 heads
+    # of 128 do not make its width of 2048 (16 do), and 13B's width of 5140 is not a
+    # multiple of its 40 heads (5120, 40 heads of 128, is).
+    "gpt3_125m": _gpt3(12, 12, 768),
+    "gpt3_350m": _gpt3(24, 16, 1024),
+    "gpt3_760m": _gpt3(24, 16, 1536),
+    "gpt3_1_3b": _gpt3(24, 16, 2048),
+    "gpt3_2_7b": _gpt3(32, 32, 2560),
+    "gpt3_6_7b": _gpt3(32, 32, 4096),
+    "gpt3_13b": _gpt3(40, 40, 5120),
+    "gpt3_175b": _gpt3(96, 96, 12288),
+}
+
+GPT3_LEARNING_RATES = {
+    "gpt3_125m": 6.0e-4,
+    "gpt3_350m": 3.0e-4,
+    "gpt3_760m": 2.5e-4,
+    "gpt3_1_3b": 2.0e-4,
+    "gpt3_2_7b": 1.6e-4,
+    "gpt3_6_7b": 1.2e-4,
+    "gpt3_13b": 1.0e-4,
+    "gpt3_175b": 0.6e-4,
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class GPT(Generates, Model):
+    """A causal language model.
+
+    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask`
+    (True at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of
+    token ids (B, T+1), or inputs, targets and weights (B, T) each.
+    """
+
+    Config = GPTConfig
+
+    def __init__(self, config: GPTConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        initializer = Normal(config.initial_stddev)
+        shared = {"initializer": initializer, "dtype": self.dtype_policy}
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size, config.width, name="token_embedding", **shared
+        )
+        self.positions = None
+        if config.positions == "learned":
+            self.positions = LearnedPositions(
+                config.context_length, config.width, name="positions", **shared
+            )
+        elif config.positions == "sinusoidal":
+            self.positions = SinusoidalPositions(
+                config.context_length,
+                config.width,
+                name="positions",
+                dtype=self.dtype_policy,
+            )
+        self.dropout = Dropout(config.dropout, name="dropout", dtype=self.dtype_policy)
+        self.blocks = [
+            TransformerBlock(
+                config.num_heads,
+                config.width,
+                config.feed_forward_width or 4 * config.width,
+                norm_position=config.norm_position,
+                norm_epsilon=config.norm_epsilon,
+                causal=True,
+                rotary=config.positions == "rotary",
+                use_bias=config.use_bias,
+                dropout=config.dropout,
+                activation=ACTIVATIONS[config.activation],
+                output_initializer=residual(config.initial_stddev, config.num_layers),
+                name=f"block_{index}",
+                **shared,
+            )
+            for index in range(config.num_layers)
+        ]
+        self.final_norm = None
+        if config.norm_position == "pre":
+            self.final_norm = keras.layers.LayerNormalization(
+                epsilon=config.norm_epsilon,
+                center=config.use_bias,
+                name="final_norm",
+                dtype=self.dtype_policy,
+            )
+        self.head = None
+        if not config.tie_embeddings:
+            self.head = keras.layers.Dense(
+                config.vocab_size,
+                use_bias=False,
+                kernel_initializer=initializer,
+                name="head",
+                dtype=self.dtype_policy,
+            )
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build((None, None, self.config.width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """Logits (B, T, V) for token ids (B, T); see the class."""
+        visible = None
+        if isinstance(inputs, dict):
+            visible = inputs.get("padding_mask")
+            visible = None if visible is None else ops.cast(visible, "bool")[:, None, :]
+            inputs = inputs["token_ids"]
+        hidden = self.hidden(inputs, attention_mask=visible, training=training)
+        return self.logits(hidden)
+
+    def hidden(
+        self,
+        token_ids,
+        positions=None,
+        attention_mask=None,
+        caches=None,
+        index=None,
+        training: bool = False,
+    ):
+        """The residual stream (B, T, D) above the last block, normed.
+
+        Args:
+            token_ids: (B, T).
+            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
+            attention_mask: (B, 1 or T, S), True where attention may look.
+            caches: one a block, from `empty_caches`; needs the mask and `index`.
+            index: where in the caches the tokens go.
+            training: whether to drop.
+
+        Returns:
+            The stream, and the new caches as a second value where some were given.
+        """
+        length = token_ids.shape[1]
+        if length is not None and length > self.config.context_length:
+            raise ValueError(
+                f"{length} tokens do not fit into context_length="
+                f"{self.config.context_length}. Shorten the text, or make the model "
+                "with a longer context."
+            )
+        x = self.token_embedding(token_ids)
+        if self.positions is not None:
+            x = self.positions(x, positions)
+        x = self.dropout(x, training=training)
+        new_caches = []
+        for number, block in enumerate(self.blocks):
+            if caches is not None:
+                x, cache = block(
+                    x,
+                    attention_mask=attention_mask,
+                    positions=positions,
+                    cache=caches[number],
+                    index=index,
+                )
+                new_caches.append(cache)
+            elif self.config.remat and training:
+                x = _remat(block, x, attention_mask, positions)
+            else:
+                x = block(
+                    x,
+                    attention_mask=attention_mask,
+                    positions=positions,
+                    training=training,
+                )
+        if self.final_norm is not None:
+            x = self.final_norm(x)
+        return x if caches is None else (x, new_caches)
+
+    def logits(self, x):
+        """Scores (..., V) in float32 for the stream (..., D)."""
+        if self.head is None:
+            return self.token_embedding.logits(x)
+        return ops.cast(self.head(x), "float32")
+
+    def empty_caches(self, batch: int, length: int) -> list:
+        """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
+        return [block.attention.empty_cache(batch, length) for block in self.blocks]
+
+    # === Training ===
+
+    def phases(self):
+        """One: the next token's cross-entropy."""
+        return (
+            Phase(
+                "next_token", self.next_token_loss, [self], weights=self.loss_weights
+            ),
+        )
+
+    def prepare(self, batch):
+        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict."""
+        if not isinstance(batch, tuple):
+            return {"inputs": batch[:, :-1], "targets": batch[:, 1:]}
+        names = ("inputs", "targets", "weights")
+        return dict(zip(names, batch, strict=False))
+
+    def loss_weights(self, batch) -> dict:
+        """How many predictions count."""
+        if "weights" in batch:
+            return {"loss": ops.sum(ops.cast(batch["weights"], "float32"))}
+        return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
+
+    def next_token_loss(self, batch, training):
+        """Mean negative log-probability of the targets, in nats a token."""
+        logits = self(batch["inputs"], training=training)
+        nats = ops.sparse_categorical_crossentropy(
+            ops.reshape(batch["targets"], (-1,)),
+            ops.reshape(logits, (-1, self.config.vocab_size)),
+            from_logits=True,
+        )
+        weights = batch.get("weights")
+        if weights is not None:
+            weights = ops.reshape(weights, (-1,))
+        return {"loss": WeightedMean.of(nats, weights)}
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any):
+        """Keras's `fit`; ids outside the vocabulary raise before they do harm."""
+        return super().fit(self._checked(x), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any):
+        """Keras's `evaluate`, with the same check."""
+        return super().evaluate(self._checked(x), *args, **kwargs)
+
+    def _checked(self, x):
+        if isinstance(x, Iterator):
+            return (self._checked(batch) for batch in x)
+        for ids in x[:1] if isinstance(x, tuple) else (x,):
+            if isinstance(ids, np.ndarray):
+                self.check_ids(ids)
+        return x
+
+    def check_ids(self, token_ids: np.ndarray) -> None:
+        """Raises for ids outside the vocabulary, naming the worst."""
+        if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < (
+            self.config.vocab_size
+        ):
+            raise ValueError(
+                f"Token ids must be from 0 to {self.config.vocab_size - 1} "
+                f"(vocab_size={self.config.vocab_size}). Received ids from "
+                f"{token_ids.min()} to {token_ids.max()}. Was the text encoded with "
+                "another tokenizer? GPTConfig(vocab_size=tokenizer.vocab_size) fits."
+            )
+
+
+def _remat(block, x, attention_mask, positions):
+    # Drawn outside: inside, the second run would draw other seeds, and JAX's
+    # generators would leak out of the recomputation.
+    seeds = block.draw_seeds()
+
+    def run(x):
+        return block(
+            x,
+            attention_mask=attention_mask,
+            positions=positions,
+            training=True,
+            seeds=seeds,
+        )
+
+    return keras.remat(run)(x)

@@ -1,0 +1,78 @@
+"""Callbacks that Keras does not have."""
+
+import math
+import time
+
+import keras
+from keras import ops
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends training with an error that says when and what to try.
+
+    Looks every `every` batches and at the end of an epoch, since each look waits for
+    the device. Means over an epoch stay NaN, so nothing is missed in between.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        super().__init__()
+        self.every = every
+
+    def on_train_batch_end(self, batch, logs=None):
+        """A look now and then."""
+        if batch % self.every == 0:
+            self._look(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """A last look."""
+        self._look(logs)
+
+    def _look(self, logs):
+        for name, value in (logs or {}).items():
+            number = float(ops.convert_to_numpy(value))
+            if not math.isfinite(number) and not name.startswith("val_"):
+                raise FloatingPointError(
+                    f"{name} became {number} by update "
+                    f"{_updates(self.model)}. Lower the learning rate, "
+                    "clip gradients (global_clipnorm=1.0 on the optimizer), warm the "
+                    "rate up, or train in mixed_bfloat16 instead of mixed_float16; "
+                    "and look for NaN or infinity in the data."
+                )
+
+
+class Throughput(keras.callbacks.Callback):
+    """Counts examples a second, without the first update, which may compile.
+
+    Attributes:
+        rate: examples a second; 0 before the second update.
+        seconds: wall time of the counted updates.
+    """
+
+    def __init__(self, examples_per_update: int) -> None:
+        super().__init__()
+        self.examples_per_update = examples_per_update
+        self.updates, self.seconds, self._last = 0, 0.0, None
+
+    @property
+    def rate(self) -> float:
+        """Examples a second."""
+        return self.updates * self.examples_per_update / max(self.seconds, 1e-9)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Restarts the clock after whatever happened between epochs."""
+        self._last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Adds the time since the last update."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self.updates += 1
+            self.seconds += now - self._last
+        self._last = now
+
+
+def _updates(model) -> str:
+    variable = model.optimizer.iterations
+    if keras.config.backend() == "jax":
+        model.jax_state_sync()
+    return str(int(ops.convert_to_numpy(variable)))

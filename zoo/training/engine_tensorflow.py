@@ -1,0 +1,112 @@
+"""Training on TensorFlow: gradient tapes inside Keras's compiled step."""
+
+import numpy as np
+import tensorflow as tf
+from keras import ops, tree
+
+from zoo.training import step
+
+
+class TensorFlowEngine:
+    """See `zoo.training.engine.Engine`."""
+
+    def train_step(self, model, data):
+        """Keras's TensorFlow trainer passes the batch alone."""
+        return step.train(model, data)
+
+    def test_step(self, model, data):
+        """Likewise."""
+        return step.test(model, data)
+
+    def gradients(self, function, variables, inputs=()):
+        """One tape that watches just what is asked for."""
+        leaves = [v.value for v in variables] + list(inputs)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(leaves)
+            objective, aux = function(*inputs)
+        gradients = _grad(tape, objective, leaves)
+        return aux, gradients[: len(variables)], gradients[len(variables) :]
+
+    def linearize(self, function, variables):
+        """A persistent tape, since several phases may go back through it."""
+        leaves = [v.value for v in variables]
+        with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
+            tape.watch(leaves)
+            value = function()
+        outputs = tree.flatten(value)
+        return value, lambda cotangents: _grad(tape, outputs, leaves, list(cotangents))
+
+    def repeat(self, function, count):
+        """The first pass gives the structure; a `while_loop` adds the rest."""
+        first = function(tf.constant(0))
+        flat = [tf.convert_to_tensor(x) for x in tree.flatten(first)]
+
+        def body(index, *total):
+            parts = tree.flatten(function(index))
+            return index + 1, *(t + p for t, p in zip(total, parts, strict=True))
+
+        _, *total = tf.while_loop(
+            lambda index, *_: index < count,
+            body,
+            (tf.constant(1), *flat),
+            parallel_iterations=1,
+        )
+        return tree.pack_sequence_as(first, total)
+
+    def when(self, condition, function):
+        """`tf.cond` needs a value from both branches."""
+
+        def run():
+            function()
+            return tf.constant(True)
+
+        tf.cond(condition, run, lambda: tf.constant(False))
+
+    def input_gradient(self, function, x):
+        """A tape inside the phase's tape gives the second order."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x, unconnected_gradients="zero")
+
+    def compile(self, function, variables):
+        """XLA; one trace a combination of shapes."""
+        del variables
+        compiled = tf.function(function, jit_compile=True, autograph=False)
+        # Each caller keeps its functions by shape; TensorFlow takes functions made
+        # on one line for one that is traced again and again.
+        compiled._omit_frequent_tracing_warning = True
+        return compiled
+
+    def capture(self, function):
+        """Nothing to do: `compile` compiles the loop around it."""
+        return function
+
+    def write(self, array, update, index):
+        """XLA does it in place."""
+        start = [0] * len(array.shape)
+        start[1] = index
+        return ops.slice_update(array, start, ops.cast(update, array.dtype))
+
+    def random_state(self):
+        """The global generator; Keras's own draws are stateless."""
+        return {"generator": tf.random.get_global_generator().state.numpy()}
+
+    def set_random_state(self, state):
+        """The inverse."""
+        generator = tf.random.get_global_generator()
+        generator.state.assign(np.asarray(state["generator"], "int64"))
+
+    def peak_memory(self):
+        """Counted on GPUs only."""
+        if tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return None
+
+
+def _grad(tape, outputs, leaves, cotangents=None):
+    """Dense gradients; zeros, as JAX gives, for what the outputs don't depend on."""
+    gradients = tape.gradient(
+        outputs, leaves, output_gradients=cotangents, unconnected_gradients="zero"
+    )
+    return [tf.convert_to_tensor(g) for g in gradients]

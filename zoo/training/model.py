@@ -1,0 +1,301 @@
+"""`zoo.training.Model`: a Keras model that states its losses as phases."""
+
+import contextlib
+import dataclasses
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from zoo.training.callbacks import StopOnNaN
+from zoo.training.engine import Engine, engine
+from zoo.training.optimizer_group import (
+    OptimizerGroup,
+    deserialize_optimizer,
+    serialize_optimizer,
+)
+from zoo.training.phases import Batch, Phase
+from zoo.training.terms import TermMeans
+
+Optimizer = keras.optimizers.Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `compile` settles for the training step.
+
+    Attributes:
+        engine: the backend's.
+        accumulate: micro-batches an update.
+        phase_variables: the variables that each phase moves.
+        has_shared: whether the model shares work between phases.
+        terms: the running means of all logged terms.
+    """
+
+    engine: Engine
+    accumulate: int
+    phase_variables: Mapping[str, list[keras.Variable]]
+    has_shared: bool
+    terms: TermMeans
+
+    def log_prefix(self, phase: Phase) -> str:
+        """What precedes a term in the logs: nothing where there is one phase."""
+        return f"{phase.name}/" if len(self.phase_variables) > 1 else ""
+
+
+class Model(keras.Model):
+    """A Keras model whose training is the sequence of its `phases()`.
+
+    A subclass gives `phases()` and, where it needs them, `prepare(batch)` and
+    `shared(batch)`; `fit`, `evaluate`, saving and callbacks are Keras's own. A
+    subclass with a configuration sets `Config`, a frozen dataclass, and takes it as
+    the constructor's first argument.
+    """
+
+    Config: ClassVar[type | None] = None
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.Config is not None and not isinstance(config, self.Config):
+            raise TypeError(
+                f"{type(self).__name__} is made from a {self.Config.__name__}: "
+                f"{type(self).__name__}({self.Config.__name__}(...)). "
+                f"Received: {config!r}"
+            )
+        self.config = config
+        self.plan: Plan | None = None
+
+    # === What a subclass states ===
+
+    def phases(self) -> Sequence[Phase]:
+        """The losses, in the order in which one training step minimises them."""
+        raise NotImplementedError(f"{type(self).__name__} must define phases().")
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Turns a batch into what the losses take; the place to draw noise.
+
+        Runs once a step, before the batch is cut into micro-batches.
+        """
+        return batch
+
+    def shared(self, batch: Batch) -> dict:
+        """Work that several phases use, added to their batch (a dict); done once.
+
+        Phases with `through_shared` send their gradient back through it; to the
+        others it is constant.
+        """
+        raise NotImplementedError
+
+    def decays(self, variable: keras.Variable) -> bool:
+        """Whether decoupled weight decay applies: to matrices, not biases or norms."""
+        return len(variable.shape) >= 2
+
+    # === Keras's interface ===
+
+    def compile(
+        self,
+        optimizer: str | Optimizer | Mapping[str, str | Optimizer] = "adam",
+        *,
+        accumulate: int = 1,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        **unsupported: Any,
+    ) -> None:
+        """Readies the model for `fit`.
+
+        Args:
+            optimizer: one optimizer, or one a phase by the phase's name.
+            accumulate: cut each batch into this many micro-batches and make one
+                update from their mean gradient.
+            run_eagerly: as in Keras.
+            steps_per_execution: as in Keras; 1 on torch.
+            jit_compile: as in Keras.
+            unsupported: `loss` and `metrics` raise: the phases state both.
+        """
+        if any(value is not None for value in unsupported.values()):
+            raise ValueError(
+                f"{type(self).__name__}.compile() does not take "
+                f"{sorted(unsupported)}. Its losses and metrics are the terms that "
+                "its phases return; override phases() to change them."
+            )
+        if not isinstance(accumulate, int) or accumulate < 1:
+            raise ValueError(
+                f"accumulate must be a whole number from 1. Received: {accumulate!r}"
+            )
+        self.plan = self._planned(accumulate)
+        super().compile(
+            optimizer=self._group(optimizer),
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+        )
+
+    def _planned(self, accumulate: int) -> Plan:
+        unbuilt = [
+            layer.name
+            for layer in self._flatten_layers(include_self=False)
+            if not layer.built
+        ]
+        if unbuilt:
+            raise ValueError(
+                f"{type(self).__name__} has layers without weights yet: {unbuilt[:5]}. "
+                "Build them before compile(), for instance by calling each network "
+                "once or by giving a Sequential an Input."
+            )
+        self.built = True
+        phases = self.phases()
+        names = [phase.name for phase in phases]
+        if len(set(names)) != len(names) or not names:
+            raise ValueError(f"Phases need names of their own. Received: {names}")
+        for phase in phases:
+            if not phase.variables():
+                raise ValueError(
+                    f"Phase {phase.name!r} has nothing to train: its layers have no "
+                    "trainable variables."
+                )
+        return Plan(
+            engine=engine(),
+            accumulate=accumulate,
+            # A read-only proxy: Keras would track, and save, what a dict holds.
+            phase_variables=types.MappingProxyType(
+                {phase.name: phase.variables() for phase in phases}
+            ),
+            has_shared=type(self).shared is not Model.shared,
+            terms=TermMeans(),
+        )
+
+    def _group(self, optimizer) -> OptimizerGroup:
+        names = list(self.plan.phase_variables)
+        if not isinstance(optimizer, Mapping):
+            if len(names) > 1:
+                raise ValueError(
+                    f"{type(self).__name__} trains in {len(names)} phases and needs "
+                    "an optimizer for each: compile(optimizer={"
+                    + ", ".join(f"{name!r}: ..." for name in names)
+                    + f"}}). Received: {optimizer!r}"
+                )
+            optimizer = {names[0]: optimizer}
+        if set(optimizer) != set(names):
+            raise ValueError(
+                f"The optimizers' keys must be the names of the phases, {names}. "
+                f"Received: {list(optimizer)}"
+            )
+        group = OptimizerGroup(
+            {name: keras.optimizers.get(optimizer[name]) for name in names},
+            loss_scaling=self.dtype_policy.compute_dtype == "float16",
+        )
+        group.build_members(self.plan.phase_variables, self.decays)
+        return group
+
+    def unpack(self, data: Any) -> Batch:
+        """Keras's `(x,)` as `x`; `(x, y)` and `(x, y, sample_weight)` as they are."""
+        if not isinstance(data, (tuple, list)):
+            return data
+        data = tuple(data)
+        while len(data) > 1 and data[-1] is None:
+            data = data[:-1]
+        return data[0] if len(data) == 1 else data
+
+    def train_step(self, *args: Any) -> Any:
+        """One update of every phase; the signature is the backend's trainer's."""
+        return self.plan.engine.train_step(self, *args)
+
+    def test_step(self, *args: Any) -> Any:
+        """Every phase's terms without updates."""
+        return self.plan.engine.test_step(self, *args)
+
+    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+        """Keras's `fit`; raises a clear error when a loss stops being a number."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*keras.tree.flatten(callbacks or []), StopOnNaN()]
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    @property
+    def metrics(self) -> list:
+        """The running means of the terms, once compiled."""
+        return [self.plan.terms] if getattr(self, "plan", None) else []
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Within the block, the weights are the optimizers' moving averages.
+
+        For evaluation and sampling in the course of training. Raises if no optimizer
+        was made with `use_ema=True`.
+        """
+        members = [m for m in self.optimizer.members.values() if m.use_ema]
+        if not members:
+            raise ValueError(
+                "There are no averaged weights: compile with an optimizer that has "
+                "use_ema=True."
+            )
+        swapped = []
+        for member in members:
+            averages = member._model_variables_moving_average
+            for variable, average in zip(
+                member._trainable_variables, averages, strict=True
+            ):
+                swapped.append((variable, ops.copy(variable)))
+                variable.assign(average)
+        try:
+            yield self
+        finally:
+            for variable, value in swapped:
+                variable.assign(value)
+
+    # === Serialisation ===
+
+    def get_config(self) -> dict:
+        """The configuration, as plain values."""
+        if self.Config is None:
+            return super().get_config()
+        return {
+            "config": dataclasses.asdict(self.config),
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> "Model":
+        """Rebuilds the model from what `get_config` returned."""
+        if cls.Config is None:
+            return super().from_config(config, custom_objects)
+        values = dict(config["config"])
+        accepted = inspect.signature(cls.Config).parameters
+        unknown = sorted(set(values) - set(accepted))
+        if unknown:
+            raise ValueError(
+                f"{cls.Config.__name__} has no fields {unknown}; the file is from "
+                "another version. Known fields: " + ", ".join(accepted)
+            )
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        dtype = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(cls.Config(**values), name=config["name"], dtype=dtype)
+
+    def get_compile_config(self) -> dict:
+        """Optimizers by phase, with their decay exclusions, and the step's options."""
+        if not self.compiled:
+            return {}
+        return {
+            "optimizer": {
+                name: serialize_optimizer(member)
+                for name, member in self.optimizer.members.items()
+            },
+            "accumulate": self.plan.accumulate,
+            "run_eagerly": self.run_eagerly,
+            "steps_per_execution": self.steps_per_execution,
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config: dict) -> None:
+        """The inverse, on loading; all optimizer state exists afterwards."""
+        variables = self._planned(config["accumulate"]).phase_variables
+        optimizers = {
+            name: deserialize_optimizer(saved, variables[name])
+            for name, saved in config["optimizer"].items()
+        }
+        self.compile(**{**config, "optimizer": optimizers})

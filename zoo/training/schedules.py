@@ -1,0 +1,119 @@
+"""Learning-rate schedules; they tick once an update, also with micro-batches."""
+
+import math
+
+import keras
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+
+def _check_steps(warmup_steps: int, total_steps: int) -> None:
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            "A schedule needs 0 <= warmup_steps < total_steps. Received: "
+            f"warmup_steps={warmup_steps}, total_steps={total_steps}"
+        )
+
+
+@keras.saving.register_keras_serializable("zoo")
+class WarmupCosine(LearningRateSchedule):
+    """Linear warm-up to `peak`, then half a cosine down to `final`.
+
+    The schedule of GPT-3 (Brown et al. 2020, appendix B). Update `i` (from 0) of the
+    warm-up uses `peak * (i + 1) / (warmup_steps + 1)`, as nanoGPT does, so that the
+    first update moves. After `total_steps` the rate stays at `final`.
+    """
+
+    def __init__(
+        self, peak: float, total_steps: int, warmup_steps: int = 0, final: float = 0.0
+    ) -> None:
+        _check_steps(warmup_steps, total_steps)
+        self.peak, self.final = peak, final
+        self.total_steps, self.warmup_steps = total_steps, warmup_steps
+
+    def __call__(self, step):
+        """The rate for update `step`, counted from 0."""
+        step = ops.cast(step, "float32")
+        warm = self.peak * (step + 1) / (self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        cosine = 0.5 * (1 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
+        decayed = self.final + (self.peak - self.final) * cosine
+        return ops.where(step < self.warmup_steps, warm, decayed)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "final": self.final,
+        }
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ConstantThenLinear(LearningRateSchedule):
+    """`peak` for `constant_steps` updates, then linearly to zero at `total_steps`.
+
+    With `constant_steps` at half of `total_steps`, the schedule of CycleGAN (Zhu et
+    al. 2017, section 4); with a warm-up and no constant part, that of BERT.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        total_steps: int,
+        constant_steps: int = 0,
+        warmup_steps: int = 0,
+    ) -> None:
+        _check_steps(warmup_steps, total_steps)
+        if warmup_steps + constant_steps > total_steps:
+            raise ValueError(
+                "The warm-up and the constant part do not fit into total_steps. "
+                f"Received: warmup_steps={warmup_steps}, "
+                f"constant_steps={constant_steps}, total_steps={total_steps}"
+            )
+        self.peak, self.total_steps = peak, total_steps
+        self.constant_steps, self.warmup_steps = constant_steps, warmup_steps
+
+    def __call__(self, step):
+        """The rate for update `step`, counted from 0."""
+        step = ops.cast(step, "float32")
+        warm = (step + 1) / (self.warmup_steps + 1)
+        decay_steps = self.total_steps - self.constant_steps - self.warmup_steps
+        left = (self.total_steps - step) / max(decay_steps, 1)
+        return self.peak * ops.minimum(warm, ops.clip(left, 0.0, 1.0))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "constant_steps": self.constant_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Scaled(LearningRateSchedule):
+    """A schedule times a variable, so that callbacks can scale what they can't set."""
+
+    def __init__(self, schedule: LearningRateSchedule, scale: float = 1.0) -> None:
+        self.schedule = schedule
+        self.scale = keras.Variable(
+            scale, dtype="float32", trainable=False, name="learning_rate_scale"
+        )
+
+    def __call__(self, step):
+        """The wrapped schedule's rate for update `step`, scaled."""
+        return self.schedule(step) * ops.convert_to_tensor(self.scale)
+
+    def get_config(self) -> dict:
+        """The wrapped schedule and the present scale."""
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "scale": float(ops.convert_to_numpy(self.scale))}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Scaled":
+        """Rebuilds the wrapped schedule too."""
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["scale"])

@@ -1,0 +1,240 @@
+"""One training step, written once for every backend.
+
+    prepare -> [shared] -> for each phase: terms, gradients -> update -> logs
+
+The order of an update is fixed: average over micro-batches, unscale, check that all
+is finite, clip, apply, then the moving average of the weights. The last three are
+the optimizer's own.
+"""
+
+from keras import ops, tree
+
+from zoo.training.phases import (
+    Batch,
+    Phase,
+    WeightedMean,
+    as_weighted,
+    batch_size,
+    with_training,
+)
+
+
+def train(model, data) -> dict:
+    """Updates every phase once on a batch; returns the running means of the terms."""
+    batch = model.prepare(model.unpack(data))
+    shared = Shared(model, batch)
+    terms = {}
+    for phase in model.phases():
+        terms |= _train_phase(model, phase, batch, shared)
+    model.optimizer.iterations.assign_add(1)
+    return _log(model, terms)
+
+
+def test(model, data) -> dict:
+    """Every phase's terms, without dropout and without updates."""
+    batch = model.prepare(model.unpack(data))
+    if model.plan.has_shared:
+        batch = {**batch, **with_training(model.shared, batch, training=False)}
+    terms = {}
+    for phase in model.phases():
+        terms |= _prefixed(model, phase, _terms(phase, batch, training=False))
+    return _log(model, terms)
+
+
+class Shared:
+    """What `Model.shared` computed, once, and the way back to its variables."""
+
+    def __init__(self, model, batch: Batch) -> None:
+        self.names: list[str] = []
+        self.value: dict = {}
+        if not model.plan.has_shared or model.plan.accumulate > 1:
+            return
+        producers = [p for p in model.phases() if p.through_shared]
+        self.variables = [
+            v for p in producers for v in model.plan.phase_variables[p.name]
+        ]
+        self.value, self._pullback = model.plan.engine.linearize(
+            lambda: with_training(model.shared, batch, training=True), self.variables
+        )
+        self.value = tree.map_structure(ops.stop_gradient, self.value)
+
+    def pull_back(self, cotangents, variables) -> list:
+        """Gradients of what was computed for some of the producers' variables."""
+        gradients = self._pullback(cotangents)
+        by_variable = {id(v): g for v, g in zip(self.variables, gradients, strict=True)}
+        return [by_variable[id(v)] for v in variables]
+
+
+def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
+    scale = model.optimizer.loss_scales.get(phase.name)
+    state = _float_state(model) if scale else []
+    before = [ops.copy(v) for v in state]
+    if model.plan.accumulate == 1:
+        terms, gradients = _whole_batch(model, phase, batch, shared, scale)
+    else:
+        terms, gradients = _micro_batches(model, phase, batch, scale)
+    variables = model.plan.phase_variables[phase.name]
+    optimizer = model.optimizer.members[phase.name]
+    if scale is None:
+        optimizer.apply(gradients, variables)
+    else:
+        factor = 1.0 / ops.convert_to_tensor(scale.scale)
+        gradients = [g * ops.cast(factor, g.dtype) for g in gradients]
+        finite = _all_finite(gradients)
+        model.plan.engine.when(finite, lambda: optimizer.apply(gradients, variables))
+        for variable, value in zip(state, before, strict=True):
+            variable.assign(ops.where(finite, variable, value))
+        scale.update(finite)
+        # A skipped update counts for nothing, or one infinity spoils the epoch's mean.
+        terms = {
+            name: tree.map_structure(lambda x: ops.where(finite, x, 0.0), term)
+            for name, term in terms.items()
+        }
+    return _prefixed(model, phase, terms)
+
+
+def _whole_batch(model, phase, batch, shared, scale):
+    """Terms and gradients of a phase on the batch as it is."""
+    leaves = tree.flatten(shared.value)
+
+    def objective(*leaves):
+        value = tree.pack_sequence_as(shared.value, leaves)
+        terms = _terms(phase, {**batch, **value} if value else batch, training=True)
+        divisors = {name: _nonzero(terms[name].weight) for name in phase.objective}
+        return _objective(phase, terms, divisors, scale), terms
+
+    variables = model.plan.phase_variables[phase.name]
+    if not (phase.through_shared and leaves):
+        terms, gradients, _ = model.plan.engine.gradients(
+            lambda: objective(*leaves), variables
+        )
+        return terms, gradients
+    terms, direct, cotangents = model.plan.engine.gradients(
+        objective, variables, leaves
+    )
+    back = shared.pull_back(cotangents, variables)
+    return terms, [d + b for d, b in zip(direct, back, strict=True)]
+
+
+def _micro_batches(model, phase, batch, scale):
+    """The same from `accumulate` micro-batches, one at a time in a compiled loop.
+
+    All of them are divided by one divisor, the weight of the whole batch, so that
+    their gradients' mean is the gradient of the batch. State that is not trained
+    (moving statistics) starts from the same values each time and ends at the mean:
+    it advances once an update.
+    """
+    parts = model.plan.accumulate
+    examples = batch_size(batch)
+    if isinstance(examples, int) and examples % parts:
+        raise ValueError(
+            f"A batch of {examples} examples can't be cut into accumulate={parts} "
+            "equal micro-batches. Choose a batch size that it divides, and drop a "
+            "ragged last batch (drop_remainder)."
+        )
+    known = {} if phase.weights is None else phase.weights(batch)
+    divisors = {
+        name: _nonzero(ops.cast(known.get(name, examples), "float32")) / parts
+        for name in phase.objective
+    }
+    variables = model.plan.phase_variables[phase.name]
+    state = _float_state(model)
+    start = [ops.copy(v) for v in state]
+
+    def objective(micro):
+        if model.plan.has_shared:
+            made = with_training(model.shared, micro, training=True)
+            if not phase.through_shared:
+                made = tree.map_structure(ops.stop_gradient, made)
+            micro = {**micro, **made}
+        terms = _terms(phase, micro, training=True, known=known)
+        return _objective(phase, terms, divisors, scale), terms
+
+    def part(index):
+        for variable, value in zip(state, start, strict=True):
+            variable.assign(value)
+        micro = tree.map_structure(lambda x: _micro_batch(x, index, parts), batch)
+        terms, gradients, _ = model.plan.engine.gradients(
+            lambda: objective(micro), variables
+        )
+        return terms, gradients, [ops.copy(v) for v in state]
+
+    terms, gradients, ends = model.plan.engine.repeat(part, parts)
+    # Where a producer ran for another phase's sake, its own phase moves its state.
+    foreign = set() if phase.through_shared else _producers_state(model)
+    for variable, before, total in zip(state, start, ends, strict=True):
+        variable.assign(before if id(variable) in foreign else total / parts)
+    return terms, [g / parts for g in gradients]
+
+
+def _micro_batch(x, index, parts):
+    """Rows index, index + parts, ...: devices and micro-batches cut alike."""
+    if x is None or not len(x.shape):
+        return x
+    strided = ops.reshape(x, (x.shape[0] // parts, parts, *x.shape[1:]))
+    return ops.take(strided, index, axis=1)
+
+
+def _terms(phase, batch, training, known=None):
+    """A phase's terms, each in two parts; `known` are the weights of a whole batch."""
+    found = with_training(phase.loss, batch, training)
+    unknown = set(phase.objective) - set(found)
+    if unknown:
+        raise ValueError(
+            f"The loss of phase {phase.name!r} returned the terms {sorted(found)}, "
+            f"but its objective names {sorted(unknown)}."
+        )
+    for name in phase.objective if known is not None else ():
+        if isinstance(found[name], WeightedMean) and name not in known:
+            raise ValueError(
+                f"Term {name!r} of phase {phase.name!r} is a WeightedMean. To cut its "
+                "batch into micro-batches, its total weight in the whole batch must "
+                "be known first: give Phase(weights=...)."
+            )
+    examples = batch_size(batch)
+    return {name: as_weighted(term, examples) for name, term in found.items()}
+
+
+def _objective(phase, terms, divisors, scale):
+    """The scalar to differentiate: the terms' means, weighed and summed."""
+    total = sum(
+        coefficient * terms[name].total / divisors[name]
+        for name, coefficient in phase.objective.items()
+    )
+    return total if scale is None else total * ops.convert_to_tensor(scale.scale)
+
+
+def _prefixed(model, phase, terms):
+    prefix = model.plan.log_prefix(phase)
+    return {prefix + name: term for name, term in terms.items()}
+
+
+def _log(model, terms) -> dict:
+    """The running means by name; objectives of several terms get a `loss` too."""
+    logs = model.plan.terms.update(terms)
+    for phase in model.phases():
+        prefix = model.plan.log_prefix(phase)
+        if f"{prefix}loss" not in logs:
+            logs[f"{prefix}loss"] = sum(
+                coefficient * logs[prefix + name]
+                for name, coefficient in phase.objective.items()
+            )
+    return logs
+
+
+def _float_state(model):
+    return [v for v in model.non_trainable_variables if "float" in v.dtype]
+
+
+def _producers_state(model):
+    producers = [phase for phase in model.phases() if phase.through_shared]
+    layers = [layer for phase in producers for layer in phase.trains]
+    return {id(v) for layer in layers for v in layer.non_trainable_variables}
+
+
+def _nonzero(weight):
+    return ops.where(weight > 0, weight, 1.0)
+
+
+def _all_finite(gradients):
+    return ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
