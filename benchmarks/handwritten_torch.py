@@ -31,7 +31,7 @@ class Block(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # each (B, N, T, H)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.attention_out(y.transpose(1, 2).reshape(B, T, D))
-        h = F.gelu(self.mlp_in(self.mlp_norm(x)), approximate="tanh")
+        h = F.gelu(self.mlp_in(self.mlp_norm(x)))
         return x + self.mlp_out(h)
 
 
@@ -49,6 +49,8 @@ class GPT(nn.Module):
                 last = name.endswith(("attention_out.weight", "mlp_out.weight"))
                 scale = 1 / math.sqrt(2 * shape.layers) if last else 1.0
                 nn.init.normal_(parameter, std=0.02 * scale)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.tokens(tokens) + self.positions

@@ -39,8 +39,8 @@ def beam_search(
     best_tokens = ops.reshape(tokens, (batch, num_beams, slots))
     best_scores = ops.full((batch, num_beams), NEVER)
     best_lengths = ops.zeros((batch, num_beams), dtype="int32")
-    carry = (first.slot, tokens, logits, caches, scores)
-    carry = (*carry, best_tokens, best_scores, best_lengths)
+    best = (best_tokens, best_scores, best_lengths)
+    carry = (first.slot, tokens, logits, caches, scores, *best)
 
     def penalised(scores, slot):
         count = ops.cast(slot - length + 1, "float32")

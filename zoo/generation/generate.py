@@ -26,6 +26,9 @@ Stop = str | int | Sequence[str | int | Sequence[int]] | None
 class Generates:
     """Sampling, beam search and scoring on top of a cached language model."""
 
+    config: Any
+    variables: Any
+    check_ids: Any
     tokenizer: Any = None
 
     def generate(
@@ -50,7 +53,9 @@ class Generates:
                 (T,) or (B, T). Strings need `model.tokenizer`.
             max_new_tokens: at most so many after each prompt.
             temperature: 0 is greedy.
-            top_k, top_p, repetition_penalty: see `Sampling`.
+            top_k: see `Sampling`.
+            top_p: see `Sampling`.
+            repetition_penalty: see `Sampling`.
             num_beams: above 1, beam search; `temperature` and the like must be left.
             length_penalty: beams are ranked by log-probability / length**this.
             stop: strings, ids or sequences of ids that end a row; they are not
@@ -66,12 +71,12 @@ class Generates:
         rows = self._rows(prompts)
         stops = self._stops(stop)
         self._check_request(rows, max_new_tokens, num_beams, sampling)
-        seed = np.random.default_rng(seed).integers(2**31 - 1, dtype="int32")
+        drawn = np.random.default_rng(seed).integers(2**31 - 1, dtype="int32")
         padded, pads, room = self._padded(rows, max_new_tokens)
         if stream:
             if len(rows) > 1 or num_beams > 1:
                 raise ValueError("stream=True takes one prompt and no beams.")
-            chosen = self._decoder.stream(padded, pads, room, sampling, stops, seed)
+            chosen = self._decoder.stream(padded, pads, room, sampling, stops, drawn)
             ids = self._streamed(chosen, max_new_tokens, stops)
             return self._pieces(ids) if isinstance(prompts, str) else ids
         last = np.int32(padded.shape[1] + max_new_tokens)
@@ -81,7 +86,7 @@ class Generates:
             )
         else:
             tokens, end = self._decoder.decode(
-                padded, pads, room, sampling, stops, seed, last
+                padded, pads, room, sampling, stops, drawn, last
             )
             tokens = ops.convert_to_numpy(tokens)[:, : int(end)]
             found = [_cut(row[padded.shape[1] :], stops) for row in tokens]

@@ -1,6 +1,7 @@
 """Layers that the models share."""
 
 from zoo.layers.attention import MultiHeadAttention
+from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import (
     LearnedPositions,
@@ -8,11 +9,14 @@ from zoo.layers.embeddings import (
     TokenEmbedding,
     rotate,
 )
+from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import FeedForward, TransformerBlock
 
 __all__ = [
+    "Dense",
     "Dropout",
     "FeedForward",
+    "LayerNorm",
     "LearnedPositions",
     "MultiHeadAttention",
     "SinusoidalPositions",

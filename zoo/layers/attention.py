@@ -6,6 +6,7 @@ Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
 import keras
 from keras import ops
 
+from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
 from zoo.training.engine import engine
@@ -51,13 +52,11 @@ class MultiHeadAttention(keras.layers.Layer):
         dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
         make = {"kernel_initializer": initializer, **dense}
         if cross:
-            self.query = keras.layers.Dense(width, name="query", **make)
-            self.key_value = keras.layers.Dense(2 * width, name="key_value", **make)
+            self.query = Dense(width, name="query", **make)
+            self.key_value = Dense(2 * width, name="key_value", **make)
         else:
-            self.query_key_value = keras.layers.Dense(
-                3 * width, name="query_key_value", **make
-            )
-        self.output_projection = keras.layers.Dense(
+            self.query_key_value = Dense(3 * width, name="query_key_value", **make)
+        self.output_projection = Dense(
             width,
             name="output",
             kernel_initializer=output_initializer or initializer,
@@ -125,14 +124,14 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def _project(self, x_BTD, context_BSD):
         if not self.cross:
-            parts = self._heads(self.query_key_value(x_BTD), 3)
-            return parts[:, :, :, 0], parts[:, :, :, 1], parts[:, :, :, 2]
-        query = self._heads(self.query(x_BTD), 1)[:, :, :, 0]
-        parts = self._heads(self.key_value(context_BSD), 2)
-        return query, parts[:, :, :, 0], parts[:, :, :, 1]
+            return self._heads(self.query_key_value(x_BTD), 3)
+        query = self._heads(self.query(x_BTD), 1)
+        return *query, *self._heads(self.key_value(context_BSD), 2)
 
     def _heads(self, x, parts):
-        return ops.reshape(x, (-1, x.shape[1], self.num_heads, parts, self.head_width))
+        """(B, T, parts·D) to `parts` arrays (B, T, N, H)."""
+        shape = (-1, x.shape[1], self.num_heads, parts, self.head_width)
+        return ops.unstack(ops.reshape(x, shape), axis=3)
 
     def empty_cache(self, batch: int, length: int):
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""

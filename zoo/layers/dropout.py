@@ -24,8 +24,10 @@ class DrawnSeed(keras.random.SeedGenerator):
 class Dropout(keras.layers.Layer):
     """Drops inputs with probability `rate` in training (Srivastava et al. 2014).
 
-    Unlike Keras's own, it saves its seed's state with the weights and draws from it
-    on every backend, so that a resumed run drops what an uninterrupted one would.
+    Unlike Keras's own, it saves its seed's state with the weights, so that a resumed
+    run drops what an uninterrupted one would. On torch, where seeding costs a wait for
+    the device, that holds if a seed is given or drawn; without one torch's generator
+    is used, whose state the engine saves.
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs) -> None:

@@ -38,8 +38,10 @@ class TokenEmbedding(keras.layers.Layer):
 
     def logits(self, x):
         """Vectors (..., D) to scores (..., V) in float32."""
-        table = ops.cast(self.embeddings, x.dtype)
-        return ops.cast(ops.matmul(x, ops.transpose(table)), "float32")
+        table = ops.transpose(ops.cast(self.embeddings, x.dtype))
+        scores = ops.matmul(ops.reshape(x, (-1, self.width)), table)
+        scores = ops.reshape(scores, (-1, *x.shape[1:-1], self.vocab_size))
+        return ops.cast(scores, "float32")
 
 
 class LearnedPositions(keras.layers.Layer):

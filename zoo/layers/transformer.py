@@ -6,7 +6,9 @@ Shapes: B batch, T tokens, D width, F feed-forward width.
 import keras
 
 from zoo.layers.attention import MultiHeadAttention
+from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
+from zoo.layers.norm import LayerNorm
 
 NORM_POSITIONS = ("pre", "post")
 
@@ -30,10 +32,10 @@ class FeedForward(keras.layers.Layer):
         self.width, self.hidden_width = width, hidden_width
         self.activation = activation
         make = {"use_bias": use_bias, "dtype": self.dtype_policy}
-        self.expand = keras.layers.Dense(
+        self.expand = Dense(
             hidden_width, name="expand", kernel_initializer=initializer, **make
         )
-        self.contract = keras.layers.Dense(
+        self.contract = Dense(
             width,
             name="contract",
             kernel_initializer=output_initializer or initializer,
@@ -111,7 +113,7 @@ class TransformerBlock(keras.layers.Layer):
         self.feed_forward_norm = self._norm("feed_forward_norm", norm_epsilon, use_bias)
 
     def _norm(self, name, epsilon, use_bias):
-        return keras.layers.LayerNormalization(
+        return LayerNorm(
             epsilon=epsilon, center=use_bias, name=name, dtype=self.dtype_policy
         )
 

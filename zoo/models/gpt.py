@@ -16,10 +16,13 @@ from keras import ops
 
 from zoo.generation.generate import Generates
 from zoo.layers.attention import check_heads
+from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal, residual
+from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock
+from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 
 ACTIVATIONS = {
@@ -70,10 +73,13 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
-        for name in ("vocab_size", "context_length", "num_layers", "num_heads"):
+        sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
+        for name, least in (*((size, 1) for size in sizes), ("feed_forward_width", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name} must be a whole number from {least}, got {value!r}"
+                )
         check_heads(self.width, self.num_heads)
         for name, choices in (
             ("activation", tuple(ACTIVATIONS)),
@@ -84,6 +90,13 @@ class GPTConfig:
                 raise ValueError(
                     f"{name} must be one of {choices}, got {getattr(self, name)!r}"
                 )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if self.positions == "rotary" and self.width // self.num_heads % 2:
+            raise ValueError(
+                "Rotary positions turn pairs: width / num_heads must be even, got "
+                f"width={self.width}, num_heads={self.num_heads}"
+            )
 
 
 def _gpt2(num_layers: int, num_heads: int, width: int) -> GPTConfig:
@@ -126,7 +139,7 @@ GPT3_LEARNING_RATES = {
 
 
 @keras.saving.register_keras_serializable("zoo")
-class GPT(Generates, Model):
+class GPT(FromPreset, Generates, Model):
     """A causal language model.
 
     Called with token ids (B, T), or a dict with `token_ids` and `padding_mask`
@@ -176,7 +189,7 @@ class GPT(Generates, Model):
         ]
         self.final_norm = None
         if config.norm_position == "pre":
-            self.final_norm = keras.layers.LayerNormalization(
+            self.final_norm = LayerNorm(
                 epsilon=config.norm_epsilon,
                 center=config.use_bias,
                 name="final_norm",
@@ -184,7 +197,7 @@ class GPT(Generates, Model):
             )
         self.head = None
         if not config.tie_embeddings:
-            self.head = keras.layers.Dense(
+            self.head = Dense(
                 config.vocab_size,
                 use_bias=False,
                 kernel_initializer=initializer,
@@ -312,18 +325,20 @@ class GPT(Generates, Model):
             weights = ops.reshape(weights, (-1,))
         return {"loss": WeightedMean.of(nats, weights)}
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any):
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
         """Keras's `fit`; ids outside the vocabulary raise before they do harm."""
-        return super().fit(self._checked(x), *args, **kwargs)
+        return super().fit(self._checked(x), self._checked(y), *args, **kwargs)
 
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any):
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
         """Keras's `evaluate`, with the same check."""
-        return super().evaluate(self._checked(x), *args, **kwargs)
+        return super().evaluate(self._checked(x), self._checked(y), *args, **kwargs)
 
     def _checked(self, x):
         if isinstance(x, Iterator):
-            return (self._checked(batch) for batch in x)
-        for ids in x[:1] if isinstance(x, tuple) else (x,):
+            # Keras takes generators of tuples only.
+            batches = (batch if isinstance(batch, tuple) else (batch,) for batch in x)
+            return (self._checked(batch) for batch in batches)
+        for ids in x[:2] if isinstance(x, tuple) else (x,):
             if isinstance(ids, np.ndarray):
                 self.check_ids(ids)
         return x

@@ -31,9 +31,9 @@ class StopOnNaN(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             number = float(ops.convert_to_numpy(value))
             if not math.isfinite(number) and not name.startswith("val_"):
+                updates = int(ops.convert_to_numpy(self.model.optimizer.iterations))
                 raise FloatingPointError(
-                    f"{name} became {number} by update "
-                    f"{_updates(self.model)}. Lower the learning rate, "
+                    f"{name} became {number} by update {updates}. Lower the rate, "
                     "clip gradients (global_clipnorm=1.0 on the optimizer), warm the "
                     "rate up, or train in mixed_bfloat16 instead of mixed_float16; "
                     "and look for NaN or infinity in the data."
@@ -69,10 +69,3 @@ class Throughput(keras.callbacks.Callback):
             self.updates += 1
             self.seconds += now - self._last
         self._last = now
-
-
-def _updates(model) -> str:
-    variable = model.optimizer.iterations
-    if keras.config.backend() == "jax":
-        model.jax_state_sync()
-    return str(int(ops.convert_to_numpy(variable)))

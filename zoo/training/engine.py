@@ -16,13 +16,23 @@ Variables = Sequence[keras.Variable]
 
 
 class Engine(Protocol):
-    """What a backend has to offer. One stateless object a backend."""
+    """What a backend has to offer. One object a backend.
+
+    Attributes:
+        fuses: whether a compiler fuses elementwise operations into few passes over
+            memory; where not, one native kernel beats several small ones.
+    """
+
+    fuses: bool
 
     def train_step(self, model: Any, *args: Any) -> Any:
         """Keras's `train_step`, with the signature this backend's trainer calls."""
 
     def test_step(self, model: Any, *args: Any) -> Any:
         """Keras's `test_step`, likewise."""
+
+    def tune(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Makes an optimizer's update fast, its numbers unchanged."""
 
     def gradients(
         self,

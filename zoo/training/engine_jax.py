@@ -17,6 +17,8 @@ from zoo.training import step
 class JaxEngine:
     """See `zoo.training.engine.Engine`."""
 
+    fuses = True
+
     def __init__(self):
         self._held = []
 
@@ -93,6 +95,10 @@ class JaxEngine:
             return result, after
 
         return forward, before
+
+    def tune(self, optimizer):
+        """Nothing: XLA fuses the update."""
+        del optimizer
 
     def gradients(self, function, variables, inputs=()):
         """`jax.grad` for the chosen values; updates of other state are kept."""

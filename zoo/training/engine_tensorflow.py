@@ -10,6 +10,8 @@ from zoo.training import step
 class TensorFlowEngine:
     """See `zoo.training.engine.Engine`."""
 
+    fuses = True
+
     def train_step(self, model, data):
         """Keras's TensorFlow trainer passes the batch alone."""
         return step.train(model, data)
@@ -17,6 +19,10 @@ class TensorFlowEngine:
     def test_step(self, model, data):
         """Likewise."""
         return step.test(model, data)
+
+    def tune(self, optimizer):
+        """Nothing: XLA fuses the update."""
+        del optimizer
 
     def gradients(self, function, variables, inputs=()):
         """One tape that watches just what is asked for."""

@@ -1,23 +1,68 @@
-"""Training on PyTorch: eager, with `torch.autograd` called for named tensors only."""
+"""Training on PyTorch: the step's ATen calls, recorded once and replayed.
 
+Keras's layers cost more Python than a small model's arithmetic. `make_fx` records what
+a step, its backward pass and its optimizers do as a flat list of calls; replaying
+them gives the same numbers. A step that looks at values (dropout from a seed, a loss
+scale's overflow check) can't be recorded and runs eagerly.
+"""
+
+import functools
+import logging
+import weakref
+
+import keras
 import torch
 from keras import ops, tree
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    UnsupportedFakeTensorException,
+)
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.training import step
+
+LOOKS_AT_VALUES = (
+    DataDependentOutputException,
+    GuardOnDataDependentSymNode,
+    UnsupportedFakeTensorException,
+)
 
 
 class TorchEngine:
     """See `zoo.training.engine.Engine`."""
 
+    fuses = False
+
+    def __init__(self):
+        self._recorded = weakref.WeakKeyDictionary()
+
+    @torch.no_grad()
     def train_step(self, model, data):
-        """Gradients are on only where they are asked for."""
-        with torch.no_grad():
+        """Replays the recorded step; runs it eagerly where it can't be recorded.
+
+        Gradients are on only where they are asked for.
+        """
+        data = _tensors(data)
+        if model.run_eagerly or model.jit_compile:
             return step.train(model, data)
+        flat = [x for x in tree.flatten(data) if x is not None]
+        structure = tree.map_structure(lambda x: None if x is None else 0, data)
+        shapes = (repr(structure), *((x.shape, x.dtype, x.device) for x in flat))
+        recorded = self._recorded.setdefault(model.plan, {})
+        if shapes not in recorded:
+            recorded[shapes] = _record_step(model, structure, flat)
+        return recorded[shapes](*flat)
 
     def test_step(self, model, data):
         """The trainer has switched gradients off."""
-        return step.test(model, data)
+        return step.test(model, _tensors(data))
+
+    def tune(self, optimizer):
+        """One fused kernel for Adam and AdamW instead of nine passes over memory."""
+        adam = isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad
+        if adam and hasattr(torch, "_fused_adam_"):
+            optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
 
     def gradients(self, function, variables, inputs=()):
         """`torch.autograd.grad`: gradients never reach a phase's frozen networks."""
@@ -126,3 +171,74 @@ def _record(function, arrays):
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph.forward
+
+
+def _tensors(data):
+    """A batch on the device: loaders leave it on the CPU, or as NumPy's arrays."""
+    return tree.map_structure(
+        lambda x: None if x is None else ops.convert_to_tensor(x), data
+    )
+
+
+def _record_step(model, structure, arrays):
+    """A function of the batch's tensors that does one step."""
+
+    @torch.no_grad()
+    def eager(*tensors):
+        rest = iter(tensors)
+        flat = [None if x is None else next(rest) for x in tree.flatten(structure)]
+        data = tree.pack_sequence_as(structure, flat)
+        return step.train(model, data)
+
+    # Recording runs on fake tensors and changes nothing, except that single numbers
+    # (counts of updates) are really advanced.
+    numbers = [
+        v.value
+        for v in (*model.variables, *model.optimizer.variables)
+        if v.value.numel() == 1
+    ]
+    before = [x.clone() for x in numbers]
+    try:
+        graph = make_fx(eager, tracing_mode="fake", _allow_non_fake_inputs=True)(
+            *arrays
+        )
+    except LOOKS_AT_VALUES:
+        logging.getLogger(__name__).info("The step looks at values; it runs eagerly.")
+        return eager
+    finally:
+        for x, value in zip(numbers, before, strict=True):
+            x.copy_(value)
+    return torch.no_grad()(graph.forward)
+
+
+def _fused_adam(optimizer, gradients, variables, learning_rate):
+    """Adam's update by torch's fused kernel, with Keras's arithmetic.
+
+    Keras corrects the bias in the rate and adds epsilon to the uncorrected root
+    (Kingma & Ba 2015, end of section 2). The kernel corrects by the count of steps;
+    told that there were endlessly many, it corrects nothing.
+    """
+    first = variables[0].value
+    count = ops.cast(optimizer.iterations + 1, first.dtype)
+    root = torch.sqrt(1 - torch.pow(optimizer.beta_2, count))
+    rate = ops.cast(learning_rate, first.dtype) * root
+    rate = rate / (1 - torch.pow(optimizer.beta_1, count))
+    index = [optimizer._get_variable_index(v) for v in variables]
+    steps = torch.full((), 1e9, device=first.device)
+    torch._fused_adam_(
+        [v.value for v in variables],
+        gradients,
+        [optimizer._momentums[i].value for i in index],
+        [optimizer._velocities[i].value for i in index],
+        [],
+        [steps] * len(variables),
+        lr=rate,
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        weight_decay=0.0,
+        eps=optimizer.epsilon,
+        amsgrad=False,
+        maximize=False,
+        grad_scale=None,
+        found_inf=None,
+    )

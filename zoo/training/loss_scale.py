@@ -34,6 +34,10 @@ class DynamicLossScale:
         """Both state variables: the scale and the count of good updates."""
         return [self.scale, self.good_updates]
 
+    def at_floor(self):
+        """Whether it cannot halve any more, a scalar boolean."""
+        return ops.convert_to_tensor(self.scale) <= FLOOR
+
     def update(self, finite) -> None:
         """Advances the scale after an update; `finite` is a scalar boolean."""
         scale = ops.convert_to_tensor(self.scale)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -23,7 +23,7 @@ from zoo.training.terms import TermMeans
 Optimizer = keras.optimizers.Optimizer
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
     """What `compile` settles for the training step.
 
@@ -187,9 +187,13 @@ class Model(keras.Model):
             )
         group = OptimizerGroup(
             {name: keras.optimizers.get(optimizer[name]) for name in names},
-            loss_scaling=self.dtype_policy.compute_dtype == "float16",
+            loss_scaling=any(
+                layer.compute_dtype == "float16" for layer in self._flatten_layers()
+            ),
         )
         group.build_members(self.plan.phase_variables, self.decays)
+        for member in group.optimizers:
+            self.plan.engine.tune(member)
         return group
 
     def unpack(self, data: Any) -> Batch:
@@ -209,11 +213,16 @@ class Model(keras.Model):
         """Every phase's terms without updates."""
         return self.plan.engine.test_step(self, *args)
 
-    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+    def fit(
+        self, x: Any = None, *args: Any, callbacks: Any = None, **kwargs: Any
+    ) -> Any:
         """Keras's `fit`; raises a clear error when a loss stops being a number."""
+        if isinstance(x, Iterator):
+            # Keras can't shuffle an iterator, and warns unless told that it need not.
+            kwargs.setdefault("shuffle", False)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), StopOnNaN()]
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     @property
     def metrics(self) -> list:

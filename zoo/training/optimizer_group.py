@@ -123,12 +123,12 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     def save_own_variables(self, store: dict) -> None:
         """Writes all state under names that say whose it is."""
-        for name, variable in self._named_variables().items():
+        for name, variable in self.named_variables().items():
             store[name] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store: dict) -> None:
         """Reads all state, or raises if it belongs to other optimizers."""
-        named = self._named_variables()
+        named = self.named_variables()
         if set(named) != set(store.keys()):
             missing = sorted(set(named) - set(store.keys()))[:5]
             unknown = sorted(set(store.keys()) - set(named))[:5]
@@ -140,7 +140,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         for name, variable in named.items():
             variable.assign(store[name])
 
-    def _named_variables(self) -> dict[str, keras.Variable]:
+    def named_variables(self) -> dict[str, keras.Variable]:
+        """All state by names that say whose it is."""
         named = {"updates": self._iterations}
         for phase, member in self.members.items():
             for index, variable in enumerate(member.variables):

@@ -42,21 +42,47 @@ def test(model, data) -> dict:
 
 
 class Shared:
-    """What `Model.shared` computed, once, and the way back to its variables."""
+    """What `Model.shared` computed, once, and the way back to its variables.
+
+    With micro-batches it is computed for each phase again, by the variables as they
+    were at the start of the step.
+    """
 
     def __init__(self, model, batch: Batch) -> None:
-        self.names: list[str] = []
         self.value: dict = {}
-        if not model.plan.has_shared or model.plan.accumulate > 1:
+        self.state: dict = {}
+        if not model.plan.has_shared:
             return
-        producers = [p for p in model.phases() if p.through_shared]
+        self.function = model.shared
         self.variables = [
-            v for p in producers for v in model.plan.phase_variables[p.name]
+            variable
+            for phase in model.phases()
+            if phase.through_shared
+            for variable in model.plan.phase_variables[phase.name]
         ]
+        if model.plan.accumulate > 1:
+            self._start = [ops.copy(v) for v in self.variables]
+            return
+        if model.optimizer.loss_scales:
+            # Where the producer's own phase goes back to when it skips an update.
+            producers = _producers_state(model)
+            state = [v for v in _float_state(model) if id(v) in producers]
+            self.state = {id(v): ops.copy(v) for v in state}
         self.value, self._pullback = model.plan.engine.linearize(
             lambda: with_training(model.shared, batch, training=True), self.variables
         )
         self.value = tree.map_structure(ops.stop_gradient, self.value)
+
+    def again(self, phase: Phase, micro: Batch) -> dict:
+        """The same for a micro-batch of a phase."""
+        if phase.through_shared:
+            return with_training(self.function, micro, training=True)
+        # Its producer may have been updated by an earlier phase.
+        present = [ops.copy(v) for v in self.variables]
+        _assign(self.variables, self._start)
+        value = with_training(self.function, micro, training=True)
+        _assign(self.variables, present)
+        return tree.map_structure(ops.stop_gradient, value)
 
     def pull_back(self, cotangents, variables) -> list:
         """Gradients of what was computed for some of the producers' variables."""
@@ -68,11 +94,12 @@ class Shared:
 def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
     scale = model.optimizer.loss_scales.get(phase.name)
     state = _float_state(model) if scale else []
-    before = [ops.copy(v) for v in state]
+    earlier = shared.state if phase.through_shared else {}
+    before = [earlier.get(id(v), ops.copy(v)) for v in state]
     if model.plan.accumulate == 1:
         terms, gradients = _whole_batch(model, phase, batch, shared, scale)
     else:
-        terms, gradients = _micro_batches(model, phase, batch, scale)
+        terms, gradients = _micro_batches(model, phase, batch, shared, scale)
     variables = model.plan.phase_variables[phase.name]
     optimizer = model.optimizer.members[phase.name]
     if scale is None:
@@ -83,13 +110,16 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
         finite = _all_finite(gradients)
         model.plan.engine.when(finite, lambda: optimizer.apply(gradients, variables))
         for variable, value in zip(state, before, strict=True):
-            variable.assign(ops.where(finite, variable, value))
-        scale.update(finite)
-        # A skipped update counts for nothing, or one infinity spoils the epoch's mean.
+            after = ops.convert_to_tensor(variable)
+            variable.assign(ops.where(finite, after, value))
+        # A skipped update counts for nothing, or one infinity spoils the epoch's mean;
+        # but at the floor it is not the scale's fault, and has to be seen.
+        counts = ops.logical_or(finite, scale.at_floor())
         terms = {
-            name: tree.map_structure(lambda x: ops.where(finite, x, 0.0), term)
+            name: tree.map_structure(lambda x: ops.where(counts, x, 0.0), term)
             for name, term in terms.items()
         }
+        scale.update(finite)
     return _prefixed(model, phase, terms)
 
 
@@ -116,7 +146,7 @@ def _whole_batch(model, phase, batch, shared, scale):
     return terms, [d + b for d, b in zip(direct, back, strict=True)]
 
 
-def _micro_batches(model, phase, batch, scale):
+def _micro_batches(model, phase, batch, shared, scale):
     """The same from `accumulate` micro-batches, one at a time in a compiled loop.
 
     All of them are divided by one divisor, the weight of the whole batch, so that
@@ -143,16 +173,12 @@ def _micro_batches(model, phase, batch, scale):
 
     def objective(micro):
         if model.plan.has_shared:
-            made = with_training(model.shared, micro, training=True)
-            if not phase.through_shared:
-                made = tree.map_structure(ops.stop_gradient, made)
-            micro = {**micro, **made}
+            micro = {**micro, **shared.again(phase, micro)}
         terms = _terms(phase, micro, training=True, known=known)
         return _objective(phase, terms, divisors, scale), terms
 
     def part(index):
-        for variable, value in zip(state, start, strict=True):
-            variable.assign(value)
+        _assign(state, start)
         micro = tree.map_structure(lambda x: _micro_batch(x, index, parts), batch)
         terms, gradients, _ = model.plan.engine.gradients(
             lambda: objective(micro), variables
@@ -171,7 +197,7 @@ def _micro_batch(x, index, parts):
     """Rows index, index + parts, ...: devices and micro-batches cut alike."""
     if x is None or not len(x.shape):
         return x
-    strided = ops.reshape(x, (x.shape[0] // parts, parts, *x.shape[1:]))
+    strided = ops.reshape(x, (-1, parts, *ops.shape(x)[1:]))
     return ops.take(strided, index, axis=1)
 
 
@@ -230,6 +256,11 @@ def _producers_state(model):
     producers = [phase for phase in model.phases() if phase.through_shared]
     layers = [layer for phase in producers for layer in phase.trains]
     return {id(v) for layer in layers for v in layer.non_trainable_variables}
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _nonzero(weight):

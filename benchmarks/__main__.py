@@ -1,0 +1,64 @@
+"""`python -m benchmarks`: every backend's training speed, in a table and as JSON.
+
+Takes the flags of `benchmarks.training` but `--backend`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.training import BACKENDS
+
+OUT = Path("runs/bench/training.json")
+
+
+def measured(backend: str, flags: list[str]) -> dict:
+    """One backend's results, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.training", "--backend", backend]
+    done = subprocess.run(
+        [*command, *flags], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(results: dict) -> Table:
+    """Speeds, and ratios to the same backend's hand-written loop."""
+    made = Table(title="GPT training, float32")
+    for column in ("shape", "backend", "contender"):
+        made.add_column(column)
+    for column in ("tokens/s", "ms/step", "of hand-written", "min–max"):
+        made.add_column(column, justify="right")
+    for backend, shapes in results.items():
+        for shape, contenders in shapes.items():
+            for name, r in contenders.items():
+                made.add_row(
+                    shape,
+                    backend,
+                    name,
+                    f"{r['tokens_per_second']:,.0f}",
+                    f"{r['milliseconds_per_step']:.1f}",
+                    f"{r['ratio']:.3f}",
+                    f"{r['ratio_min']:.2f}–{r['ratio_max']:.2f}",
+                )
+    return made
+
+
+def main() -> None:
+    """Measures the backends one after another, prints and writes the results."""
+    console = Console()
+    results = {}
+    for backend in BACKENDS:
+        with console.status(f"{backend} …"):
+            results[backend] = measured(backend, sys.argv[1:])
+        OUT.parent.mkdir(parents=True, exist_ok=True)
+        OUT.write_text(json.dumps(results, indent=2) + "\n")
+    console.print(table(results))
+    console.print(f"written to {OUT}")
+
+
+if __name__ == "__main__":
+    main()

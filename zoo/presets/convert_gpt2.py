@@ -1,0 +1,204 @@
+"""GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2"), both ways.
+
+Shapes: D width, N heads, H head width.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo.presets import weights
+
+ARCHITECTURE = "GPT"
+
+# Their name, ours, and a transform that is applied on the way in and undone on the
+# way out. A star stands for the number of the block.
+KEYS = (
+    ("wte.weight", "token_embedding/embeddings", None),
+    ("wpe.weight", "positions/embeddings", None),
+    ("h.*.ln_1.weight", "block_*/attention_norm/gamma", None),
+    ("h.*.ln_1.bias", "block_*/attention_norm/beta", None),
+    ("h.*.attn.c_attn.weight", "block_*/attention/query_key_value/kernel", "by_head"),
+    ("h.*.attn.c_attn.bias", "block_*/attention/query_key_value/bias", "by_head"),
+    ("h.*.attn.c_proj.weight", "block_*/attention/output/kernel", None),
+    ("h.*.attn.c_proj.bias", "block_*/attention/output/bias", None),
+    ("h.*.ln_2.weight", "block_*/feed_forward_norm/gamma", None),
+    ("h.*.ln_2.bias", "block_*/feed_forward_norm/beta", None),
+    ("h.*.mlp.c_fc.weight", "block_*/feed_forward/expand/kernel", None),
+    ("h.*.mlp.c_fc.bias", "block_*/feed_forward/expand/bias", None),
+    ("h.*.mlp.c_proj.weight", "block_*/feed_forward/contract/kernel", None),
+    ("h.*.mlp.c_proj.bias", "block_*/feed_forward/contract/bias", None),
+    ("ln_f.weight", "final_norm/gamma", None),
+    ("ln_f.bias", "final_norm/beta", None),
+)
+HEAD = ("lm_head.weight", "head/kernel", "transpose")
+
+# Causal masks, which old checkpoints keep beside the weights.
+BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
+
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+}
+
+# Options that change what the model computes, and the only values that we have.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+}
+
+
+def config_fields(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `GPTConfig` for a config.json of theirs.
+
+    Our one dropout rate is their `resid_pdrop`; ours has no dropout of attention's
+    probabilities (`attn_pdrop`).
+    """
+    for option, values in FIXED.items():
+        if theirs.get(option, values[0]) not in values:
+            raise ValueError(
+                f"zoo.GPT does not have GPT-2's option {option}={theirs[option]!r}; "
+                f"only {option}={values[0]!r} is converted."
+            )
+    activation = theirs.get("activation_function", "gelu_new")
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"zoo.GPT does not have activation_function={activation!r}; these are "
+            f"converted: {', '.join(ACTIVATIONS)}."
+        )
+    return {
+        "vocab_size": theirs.get("vocab_size", 50257),
+        "context_length": theirs.get("n_positions", 1024),
+        "num_layers": theirs.get("n_layer", 12),
+        "num_heads": theirs.get("n_head", 12),
+        "width": theirs.get("n_embd", 768),
+        "feed_forward_width": theirs.get("n_inner") or 0,
+        "dropout": theirs.get("resid_pdrop", 0.1),
+        "activation": ACTIVATIONS[activation],
+        "norm_epsilon": theirs.get("layer_norm_epsilon", 1e-5),
+        "tie_embeddings": theirs.get("tie_word_embeddings", True),
+        "initial_stddev": theirs.get("initializer_range", 0.02),
+    }
+
+
+def convert(theirs: Mapping[str, np.ndarray], config: Any) -> dict[str, np.ndarray]:
+    """Our weights from those of a GPT2LMHeadModel or GPT2Model."""
+    theirs = {name.removeprefix("transformer."): x for name, x in theirs.items()}
+    theirs = {name: x for name, x in theirs.items() if not BUFFERS.fullmatch(name)}
+    head = HEAD[0]
+    if config.tie_embeddings and head in theirs and "wte.weight" in theirs:
+        if not np.array_equal(theirs.pop(head), theirs["wte.weight"]):
+            raise ValueError(
+                f"config.json ties the embeddings, but {head} is not equal to "
+                "wte.weight. Set tie_word_embeddings to false in it."
+            )
+    table = _table(config)
+    weights.check_names(theirs, [name for name, _, _ in table], "the GPT-2 folder")
+    return {
+        ours: _transformed(theirs[name], transform, config, inward=True)
+        for name, ours, transform in table
+    }
+
+
+def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder that `transformers` loads as GPT2LMHeadModel.
+
+    Absent biases (`use_bias=False`) are written as zeros, which is the same model.
+
+    Raises:
+        ValueError: the model computes something that GPT-2 does not.
+    """
+    config = model.config
+    for option, value in (("norm_position", "pre"), ("positions", "learned")):
+        if getattr(config, option) != value:
+            raise ValueError(
+                f"Hugging Face's GPT-2 has {option}={value!r} only. "
+                f"This model has {getattr(config, option)!r}."
+            )
+    ours = weights.arrays_of(model)
+    arrays = {}
+    for name, our_name, transform in _table(config):
+        array = ours[our_name] if our_name in ours else _zero_bias(our_name, ours)
+        array = _transformed(array, transform, config, inward=False)
+        arrays[name if name == HEAD[0] else f"transformer.{name}"] = array
+    texts = {"config.json": _their_config(model), **weights.tokenizer_texts(model)}
+    if model.tokenizer is not None:
+        texts["tokenizer_config.json"] = _their_tokenizer_config(model)
+    weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def _table(config: Any) -> list[tuple[str, str, str | None]]:
+    """All keys of a model of this size."""
+    table: list[tuple[str, str, str | None]] = []
+    for name, ours, transform in KEYS:
+        blocks = range(config.num_layers) if "*" in name else range(1)
+        for block in blocks:
+            index = str(block)
+            row = (name.replace("*", index), ours.replace("*", index), transform)
+            table.append(row)
+    return table if config.tie_embeddings else [*table, HEAD]
+
+
+def _transformed(x: np.ndarray, transform: str | None, config: Any, inward: bool):
+    if transform == "transpose":
+        x = x.T
+    elif transform == "by_head" and x.shape[-1] == 3 * config.width:
+        # Theirs are all queries, all keys, all values (3, N, H); ours are ordered
+        # head by head (N, 3, H).
+        outer = (3, config.num_heads) if inward else (config.num_heads, 3)
+        parts = x.reshape(*x.shape[:-1], *outer, -1)
+        x = np.swapaxes(parts, -3, -2).reshape(x.shape)
+    return np.ascontiguousarray(x)
+
+
+def _zero_bias(name: str, ours: Mapping[str, np.ndarray]) -> np.ndarray:
+    layer, _ = name.rsplit("/", 1)
+    beside = "gamma" if f"{layer}/gamma" in ours else "kernel"
+    return np.zeros(ours[f"{layer}/{beside}"].shape[-1], "float32")
+
+
+def _their_config(model: Any) -> dict[str, Any]:
+    config, tokenizer = model.config, model.tokenizer
+    end = None if tokenizer is None else tokenizer.end_of_text_id
+    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_ctx": config.context_length,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "n_embd": config.width,
+        "n_inner": config.feed_forward_width or None,
+        "activation_function": names[config.activation],
+        "layer_norm_epsilon": config.norm_epsilon,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": 0.0,
+        "initializer_range": config.initial_stddev,
+        "tie_word_embeddings": config.tie_embeddings,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "dtype": "float32",
+    }
+
+
+def _their_tokenizer_config(model: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": model.config.context_length,
+        "clean_up_tokenization_spaces": False,
+    }
+    if model.tokenizer.end_of_text_id is not None:
+        end = model.tokenizer.id_to_token(model.tokenizer.end_of_text_id)
+        settings |= {"bos_token": end, "eos_token": end, "unk_token": end}
+    return settings

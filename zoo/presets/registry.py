@@ -1,0 +1,141 @@
+"""Which presets there are: configurations by name, and folders that hold weights."""
+
+import dataclasses
+import difflib
+import importlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.data.tokenizers import PRETRAINED
+
+# Where each architecture lives. The first of those that share a configuration is the
+# one that `count_parameters` counts.
+ARCHITECTURES = {"GPT": "zoo.models.gpt"}
+
+# The modules that convert Hugging Face's folders, by their model type.
+CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """What a name or folder stands for.
+
+    Attributes:
+        architecture: the name of a model class.
+        fields: of its configuration.
+        dtype: the policy that it was saved with; None where that is not known.
+        folder: with its weights; None where it is a configuration alone.
+        converter: the module that converts the weights; None where they are ours.
+    """
+
+    architecture: str
+    fields: dict[str, Any]
+    dtype: str | None = None
+    folder: Path | None = None
+    converter: Any = None
+
+
+def model_class(architecture: str) -> Any:
+    """The class of that name."""
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"There is no architecture {architecture!r}. Known: "
+            f"{', '.join(ARCHITECTURES)}. The file may be from another version."
+        )
+    return getattr(importlib.import_module(ARCHITECTURES[architecture]), architecture)
+
+
+def configs() -> dict[str, Any]:
+    """All named configurations."""
+    found: dict[str, Any] = {}
+    for module in ARCHITECTURES.values():
+        found |= importlib.import_module(module).PRESETS
+    return found
+
+
+def checkpoints() -> dict[str, Path]:
+    """The folders of the checkpoints at hand, by name."""
+    files = (file for root in PRETRAINED for file in root.glob("*.*/config.json"))
+    return {file.parent.name: file.parent for file in sorted(files)}
+
+
+def list_presets() -> list[str]:
+    """The names that `from_preset` takes.
+
+    First the configurations (`gpt2`), which come without weights, then the
+    checkpoints (`architecture.tag`), which come with them.
+    """
+    return [*configs(), *checkpoints()]
+
+
+def find(preset: str | os.PathLike[str]) -> Preset:
+    """Looks a name or folder up, folders first; raises if there is neither."""
+    folder = Path(preset).expanduser()
+    if (folder / "config.json").is_file():
+        return _read(folder)
+    name = os.fspath(preset)
+    if name in (found := checkpoints()):
+        return _read(found[name])
+    if name in (known := configs()):
+        architecture = _architecture_of(known[name])
+        return Preset(architecture, dataclasses.asdict(known[name]))
+    if folder.is_dir():
+        raise FileNotFoundError(
+            f"The folder {name!r} holds no config.json. Folders from save_to_preset "
+            "and from Hugging Face hold config.json and model.safetensors."
+        )
+    near = difflib.get_close_matches(name, list_presets(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"There is neither a preset nor a folder {name!r}.{hint} Presets: "
+        f"{', '.join(list_presets())}."
+    )
+
+
+def count_parameters(preset: Any) -> int:
+    """How many weights a model has, counted without making them.
+
+    Args:
+        preset: a configuration (`zoo.GPTConfig(...)`), or what `from_preset` takes.
+    """
+    if dataclasses.is_dataclass(preset):
+        config, cls = preset, model_class(_architecture_of(preset))
+    else:
+        found = find(preset)
+        cls = model_class(found.architecture)
+        config = cls.Config(**found.fields)
+    with keras.StatelessScope(initialize_variables=False):
+        model = cls(config)
+    return sum(math.prod(weight.shape) for weight in model.weights)
+
+
+def _architecture_of(config: Any) -> str:
+    for architecture in ARCHITECTURES:
+        if isinstance(config, model_class(architecture).Config):
+            return architecture
+    raise TypeError(f"{type(config).__name__} is no model's configuration: {config!r}")
+
+
+def _read(folder: Path) -> Preset:
+    file = folder / "config.json"
+    try:
+        saved = json.loads(file.read_text("utf-8"))
+        if "architecture" in saved:
+            fields, dtype = dict(saved["config"]), saved["dtype"]
+            return Preset(saved["architecture"], fields, dtype, folder)
+        kind = saved.get("model_type")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
+    if kind not in CONVERTERS:
+        raise ValueError(
+            f"{file} is neither a preset of zoo nor of a model type that can be "
+            f"converted ({', '.join(CONVERTERS)}): its model_type is {kind!r}."
+        )
+    converter = importlib.import_module(CONVERTERS[kind])
+    fields = converter.config_fields(saved)
+    return Preset(converter.ARCHITECTURE, fields, None, folder, converter)

@@ -1,0 +1,116 @@
+"""Exact resume: everything that a training run's future depends on, in one file.
+
+Weights, seeds, optimizer moments, schedules' position, moving averages, loss scales
+and random states; and the update number, from which the data's position follows.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.training.engine import engine
+
+
+def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
+    """Writes the state of a compiled model, whole or not at all.
+
+    Args:
+        path: of a safetensors file.
+        model: a `zoo.training.Model`.
+        extra: plain values to keep along.
+    """
+    from safetensors.numpy import save
+
+    from zoo.data.atomic_files import replacing
+
+    arrays = {
+        name: ops.convert_to_numpy(variable)
+        for name, variable in _named_variables(model).items()
+    }
+    for name, state in engine().random_state().items():
+        arrays[f"random.{name}"] = np.asarray(state)
+    version, internal, gauss = random.getstate()
+    _, keys, *numpy_rest = np.random.get_state(legacy=True)
+    arrays["random.numpy"] = keys
+    metadata = {
+        "backend": keras.config.backend(),
+        "python_random": json.dumps([version, list(internal), gauss]),
+        "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
+        "extra": json.dumps(extra),
+    }
+    data = save({k: np.ascontiguousarray(a) for k, a in arrays.items()}, metadata)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def load_checkpoint(path: str | Path, model) -> dict[str, Any]:
+    """Restores what `save_checkpoint` wrote, and returns what was kept along.
+
+    Raises ValueError if the file is damaged or belongs to another model, other
+    optimizers or, since random states do not carry over, another backend.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+    backend = keras.config.backend()
+    if metadata.get("backend") != backend:
+        raise ValueError(
+            f"{path} was written on the {metadata.get('backend')} backend and resumes "
+            f"exactly there only; this is {backend}. To carry weights over, use "
+            "save_weights or save_to_preset."
+        )
+    named = _named_variables(model)
+    saved = {name for name in arrays if not name.startswith("random.")}
+    wrong = [n for n in named if n in saved and arrays[n].shape != named[n].shape]
+    if saved != set(named) or wrong:
+        missing, unknown = sorted(set(named) - saved), sorted(saved - set(named))
+        raise ValueError(
+            f"{path} does not fit this model and its optimizers. Missing: "
+            f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}."
+        )
+    for name, variable in named.items():
+        variable.assign(arrays[name])
+    engine().set_random_state(
+        {
+            name.removeprefix("random."): array
+            for name, array in arrays.items()
+            if name.startswith("random.") and name != "random.numpy"
+        }
+    )
+    version, internal, gauss = json.loads(metadata["python_random"])
+    random.setstate((version, tuple(internal), gauss))
+    position, has_gauss, cached = json.loads(metadata["numpy_random"])
+    np.random.set_state(
+        ("MT19937", arrays["random.numpy"], int(position), int(has_gauss), cached)
+    )
+    return json.loads(metadata["extra"])
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves a checkpoint at the end of every epoch, replacing the last."""
+
+    def __init__(self, path: str | Path, extra: Any = dict) -> None:
+        super().__init__()
+        self.path, self.extra = Path(path), extra
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the file; `extra()` gives what to keep along."""
+        save_checkpoint(self.path, self.model, **self.extra())
+
+
+def _named_variables(model) -> dict[str, keras.Variable]:
+    """All state by position, since automatic names change between processes."""
+    named = {f"model.{index}": v for index, v in enumerate(model.variables)}
+    for name, variable in model.optimizer.named_variables().items():
+        named[f"optimizer.{name}"] = variable
+    return named

@@ -1,0 +1,223 @@
+"""What every training run of a recipe has in common.
+
+A run has a folder. It holds `config.json`, `metrics.jsonl` (a line an evaluation),
+`checkpoint.safetensors` (for `--resume`), and at the end pictures, `summary.json` and
+`preset/`.
+"""
+
+import dataclasses
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import keras
+from keras import ops
+
+from zoo.data.atomic_files import replacing
+from zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from zoo.training.engine import engine
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+C = TypeVar("C", bound="RunConfig")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The flags that every recipe takes.
+
+    Attributes:
+        variant: a named configuration; other flags override it.
+        dataset: what to train on, by name.
+        data_dir: where a local dataset lies.
+        out: the run's folder.
+        precision: of the computation; weights are kept in float32.
+        mesh_data: devices that share each batch.
+        mesh_model: devices that share each weight.
+        seed: of weights, order of the data, dropout and samples.
+        resume: go on from the checkpoint in `out`.
+        smoke: two updates of a tiny model, to see that everything works.
+    """
+
+    variant: str = ""
+    dataset: str = ""
+    data_dir: Path | None = None
+    out: Path = Path("runs/run")
+    precision: Precision = "float32"
+    mesh_data: int = 1
+    mesh_model: int = 1
+    seed: int = 0
+    resume: bool = False
+    smoke: bool = False
+
+
+def parse(
+    variants: Mapping[str, C], description: str, args: list[str] | None = None
+) -> C:
+    """A configuration from the command line: a variant, and flags that override it."""
+    import tyro
+
+    args = sys.argv[1:] if args is None else args
+    first = next(iter(variants))
+    chosen = first
+    for index, arg in enumerate(args):
+        if arg == "--variant" and index + 1 < len(args):
+            chosen = args[index + 1]
+        elif arg.startswith("--variant="):
+            chosen = arg.split("=", 1)[1]
+    if chosen not in variants:
+        sys.exit(
+            f"There is no variant {chosen!r}. The variants are: {', '.join(variants)}."
+        )
+    listing = "\n".join(f"  {name}" for name in variants)
+    return tyro.cli(
+        type(variants[chosen]),
+        default=dataclasses.replace(variants[chosen], variant=chosen),
+        args=args,
+        description=f"{description}\n\nVariants (default {first}):\n{listing}\n\n"
+        f"The defaults below are those of variant {chosen}.",
+    )
+
+
+class Run:
+    """A training run in a folder: started, evaluated, checkpointed, summed up."""
+
+    def __init__(self, config: RunConfig) -> None:
+        if config.mesh_data != 1 or config.mesh_model != 1:
+            raise ValueError(
+                "This version trains on one device. Received: "
+                f"mesh_data={config.mesh_data}, mesh_model={config.mesh_model}."
+            )
+        self.config, self.out = config, Path(config.out)
+        self.checkpoint = self.out / "checkpoint.safetensors"
+        if config.resume and not self.checkpoint.exists():
+            raise FileNotFoundError(
+                f"There is no checkpoint to resume from in {self.out}. Leave --resume "
+                "out to start anew."
+            )
+        keras.utils.set_random_seed(config.seed)
+        keras.config.set_dtype_policy(config.precision)
+        self.seconds = 0.0
+        self.rows: list[dict[str, Any]] = []
+        settings = {
+            **dataclasses.asdict(config),
+            "backend": keras.config.backend(),
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+        }
+        self.write_json("config.json", settings)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file of the run's folder, whole or not at all."""
+        text = json.dumps(value, indent=2, default=str) + "\n"
+        with replacing(self.out / name) as file:
+            file.write(text.encode())
+
+    def fit(
+        self,
+        model,
+        batches,
+        *,
+        updates: int,
+        evaluate_every: int,
+        evaluate,
+        batch_tokens: int,
+    ) -> None:
+        """Trains to `updates`, from the checkpoint if asked to resume.
+
+        Args:
+            model: compiled.
+            batches: gives the endless batches from an update number on.
+            updates: the total, also when resuming.
+            evaluate_every: updates between evaluations and checkpoints.
+            evaluate: gives a dict of metrics; they are logged as `val_...`.
+            batch_tokens: tokens (or images) an update, for the throughput.
+        """
+        if updates % evaluate_every:
+            raise ValueError(
+                f"steps={updates} must be a multiple of eval_every={evaluate_every}, "
+                "so that the last update is evaluated."
+            )
+        if self.config.resume:
+            kept = load_checkpoint(self.checkpoint, model)
+            self.rows, self.seconds = kept["rows"], kept["seconds"]
+        start = int(ops.convert_to_numpy(model.optimizer.iterations))
+        logger = _Logger(self, evaluate, batch_tokens)
+        model.fit(
+            batches(start),
+            steps_per_epoch=evaluate_every,
+            initial_epoch=start // evaluate_every,
+            epochs=updates // evaluate_every,
+            callbacks=[logger],
+            verbose=2 if not sys.stdout.isatty() else 1,
+        )
+
+    def save(self, model) -> None:
+        """Writes the checkpoint and the metrics so far."""
+        save_checkpoint(self.checkpoint, model, rows=self.rows, seconds=self.seconds)
+        lines = "".join(json.dumps(row) + "\n" for row in self.rows)
+        with replacing(self.out / "metrics.jsonl") as file:
+            file.write(lines.encode())
+
+    def curve(self, name: str) -> list[float | None]:
+        """A metric over all evaluations so far."""
+        return [row.get(name) for row in self.rows]
+
+    def finish(self, **figures: Any) -> dict[str, Any]:
+        """Writes and returns the summary: final metrics, speed, memory, origin."""
+        last = {k: v for k, v in self.rows[-1].items() if k != "update"}
+        peak = engine().peak_memory()
+        if peak is None:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        summary = {
+            **last,
+            "steps": self.rows[-1]["update"],
+            "seconds": round(self.seconds, 2),
+            "peak_memory_bytes": peak,
+            "backend": keras.config.backend(),
+            "precision": self.config.precision,
+            "seed": self.config.seed,
+            **figures,
+        }
+        self.write_json("summary.json", summary)
+        return summary
+
+
+class _Logger(keras.callbacks.Callback):
+    """Evaluates, logs and checkpoints at the end of every epoch."""
+
+    def __init__(self, run: Run, evaluate, batch_tokens: int) -> None:
+        super().__init__()
+        self.run, self.evaluate_fn, self.batch_tokens = run, evaluate, batch_tokens
+        self.updates, self.counted = 0, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = self._first_done = time.perf_counter()
+        self.updates = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.updates += 1
+        if self.updates == 1:
+            # The first update of an epoch may compile; it is not counted for speed.
+            self._first_done = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        self.run.seconds += now - self._start
+        rate = (self.updates - 1) * self.batch_tokens / (now - self._first_done)
+        model = self.model
+        row = {"update": int(ops.convert_to_numpy(model.optimizer.iterations))}
+        row |= {name: float(value) for name, value in (logs or {}).items()}
+        row |= {f"val_{k}": float(v) for k, v in self.evaluate_fn().items()}
+        learning_rate = ops.convert_to_numpy(model.optimizer.learning_rate)
+        row["learning_rate"] = float(learning_rate)
+        row["tokens_per_second"] = round(rate, 1)
+        self.run.rows.append(row)
+        self.run.save(model)
+        shown = {k: v for k, v in row.items() if k.startswith("val_")}
+        print("  " + "  ".join(f"{k} {v:.4f}" for k, v in shown.items()), flush=True)
