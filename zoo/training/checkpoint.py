@@ -6,6 +6,7 @@ and random states; and the update number, from which the data's position follows
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,39 @@ def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
         "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
         "extra": json.dumps(extra),
     }
-    data = save({k: np.ascontiguousarray(a) for k, a in arrays.items()}, metadata)
+    data = save({k: np.asarray(a, order="C") for k, a in arrays.items()}, metadata)
     with replacing(path) as file:
         file.write(data)
 
 
-def load_checkpoint(path: str | Path, model) -> dict[str, Any]:
-    """Restores what `save_checkpoint` wrote, and returns what was kept along.
+class Resume(keras.callbacks.Callback):
+    """Restores what `save_checkpoint` wrote, for `fit` to go on exactly.
 
-    Raises ValueError if the file is damaged or belongs to another model, other
-    optimizers or, since random states do not carry over, another backend.
+    Variables are restored at once. Random states are restored again right before the
+    first update, since Keras's data loaders draw from torch's when they start.
+
+    Attributes:
+        extra: the plain values that were kept along.
+
+    Raises:
+        ValueError: the file is damaged or belongs to another model, other optimizers
+            or, since random states do not carry over, another backend.
     """
+
+    def __init__(self, path: str | Path, model) -> None:
+        super().__init__()
+        self.extra, self._restore = _load(path, model)
+        self._started = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restores the random states, once."""
+        if not self._started:
+            self._started = True
+            self._restore()
+
+
+def _load(path: str | Path, model) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Restores the variables; returns the extra values and what restores the rest."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -80,20 +103,22 @@ def load_checkpoint(path: str | Path, model) -> dict[str, Any]:
         )
     for name, variable in named.items():
         variable.assign(arrays[name])
-    engine().set_random_state(
-        {
-            name.removeprefix("random."): array
-            for name, array in arrays.items()
-            if name.startswith("random.") and name != "random.numpy"
-        }
-    )
-    version, internal, gauss = json.loads(metadata["python_random"])
-    random.setstate((version, tuple(internal), gauss))
-    position, has_gauss, cached = json.loads(metadata["numpy_random"])
-    np.random.set_state(
-        ("MT19937", arrays["random.numpy"], int(position), int(has_gauss), cached)
-    )
-    return json.loads(metadata["extra"])
+    states = {
+        name.removeprefix("random."): array
+        for name, array in arrays.items()
+        if name.startswith("random.")
+    }
+
+    def restore() -> None:
+        version, internal, gauss = json.loads(metadata["python_random"])
+        random.setstate((version, tuple(internal), gauss))
+        position, has_gauss, cached = json.loads(metadata["numpy_random"])
+        keys = states["numpy"]
+        np.random.set_state(("MT19937", keys, int(position), int(has_gauss), cached))
+        engine().set_random_state({k: v for k, v in states.items() if k != "numpy"})
+
+    restore()
+    return json.loads(metadata["extra"]), restore
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -52,7 +52,8 @@ class TorchEngine:
         recorded = self._recorded.setdefault(model.plan, {})
         if shapes not in recorded:
             recorded[shapes] = _record_step(model, structure, flat)
-        return recorded[shapes](*flat)
+        replay = recorded[shapes]
+        return replay(*flat) if replay else step.train(model, data)
 
     def test_step(self, model, data):
         """The trainer has switched gradients off."""
@@ -180,35 +181,35 @@ def _tensors(data):
     )
 
 
-def _record_step(model, structure, arrays):
-    """A function of the batch's tensors that does one step."""
+def _record_step(model, structure, batch):
+    """A function of a batch's tensors that does one step; None if it looks at values.
+
+    `structure` is the batch's, None where the batch has None.
+    """
+    state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    values = [v.value for v in state]
 
     @torch.no_grad()
-    def eager(*tensors):
-        rest = iter(tensors)
+    def recorded(*tensors):
+        held, rest = tensors[: len(state)], iter(tensors[len(state) :])
         flat = [None if x is None else next(rest) for x in tree.flatten(structure)]
-        data = tree.pack_sequence_as(structure, flat)
-        return step.train(model, data)
+        # State is an argument too: what the recorder does not know as one, it takes
+        # for a constant, and burns in decisions that hang on it.
+        with keras.StatelessScope(zip(state, held, strict=True)) as scope:
+            logs = step.train(model, tree.pack_sequence_as(structure, flat))
+        for variable, value in zip(state, held, strict=True):
+            after = scope.get_current_value(variable)
+            if after is not value:
+                value.copy_(after)
+        return logs
 
-    # Recording runs on fake tensors and changes nothing, except that single numbers
-    # (counts of updates) are really advanced.
-    numbers = [
-        v.value
-        for v in (*model.variables, *model.optimizer.variables)
-        if v.value.numel() == 1
-    ]
-    before = [x.clone() for x in numbers]
+    record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
     try:
-        graph = make_fx(eager, tracing_mode="fake", _allow_non_fake_inputs=True)(
-            *arrays
-        )
+        graph = record(*values, *batch)
     except LOOKS_AT_VALUES:
         logging.getLogger(__name__).info("The step looks at values; it runs eagerly.")
-        return eager
-    finally:
-        for x, value in zip(numbers, before, strict=True):
-            x.copy_(value)
-    return torch.no_grad()(graph.forward)
+        return None
+    return torch.no_grad()(functools.partial(graph.forward, *values))
 
 
 def _fused_adam(optimizer, gradients, variables, learning_rate):

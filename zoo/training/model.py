@@ -127,6 +127,7 @@ class Model(keras.Model):
                 f"accumulate must be a whole number from 1. Received: {accumulate!r}"
             )
         self.plan = self._planned(accumulate)
+        self._asked_jit_compile = jit_compile
         super().compile(
             optimizer=self._group(optimizer),
             run_eagerly=run_eagerly,
@@ -192,7 +193,7 @@ class Model(keras.Model):
             ),
         )
         group.build_members(self.plan.phase_variables, self.decays)
-        for member in group.optimizers:
+        for member in group.members.values():
             self.plan.engine.tune(member)
         return group
 
@@ -249,7 +250,8 @@ class Model(keras.Model):
                 member._trainable_variables, averages, strict=True
             ):
                 swapped.append((variable, ops.copy(variable)))
-                variable.assign(average)
+                # A copy, since JAX's steps take over the memory of what they get.
+                variable.assign(ops.copy(average))
         try:
             yield self
         finally:
@@ -297,7 +299,8 @@ class Model(keras.Model):
             "accumulate": self.plan.accumulate,
             "run_eagerly": self.run_eagerly,
             "steps_per_execution": self.steps_per_execution,
-            "jit_compile": self.jit_compile,
+            # As asked, since what "auto" means differs between backends.
+            "jit_compile": self._asked_jit_compile,
         }
 
     def compile_from_config(self, config: dict) -> None:

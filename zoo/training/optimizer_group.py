@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.schedules import Scaled
@@ -35,16 +36,16 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         super().__init__(learning_rate=1.0, name="optimizers")
         self._untrack_variable(self._learning_rate)
         # Read-only proxies, not dicts: Keras's saving would walk into dicts and
-        # store the members' state a second time.
+        # lists, and store the members' state a second time.
         self.members = types.MappingProxyType(dict(optimizers))
         self.loss_scales = types.MappingProxyType(
             {name: DynamicLossScale(name) for name in optimizers if loss_scaling}
         )
         for member in self.members.values():
-            if isinstance(
-                member._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-            ) and not isinstance(member._learning_rate, Scaled):
-                member._learning_rate = Scaled(member._learning_rate)
+            rate = member._learning_rate
+            if isinstance(rate, LearningRateSchedule) and not isinstance(rate, Scaled):
+                member._learning_rate = Scaled(rate)
+        self._last_rates = self._rates()
 
     def build_members(
         self,
@@ -65,6 +66,17 @@ class OptimizerGroup(keras.optimizers.Optimizer):
                 undecayed = [v for v in variables[phase] if not decays(v)]
                 member.exclude_from_weight_decay(var_list=undecayed)
             member.build(variables[phase])
+        averaging = [member for member in self.members.values() if member.use_ema]
+        if averaging:
+            # Where Keras's SwapEMAWeights looks for them.
+            self._trainable_variables = [
+                v for member in averaging for v in member._trainable_variables
+            ]
+            self._model_variables_moving_average = [
+                v
+                for member in averaging
+                for v in member._model_variables_moving_average
+            ]
         self.built = True
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -89,17 +101,31 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value) -> None:
-        present = float(ops.convert_to_numpy(self.learning_rate))
+        variables = self._rate_variables()
+        if self._first_rate() == 0:
+            # There is no factor from zero; take the last rates before it.
+            for variable, rate in zip(variables, self._last_rates, strict=True):
+                variable.assign(rate)
+        present = self._first_rate()
         if present == 0:
             raise ValueError(
                 "The learning rate is 0 and cannot be scaled to another value. "
                 f"Received: {value}. Compile with a learning rate above 0."
             )
+        self._last_rates = self._rates()
         factor = float(ops.convert_to_numpy(value)) / present
-        for member in self.members.values():
-            rate = member._learning_rate
-            variable = rate.scale if isinstance(rate, Scaled) else rate
-            variable.assign(ops.convert_to_tensor(variable) * factor)
+        for variable, rate in zip(variables, self._last_rates, strict=True):
+            variable.assign(rate * factor)
+
+    def _first_rate(self) -> float:
+        return float(ops.convert_to_numpy(self.learning_rate))
+
+    def _rate_variables(self) -> list[keras.Variable]:
+        rates = [member._learning_rate for member in self.members.values()]
+        return [rate.scale if isinstance(rate, Scaled) else rate for rate in rates]
+
+    def _rates(self) -> tuple[float, ...]:
+        return tuple(float(ops.convert_to_numpy(v)) for v in self._rate_variables())
 
     @property
     def use_ema(self) -> bool:
@@ -111,15 +137,12 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         # Keras's constructor assigns it; the members hold the truth.
         del value
 
-    @property
-    def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The members, where Keras's `SwapEMAWeights` looks for them."""
-        return list(self.members.values())
-
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         """Ends `fit` as Keras does: averaged weights replace the last ones."""
-        for member in self.members.values():
-            member.finalize_variable_values(member._trainable_variables)
+        averages = self._model_variables_moving_average if self.use_ema else []
+        for variable, average in zip(self._trainable_variables, averages, strict=True):
+            # A copy, since JAX's steps take over the memory of what they get.
+            variable.assign(ops.copy(average))
 
     def save_own_variables(self, store: dict) -> None:
         """Writes all state under names that say whose it is."""
@@ -191,6 +214,14 @@ def _check_member(phase: str, optimizer: keras.optimizers.Optimizer) -> None:
             f"{optimizer.gradient_accumulation_steps}. Use "
             f"compile(accumulate={optimizer.gradient_accumulation_steps}) instead: "
             "it splits each batch into that many micro-batches and makes one update."
+        )
+    if callable(optimizer._learning_rate) and not isinstance(
+        optimizer._learning_rate, (keras.Variable, LearningRateSchedule)
+    ):
+        raise ValueError(
+            f"The learning rate of phase {phase!r} is a function, whose value "
+            "compiling would freeze. Use a schedule (zoo.training.WarmupCosine, "
+            "keras.optimizers.schedules) instead."
         )
     if optimizer.loss_scale_factor:
         raise ValueError(

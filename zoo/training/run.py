@@ -20,7 +20,7 @@ import keras
 from keras import ops
 
 from zoo.data.atomic_files import replacing
-from zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from zoo.training.checkpoint import Resume, save_checkpoint
 from zoo.training.engine import engine
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -143,17 +143,19 @@ class Run:
                 f"steps={updates} must be a multiple of eval_every={evaluate_every}, "
                 "so that the last update is evaluated."
             )
+        callbacks: list[keras.callbacks.Callback] = []
         if self.config.resume:
-            kept = load_checkpoint(self.checkpoint, model)
-            self.rows, self.seconds = kept["rows"], kept["seconds"]
+            resume = Resume(self.checkpoint, model)
+            self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
+            callbacks.append(resume)
         start = int(ops.convert_to_numpy(model.optimizer.iterations))
-        logger = _Logger(self, evaluate, batch_tokens)
+        callbacks.append(_Logger(self, evaluate, batch_tokens))
         model.fit(
             batches(start),
             steps_per_epoch=evaluate_every,
             initial_epoch=start // evaluate_every,
             epochs=updates // evaluate_every,
-            callbacks=[logger],
+            callbacks=callbacks,
             verbose=2 if not sys.stdout.isatty() else 1,
         )
 
