@@ -219,7 +219,7 @@ def main(config: Config) -> dict:
     (run.out / "samples.txt").write_text(shown + "\n", encoding="utf-8")
     loss_curves(
         run.out / "loss.png",
-        run.curve("update"),
+        [row["update"] for row in run.rows],
         {"training": run.curve("loss"), "validation": run.curve("val_loss")},
         title=f"GPT on {config.dataset} ({config.variant})",
     )

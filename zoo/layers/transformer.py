@@ -101,7 +101,7 @@ class TransformerBlock(keras.layers.Layer):
             num_heads, width, causal=causal, rotary=rotary, name="attention", **common
         )
         self.attention_norm = self._norm("attention_norm", norm_epsilon, use_bias)
-        self.cross_attention = None
+        self.cross_attention: MultiHeadAttention | None = None
         if cross:
             self.cross_attention = MultiHeadAttention(
                 num_heads, width, cross=True, name="cross_attention", **common
@@ -163,14 +163,16 @@ class TransformerBlock(keras.layers.Layer):
             held.append(out[1])
             return out[0]
 
-        def attend_context(x):
-            return self.cross_attention(
-                x, context_BSD, context_mask, training=training, seed=next(seeds)
-            )
-
         x = self._residual(x_BTD, attend, self.attention_norm)
-        if self.cross_attention is not None:
-            x = self._residual(x, attend_context, self.cross_norm)
+        cross = self.cross_attention
+        if cross is not None:
+            x = self._residual(
+                x,
+                lambda x: cross(
+                    x, context_BSD, context_mask, training=training, seed=next(seeds)
+                ),
+                self.cross_norm,
+            )
         x = self._residual(
             x,
             lambda x: self.feed_forward(x, training=training, seed=next(seeds)),

@@ -51,7 +51,8 @@ class Throughput(keras.callbacks.Callback):
     def __init__(self, examples_per_update: int) -> None:
         super().__init__()
         self.examples_per_update = examples_per_update
-        self.updates, self.seconds, self._last = 0, 0.0, None
+        self.updates, self.seconds = 0, 0.0
+        self._last: float | None = None
 
     @property
     def rate(self) -> float:

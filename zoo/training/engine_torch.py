@@ -35,7 +35,7 @@ class TorchEngine:
     fuses = False
 
     def __init__(self):
-        self._recorded = weakref.WeakKeyDictionary()
+        self._recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
     @torch.no_grad()
     def train_step(self, model, data):

@@ -5,7 +5,7 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import keras
 from keras import ops
@@ -20,7 +20,7 @@ from zoo.training.optimizer_group import (
 from zoo.training.phases import Batch, Phase
 from zoo.training.terms import TermMeans
 
-Optimizer = keras.optimizers.Optimizer
+Optimizer: TypeAlias = keras.optimizers.Optimizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,6 +56,7 @@ class Model(keras.Model):
     """
 
     Config: ClassVar[type | None] = None
+    plan: Plan
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -66,7 +67,6 @@ class Model(keras.Model):
                 f"Received: {config!r}"
             )
         self.config = config
-        self.plan: Plan | None = None
 
     # === What a subclass states ===
 
@@ -153,7 +153,19 @@ class Model(keras.Model):
         names = [phase.name for phase in phases]
         if len(set(names)) != len(names) or not names:
             raise ValueError(f"Phases need names of their own. Received: {names}")
+        producers = [phase.name for phase in phases if phase.through_shared]
+        if len(producers) > 1:
+            raise ValueError(
+                "One phase trains what shared() calls, and only it can have "
+                f"through_shared. Received: {producers}. Join them into one phase."
+            )
+        own = {id(variable) for variable in self.trainable_variables}
         for phase in phases:
+            if not own.issuperset(id(variable) for variable in phase.variables()):
+                raise ValueError(
+                    f"Phase {phase.name!r} trains layers that are not the model's. "
+                    "Assign them to attributes of the model."
+                )
             if not phase.variables():
                 raise ValueError(
                     f"Phase {phase.name!r} has nothing to train: its layers have no "

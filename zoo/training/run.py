@@ -213,7 +213,9 @@ class _Logger(keras.callbacks.Callback):
         self.run.seconds += now - self._start
         rate = (self.updates - 1) * self.batch_tokens / (now - self._first_done)
         model = self.model
-        row = {"update": int(ops.convert_to_numpy(model.optimizer.iterations))}
+        row: dict[str, Any] = {
+            "update": int(ops.convert_to_numpy(model.optimizer.iterations))
+        }
         row |= {name: float(value) for name, value in (logs or {}).items()}
         row |= {f"val_{k}": float(v) for k, v in self.evaluate_fn().items()}
         learning_rate = ops.convert_to_numpy(model.optimizer.learning_rate)

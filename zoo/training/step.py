@@ -23,7 +23,7 @@ def train(model, data) -> dict:
     """Updates every phase once on a batch; returns the running means of the terms."""
     batch = model.prepare(model.unpack(data))
     shared = Shared(model, batch)
-    terms = {}
+    terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
         terms |= _train_phase(model, phase, batch, shared)
     model.optimizer.iterations.assign_add(1)
@@ -35,7 +35,7 @@ def test(model, data) -> dict:
     batch = model.prepare(model.unpack(data))
     if model.plan.has_shared:
         batch = {**batch, **with_training(model.shared, batch, training=False)}
-    terms = {}
+    terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
         terms |= _prefixed(model, phase, _terms(phase, batch, training=False))
     return _log(model, terms)
@@ -68,7 +68,7 @@ class Shared:
             producers = _producers_state(model)
             state = [v for v in _float_state(model) if id(v) in producers]
             self.state = {id(v): ops.copy(v) for v in state}
-        self.value, self._pullback = model.plan.engine.linearize(
+        self.value, self.pull_back = model.plan.engine.linearize(
             lambda: with_training(model.shared, batch, training=True), self.variables
         )
         self.value = tree.map_structure(ops.stop_gradient, self.value)
@@ -83,12 +83,6 @@ class Shared:
         value = with_training(self.function, micro, training=True)
         _assign(self.variables, present)
         return tree.map_structure(ops.stop_gradient, value)
-
-    def pull_back(self, cotangents, variables) -> list:
-        """Gradients of what was computed for some of the producers' variables."""
-        gradients = self._pullback(cotangents)
-        by_variable = {id(v): g for v, g in zip(self.variables, gradients, strict=True)}
-        return [by_variable[id(v)] for v in variables]
 
 
 def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
@@ -142,7 +136,7 @@ def _whole_batch(model, phase, batch, shared, scale):
     terms, direct, cotangents = model.plan.engine.gradients(
         objective, variables, leaves
     )
-    back = shared.pull_back(cotangents, variables)
+    back = shared.pull_back(cotangents)
     return terms, [d + b for d, b in zip(direct, back, strict=True)]
 
 

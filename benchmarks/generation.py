@@ -1,0 +1,107 @@
+"""Generation speed: zoo's cached decoding beside `transformers.generate`.
+
+    python -m benchmarks.generation --backend torch
+
+Both decode greedily, with a cache, in float32, from random weights of one shape; the
+contenders take turns in one process. A ratio above 1 says that zoo is faster.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+
+import numpy as np
+
+from benchmarks.training import BACKENDS
+
+# name: (layers, heads, width, vocabulary)
+SHAPES = {"small": (6, 6, 384, 50257), "gpt2": (12, 12, 768, 50257)}
+PROMPT, NEW = 128, 128
+
+
+def zoo_generate(layers: int, heads: int, width: int, vocab: int):
+    import zoo
+
+    model = zoo.GPT(zoo.GPTConfig(vocab, PROMPT + NEW, layers, heads, width))
+    return lambda ids: model.generate(ids, NEW, temperature=0)
+
+
+def transformers_generate(layers: int, heads: int, width: int, vocab: int):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=vocab,
+        n_positions=PROMPT + NEW,
+        n_embd=width,
+        n_layer=layers,
+        n_head=heads,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    model = GPT2LMHeadModel(config).eval()
+
+    def generate(ids: np.ndarray) -> np.ndarray:
+        ids = torch.as_tensor(ids).long()
+        with torch.inference_mode():
+            return model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=NEW,
+                do_sample=False,
+                use_cache=True,
+            ).numpy()
+
+    return generate
+
+
+def measure(shape: str, batch: int, rounds: int) -> dict[str, float]:
+    """Median tokens a second of both, and the median of the rounds' ratios."""
+    ours = zoo_generate(*SHAPES[shape])
+    theirs = transformers_generate(*SHAPES[shape])
+    random = np.random.default_rng(0)
+    ids = random.integers(0, SHAPES[shape][3], (batch, PROMPT), dtype="int32")
+    seconds: dict[str, list[float]] = {"zoo": [], "transformers": []}
+    for index in range(rounds + 1):
+        for name, generate in (("zoo", ours), ("transformers", theirs)):
+            start = time.perf_counter()
+            tokens = generate(ids)
+            if index:  # the first round compiles
+                seconds[name].append(time.perf_counter() - start)
+            assert tokens.shape == (batch, PROMPT + NEW)
+    pairs = list(zip(seconds["transformers"], seconds["zoo"], strict=True))
+    ratios = [theirs / ours for theirs, ours in pairs]
+    return {
+        "zoo_tokens_per_second": batch * NEW / statistics.median(seconds["zoo"]),
+        "transformers_tokens_per_second": batch
+        * NEW
+        / statistics.median(seconds["transformers"]),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+    }
+
+
+def main() -> None:
+    """Measures one backend, and prints a line of JSON a case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=BACKENDS, required=True)
+    parser.add_argument("--shape", choices=SHAPES, action="append")
+    parser.add_argument("--batch", type=int, action="append")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    os.environ["KERAS_BACKEND"] = arguments.backend
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    for shape in arguments.shape or SHAPES:
+        for batch in arguments.batch or (1, 8):
+            case = {"backend": arguments.backend, "shape": shape, "batch": batch}
+            print(json.dumps(case | measure(shape, batch, arguments.rounds)))
+
+
+if __name__ == "__main__":
+    main()
