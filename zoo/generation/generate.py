@@ -68,6 +68,7 @@ class Generates:
             Prompt and continuation, in the form of `prompts`.
         """
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        prompts = _plain(prompts)
         rows = self._rows(prompts)
         stops = self._stops(stop)
         self._check_request(rows, max_new_tokens, num_beams, sampling)
@@ -107,10 +108,11 @@ class Generates:
         Returns:
             A float array for one text, a list of them for several.
         """
+        texts = _plain(texts)
         rows, single = self._rows(texts), _is_single(texts)
         prompts = [np.zeros(0, "int32")] * len(rows)
         if prompt is not None:
-            prompts = self._rows(prompt)
+            prompts = self._rows(_plain(prompt))
             prompts = prompts * len(rows) if len(prompts) == 1 else prompts
             if len(prompts) != len(rows):
                 raise ValueError(
@@ -292,11 +294,18 @@ class Generates:
         ]
 
 
+def _plain(prompts: Prompts) -> Prompts:
+    """Tensors of any backend as NumPy's arrays."""
+    if isinstance(prompts, (str, list, tuple, np.ndarray)):
+        return prompts
+    return ops.convert_to_numpy(prompts)
+
+
 def _is_single(prompts: Prompts) -> bool:
     if isinstance(prompts, str):
         return True
     if isinstance(prompts, np.ndarray):
-        return prompts.ndim == 1
+        return prompts.ndim < 2
     return bool(prompts) and isinstance(prompts[0], (int, np.integer))
 
 

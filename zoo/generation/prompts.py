@@ -26,7 +26,7 @@ def few_shot(
     'Translate English to French:\nsea otter => loutre\ncheese =>'
     """
     for example in examples:
-        if len(example) != 2:
+        if isinstance(example, str) or len(example) != 2:
             raise ValueError(
                 f"An example is a pair (input, answer). Received: {example!r}"
             )

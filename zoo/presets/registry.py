@@ -1,15 +1,18 @@
 """Which presets there are: configurations by name, and folders that hold weights."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 
 from zoo.data.tokenizers import PRETRAINED
 
@@ -109,9 +112,23 @@ def count_parameters(preset: Any) -> int:
         found = find(preset)
         cls = model_class(found.architecture)
         config = cls.Config(**found.fields)
-    with keras.StatelessScope(initialize_variables=False):
+    with _no_initialisation(), keras.StatelessScope(initialize_variables=False):
         model = cls(config)
-    return sum(math.prod(weight.shape) for weight in model.weights)
+        return sum(math.prod(weight.shape) for weight in model.weights)
+
+
+@contextlib.contextmanager
+def _no_initialisation() -> Iterator[None]:
+    """Keeps Keras from making up for it later.
+
+    It remembers weights that were left without values and gives them some at the end
+    of the next scope, wherever that is: 175 billion of them, in somebody's first step.
+    """
+    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", pending)
 
 
 def _architecture_of(config: Any) -> str:

@@ -17,10 +17,16 @@ class StopOnNaN(keras.callbacks.Callback):
     def __init__(self, every: int = 50) -> None:
         super().__init__()
         self.every = every
+        self._next = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Batches count from 0 again."""
+        self._next = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        """A look now and then."""
-        if batch % self.every == 0:
+        """A look now and then; with steps_per_execution, batches are skipped."""
+        if batch >= self._next:
+            self._next = batch + self.every
             self._look(logs)
 
     def on_epoch_end(self, epoch, logs=None):

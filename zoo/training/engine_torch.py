@@ -8,7 +8,6 @@ scale's overflow check) can't be recorded and runs eagerly.
 
 import functools
 import logging
-import weakref
 
 import keras
 import torch
@@ -34,9 +33,6 @@ class TorchEngine:
 
     fuses = False
 
-    def __init__(self):
-        self._recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
     @torch.no_grad()
     def train_step(self, model, data):
         """Replays the recorded step; runs it eagerly where it can't be recorded.
@@ -49,7 +45,7 @@ class TorchEngine:
         flat = [x for x in tree.flatten(data) if x is not None]
         structure = tree.map_structure(lambda x: None if x is None else 0, data)
         shapes = (repr(structure), *((x.shape, x.dtype, x.device) for x in flat))
-        recorded = self._recorded.setdefault(model.plan, {})
+        recorded = model.plan.recorded
         if shapes not in recorded:
             recorded[shapes] = _record_step(model, structure, flat)
         replay = recorded[shapes]

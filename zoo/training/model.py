@@ -33,6 +33,7 @@ class Plan:
         phase_variables: the variables that each phase moves.
         has_shared: whether the model shares work between phases.
         terms: the running means of all logged terms.
+        recorded: steps that the engine recorded for this model, by batch shape.
     """
 
     engine: Engine
@@ -40,6 +41,7 @@ class Plan:
     phase_variables: Mapping[str, list[keras.Variable]]
     has_shared: bool
     terms: TermMeans
+    recorded: dict = dataclasses.field(default_factory=dict)
 
     def log_prefix(self, phase: Phase) -> str:
         """What precedes a term in the logs: nothing where there is one phase."""
@@ -77,15 +79,16 @@ class Model(keras.Model):
     def prepare(self, batch: Batch) -> Batch:
         """Turns a batch into what the losses take; the place to draw noise.
 
-        Runs once a step, before the batch is cut into micro-batches.
+        Runs once a step, before the batch is cut into micro-batches; all its arrays
+        keep one row an example.
         """
         return batch
 
     def shared(self, batch: Batch) -> dict:
         """Work that several phases use, added to their batch (a dict); done once.
 
-        Phases with `through_shared` send their gradient back through it; to the
-        others it is constant.
+        The phase with `through_shared` sends its gradient back through it; to the
+        others it is constant. It returns floating-point arrays.
         """
         raise NotImplementedError
 

@@ -34,7 +34,19 @@ class WeightedMean(NamedTuple):
             count = ops.cast(ops.size(values), "float32")
             return cls(ops.sum(values), count)
         weights = ops.cast(weights, "float32")
+        if not _same_shape(values.shape, weights.shape):
+            raise ValueError(
+                "A weighted mean needs one weight a value. Received values of shape "
+                f"{tuple(values.shape)} and weights of shape {tuple(weights.shape)}."
+            )
         return cls(ops.sum(values * weights), ops.sum(weights))
+
+
+def _same_shape(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
+    """As far as both are known: TensorFlow may not know all sizes."""
+    return len(a) == len(b) and all(
+        m == n or m is None or n is None for m, n in zip(a, b, strict=True)
+    )
 
 
 Terms = dict[str, Tensor | WeightedMean]
@@ -78,12 +90,18 @@ def with_training(function: Callable, batch: Batch, training: bool) -> Any:
 
 
 def batch_size(batch: Batch) -> Any:
-    """Examples in a batch: the first dimension of its first array."""
+    """Examples in a batch: the first dimension, which all its arrays share."""
     arrays = [x for x in keras.tree.flatten(batch) if x is not None and len(x.shape)]
     if not arrays:
         raise ValueError(
             "A batch needs at least one array with a batch dimension. "
             f"Received: {batch!r}"
+        )
+    sizes = {x.shape[0] for x in arrays} - {None}
+    if len(sizes) > 1:
+        raise ValueError(
+            "All arrays of a batch, also those that prepare() and shared() make, need "
+            f"one row an example. Received first dimensions {sorted(sizes)}."
         )
     return ops.shape(arrays[0])[0]
 

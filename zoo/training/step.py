@@ -7,6 +7,7 @@ is finite, clip, apply, then the moving average of the weights. The last three a
 the optimizer's own.
 """
 
+import keras
 from keras import ops, tree
 
 from zoo.training.phases import (
@@ -72,6 +73,12 @@ class Shared:
             lambda: with_training(model.shared, batch, training=True), self.variables
         )
         self.value = tree.map_structure(ops.stop_gradient, self.value)
+        for x in tree.flatten(self.value):
+            if "float" not in keras.backend.standardize_dtype(x.dtype):
+                raise ValueError(
+                    f"{type(model).__name__}.shared() returned an array of {x.dtype}, "
+                    "which no gradient can go through. Make it in prepare()."
+                )
 
     def again(self, phase: Phase, micro: Batch) -> dict:
         """The same for a micro-batch of a phase."""
@@ -205,7 +212,14 @@ def _terms(phase, batch, training, known=None):
             f"but its objective names {sorted(unknown)}."
         )
     for name in phase.objective if known is not None else ():
-        if isinstance(found[name], WeightedMean) and name not in known:
+        weighted = isinstance(found[name], WeightedMean)
+        if name in known and not weighted:
+            raise ValueError(
+                f"Term {name!r} of phase {phase.name!r} has a weight in "
+                "Phase(weights=...), but is a mean over examples. Return it as a "
+                "WeightedMean, or leave its weight out."
+            )
+        if weighted and name not in known:
             raise ValueError(
                 f"Term {name!r} of phase {phase.name!r} is a WeightedMean. To cut its "
                 "batch into micro-batches, its total weight in the whole batch must "

@@ -1,0 +1,267 @@
+"""Presets by name and by folder: saving, loading, and everything that may not fit."""
+
+import json
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import GPT, GPTConfig, Tokenizer
+from zoo.presets import count_parameters, registry
+
+CONFIG = GPTConfig(12, 8, 1, 2, 8, dropout=0.1, tie_embeddings=False)
+
+
+@pytest.fixture
+def model():
+    return GPT(CONFIG)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_to_preset(tmp_path / "gpt")
+    return tmp_path / "gpt"
+
+
+def same(a, b) -> bool:
+    pairs = zip(a.get_weights(), b.get_weights(), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def edit(folder, change) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(folder / "model.safetensors")
+    change(arrays)
+    save_file(arrays, folder / "model.safetensors")
+
+
+# === Names ===
+
+
+def test_names():
+    assert {"gpt1", "gpt2", "gpt2_xl", "gpt3_175b"} <= set(zoo.list_presets())
+    assert len(set(zoo.list_presets())) == len(zoo.list_presets())
+
+
+def test_a_configuration_without_weights(monkeypatch):
+    monkeypatch.setitem(zoo.models.gpt.PRESETS, "gpt_small", CONFIG)
+    made = GPT.from_preset("gpt_small", load_weights=False, name="mine", dropout=0.5)
+    assert made.config == GPTConfig(12, 8, 1, 2, 8, dropout=0.5, tie_embeddings=False)
+    assert made.name == "mine"
+    assert made.tokenizer is None
+    half = GPT.from_preset("gpt_small", load_weights=False, dtype="mixed_bfloat16")
+    assert half.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_weights_that_there_are_none_of():
+    with pytest.raises(ValueError) as error:
+        GPT.from_preset("gpt2")
+    message = str(error.value)
+    assert "GPT.from_preset('gpt2', load_weights=False)" in message
+    assert "none are shipped yet" in message
+    assert "Hugging Face folder" in message
+
+
+def test_unknown_names_get_a_suggestion(tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'gpt2_medium'.*Presets: gpt1, "):
+        GPT.from_preset("gpt2-medium")
+    with pytest.raises(ValueError, match="neither a preset nor a folder '/no/where'"):
+        GPT.from_preset("/no/where")
+    with pytest.raises(FileNotFoundError, match="holds no config.json"):
+        GPT.from_preset(tmp_path)
+
+
+def test_fields_that_a_configuration_has_not():
+    with pytest.raises(TypeError, match=r"no arguments \['depth'\].*num_layers"):
+        GPT.from_preset("gpt2", load_weights=False, depth=3)
+
+
+def test_checkpoints_are_found_by_name(folder, model, monkeypatch):
+    monkeypatch.setattr(registry, "PRETRAINED", (folder.parent / "x", folder.parent))
+    folder.rename(folder.parent / "gpt.tiny_text")
+    assert zoo.list_presets()[-1] == "gpt.tiny_text"
+    assert same(GPT.from_preset("gpt.tiny_text"), model)
+    assert count_parameters("gpt.tiny_text") == model.count_params()
+    with pytest.raises(ValueError, match="have weights: gpt.tiny_text. A Hugging"):
+        GPT.from_preset("gpt2")
+
+
+def test_counting():
+    assert count_parameters(CONFIG) == GPT(CONFIG).count_params()
+    with pytest.raises(TypeError, match="no model's configuration"):
+        count_parameters(zoo.presets.registry.Preset("GPT", {}))
+
+
+# === Our folders ===
+
+
+def test_there_and_back(folder, model):
+    loaded = GPT.from_preset(folder)
+    assert loaded.config == CONFIG
+    assert loaded.tokenizer is None
+    assert same(loaded, model)
+    assert same(GPT.from_preset(str(folder)), model)
+    assert not same(GPT.from_preset(folder, load_weights=False), model)
+    assert count_parameters(folder) == model.count_params()
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+def test_what_the_files_hold(folder, model):
+    from safetensors.numpy import load_file
+
+    assert json.loads((folder / "config.json").read_text()) == {
+        "architecture": "GPT",
+        "config": model.get_config()["config"],
+        "dtype": "float32",
+        "zoo_version": zoo.__version__,
+    }
+    arrays = load_file(folder / "model.safetensors")
+    assert arrays["block_0/attention/query_key_value/kernel"].shape == (8, 24)
+    assert {
+        "token_embedding/embeddings",
+        "positions/embeddings",
+        "block_0/feed_forward/contract/bias",
+        "final_norm/gamma",
+        "head/kernel",
+    } < set(arrays)
+    assert len(arrays) == len(model.weights)
+
+
+def test_a_name_of_one_s_own_changes_no_names(folder, tmp_path):
+    named = GPT.from_preset(folder, name="another")
+    named.save_to_preset(tmp_path / "named")
+    files = [path / "model.safetensors" for path in (folder, tmp_path / "named")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_precision_is_kept_and_may_be_changed(model, tmp_path):
+    half = GPT(CONFIG, dtype="mixed_float16")
+    half.set_weights(model.get_weights())
+    half.save_to_preset(tmp_path)
+    assert GPT.from_preset(tmp_path).dtype_policy.name == "mixed_float16"
+    full = GPT.from_preset(tmp_path, dtype="float32")
+    assert full.dtype_policy.name == "float32"
+    assert same(full, model)
+    narrow = GPT.from_preset(tmp_path, dtype="bfloat16")
+    narrow.save_to_preset(tmp_path)
+    again = GPT.from_preset(tmp_path)
+    assert again.dtype_policy.name == "bfloat16"
+    assert same(again, narrow)
+
+
+def test_a_trained_model_is_saved_as_it_is(folder, tmp_path):
+    model = GPT.from_preset(folder)
+    model.compile("sgd")
+    model.fit(np.arange(9, dtype="int32")[None], verbose=0)
+    model.save_to_preset(tmp_path / "trained")
+    assert same(GPT.from_preset(tmp_path / "trained"), model)
+
+
+def test_tokenizers_go_along(model, folder):
+    model.tokenizer = Tokenizer.characters("hello world.")
+    model.save_to_preset(folder)
+    loaded = GPT.from_preset(folder)
+    assert loaded.tokenizer == model.tokenizer == Tokenizer.from_preset(folder)
+    model.tokenizer = None
+    model.save_to_preset(folder)
+    assert GPT.from_preset(folder).tokenizer is None
+
+
+def test_subclasses(tmp_path, folder, model):
+    @keras.saving.register_keras_serializable("tests")
+    class Mine(GPT):
+        pass
+
+    assert same(Mine.from_preset(folder), model)
+    mine = Mine(CONFIG)
+    mine.save_to_preset(tmp_path / "mine")
+    assert same(Mine.from_preset(tmp_path / "mine"), mine)
+    with pytest.raises(ValueError, match="no architecture 'Mine'"):
+        GPT.from_preset(tmp_path / "mine")
+
+
+def test_a_save_that_fails_leaves_the_old_files(folder, model, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        GPT(CONFIG).save_to_preset(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# === What does not fit ===
+
+
+def test_missing_and_unexpected_weights_are_named(folder):
+    def change(arrays):
+        del arrays["final_norm/beta"]
+        arrays["block_7/attention/output/bias"] = np.zeros(8, "float32")
+
+    edit(folder, change)
+    with pytest.raises(
+        ValueError,
+        match="Missing: final_norm/beta. Unexpected: block_7/attention/output/bias.",
+    ):
+        GPT.from_preset(folder)
+
+
+def test_shapes_are_named(folder):
+    with pytest.raises(
+        ValueError, match=r"positions/embeddings is \(8, 8\) in the file and \(9, 8\)"
+    ):
+        GPT.from_preset(folder, context_length=9)
+    with pytest.raises(ValueError, match="and 9 more"):
+        GPT.from_preset(folder, width=16)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -1])
+def test_cut_off_weights(folder, size):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match="model.safetensors is incomplete or damaged"):
+        GPT.from_preset(folder)
+
+
+def test_pickles_are_not_read(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(pickle.dumps({"final_norm/beta": [0.0]}))
+    with pytest.raises(ValueError, match="incomplete or damaged"):
+        GPT.from_preset(folder)
+    file.rename(folder / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"Found: pytorch_model.bin.*not read"):
+        GPT.from_preset(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"architecture": "GPT", "conf', "config.json is damaged"),
+        ("[]", "config.json is damaged"),
+        ('{"architecture": "GPT"}', "config.json is damaged: KeyError"),
+        ("{}", "neither a preset of zoo nor"),
+        ('{"architecture": "GAN", "config": {}, "dtype": "float32"}', "'GAN'. Known"),
+        (
+            '{"architecture": "GPT", "config": {"depth": 1}, "dtype": "float32"}',
+            r"has no fields \['depth'\]; the file is from another version",
+        ),
+    ],
+)
+def test_damaged_settings(folder, text, message):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        GPT.from_preset(folder)
+
+
+def test_a_damaged_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match="does not hold a tokenizer"):
+        GPT.from_preset(folder)

@@ -1,0 +1,60 @@
+"""A run that was interrupted goes on as if it had not been."""
+
+import keras
+import numpy as np
+import pytest
+from keras.optimizers import SGD, Adam
+
+from tests.training.conftest import restarting
+from tests.training.test_callbacks import fit
+from tests.training.test_optimizer_group import arrays
+from tests.training.toys import Regression, RegressionConfig, with_weights
+from zoo.training import WarmupCosine
+from zoo.training.checkpoint import Checkpoint, Resume, save_checkpoint
+
+
+class PullThePlug(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+    """With noise, a schedule and a moving average, whose state has to come back."""
+    model = with_weights(Regression(RegressionConfig(noise=0.5)))
+    schedule = WarmupCosine(0.02, total_steps=6, warmup_steps=1)
+    model.compile(Adam(schedule, use_ema=True, ema_momentum=0.5))
+    restart = restarting(model)
+
+    history = fit(model, epochs=3)
+    expected = arrays([*model.variables, *model.optimizer.variables])
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        keep = Checkpoint(path, extra=lambda: {"note": "two epochs"})
+        fit(restart(), epochs=3, callbacks=[keep, PullThePlug()])
+    resume = Resume(path, restart())
+    assert resume.extra == {"note": "two epochs"}
+    resumed = fit(model, initial_epoch=2, epochs=3, callbacks=[resume])
+
+    assert resumed["loss"] == history["loss"][2:]
+    found = arrays([*model.variables, *model.optimizer.variables])
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_file_raises(regression, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, regression)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        Resume(path, regression)
+
+
+def test_a_checkpoint_of_other_optimizers_raises(regression, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, regression)
+    other = Regression()
+    other.compile(SGD(0.1))
+    with pytest.raises(ValueError, match="does not fit this model and its optimizers"):
+        Resume(path, other)
