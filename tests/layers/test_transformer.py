@@ -7,7 +7,7 @@ from keras import ops
 from tests.layers.torch_weights import copy_block, randomize
 from zoo.layers import TransformerBlock
 
-B, T, S, N, D, F = 2, 5, 7, 2, 8, 24
+B, T, S, N, D, F = 2, 5, 7, 3, 12, 24
 TOLERANCE = 1e-5
 
 

@@ -11,6 +11,7 @@ from zoo import GPT, GPTConfig, Tokenizer
 from zoo.presets import export_gpt2
 from zoo.presets.convert_gpt2 import config_fields, convert
 from zoo.presets.weights import named_weights
+from zoo.training import engine
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -20,8 +21,10 @@ IDS = RNG.integers(31, size=(3, 16), dtype="int32")
 TOLERANCE = 1e-4
 
 
-def far(ours, theirs) -> float:
-    return float(np.abs(ops.convert_to_numpy(ours) - theirs.detach().numpy()).max())
+def far(model, theirs) -> float:
+    """The largest difference between our logits for `IDS` and theirs."""
+    forward = engine().compile(lambda ids: model(ids), lambda: model.variables)
+    return np.abs(ops.convert_to_numpy(forward(IDS)) - theirs.detach().numpy()).max()
 
 
 def their_model(**options):
@@ -72,7 +75,7 @@ def ours(folder):
 
 def test_logits(theirs, ours):
     expected = theirs(torch.from_numpy(IDS).long()).logits
-    assert far(ours(IDS), expected) < TOLERANCE
+    assert far(ours, expected) < TOLERANCE
     assert ours.config.feed_forward_width == 36
     assert ours.count_params() == sum(p.numel() for p in theirs.parameters())
 
@@ -108,7 +111,7 @@ def test_logits_with_other_options(options, tmp_path):
     theirs = their_model(n_layer=1, **options)
     ours = GPT.from_preset(saved(theirs, tmp_path / "theirs"))
     expected = theirs(torch.from_numpy(IDS).long()).logits
-    assert far(ours(IDS), expected) < TOLERANCE
+    assert far(ours, expected) < TOLERANCE
     export_gpt2(ours, tmp_path / "ours")
     loaded = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "ours")
     assert torch.equal(loaded(torch.from_numpy(IDS).long()).logits, expected)
@@ -153,7 +156,7 @@ def test_without_biases_there_are_zeros(tmp_path):
     model = GPT(GPTConfig(31, 40, 1, 3, 24, use_bias=False, initial_stddev=0.3))
     export_gpt2(model, tmp_path)
     loaded = transformers.GPT2LMHeadModel.from_pretrained(tmp_path)
-    assert far(model(IDS), loaded(torch.from_numpy(IDS).long()).logits) < TOLERANCE
+    assert far(model, loaded(torch.from_numpy(IDS).long()).logits) < TOLERANCE
 
 
 def test_tokenizer_goes_along(tmp_path):
@@ -197,9 +200,8 @@ def our_text(model, max_new_tokens, **options) -> list[list[int]]:
     return [row[PROMPTS.shape[1] :] for row in found]
 
 
-@pytest.mark.parametrize("repetition_penalty", [1.0, 1.5])
-def test_greedy_text(theirs, ours, repetition_penalty):
-    options = {"repetition_penalty": repetition_penalty}
+@pytest.mark.parametrize("options", [{}, {"repetition_penalty": 1.5}])
+def test_greedy_text(theirs, ours, options):
     found = our_text(ours, 24, temperature=0, **options)
     assert found == their_text(theirs, 24, **options)
     assert len({token for row in found for token in row}) > 5
@@ -211,11 +213,11 @@ def test_beam_text(theirs, ours):
     assert found != our_text(ours, 12, temperature=0)
 
 
-@pytest.mark.parametrize("end", [7, 14])
-def test_beam_text_with_an_end(theirs, ours, end):
+def test_beam_text_with_an_end(theirs, ours):
     # Theirs passes over hypotheses that end outside of the best `num_beams`. Ours does
     # not, and finds better ones at times: under length_penalty=0.5, for 8 ends of 31
     # here. Under 1.0 and 2.0 both find the same for each of the 31.
+    end = 14
     found = our_text(ours, 12, num_beams=4, stop=end)
     expected = their_text(
         theirs, 12, num_beams=4, eos_token_id=end, early_stopping="never"
@@ -308,7 +310,7 @@ def test_unsupported_options_are_named(option, value):
 
 @pytest.mark.parametrize("fields", [{"norm_position": "post"}, {"positions": "rotary"}])
 def test_models_that_are_no_gpt2_are_not_exported(fields, tmp_path):
-    model = GPT(GPTConfig(31, 40, 1, 2, 8, **fields))
+    model = GPT(GPTConfig(31, 40, 1, 3, 24, **fields))
     with pytest.raises(ValueError, match=next(iter(fields))):
         export_gpt2(model, tmp_path)
     assert not list(tmp_path.iterdir())
