@@ -9,10 +9,11 @@ from zoo.layers.embeddings import (
     TokenEmbedding,
     rotate,
 )
-from zoo.layers.norm import LayerNorm
+from zoo.layers.norm import BatchNorm, LayerNorm
 from zoo.layers.transformer import FeedForward, TransformerBlock
 
 __all__ = [
+    "BatchNorm",
     "Dense",
     "Dropout",
     "FeedForward",

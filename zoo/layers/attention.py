@@ -110,7 +110,7 @@ class MultiHeadAttention(keras.layers.Layer):
             k_BSNH = engine().write(cache[0], k_BSNH, index)
             v_BSNH = engine().write(cache[1], v_BSNH, index)
             cache, causal = (k_BSNH, v_BSNH), False
-        attended = ops.dot_product_attention(
+        attended = engine().attention(
             q_BTNH,
             k_BSNH,
             v_BSNH,

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from zoo.training.engine import engine
+
 
 class DrawnSeed(keras.random.SeedGenerator):
     """A seed that was drawn already; it gives the same numbers at each use.
@@ -46,7 +48,7 @@ class Dropout(keras.layers.Layer):
         """Same shape and dtype as `x`."""
         if not training or not self.rate:
             return x
-        return keras.random.dropout(x, self.rate, seed=seed or self.seed)
+        return engine().dropout(x, self.rate, seed or self.seed)
 
     def save_own_variables(self, store) -> None:
         """Writes the seed's state."""

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba et al. 2016)."""
+"""Layer norm (Ba et al. 2016) and batch norm (Ioffe & Szegedy 2015)."""
 
 import keras
 from keras import ops
@@ -27,3 +27,21 @@ class LayerNorm(keras.layers.LayerNormalization):
         if self.beta is not None:
             y = y + self.beta
         return ops.cast(y, self.compute_dtype)
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras's layer, with the statistics of the global batch on any number of devices.
+
+    Where each replica runs a step of its own, they average their statistics; where a
+    batch is one array over all devices, Keras's arithmetic does it by itself.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        kwargs.setdefault("synchronized", engine().replicas > 1)
+        super().__init__(**kwargs)
+
+    def get_config(self) -> dict:
+        """Without what the devices decide."""
+        config = super().get_config()
+        config.pop("synchronized", None)
+        return config

@@ -9,6 +9,7 @@ from zoo.layers.attention import MultiHeadAttention
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import LayerNorm
+from zoo.training.engine import engine
 
 NORM_POSITIONS = ("pre", "post")
 
@@ -182,8 +183,8 @@ class TransformerBlock(keras.layers.Layer):
 
     def _residual(self, x, sublayer, norm):
         if self.norm_position == "pre":
-            return x + sublayer(norm(x))
-        return norm(x + sublayer(x))
+            return x + engine().by_rows(sublayer(norm(x)))
+        return norm(x + engine().by_rows(sublayer(x)))
 
     def compute_output_shape(self, input_shape):
         """Unchanged."""

@@ -23,7 +23,7 @@ from zoo.layers.initializers import Normal, residual
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock
 from zoo.presets.preset import FromPreset
-from zoo.training import Model, Phase, WeightedMean
+from zoo.training import Model, Phase, WeightedMean, engine
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),
@@ -148,6 +148,16 @@ class GPT(FromPreset, Generates, Model):
     """
 
     Config = GPTConfig
+    # As in Megatron-LM (Shoeybi et al. 2019), heads and hidden units are cut; but the
+    # embedding by its width, since vocabularies such as 50257 have no divisors.
+    layout = (
+        (r"embeddings$", (None, "model")),
+        (r"(query_key_value|expand)/kernel$", (None, "model")),
+        (r"(query_key_value|expand)/bias$", ("model",)),
+        (r"(output|contract)/kernel$", ("model", None)),
+        (r"head/kernel$", ("model", None)),
+    )
+    divided = ("num_heads",)
 
     def __init__(self, config: GPTConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -254,7 +264,7 @@ class GPT(FromPreset, Generates, Model):
         x = self.token_embedding(token_ids)
         if self.positions is not None:
             x = self.positions(x, positions)
-        x = self.dropout(x, training=training)
+        x = self.dropout(engine().by_rows(x), training=training)
         new_caches = []
         for number, block in enumerate(self.blocks):
             if caches is not None:

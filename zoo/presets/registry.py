@@ -85,7 +85,7 @@ def find(preset: str | os.PathLike[str]) -> Preset:
     if name in (found := checkpoints()):
         return _read(found[name])
     if name in (known := configs()):
-        architecture = _architecture_of(known[name])
+        architecture = architecture_of(known[name])
         return Preset(architecture, dataclasses.asdict(known[name]))
     if folder.is_dir():
         raise FileNotFoundError(
@@ -107,18 +107,18 @@ def count_parameters(preset: Any) -> int:
         preset: a configuration (`zoo.GPTConfig(...)`), or what `from_preset` takes.
     """
     if dataclasses.is_dataclass(preset):
-        config, cls = preset, model_class(_architecture_of(preset))
+        config, cls = preset, model_class(architecture_of(preset))
     else:
         found = find(preset)
         cls = model_class(found.architecture)
         config = cls.Config(**found.fields)
-    with _no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
         model = cls(config)
         return sum(math.prod(weight.shape) for weight in model.weights)
 
 
 @contextlib.contextmanager
-def _no_initialisation() -> Iterator[None]:
+def no_initialisation() -> Iterator[None]:
     """Keeps Keras from making up for it later.
 
     It remembers weights that were left without values and gives them some at the end
@@ -131,7 +131,8 @@ def _no_initialisation() -> Iterator[None]:
         global_state.set_global_attribute("uninitialized_variables", pending)
 
 
-def _architecture_of(config: Any) -> str:
+def architecture_of(config: Any) -> str:
+    """The name of the model class that a configuration is for."""
     for architecture in ARCHITECTURES:
         if isinstance(config, model_class(architecture).Config):
             return architecture

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from zoo.data.atomic_files import replacing
+from zoo.training.engine import engine
 
 WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
@@ -32,7 +32,7 @@ def arrays_of(model) -> dict[str, np.ndarray]:
     """Copies of a model's weights by name, floats as float32."""
     arrays = {}
     for name, weight in named_weights(model).items():
-        array = ops.convert_to_numpy(weight)
+        array = engine().numpy(weight)
         keeps = np.issubdtype(array.dtype, np.integer) or array.dtype == bool
         arrays[name] = np.array(array, None if keeps else "float32", order="C")
     return arrays
@@ -106,6 +106,8 @@ def write(
     """
     from safetensors.numpy import save_file
 
+    if not engine().is_main:
+        return
     folder = Path(folder).expanduser()
     with contextlib.ExitStack() as stack:
         for name, text in texts.items():

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from zoo.training.engine import engine
 
@@ -29,8 +28,8 @@ def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
 
     from zoo.data.atomic_files import replacing
 
-    arrays = {
-        name: ops.convert_to_numpy(variable)
+    arrays: dict[str, Any] = {
+        name: engine().numpy(variable)
         for name, variable in _named_variables(model).items()
     }
     for name, state in engine().random_state().items():
@@ -44,6 +43,8 @@ def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
         "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
         "extra": json.dumps(extra),
     }
+    if not engine().is_main:
+        return
     data = save({k: np.asarray(a, order="C") for k, a in arrays.items()}, metadata)
     with replacing(path) as file:
         file.write(data)

@@ -5,25 +5,44 @@ An engine turns stateful, backend-neutral code (layers that read and assign
 Everything else in the training step is written once, in `step.py`.
 """
 
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 import keras
+import numpy as np
+from keras import ops
+
+from zoo.distribution.layout import Mesh, Table
 
 Tensor = Any
 Variables = Sequence[keras.Variable]
 
 
 class Engine(Protocol):
-    """What a backend has to offer. One object a backend.
+    """What a backend has to offer. One object a backend and kind of distribution.
+
+    The methods with a body are those that change when there are several devices;
+    `zoo.distribution` overrides them. Most distributed engines see each batch, and
+    each variable, as one global array, whose parts happen to lie apart. An engine with
+    `replicas` runs the step once a replica instead, on its own rows.
 
     Attributes:
         fuses: whether a compiler fuses elementwise operations into few passes over
             memory; where not, one native kernel beats several small ones.
+        mesh: the devices.
+        replicas: how many copies of the step run, each on its own rows of a batch.
+        is_main: whether this process is the one that writes files.
+        compiles: False where Keras must not compile the step with XLA.
     """
 
     fuses: bool
+    mesh: Mesh = Mesh()
+    replicas: int = 1
+    is_main: bool = True
+    compiles: bool = True
 
     def train_step(self, model: Any, *args: Any) -> Any:
         """Keras's `train_step`, with the signature this backend's trainer calls."""
@@ -61,8 +80,10 @@ class Engine(Protocol):
         A compiled loop, so that only one pass's activations live at a time.
         """
 
-    def when(self, condition: Tensor, function: Callable[[], None]) -> None:
-        """Runs `function`, which only assigns variables, where `condition` holds."""
+    def when(
+        self, condition: Tensor, function: Callable[[], None], variables: Variables
+    ) -> None:
+        """Runs `function`, which only assigns `variables`, where `condition` holds."""
 
     def input_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The gradient of `sum(function(x))` for `x`, itself differentiable.
@@ -97,10 +118,114 @@ class Engine(Protocol):
     def peak_memory(self) -> int | None:
         """Bytes of device memory at the peak so far; None where it isn't counted."""
 
+    # === Several devices ===
+
+    def adopt(self, table: Table) -> None:
+        """Lays out the variables that are made from here on by these rules."""
+        del table
+
+    def step_function(self, name: str, step: Callable) -> Callable | None:
+        """What Keras is to call with an iterator of batches; None for its own.
+
+        `name` is Keras's attribute: train_function, test_function, predict_function.
+        """
+        del name, step
+        return None
+
+    def fit_arguments(self, arguments: dict, divisor: int) -> dict:
+        """`fit`'s arguments with batches that `divisor` divides; others are dropped."""
+        from zoo.distribution.batches import adapted
+
+        return adapted(arguments, divisor)
+
+    def prepare(self, model: Any, data: Any) -> Any:
+        """The prepared batch, or a replica's rows of it."""
+        return model.prepare(model.unpack(data))
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over replicas."""
+        return value
+
+    def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
+        """The mean over replicas, each gradient lying where its variable lies."""
+        del variables
+        return gradients
+
+    def stored(self) -> contextlib.AbstractContextManager:
+        """Within, variables read as they are stored, even those used otherwise."""
+        return contextlib.nullcontext()
+
+    def copies(self, variables: Variables) -> list[Tensor]:
+        """Their values as they are stored, to be assigned again later."""
+        return [ops.copy(v) for v in variables]
+
+    def dropout(self, x: Tensor, rate: float, seed: Any) -> Tensor:
+        """Drops elements; different ones in each row of the global batch."""
+        return keras.random.dropout(x, rate, seed=seed)
+
+    def by_rows(self, x: Tensor) -> Tensor:
+        """Cut along the data axis alone: where parts of a product become whole.
+
+        As the residual stream of a tensor-parallel transformer lies (Shoeybi et al.
+        2019, section 3).
+        """
+        return x
+
+    def attention(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Any = None, is_causal: bool = False
+    ) -> Tensor:
+        """Scaled dot products of (B, T, N, H) with (B, S, N, H) twice.
+
+        `mask` is (B or 1, 1, T or 1, S), True where to look.
+        """
+        return ops.dot_product_attention(q, k, v, mask=mask, is_causal=is_causal)
+
+    def numpy(self, value: Any) -> np.ndarray:
+        """The whole of a variable or tensor; all processes must ask."""
+        return ops.convert_to_numpy(value)
+
+    def held_bytes(self, variables: Variables) -> list[int]:
+        """Bytes of the variables that each device holds."""
+        sizes = (math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
+        return [sum(sizes)]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        return None
+
+    def evaluate(self, model: Any, evaluate: Callable, arguments: dict) -> Any:
+        """Keras's `evaluate`, whatever the size of the last batch."""
+        del model
+        return evaluate(**arguments)
+
+    def predict(self, model: Any, predict: Callable, arguments: dict) -> Any:
+        """Keras's `predict`, likewise."""
+        del model
+        return predict(**arguments)
+
+
+_active: list[Engine] = []
+
+
+def engine() -> Engine:
+    """The engine in use: the backend's, or that of `zoo.distribution.use`."""
+    return _active[-1] if _active else _local_engine()
+
+
+def activate(distributed: Engine) -> None:
+    """Makes it the engine in use, until `deactivate`."""
+    _active.append(distributed)
+
+
+def deactivate(distributed: Engine) -> None:
+    """Puts back the engine before it; blocks end inside out."""
+    if not _active or _active[-1] is not distributed:
+        raise RuntimeError("Blocks of zoo.distribution.use must end inside out.")
+    _active.pop()
+
 
 @cache
-def engine() -> Engine:
-    """The engine of the backend that Keras runs on."""
+def _local_engine() -> Engine:
     match keras.config.backend():
         case "tensorflow":
             from zoo.training.engine_tensorflow import TensorFlowEngine

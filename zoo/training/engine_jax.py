@@ -12,9 +12,10 @@ import keras
 from keras import ops, tree
 
 from zoo.training import step
+from zoo.training.engine import Engine
 
 
-class JaxEngine:
+class JaxEngine(Engine):
     """See `zoo.training.engine.Engine`."""
 
     fuses = True
@@ -142,8 +143,9 @@ class JaxEngine:
         self._keep(before, after)
         return total
 
-    def when(self, condition, function):
+    def when(self, condition, function, variables):
         """`lax.cond` between the state with the assignments and the state as it was."""
+        del variables
         before = self._values()
         pure = self._purely(function, self._held)
         after = jax.lax.cond(

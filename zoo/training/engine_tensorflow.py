@@ -5,9 +5,10 @@ import tensorflow as tf
 from keras import ops, tree
 
 from zoo.training import step
+from zoo.training.engine import Engine
 
 
-class TensorFlowEngine:
+class TensorFlowEngine(Engine):
     """See `zoo.training.engine.Engine`."""
 
     fuses = True
@@ -59,8 +60,9 @@ class TensorFlowEngine:
         )
         return tree.pack_sequence_as(first, total)
 
-    def when(self, condition, function):
+    def when(self, condition, function, variables):
         """`tf.cond` needs a value from both branches."""
+        del variables
 
         def run():
             function()

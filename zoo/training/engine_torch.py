@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.training import step
+from zoo.training.engine import Engine
 
 LOOKS_AT_VALUES = (
     DataDependentOutputException,
@@ -28,7 +29,7 @@ LOOKS_AT_VALUES = (
 )
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """See `zoo.training.engine.Engine`."""
 
     fuses = False
@@ -41,19 +42,63 @@ class TorchEngine:
         """
         data = _tensors(data)
         if model.run_eagerly or model.jit_compile:
-            return step.train(model, data)
+            return self._read(step.train(model, data))
         flat = [x for x in tree.flatten(data) if x is not None]
         structure = tree.map_structure(lambda x: None if x is None else 0, data)
         shapes = (repr(structure), *((x.shape, x.dtype, x.device) for x in flat))
         recorded = model.plan.recorded
         if shapes not in recorded:
-            recorded[shapes] = _record_step(model, structure, flat)
+            recorded[shapes] = self._record_step(model, structure, flat)
         replay = recorded[shapes]
-        return replay(*flat) if replay else step.train(model, data)
+        return replay(*flat) if replay else self._read(step.train(model, data))
+
+    def _record_step(self, model, structure, batch):
+        """A function of a batch's tensors that does one step.
+
+        None if the step looks at values. `structure` is the batch's, None where the
+        batch has None.
+        """
+        state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        pieces, whole = self._pieces(state)
+
+        @torch.no_grad()
+        def recorded(*tensors):
+            held, rest = whole(tensors[: len(state)]), iter(tensors[len(state) :])
+            flat = [None if x is None else next(rest) for x in tree.flatten(structure)]
+            # State is an argument too: what the recorder does not know as one, it
+            # takes for a constant, and burns in decisions that hang on it.
+            with keras.StatelessScope(zip(state, held, strict=True)) as scope:
+                logs = step.train(model, tree.pack_sequence_as(structure, flat))
+            for variable, value in zip(state, held, strict=True):
+                after = scope.get_current_value(variable)
+                if after is not value:
+                    self._keep(value, after)
+            return self._read(logs)
+
+        record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
+        try:
+            graph = record(*pieces, *batch)
+        except LOOKS_AT_VALUES:
+            log = logging.getLogger(__name__)
+            log.info("The step looks at values; it runs eagerly.")
+            return None
+        return torch.no_grad()(functools.partial(graph.forward, *pieces))
+
+    def _pieces(self, state):
+        """The tensors that variables hold, and what makes of them the values to use."""
+        return [v.value for v in state], lambda tensors: tensors
+
+    def _keep(self, held, after):
+        """Puts a new value into the held one."""
+        held.copy_(after)
+
+    def _read(self, logs):
+        """What a step returns, as plain tensors."""
+        return logs
 
     def test_step(self, model, data):
         """The trainer has switched gradients off."""
-        return step.test(model, _tensors(data))
+        return self._read(step.test(model, _tensors(data)))
 
     def tune(self, optimizer):
         """One fused kernel for Adam and AdamW instead of nine passes over memory."""
@@ -89,8 +134,9 @@ class TorchEngine:
             total = tree.map_structure(torch.add, total, function(index))
         return total
 
-    def when(self, condition, function):
+    def when(self, condition, function, variables):
         """Reads the condition on the host."""
+        del variables
         if bool(condition):
             function()
 
@@ -177,37 +223,6 @@ def _tensors(data):
     )
 
 
-def _record_step(model, structure, batch):
-    """A function of a batch's tensors that does one step; None if it looks at values.
-
-    `structure` is the batch's, None where the batch has None.
-    """
-    state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    values = [v.value for v in state]
-
-    @torch.no_grad()
-    def recorded(*tensors):
-        held, rest = tensors[: len(state)], iter(tensors[len(state) :])
-        flat = [None if x is None else next(rest) for x in tree.flatten(structure)]
-        # State is an argument too: what the recorder does not know as one, it takes
-        # for a constant, and burns in decisions that hang on it.
-        with keras.StatelessScope(zip(state, held, strict=True)) as scope:
-            logs = step.train(model, tree.pack_sequence_as(structure, flat))
-        for variable, value in zip(state, held, strict=True):
-            after = scope.get_current_value(variable)
-            if after is not value:
-                value.copy_(after)
-        return logs
-
-    record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
-    try:
-        graph = record(*values, *batch)
-    except LOOKS_AT_VALUES:
-        logging.getLogger(__name__).info("The step looks at values; it runs eagerly.")
-        return None
-    return torch.no_grad()(functools.partial(graph.forward, *values))
-
-
 def _fused_adam(optimizer, gradients, variables, learning_rate):
     """Adam's update by torch's fused kernel, with Keras's arithmetic.
 
@@ -222,9 +237,12 @@ def _fused_adam(optimizer, gradients, variables, learning_rate):
     rate = rate / (1 - torch.pow(optimizer.beta_1, count))
     index = [optimizer._get_variable_index(v) for v in variables]
     steps = torch.full((), 1e9, device=first.device)
+    values = [v.value for v in variables]
     torch._fused_adam_(
-        [v.value for v in variables],
-        gradients,
+        values,
+        # The kernel walks through memory and takes all arrays to lie alike; a
+        # convolution's gradient comes transposed.
+        [_lying_like(v, g) for v, g in zip(values, gradients, strict=True)],
         [optimizer._momentums[i].value for i in index],
         [optimizer._velocities[i].value for i in index],
         [],
@@ -239,3 +257,14 @@ def _fused_adam(optimizer, gradients, variables, learning_rate):
         grad_scale=None,
         found_inf=None,
     )
+
+
+def _lying_like(value, gradient):
+    """The gradient in the memory order of its variable.
+
+    Kernels' gradients are copied in any case: while a step is recorded, torch predicts
+    other strides than its convolutions then return.
+    """
+    if gradient.dim() <= 2 and gradient.stride() == value.stride():
+        return gradient
+    return torch.empty_like(value).copy_(gradient)

@@ -3,13 +3,18 @@
 import contextlib
 import dataclasses
 import inspect
+import tempfile
 import types
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import keras
 from keras import ops
 
+from zoo.distribution.batches import bound
+from zoo.distribution.layout import Table, replicated
 from zoo.training.callbacks import StopOnNaN
 from zoo.training.engine import Engine, engine
 from zoo.training.optimizer_group import (
@@ -58,10 +63,15 @@ class Model(keras.Model):
     """
 
     Config: ClassVar[type | None] = None
+    # How several devices share the weights: rules (pattern in the path, mesh axes).
+    layout: ClassVar[Table] = ()
+    # Fields of the configuration that the mesh's model axis must divide.
+    divided: ClassVar[Sequence[str]] = ()
     plan: Plan
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.engine = engine()
         if self.Config is not None and not isinstance(config, self.Config):
             raise TypeError(
                 f"{type(self).__name__} is made from a {self.Config.__name__}: "
@@ -69,6 +79,13 @@ class Model(keras.Model):
                 f"Received: {config!r}"
             )
         self.config = config
+        for name in self.divided:
+            if getattr(config, name) % self.engine.mesh.model:
+                raise ValueError(
+                    f"model={self.engine.mesh.model} devices can't share {name}="
+                    f"{getattr(config, name)}: choose a number that divides it."
+                )
+        self.engine.adopt(self.layout)
 
     # === What a subclass states ===
 
@@ -129,15 +146,34 @@ class Model(keras.Model):
             raise ValueError(
                 f"accumulate must be a whole number from 1. Received: {accumulate!r}"
             )
+        self._check_devices()
         self.plan = self._planned(accumulate)
         self._asked_jit_compile = jit_compile
         super().compile(
             optimizer=self._group(optimizer),
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
+            jit_compile=jit_compile if self.engine.compiles else False,
             auto_scale_loss=False,
         )
+
+    def _check_devices(self) -> None:
+        if self.engine is not engine():
+            raise ValueError(
+                f"{type(self).__name__} was made outside of this block of "
+                "zoo.distribution.use, so its weights do not lie on these devices. "
+                "Make, compile and fit a model in one block; weights go from one to "
+                "another through save_weights or save_to_preset."
+            )
+        shapes = {v.path: v.shape for v in self.trainable_variables}
+        forgotten = replicated(shapes, self.layout, self.engine.mesh)
+        if forgotten:
+            warnings.warn(
+                f"Every device holds the whole of {forgotten} (elements a variable): "
+                f"no rule of {type(self).__name__}.layout and no axis of "
+                f"{self.engine.mesh} cuts them.",
+                stacklevel=3,
+            )
 
     def _planned(self, accumulate: int) -> Plan:
         unbuilt = [
@@ -175,7 +211,7 @@ class Model(keras.Model):
                     "trainable variables."
                 )
         return Plan(
-            engine=engine(),
+            engine=self.engine,
             accumulate=accumulate,
             # A read-only proxy: Keras would track, and save, what a dict holds.
             phase_variables=types.MappingProxyType(
@@ -207,7 +243,8 @@ class Model(keras.Model):
                 layer.compute_dtype == "float16" for layer in self._flatten_layers()
             ),
         )
-        group.build_members(self.plan.phase_variables, self.decays)
+        with self.engine.stored():
+            group.build_members(self.plan.phase_variables, self.decays)
         for member in group.members.values():
             self.plan.engine.tune(member)
         return group
@@ -229,16 +266,75 @@ class Model(keras.Model):
         """Every phase's terms without updates."""
         return self.plan.engine.test_step(self, *args)
 
-    def fit(
-        self, x: Any = None, *args: Any, callbacks: Any = None, **kwargs: Any
-    ) -> Any:
-        """Keras's `fit`; raises a clear error when a loss stops being a number."""
-        if isinstance(x, Iterator):
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `fit`; raises a clear error when a loss stops being a number.
+
+        A ragged last batch, which devices and micro-batches can't share, is dropped.
+        """
+        arguments = bound(super().fit, args, kwargs)
+        if isinstance(arguments["x"], Iterator):
             # Keras can't shuffle an iterator, and warns unless told that it need not.
-            kwargs.setdefault("shuffle", False)
+            arguments["shuffle"] = False
+        callbacks = arguments["callbacks"]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), StopOnNaN()]
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        arguments["callbacks"] = callbacks
+        plan = getattr(self, "plan", None)
+        divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
+        if divisor > 1:
+            self._check_devices()
+            arguments = self.engine.fit_arguments(arguments, divisor)
+        return super().fit(**arguments)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
+        arguments = bound(super().evaluate, args, kwargs)
+        return self.engine.evaluate(self, super().evaluate, arguments)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `predict`, likewise."""
+        arguments = bound(super().predict, args, kwargs)
+        return self.engine.predict(self, super().predict, arguments)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras's compiled step, or the engine's where several devices need it."""
+        made = self._make("train_function", self.train_step, force)
+        return made or super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Likewise."""
+        made = self._make("test_function", self.test_step, force)
+        return made or super().make_test_function(force)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Likewise."""
+        made = self._make("predict_function", self.predict_step, force)
+        return made or super().make_predict_function(force)
+
+    def _make(self, name: str, step: Callable, force: bool) -> Callable | None:
+        made = None if force else getattr(self, name, None)
+        made = made or self.engine.step_function(name, step)
+        if made is not None:
+            setattr(self, name, made)
+        return made
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Keras's `save`; of several processes one writes."""
+        with self._written(filepath) as path:
+            super().save(path, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Keras's `save_weights`, likewise."""
+        with self._written(filepath) as path:
+            super().save_weights(path, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _written(self, filepath: Any) -> Iterator[Any]:
+        """The path to write to: every process has to gather, one has to keep."""
+        with tempfile.TemporaryDirectory() as folder:
+            kept = self.engine.is_main
+            yield filepath if kept else Path(folder) / Path(filepath).name
+        self.engine.wait()
 
     @property
     def metrics(self) -> list:

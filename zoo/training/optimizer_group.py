@@ -7,6 +7,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from zoo.training.engine import engine
 from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.schedules import Scaled
 
@@ -97,7 +98,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     @property
     def learning_rate(self):
         """The first member's present rate. Setting it scales every member's."""
-        return next(iter(self.members.values())).learning_rate
+        return engine().numpy(next(iter(self.members.values())).learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value) -> None:
@@ -118,14 +119,14 @@ class OptimizerGroup(keras.optimizers.Optimizer):
             variable.assign(rate * factor)
 
     def _first_rate(self) -> float:
-        return float(ops.convert_to_numpy(self.learning_rate))
+        return float(self.learning_rate)
 
     def _rate_variables(self) -> list[keras.Variable]:
         rates = [member._learning_rate for member in self.members.values()]
         return [rate.scale if isinstance(rate, Scaled) else rate for rate in rates]
 
     def _rates(self) -> tuple[float, ...]:
-        return tuple(float(ops.convert_to_numpy(v)) for v in self._rate_variables())
+        return tuple(float(engine().numpy(v)) for v in self._rate_variables())
 
     @property
     def use_ema(self) -> bool:
@@ -147,7 +148,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     def save_own_variables(self, store: dict) -> None:
         """Writes all state under names that say whose it is."""
         for name, variable in self.named_variables().items():
-            store[name] = ops.convert_to_numpy(variable)
+            store[name] = engine().numpy(variable)
 
     def load_own_variables(self, store: dict) -> None:
         """Reads all state, or raises if it belongs to other optimizers."""

@@ -2,9 +2,12 @@
 
     prepare -> [shared] -> for each phase: terms, gradients -> update -> logs
 
-The order of an update is fixed: average over micro-batches, unscale, check that all
-is finite, clip, apply, then the moving average of the weights. The last three are
-the optimizer's own.
+The order of an update is fixed: average over micro-batches, then over replicas,
+unscale, check that all is finite, clip, apply, then the moving average of the weights.
+The last three are the optimizer's own.
+
+Where devices see one global batch (`zoo.distribution`), nothing here changes. Where
+the step runs once a replica, `engine.total` and `engine.average` join the replicas.
 """
 
 import keras
@@ -22,7 +25,7 @@ from zoo.training.phases import (
 
 def train(model, data) -> dict:
     """Updates every phase once on a batch; returns the running means of the terms."""
-    batch = model.prepare(model.unpack(data))
+    batch = model.plan.engine.prepare(model, data)
     shared = Shared(model, batch)
     terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
@@ -33,7 +36,7 @@ def train(model, data) -> dict:
 
 def test(model, data) -> dict:
     """Every phase's terms, without dropout and without updates."""
-    batch = model.prepare(model.unpack(data))
+    batch = model.plan.engine.prepare(model, data)
     if model.plan.has_shared:
         batch = {**batch, **with_training(model.shared, batch, training=False)}
     terms: dict[str, WeightedMean] = {}
@@ -54,7 +57,7 @@ class Shared:
         self.state: dict = {}
         if not model.plan.has_shared:
             return
-        self.function = model.shared
+        self.function, self.engine = model.shared, model.plan.engine
         self.variables = [
             variable
             for phase in model.phases()
@@ -62,13 +65,14 @@ class Shared:
             for variable in model.plan.phase_variables[phase.name]
         ]
         if model.plan.accumulate > 1:
-            self._start = [ops.copy(v) for v in self.variables]
+            self._start = model.plan.engine.copies(self.variables)
             return
         if model.optimizer.loss_scales:
             # Where the producer's own phase goes back to when it skips an update.
             producers = _producers_state(model)
             state = [v for v in _float_state(model) if id(v) in producers]
-            self.state = {id(v): ops.copy(v) for v in state}
+            copies = model.plan.engine.copies(state)
+            self.state = {id(v): x for v, x in zip(state, copies, strict=True)}
         self.value, self.pull_back = model.plan.engine.linearize(
             lambda: with_training(model.shared, batch, training=True), self.variables
         )
@@ -85,7 +89,7 @@ class Shared:
         if phase.through_shared:
             return with_training(self.function, micro, training=True)
         # Its producer may have been updated by an earlier phase.
-        present = [ops.copy(v) for v in self.variables]
+        present = self.engine.copies(self.variables)
         _assign(self.variables, self._start)
         value = with_training(self.function, micro, training=True)
         _assign(self.variables, present)
@@ -96,12 +100,14 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
     scale = model.optimizer.loss_scales.get(phase.name)
     state = _float_state(model) if scale else []
     earlier = shared.state if phase.through_shared else {}
-    before = [earlier.get(id(v), ops.copy(v)) for v in state]
+    copies = model.plan.engine.copies(state)
+    before = [earlier.get(id(v), x) for v, x in zip(state, copies, strict=True)]
     if model.plan.accumulate == 1:
         terms, gradients = _whole_batch(model, phase, batch, shared, scale)
     else:
         terms, gradients = _micro_batches(model, phase, batch, shared, scale)
     variables = model.plan.phase_variables[phase.name]
+    gradients = model.plan.engine.average(gradients, variables)
     optimizer = model.optimizer.members[phase.name]
     if scale is None:
         optimizer.apply(gradients, variables)
@@ -109,7 +115,11 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
         factor = 1.0 / ops.convert_to_tensor(scale.scale)
         gradients = [g * ops.cast(factor, g.dtype) for g in gradients]
         finite = _all_finite(gradients)
-        model.plan.engine.when(finite, lambda: optimizer.apply(gradients, variables))
+        model.plan.engine.when(
+            finite,
+            lambda: optimizer.apply(gradients, variables),
+            [*variables, *optimizer.variables],
+        )
         for variable, value in zip(state, before, strict=True):
             after = ops.convert_to_tensor(variable)
             variable.assign(ops.where(finite, after, value))
@@ -131,7 +141,10 @@ def _whole_batch(model, phase, batch, shared, scale):
     def objective(*leaves):
         value = tree.pack_sequence_as(shared.value, leaves)
         terms = _terms(phase, {**batch, **value} if value else batch, training=True)
-        divisors = {name: _nonzero(terms[name].weight) for name in phase.objective}
+        divisors = {
+            name: _divisor(model, terms[name].weight, parts=1)
+            for name in phase.objective
+        }
         return _objective(phase, terms, divisors, scale), terms
 
     variables = model.plan.phase_variables[phase.name]
@@ -165,12 +178,12 @@ def _micro_batches(model, phase, batch, shared, scale):
         )
     known = {} if phase.weights is None else phase.weights(batch)
     divisors = {
-        name: _nonzero(ops.cast(known.get(name, examples), "float32")) / parts
+        name: _divisor(model, known.get(name, examples), parts)
         for name in phase.objective
     }
     variables = model.plan.phase_variables[phase.name]
     state = _float_state(model)
-    start = [ops.copy(v) for v in state]
+    start = model.plan.engine.copies(state)
 
     def objective(micro):
         if model.plan.has_shared:
@@ -184,7 +197,7 @@ def _micro_batches(model, phase, batch, shared, scale):
         terms, gradients, _ = model.plan.engine.gradients(
             lambda: objective(micro), variables
         )
-        return terms, gradients, [ops.copy(v) for v in state]
+        return terms, gradients, model.plan.engine.copies(state)
 
     terms, gradients, ends = model.plan.engine.repeat(part, parts)
     # Where a producer ran for another phase's sake, its own phase moves its state.
@@ -245,7 +258,7 @@ def _prefixed(model, phase, terms):
 
 def _log(model, terms) -> dict:
     """The running means by name; objectives of several terms get a `loss` too."""
-    logs = model.plan.terms.update(terms)
+    logs = model.plan.terms.update(terms, model.plan.engine.total)
     for phase in model.phases():
         prefix = model.plan.log_prefix(phase)
         if f"{prefix}loss" not in logs:
@@ -271,8 +284,11 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def _nonzero(weight):
-    return ops.where(weight > 0, weight, 1.0)
+def _divisor(model, weight, parts):
+    """A part's share of the weight of the batch, all replicas' rows of it."""
+    engine = model.plan.engine
+    weight = engine.total(ops.cast(weight, "float32"))
+    return ops.where(weight > 0, weight, 1.0) / (parts * engine.replicas)
 
 
 def _all_finite(gradients):

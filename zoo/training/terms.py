@@ -1,5 +1,7 @@
 """Running means of the terms that a model's losses return."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -19,8 +21,10 @@ class TermMeans(keras.metrics.Metric):
         super().__init__(name="terms")
         self.sums = self.add_variable((2, MAX_TERMS), "zeros", name="sums")
 
-    def update(self, terms: dict[str, WeightedMean]) -> dict[str, object]:
-        """Adds a batch's terms; returns their means so far by name."""
+    def update(
+        self, terms: dict[str, WeightedMean], total: Callable = lambda x: x
+    ) -> dict[str, object]:
+        """Adds a batch's terms, summed by `total`; returns their means so far."""
         if len(terms) > MAX_TERMS:
             raise ValueError(
                 f"A model may log at most {MAX_TERMS} terms. Received {len(terms)}: "
@@ -35,7 +39,7 @@ class TermMeans(keras.metrics.Metric):
             ]
         )
         batch = ops.pad(batch, ((0, 0), (0, MAX_TERMS - len(terms))))
-        self.sums.assign_add(batch)
+        self.sums.assign_add(total(batch))
         totals, weights = self.sums[0], self.sums[1]
         means = totals / ops.where(weights > 0, weights, 1.0)
         return {name: means[index] for index, name in enumerate(terms)}

@@ -1,0 +1,378 @@
+"""Trains, saves and breaks models on virtual devices; run in a process of its own.
+
+    KERAS_BACKEND=jax python -m tests.distribution.cells FOLDER [PART ...]
+
+Writes what happened as FOLDER/PART.json, for `test_distribution.py` to look at. Each
+function in `PARTS` is one of those; torch's are run by torchrun in four processes.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+BACKEND = os.environ["KERAS_BACKEND"]
+if BACKEND == "jax":
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+if BACKEND == "tensorflow":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 4,
+    )
+if BACKEND == "torch":
+    import torch
+
+    torch.set_num_threads(1)
+    logging.getLogger("torch.__trace").setLevel(logging.CRITICAL)
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import zoo  # noqa: E402
+from tests.distribution.models import CASES, compiled  # noqa: E402
+from tests.training.toys import Regression, RegressionConfig  # noqa: E402
+from zoo.distribution import use  # noqa: E402
+from zoo.training.engine import engine  # noqa: E402
+
+warnings.simplefilter("error", UserWarning)
+
+DTENSOR = {"strategy": "dtensor"} if BACKEND == "tensorflow" else {}
+CELLS = {
+    "data": {"data": 4, **DTENSOR},
+    "model": {"data": 1, "model": 4},
+    "data x model": {"data": 2, "model": 2},
+    "sharded": {"data": 4, "shard_parameters": True},
+}
+if BACKEND == "tensorflow":
+    CELLS["mirrored"] = {"data": 2}
+STEPS = 10
+
+
+def block(cell):
+    """The devices of a cell; one device for None."""
+    return use(**CELLS[cell]) if cell else contextlib.nullcontext()
+
+
+def batches(case, count=STEPS):
+    rng = np.random.default_rng(1)
+    return [CASES[case][1](rng) for _ in range(count)]
+
+
+def joined(batches):
+    return keras.tree.map_structure(lambda *xs: np.concatenate(xs), *batches)
+
+
+def rows(data, stop):
+    return keras.tree.map_structure(lambda x: x[:stop], data)
+
+
+class EachStep(keras.callbacks.Callback):
+    """Keeps the terms of each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if BACKEND != "jax":  # whose variables are away during an epoch
+            self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs):
+        self.losses.append([float(logs[name]) for name in sorted(logs)])
+
+
+def train(case, cell):
+    """Ten steps of `fit`; the terms after each, and the bytes that devices hold."""
+    with block(cell):
+        model = compiled(CASES[case][0])
+        each = EachStep()
+        data = joined(batches(case))
+        model.fit(
+            data,
+            batch_size=len(data) // STEPS if case == "gpt" else 16,
+            shuffle=False,
+            verbose=0,
+            callbacks=[each],
+        )
+        state = [*model.variables, *model.optimizer.variables]
+        return {"losses": each.losses, "bytes": engine().held_bytes(state)}
+
+
+def matrix(folder):
+    """Every case in every cell, and on one device."""
+    return {
+        case: {str(cell): train(case, cell) for cell in (None, *CELLS)}
+        for case in CASES
+    }
+
+
+def checkpoints(folder):
+    """Saved in each cell, loaded in each other: what the model then gives."""
+    data = rows(batches("gpt")[0][:, :-1], 8)
+    found = {}
+    for cell in (None, *CELLS):
+        with block(cell):
+            model = compiled(CASES["gpt"][0])
+            model.fit(batches("gpt")[0], batch_size=16, verbose=0)
+            model.save(folder / f"{cell}.keras")
+            model.save_to_preset(folder / f"{cell}")
+            found[f"{cell} itself"] = model.predict(data, verbose=0).tolist()
+    for cell in (None, *CELLS):
+        with block(cell):
+            for source in (None, *CELLS):
+                if source == cell:
+                    continue
+                model = keras.saving.load_model(folder / f"{source}.keras")
+                found[f"{source} in {cell}"] = model.predict(data, verbose=0).tolist()
+                updates = int(engine().numpy(model.optimizer.iterations))
+                found[f"{source} in {cell} updates"] = updates
+            weights = zoo.GPT.from_preset(folder / "model")
+            found[f"preset in {cell}"] = weights.predict(data, verbose=0).tolist()
+    return found
+
+
+def ragged(folder):
+    """37 rows in batches of 16: five are left over."""
+    data = joined(batches("gpt", 3))[:37]
+    found = {}
+    for cell in (None, *CELLS):
+        with block(cell):
+            model = compiled(CASES["gpt"][0], accumulate=1)
+            evaluated = model.evaluate(data, batch_size=16, verbose=0)
+            predicted = model.predict(data[:, :-1], batch_size=16, verbose=0)
+            history = model.fit(
+                data, batch_size=16, verbose=0, validation_data=(data,)
+            ).history
+            found[str(cell)] = {
+                "loss": float(np.ravel(evaluated)[0]),
+                "predicted": predicted.tolist(),
+                "updates": int(engine().numpy(model.optimizer.iterations)),
+                "val_loss": float(history["val_loss"][0]),
+            }
+    return found
+
+
+def noise(folder):
+    """Noise drawn in `prepare` is the one that one device draws."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 3)).astype("f4"), rng.normal(size=(80, 1)).astype("f4")
+    found = {}
+    for cell in (None, *CELLS):
+        if "model" in str(cell):  # it has no layout
+            continue
+        with block(cell):
+            keras.utils.set_random_seed(0)
+            model = Regression(RegressionConfig(noise=0.5))
+            for variable in model.trainable_variables:
+                variable.assign(np.full(variable.shape, 0.3, "f4"))
+            model.compile(keras.optimizers.SGD(0.1))
+            history = model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
+            found[str(cell)] = history["loss"]
+    return found
+
+
+def dropout(folder):
+    """Ones, dropped: no two shards may lose the same."""
+    found = {}
+    for cell in CELLS:
+        with block(cell):
+            model = _dropping()
+            out = model.predict(np.ones((16, 64), "f4"), batch_size=16, verbose=0)
+            found[cell] = out.tolist()
+    return found
+
+
+def _dropping():
+    from zoo.layers import Dropout
+    from zoo.training import Model
+
+    class Dropping(Model):
+        def __init__(self):
+            super().__init__()
+            self.dropout = Dropout(0.5, seed=1)
+            self.built = True
+
+        def call(self, x):
+            return self.dropout(x, training=True)
+
+    model = Dropping()
+    model.plan = None
+    return model
+
+
+def float16(folder):
+    """An overflow on the last device's rows alone, between good updates."""
+    from tests.training.toys import GAN, gan_batches
+
+    found = {}
+    for cell in CELLS:
+        if "model" in cell:
+            continue
+        with block(cell):
+            keras.config.set_dtype_policy("mixed_float16")
+            try:
+                model = GAN()
+                model.compile(
+                    {
+                        "discriminator": keras.optimizers.Adam(0.01),
+                        "generator": keras.optimizers.Adam(0.01),
+                    }
+                )
+            finally:
+                keras.config.set_dtype_policy("float32")
+            good = gan_batches(2, size=16)
+            bad = {**good[0], "discriminator_factor": np.ones(16, "f4")}
+            bad["discriminator_factor"][-1] = np.inf
+            seen = []
+            for batch in (good[0], bad, good[1]):
+                before = _weights(model)
+                model.train_on_batch(batch)
+                after = _weights(model)
+                seen.append(
+                    {
+                        "moved": [
+                            not np.array_equal(a, b)
+                            for a, b in zip(before, after, strict=True)
+                        ],
+                        "finite": all(np.isfinite(w).all() for w in after),
+                        "scales": {
+                            name: float(engine().numpy(scale.scale))
+                            for name, scale in model.optimizer.loss_scales.items()
+                        },
+                        "equal": _equal_everywhere(model),
+                    }
+                )
+            found[cell] = {
+                "steps": seen,
+                "phases": [v.path.split("/")[0] for v in model.trainable_variables],
+            }
+    return found
+
+
+def _weights(model):
+    return [engine().numpy(v) for v in model.trainable_variables]
+
+
+def _equal_everywhere(model):
+    """Whether all copies of all weights are the same."""
+    if BACKEND == "tensorflow":
+        copies = [
+            [c.numpy() for c in v._value.values]
+            for v in model.trainable_variables
+            if hasattr(v._value, "values")
+        ]
+        return all(np.array_equal(c[0], x) for c in copies for x in c)
+    if BACKEND == "torch":
+        import torch.distributed as dist
+
+        own = [w.tolist() for w in _weights(model)]
+        all_of_them = [None] * dist.get_world_size()
+        dist.all_gather_object(all_of_them, own)
+        return all(x == own for x in all_of_them)
+    return True
+
+
+def precision(folder):
+    """Three updates of GPT in 16 bits, in every cell."""
+    found = {}
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        for cell in (None, *CELLS):
+            if BACKEND == "jax" and policy == "mixed_float16":
+                continue  # XLA has no such attention product on a CPU
+            with block(cell):
+                keras.config.set_dtype_policy(policy)
+                try:
+                    model = compiled(CASES["gpt"][0], accumulate=1)
+                finally:
+                    keras.config.set_dtype_policy("float32")
+                losses = [
+                    float(np.ravel(model.train_on_batch(batch))[0])
+                    for batch in batches("gpt", 3)
+                ]
+            found[f"{policy} {cell}"] = losses
+    return found
+
+
+def generation(folder):
+    """Greedy text and scores."""
+    prompt = batches("gpt")[0][:2, :4]
+    found = {}
+    for cell in (None, *CELLS):
+        with block(cell):
+            model = CASES["gpt"][0]()
+            text = model.generate(prompt, 6, temperature=0)
+            found[str(cell)] = {
+                "text": np.asarray(text).tolist(),
+                "scores": np.asarray(model.score(batches("gpt")[0][:4, :12])).tolist(),
+            }
+    return found
+
+
+def errors(folder):
+    """What is refused, and how."""
+    found = {}
+
+    def attempt(name, function):
+        try:
+            function()
+        except (ValueError, TypeError) as error:
+            found[name] = f"{type(error).__name__}: {error}"
+        else:
+            found[name] = "no error"
+
+    cell = CELLS["data"]
+    attempt("too many", lambda: use(data=64))
+    attempt("no devices", lambda: use(data=0))
+    attempt("strategy", lambda: use(data=4, strategy="horovod"))
+    if BACKEND == "tensorflow":
+        attempt("mirrored", lambda: use(data=2, model=2, strategy="mirrored"))
+    outside = CASES["gpt"][0]()
+    with use(**cell):
+        attempt("outside", lambda: outside.compile("adam"))
+        model = compiled(CASES["gpt"][0], accumulate=1)
+        data = joined(batches("gpt"))
+        attempt("batch", lambda: model.fit(data, batch_size=10, verbose=0))
+        found["updates"] = int(engine().numpy(model.optimizer.iterations))
+    attempt("left", lambda: model.fit(data, batch_size=16, verbose=0))
+    with use(**CELLS["model"]):
+        from zoo import GPT, GPTConfig
+
+        attempt("heads", lambda: GPT(GPTConfig(64, 12, 1, 3, 12)))
+    return found
+
+
+PARTS = (
+    matrix,
+    checkpoints,
+    ragged,
+    noise,
+    dropout,
+    float16,
+    precision,
+    generation,
+    errors,
+)
+
+
+def main(folder, *names):
+    folder = Path(folder)
+    main_process = os.environ.get("RANK", "0") == "0"
+    if BACKEND == "tensorflow":  # DTensor starts before anything else
+        with use(**CELLS["data"]):
+            pass
+    for part in PARTS:
+        if not names or part.__name__ in names:
+            found = part(folder)
+            if main_process:
+                (folder / f"{part.__name__}.json").write_text(json.dumps(found))
+                print(part.__name__, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

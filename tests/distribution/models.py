@@ -1,0 +1,146 @@
+"""What the equality matrix trains: a line a model in `CASES`.
+
+Each case is a function that makes a compiled model and one that makes a global batch
+from a random generator. The same seed gives the same weights everywhere.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+import zoo
+from zoo.distribution.layout import GATHERED
+from zoo.layers import BatchNorm
+from zoo.training import Model, Phase
+
+BATCH = 16
+OPTIMIZER = {
+    "learning_rate": 1e-3,
+    "weight_decay": 0.1,
+    "global_clipnorm": 0.5,
+    "use_ema": True,
+    "ema_momentum": 0.9,
+}
+
+
+@dataclass(frozen=True)
+class ConvGANConfig:
+    """Channels of the hidden layers."""
+
+    channels: int = 8
+
+
+@keras.saving.register_keras_serializable("tests")
+class ConvGAN(Model):
+    """Two phases, convolutions and BatchNorm in both networks, 8x8 pictures."""
+
+    Config = ConvGANConfig
+    layout = (
+        # Columns and rows of these are rows of pixels, by which convolutions can't be
+        # cut, so that they are put together like the convolutions' kernels.
+        (r"project/kernel$", (None, "model"), GATHERED),
+        (r"score/kernel$", ("model", None), GATHERED),
+        (r"up/kernel$", (None, None, "model", None)),
+        (r"down/kernel$", (None, None, None, "model")),
+    )
+
+    def __init__(self, config=ConvGANConfig(), **kwargs):
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        width = config.channels
+        self.generator = keras.Sequential(
+            [
+                keras.Input((12,)),
+                layers.Dense(4 * 4 * width, use_bias=False, name="project", **dtype),
+                layers.Reshape((4, 4, width), **dtype),
+                BatchNorm(name="norm", **dtype),
+                layers.Activation("relu", **dtype),
+                layers.Conv2DTranspose(4, 4, 2, "same", name="up", **dtype),
+                layers.Activation("tanh", **dtype),
+            ],
+            name="generator",
+        )
+        self.discriminator = keras.Sequential(
+            [
+                keras.Input((8, 8, 4)),
+                layers.Conv2D(
+                    width, 4, 2, "same", use_bias=False, name="down", **dtype
+                ),
+                BatchNorm(name="norm", **dtype),
+                layers.LeakyReLU(0.2, **dtype),
+                layers.Flatten(**dtype),
+                layers.Dense(1, name="score", **dtype),
+            ],
+            name="discriminator",
+        )
+
+    def call(self, noise, training=False):
+        return self.generator(noise, training=training)
+
+    def phases(self):
+        return (
+            Phase("discriminator", self.discriminator_loss, [self.discriminator]),
+            Phase(
+                "generator",
+                self.generator_loss,
+                [self.generator],
+                through_shared=True,
+            ),
+        )
+
+    def shared(self, batch, training):
+        return {"fake": self.generator(batch["noise"], training=training)}
+
+    def discriminator_loss(self, batch, training):
+        real = ops.mean(ops.softplus(-self._score(batch["real"], training)))
+        fake = ops.mean(ops.softplus(self._score(batch["fake"], training)))
+        return {"loss": real + fake, "real": real, "fake": fake}
+
+    def generator_loss(self, batch, training):
+        return {"loss": ops.mean(ops.softplus(-self._score(batch["fake"], training)))}
+
+    def _score(self, x, training):
+        return ops.cast(self.discriminator(x, training=training), "float32")
+
+
+def gpt():
+    config = zoo.GPTConfig(64, 12, 1, 4, 16, initial_stddev=0.2)
+    return with_weights(zoo.GPT(config, name="gpt"))
+
+
+def gpt_batch(rng):
+    return rng.integers(64, size=(BATCH, 13), dtype="int32")
+
+
+def gan():
+    return with_weights(ConvGAN(name="gan"))
+
+
+def gan_batch(rng):
+    return {
+        "real": rng.normal(0.3, 0.5, (BATCH, 8, 8, 4)).astype("float32"),
+        "noise": rng.normal(size=(BATCH, 12)).astype("float32"),
+    }
+
+
+CASES = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch)}
+
+
+def with_weights(model, seed=0):
+    """The model, its matrices drawn by NumPy and so the same on every backend."""
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        if len(variable.shape) >= 2:
+            variable.assign(rng.normal(0.0, 0.2, variable.shape).astype("float32"))
+    return model
+
+
+def compiled(make, accumulate=2):
+    """With clipping, weight decay and averaged weights on."""
+    model = make()
+    names = [phase.name for phase in model.phases()]
+    optimizers = {name: keras.optimizers.AdamW(**OPTIMIZER) for name in names}
+    model.compile(optimizers, accumulate=accumulate)
+    return model

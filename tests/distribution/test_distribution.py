@@ -1,0 +1,160 @@
+"""N devices equal one: what `cells.py` saw in a process of its own.
+
+Virtual devices: TensorFlow's logical CPUs, JAX's host devices, four torch processes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from tests.distribution.models import CASES
+
+BACKEND = keras.config.backend()
+CELLS = ["data", "model", "data x model", "sharded"]
+if BACKEND == "tensorflow":
+    CELLS.append("mirrored")
+ROWS = [cell for cell in CELLS if "model" not in cell]
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory):
+    """The results by part."""
+    folder = tmp_path_factory.mktemp("cells")
+    command = [sys.executable, "-m", "tests.distribution.cells", str(folder)]
+    if BACKEND == "torch":
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*launcher, "--nproc-per-node=4", *command[1:]]
+    run = subprocess.run(
+        command,
+        env={**os.environ, "KERAS_BACKEND": BACKEND, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-8000:]
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("case", CASES)
+def test_ten_steps_equal_one_device(seen, case, cell):
+    """With clipping, weight decay, averaged weights and two micro-batches."""
+    ours = np.array(seen["matrix"][case][cell]["losses"])
+    one = np.array(seen["matrix"][case]["None"]["losses"])
+    assert ours.shape[0] == 10
+    assert np.ptp(one[:, 0]) > 0.05
+    np.testing.assert_allclose(ours, one, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("case", CASES)
+def test_devices_hold_parts(seen, case, cell):
+    """Bytes of weights and optimizer state a device, against those of one device."""
+    (whole,) = seen["matrix"][case]["None"]["bytes"]
+    held = seen["matrix"][case][cell]["bytes"]
+    assert len(held) == (2 if cell == "mirrored" else 4)
+    least, most = {
+        "data": (1, 1),
+        "mirrored": (1, 1),
+        "model": (0.25, 0.5),
+        "data x model": (0.5, 0.7),
+        "sharded": (0.25, 0.5),
+    }[cell]
+    for held_bytes in held:
+        assert least * whole <= held_bytes <= most * whole * 1.01
+
+
+def test_checkpoints_load_anywhere(seen):
+    """Keras files and presets, from each cell in each other one."""
+    found = dict(seen["checkpoints"])
+    expected = found["None itself"]
+    assert len(found) == (len(CELLS) + 1) * (2 * len(CELLS) + 2)
+    for name, value in found.items():
+        if name.endswith("updates"):
+            assert value == 1, name
+        else:
+            np.testing.assert_allclose(value, expected, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_ragged_last_batch(seen, cell):
+    """Dropped by `fit`, counted by `evaluate` and `predict`."""
+    ours, one = seen["ragged"][cell], seen["ragged"]["None"]
+    assert ours["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert np.shape(ours["predicted"]) == (37, 12, 64)
+    np.testing.assert_allclose(ours["predicted"], one["predicted"], atol=1e-5)
+    if cell == "model":  # every device sees all rows
+        assert ours["updates"] == 3
+    else:
+        assert ours["updates"] == 2
+    assert np.isfinite(ours["val_loss"])
+
+
+@pytest.mark.parametrize("cell", ROWS)
+def test_noise_is_drawn_for_the_global_batch(seen, cell):
+    assert seen["noise"][cell] == pytest.approx(seen["noise"]["None"], rel=1e-5)
+
+
+@pytest.mark.parametrize("cell", ROWS)
+def test_each_device_drops_other_units(seen, cell):
+    dropped = np.array(seen["dropout"][cell])
+    assert dropped.shape == (16, 64)
+    assert len({tuple(row) for row in dropped}) == 16
+    assert 0.4 < np.mean(dropped == 0) < 0.6
+    assert set(np.unique(dropped)) == {0, 2}
+
+
+@pytest.mark.parametrize("cell", ROWS)
+def test_all_devices_skip_an_overflow_on_one(seen, cell):
+    found = seen["float16"][cell]
+    good, bad, after = found["steps"]
+    assert all(step["finite"] and step["equal"] for step in found["steps"])
+    assert all(good["moved"])
+    for phase, moved in zip(found["phases"], bad["moved"], strict=True):
+        assert moved == (phase == "generator")
+    assert bad["scales"] == {"discriminator": 2.0**14, "generator": 2.0**15}
+    assert all(after["moved"])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_sixteen_bits(seen, policy, cell):
+    """Near one device in the same precision: sums are rounded in another order."""
+    if BACKEND == "jax" and policy == "mixed_float16":
+        pytest.skip("XLA has no float16 attention product on a CPU")
+    ours, one = (seen["precision"][f"{policy} {name}"] for name in (cell, None))
+    assert ours == pytest.approx(one, rel=2e-3)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_generation(seen, cell):
+    ours, one = seen["generation"][cell], seen["generation"]["None"]
+    assert ours["text"] == one["text"]
+    np.testing.assert_allclose(ours["scores"], one["scores"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("too many", ["64 devices", "there are 4"]),
+        ("no devices", ["data=0"]),
+        ("strategy", ["'horovod'"]),
+        ("outside", ["outside of this block"]),
+        ("batch", ["10 rows", "multiple of 4"]),
+        ("left", ["outside of this block"]),
+        ("heads", ["num_heads=3", "model=4"]),
+    ],
+)
+def test_what_is_refused(seen, name, words):
+    message = seen["errors"][name]
+    assert message.startswith("ValueError")
+    assert all(word in message for word in words), message
+    assert seen["errors"]["updates"] == 0

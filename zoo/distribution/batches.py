@@ -1,0 +1,177 @@
+"""Batches that the devices can share: what does not divide is dropped in training."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+from keras import tree
+
+# Keras takes adapters of one's own, but does not export the class.
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+from keras.src.utils.module_utils import tensorflow as tf
+
+FEEDING = {
+    "x": None,
+    "y": None,
+    "sample_weight": None,
+    "batch_size": None,
+    "steps_per_epoch": None,
+    "steps": None,
+    "shuffle": False,
+    "class_weight": None,
+}
+
+
+def bound(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """Arguments by name, with defaults, as a call of `function` would see them."""
+    arguments = inspect.signature(function).bind(*args, **kwargs)
+    arguments.apply_defaults()
+    found = dict(arguments.arguments)
+    return found | found.pop("kwargs", {})
+
+
+def adapted(arguments: dict, divisor: int, local: Callable | None = None) -> dict:
+    """The same arguments with their data as one adapter of divisible batches.
+
+    Args:
+        arguments: of `fit`, `evaluate` or `predict`, by name.
+        divisor: what must divide a batch's rows.
+        local: takes this process's rows of an array; default is all.
+
+    Raises:
+        ValueError: no batch can be divided.
+    """
+    data = {name: arguments.get(name, FEEDING[name]) for name in FEEDING}
+    steps = data.pop("steps")
+    data["steps_per_epoch"] = data["steps_per_epoch"] or steps
+    adapter = WholeBatches(data_adapters.get_data_adapter(**data), divisor, local)
+    # Keras's fit keeps an iterator over the validation data as it was given.
+    dropped = (*FEEDING, "_use_cached_eval_dataset")
+    kept = {k: v for k, v in arguments.items() if k not in dropped}
+    if "shuffle" in arguments:
+        kept["shuffle"] = False
+    for name in ("steps_per_epoch", "steps"):
+        if name in arguments:
+            kept[name] = arguments[name]
+    return {"x": adapter, **kept}
+
+
+def rows_of(batch: Any) -> int:
+    """Rows of a batch of arrays, its structure being Keras's."""
+    return next(x.shape[0] for x in tree.flatten(batch) if x is not None)
+
+
+class WholeBatches(DataAdapter):
+    """A Keras data adapter without the batches that `divisor` does not divide.
+
+    Attributes:
+        rest: the batches passed over, in order.
+    """
+
+    def __init__(
+        self, inner: DataAdapter, divisor: int, local: Callable | None = None
+    ) -> None:
+        self.inner, self.divisor, self.local = inner, divisor, local
+        self.rest: list[Any] = []
+        if inner.batch_size is not None:
+            rows = inner.batch_size
+            if inner.num_batches == 1 and inner.has_partial_batch:
+                rows = inner.partial_batch_size
+            self._check(rows)
+
+    def _check(self, rows: int) -> None:
+        if rows % self.divisor:
+            raise ValueError(
+                f"A batch of {rows} rows can't be cut into {self.divisor} equal parts "
+                "(devices on the data axis times accumulate). Choose a batch_size "
+                f"that is a multiple of {self.divisor}."
+            )
+
+    def _whole(self, batches: Iterable) -> Iterator:
+        """Looks one batch ahead, since Keras does not ask past the last whole one."""
+        ready: list[Any] = []
+        for index, batch in enumerate(batches):
+            rows = rows_of(batch)
+            if rows % self.divisor == 0:
+                yield from ready
+                ready = [tree.map_structure(self._rows, batch) if self.local else batch]
+            elif index == 0:
+                self._check(rows)
+            else:
+                self.rest.append(batch)
+        yield from ready
+
+    def _rows(self, x: Any) -> Any:
+        return x if x is None else self.local(x)  # type: ignore[misc]
+
+    def get_numpy_iterator(self) -> Iterator:
+        """Arrays."""
+        return self._whole(self.inner.get_numpy_iterator())
+
+    def get_jax_iterator(self) -> Iterator:
+        """Arrays, this process's rows of them."""
+        return self._whole(self.inner.get_jax_iterator())
+
+    def get_torch_dataloader(self) -> Iterable:
+        """Tensors; every process is fed the whole batch."""
+        return _Iterable(lambda: self._whole(self.inner.get_torch_dataloader()))
+
+    def get_tf_dataset(self) -> Any:
+        """A dataset."""
+
+        def divides(*batch):
+            first = next(x for x in tree.flatten(batch) if x is not None)
+            return keras.ops.equal(tf.shape(first)[0] % self.divisor, 0)
+
+        return self.inner.get_tf_dataset().filter(divides)
+
+    @property
+    def builtin_prefetch(self) -> bool:
+        """As the inner adapter's."""
+        return getattr(self.inner, "builtin_prefetch", False)
+
+    @property
+    def num_batches(self) -> int | None:
+        """As many as will come, where that is known."""
+        if self.inner.num_batches is None:
+            return None
+        return self.inner.num_batches - bool(self._ragged())
+
+    def _ragged(self) -> int:
+        partial = self.inner.has_partial_batch and self.inner.partial_batch_size
+        return (partial or 0) % self.divisor
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows in all, over all devices."""
+        return self.inner.batch_size
+
+    @property
+    def has_partial_batch(self) -> bool:
+        """Whether the last batch is smaller and yet divides."""
+        return bool(self.inner.has_partial_batch) and not self._ragged()
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        """Its size."""
+        return self.inner.partial_batch_size if self.has_partial_batch else None
+
+    def on_epoch_begin(self) -> None:
+        """Passed on."""
+        self.inner.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Passed on."""
+        self.inner.on_epoch_end()
+
+
+class _Iterable:
+    """Calls for a new iterator each time it is iterated over."""
+
+    def __init__(self, start: Callable[[], Iterator]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator:
+        return self._start()

@@ -1,0 +1,104 @@
+"""`use`: one description of devices, and the engine that makes it so."""
+
+import importlib
+from typing import Literal
+
+import keras
+
+from zoo.distribution.layout import Mesh
+from zoo.training.engine import activate, deactivate
+
+Strategy = Literal["mirrored", "dtensor"]
+
+# The engine's module and class, by backend and strategy; the first is the default.
+STRATEGIES = {
+    "tensorflow": {
+        "mirrored": ("tensorflow_mirrored", "MirroredEngine"),
+        "dtensor": ("tensorflow_dtensor", "DTensorEngine"),
+    },
+    "jax": {"gspmd": ("jax_mesh", "JaxMeshEngine")},
+    "torch": {"dtensor": ("torch_mesh", "TorchMeshEngine")},
+}
+
+
+class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
+    """Lays what is made from here on over several devices.
+
+    As a `with` block it ends with the block; as a plain call it holds for the rest of
+    the program. Make the model inside, compile and fit it as ever: its losses are
+    those of one device on the same global batch.
+
+        with zoo.distribution.use(data=4, model=2):
+            model = zoo.GPT(config)
+            model.compile(...)
+            model.fit(dataset, batch_size=64)   # 64 in all, 16 a data shard
+
+    Args:
+        data: devices that share each batch; -1 for all that `model` leaves.
+        model: devices that share each weight, by the model's `layout` table.
+        shard_parameters: cut weights and the optimizer's state along the data axis
+            too (FSDP, ZeRO-3).
+        strategy: on TensorFlow, "mirrored" (MirroredStrategy; the default for a plain
+            data axis) or "dtensor" (the default for all else). Other backends have
+            one strategy each.
+
+    Raises:
+        ValueError: the devices do not exist, or the backend cannot do it. Nothing has
+            been started then.
+    """
+
+    def __init__(
+        self,
+        data: int = -1,
+        model: int = 1,
+        *,
+        shard_parameters: bool = False,
+        strategy: str | None = None,
+    ) -> None:
+        for name, value, least in (("data", data, -1), ("model", model, 1)):
+            if not isinstance(value, int) or value < least or value == 0:
+                raise ValueError(
+                    f"{name} is a number of devices"
+                    f"{', or -1 for all there are' if name == 'data' else ''}. "
+                    f"Received: {name}={value!r}"
+                )
+        backend = keras.config.backend()
+        chosen = self._chosen(backend, strategy, model > 1 or shard_parameters)
+        module, name = STRATEGIES[backend][chosen]
+        kind = getattr(importlib.import_module(f"zoo.distribution.{module}"), name)
+        there = kind.count_devices()
+        if data == -1:
+            data = max(there // model, 1)
+        mesh = Mesh(data, model, shard_parameters)
+        if mesh.size > there:
+            raise ValueError(
+                f"data={data} x model={model} needs {mesh.size} devices, and there "
+                f"are {there}. {kind.MORE_DEVICES}"
+            )
+        self.engine = kind(mesh)
+        self.engine.enter()
+        activate(self.engine)
+
+    @staticmethod
+    def _chosen(backend: str, strategy: str | None, sharded: bool) -> str:
+        known = STRATEGIES[backend]
+        if strategy is None:
+            return "dtensor" if "dtensor" in known and sharded else next(iter(known))
+        if strategy not in known:
+            raise ValueError(
+                f"The {backend} backend has the strategies {list(known)}. Received: "
+                f"strategy={strategy!r}"
+            )
+        if strategy == "mirrored" and sharded:
+            raise ValueError(
+                "MirroredStrategy keeps whole weights on every device. For a model "
+                'axis or shard_parameters use strategy="dtensor".'
+            )
+        return strategy
+
+    def __enter__(self) -> "use":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        deactivate(self.engine)
+        self.engine.exit()

@@ -1,0 +1,168 @@
+"""TensorFlow on a mesh: DTensor, under Keras's own `fit`.
+
+Variables, batches and all between them are global arrays, of which a device holds a
+part. Keras knows nothing of it: variables are swapped as it makes them, and batches are
+laid out before each step, which is compiled for the mesh.
+"""
+
+import contextlib
+import os
+
+import tensorflow as tf
+from keras import tree
+from tensorflow.experimental import dtensor
+
+from zoo.distribution.gathering import GathersAtUse
+from zoo.distribution.layout import DATA, MODEL
+from zoo.training.engine_tensorflow import TensorFlowEngine
+
+
+class DTensorEngine(GathersAtUse, TensorFlowEngine):
+    """See `zoo.training.engine.Engine`."""
+
+    compiles = False
+    # Inside a step for the mesh, a seed that lies elsewhere can't be read.
+    places_seeds = True
+
+    MORE_DEVICES = (
+        "On a CPU, call tf.config.set_logical_device_configuration before anything "
+        "else uses TensorFlow."
+    )
+
+    @staticmethod
+    def count_devices() -> int:
+        """GPUs, or else logical CPUs; counted without starting TensorFlow."""
+        kind = _kind()
+        physical = tf.config.list_physical_devices(kind)
+        logical = [tf.config.get_logical_device_configuration(d) for d in physical]
+        return sum(len(parts or [None]) for parts in logical)
+
+    def enter(self) -> None:
+        """Starts DTensor; from here on variables are cut as they are made."""
+        # With all-reduces combined, optimizers read stale slots: Adam goes wrong
+        # silently (TensorFlow 2.21).
+        os.environ["DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION"] = "0"
+        if not _started:
+            try:
+                _started.append(dtensor.initialize_accelerator_system(_kind()))
+            except ValueError as error:
+                raise ValueError(
+                    "DTensor has to start before TensorFlow is first used in a "
+                    "process: call zoo.distribution.use at the top of the script, "
+                    "before seeds are set or models and tensors are made."
+                ) from error
+        names = [f"{_kind()}:{index}" for index in range(self.mesh.size)]
+        self.devices = dtensor.create_mesh(
+            [(DATA, self.mesh.data), (MODEL, self.mesh.model)], devices=names
+        )
+        self._context = contextlib.ExitStack()
+        self._context.enter_context(self.patched_variables())
+
+    def exit(self) -> None:
+        """Gives Keras its variables back."""
+        self._context.close()
+
+    # === Variables ===
+
+    def _layout(self, axes):
+        specs = [dtensor.UNSHARDED if axis is None else axis for axis in axes]
+        return dtensor.Layout(specs, self.devices)
+
+    def _laid(self, value, axes):
+        """A plain tensor on the mesh."""
+        whole = dtensor.copy_to_mesh(value, self._layout((None,) * len(value.shape)))
+        return dtensor.relayout(whole, self._layout(axes))
+
+    def place(self, variable, axes):
+        """Swaps the variable that Keras has just made."""
+        value = self._laid(tf.convert_to_tensor(variable._value), axes)
+        variable._value = dtensor.DVariable(
+            value, trainable=variable.trainable, name=variable.name
+        )
+
+    def gather(self, value, axes):
+        """Differentiable: its backward pass cuts the gradient's sum."""
+        return dtensor.relayout(value, self._layout(axes))
+
+    def direct_assign(self, variable, value, original):
+        """Outside of a step, a plain value is laid out first."""
+        if tf.executing_eagerly() and isinstance(variable._value, dtensor.DVariable):
+            value = tf.cast(value, variable._value.dtype)
+            if not dtensor.is_dtensor(value):
+                value = self._laid(value, variable._layout)
+        original(variable, value)
+
+    def whole(self, value):
+        """Gathered from all devices, as a plain tensor."""
+        value = getattr(value, "_value", value)
+        if isinstance(value, dtensor.DVariable):
+            value = value.read_value()
+        if tf.is_tensor(value) and dtensor.is_dtensor(value):
+            value = dtensor.relayout(value, self._layout((None,) * len(value.shape)))
+            value = dtensor.unpack(value)[0]
+        return value
+
+    def held_bytes(self, variables):
+        """Of every device."""
+        counts = [0] * self.mesh.size
+        for variable in variables:
+            for index, piece in enumerate(dtensor.unpack(variable._value.read_value())):
+                counts[index] += piece.numpy().nbytes
+        return counts
+
+    # === Steps ===
+
+    def step_function(self, name, step):
+        """Lays out each batch, then runs the step that was compiled for the mesh."""
+        compiled = tf.function(self._stored_step(step, name), autograph=False)
+
+        def run(data):
+            data = tree.map_structure(self._batch, data)
+            with dtensor.default_mesh(self.devices):
+                return tree.map_structure(self.whole, compiled(data))
+
+        if name == "predict_function":
+            return lambda batches: run(batches[0])
+        return lambda iterator: run(next(iterator))
+
+    def _stored_step(self, step, name):
+        def stored(data):
+            with self.stored() if name == "train_function" else self.used():
+                return step(data)
+
+        return stored
+
+    def _batch(self, x):
+        if x is None or isinstance(x, tf.experimental.Optional):
+            return None
+        x = tf.convert_to_tensor(x)
+        cut = x.shape.rank and x.shape[0] % self.mesh.data == 0
+        return self._laid(x, (DATA if cut else None,) + (None,) * (x.shape.rank - 1))
+
+    def average(self, gradients, variables):
+        """Each gradient is cut like its variable."""
+        return [
+            dtensor.relayout(g, self._layout(v._layout))
+            for g, v in zip(gradients, variables, strict=True)
+        ]
+
+    def repeat(self, function, count):
+        """Unrolled: DTensor lays out no loops."""
+        total = function(0)
+        for index in range(1, count):
+            total = tree.map_structure(tf.add, total, function(index))
+        return total
+
+    def when(self, condition, function, variables):
+        """Done and, where the condition fails, undone: nor does it lay out branches."""
+        before = self.copies(variables)
+        function()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(tf.where(condition, variable.value, value))
+
+
+_started: list = []
+
+
+def _kind() -> str:
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"

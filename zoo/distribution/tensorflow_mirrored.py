@@ -1,0 +1,153 @@
+"""TensorFlow's MirroredStrategy: whole weights and a replica of the step everywhere.
+
+Keras hands every replica its own rows. What is random is still drawn for the global
+batch: each replica gathers it, prepares all of it alike, and keeps its rows. Sums and
+gradients are joined before anything looks at them: clipping, overflow checks, updates.
+"""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+from zoo.distribution.layout import Mesh
+from zoo.layers.dropout import DrawnSeed
+from zoo.training.engine_tensorflow import TensorFlowEngine
+from zoo.training.model import Model
+
+
+class MirroredEngine(TensorFlowEngine):
+    """See `zoo.training.engine.Engine`."""
+
+    # XLA hangs on virtual devices and, at times, on several GPUs.
+    compiles = False
+
+    MORE_DEVICES = (
+        "On a CPU, call tf.config.set_logical_device_configuration before anything "
+        "else uses TensorFlow."
+    )
+
+    @staticmethod
+    def count_devices() -> int:
+        """GPUs, or else logical CPUs."""
+        return len(_devices())
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.replicas = mesh.data
+
+    def enter(self) -> None:
+        """Opens the strategy's scope, in which Keras mirrors variables."""
+        self.strategy = _strategy(self.mesh.data)
+        self._context = contextlib.ExitStack()
+        self._context.enter_context(self.strategy.scope())
+
+    def exit(self) -> None:
+        """Closes it."""
+        self._context.close()
+
+    def prepare(self, model, data):
+        """A replica's rows of the global batch, prepared as a whole."""
+        batch = model.unpack(data)
+        if type(model).prepare is Model.prepare or not _in_replica():
+            return model.prepare(batch)
+        context = tf.distribute.get_replica_context()
+        first = next(x for x in tree.flatten(batch) if x is not None)
+        # Replicas may have unequal parts of a ragged last batch.
+        rows = context.all_gather(tf.shape(first)[:1], axis=0)
+        start = tf.reduce_sum(rows[: context.replica_id_in_sync_group])
+        count = rows[context.replica_id_in_sync_group]
+
+        def gathered(x):
+            return None if x is None else context.all_gather(x, axis=0)
+
+        def own(x):
+            return None if x is None else x[start : start + count]
+
+        batch = model.prepare(tree.map_structure(gathered, batch))
+        return tree.map_structure(own, batch)
+
+    def total(self, value):
+        """Summed over the replicas."""
+        if not _in_replica():
+            return value
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+    def average(self, gradients, variables):
+        """One mean for all gradients."""
+        del variables
+        if not _in_replica():
+            return gradients
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+
+    def tune(self, optimizer):
+        """Keras would sum the gradients over the replicas once more."""
+        optimizer._all_reduce_sum_gradients = list
+
+    def repeat(self, function, count):
+        """Unrolled: replicas can't meet inside a loop's graph."""
+        total = function(0)
+        for index in range(1, count):
+            total = tree.map_structure(tf.add, total, function(index))
+        return total
+
+    def when(self, condition, function, variables):
+        """Done and, where the condition fails, undone: nor can they in a branch's."""
+        if not _in_replica():
+            return super().when(condition, function, variables)
+        before = [tf.identity(v.value) for v in variables]
+        function()
+
+        def undone(variable, before, condition):
+            variable.assign(tf.where(condition, variable, before))
+
+        def undo(strategy, before, condition):
+            for variable, value in zip(variables, before, strict=True):
+                arguments = (value, condition)
+                strategy.extended.update(
+                    variable.value, undone, args=arguments, group=False
+                )
+
+        context = tf.distribute.get_replica_context()
+        context.merge_call(undo, args=(before, condition))
+
+    def held_bytes(self, variables):
+        """The same on each device."""
+        return super().held_bytes(variables) * self.replicas
+
+    def dropout(self, x, rate, seed):
+        """Each replica draws from a stream of its own."""
+        if _in_replica():
+            context = tf.distribute.get_replica_context()
+            drawn = seed.next()
+            replica = tf.cast(context.replica_id_in_sync_group, drawn.dtype)
+            seed = DrawnSeed(drawn + tf.stack([replica * 0, replica << 20]))
+        return keras.random.dropout(x, rate, seed=seed)
+
+
+def _devices() -> list[str]:
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+_strategies: dict[int, tf.distribute.MirroredStrategy] = {}
+
+
+def _strategy(size: int) -> tf.distribute.MirroredStrategy:
+    """One a process: a second one would number its all-reduces like the first."""
+    if _strategies and size not in _strategies:
+        raise ValueError(
+            f"This process has a MirroredStrategy of {next(iter(_strategies))} "
+            f"devices, and TensorFlow can't have one of {size} beside it. Start "
+            'another process, or use strategy="dtensor".'
+        )
+    if size not in _strategies:
+        _strategies[size] = tf.distribute.MirroredStrategy(_devices()[:size])
+    return _strategies[size]
+
+
+def _in_replica() -> bool:
+    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()

@@ -1,0 +1,292 @@
+"""PyTorch on a mesh: DTensors, in as many processes as there are devices.
+
+`torchrun` starts the processes; each is fed the same global batches and keeps its rows.
+Variables, batches and all between them are DTensors: global arrays, of which a process
+holds a part. The recorded step is a flat list of local operations and collectives, so
+that nothing of DTensor's own cost is left in it.
+"""
+
+import contextlib
+import os
+import random
+import warnings
+
+import keras
+import numpy as np
+import torch
+import torch.distributed as dist
+from keras import tree
+from torch.distributed.tensor import (
+    DTensor,
+    Replicate,
+    Shard,
+    distribute_tensor,
+    init_device_mesh,
+)
+from torch.distributed.tensor.experimental import implicit_replication
+
+from zoo.distribution.gathering import GathersAtUse
+from zoo.distribution.layout import DATA, MODEL, Mesh
+from zoo.training.engine_torch import TorchEngine, _tensors
+
+
+class TorchMeshEngine(GathersAtUse, TorchEngine):
+    """See `zoo.training.engine.Engine`."""
+
+    MORE_DEVICES = (
+        "Each process has one device: start as many with torchrun "
+        "--nproc-per-node=N script.py."
+    )
+
+    @staticmethod
+    def count_devices() -> int:
+        """One a process."""
+        return int(os.environ.get("WORLD_SIZE", "1"))
+
+    def __init__(self, mesh: Mesh) -> None:
+        super().__init__(mesh)
+        world = self.count_devices()
+        if mesh.size != world:
+            raise ValueError(
+                f"data={mesh.data} x model={mesh.model} is {mesh.size} devices, but "
+                f"torchrun started {world} processes. Make them equal."
+            )
+        self.cuda = torch.cuda.is_available()
+        self.is_main = int(os.environ.get("RANK", "0")) == 0
+
+    def enter(self) -> None:
+        """Joins the processes; from here on variables are cut as they are made."""
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        if self.cuda:
+            torch.cuda.set_device(local)
+        if not dist.is_initialized():
+            _initialize("nccl" if self.cuda else "gloo")
+        # An axis of one device would cut nothing and double DTensor's choices.
+        sizes = {DATA: self.mesh.data, MODEL: self.mesh.model}
+        self.axes = tuple(k for k, n in sizes.items() if n > 1) or (DATA,)
+        self.devices = init_device_mesh(
+            "cuda" if self.cuda else "cpu",
+            tuple(sizes[name] for name in self.axes),
+            mesh_dim_names=self.axes,
+        )
+        self._same_randomness()
+        self._context = contextlib.ExitStack()
+        if self.cuda:
+            self._context.enter_context(keras.device(f"cuda:{local}"))
+        # Keras's layers make plain tensors: ranges, masks, constants.
+        self._context.enter_context(implicit_replication())
+        self._context.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Found a non-scalar tensor with numel=1")
+        self._context.enter_context(self.patched_variables())
+
+    def exit(self) -> None:
+        """Undoes all but the process group, which a later block uses again."""
+        self._context.close()
+
+    def wait(self) -> None:
+        """A barrier."""
+        dist.barrier()
+
+    def _same_randomness(self) -> None:
+        """The first process's random states everywhere: shuffling, seeds and noise."""
+        states = [(random.getstate(), np.random.get_state(), torch.get_rng_state())]
+        dist.broadcast_object_list(states)
+        python, numpy, generator = states[0]
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(generator)
+        if self.cuda:
+            torch.cuda.manual_seed_all(int(generator[:8].view(torch.int64).item()))
+
+    # === Variables ===
+
+    def _placements(self, axes):
+        """One a mesh axis: the dimension that it cuts, if any."""
+        return [
+            Shard(axes.index(name)) if name in axes else Replicate()
+            for name in self.axes
+        ]
+
+    def place(self, variable, axes):
+        """Cuts a variable that Keras has just made; the first process's values win."""
+        value = distribute_tensor(
+            variable._value.detach(), self.devices, self._placements(axes)
+        )
+        variable._value = torch.nn.Parameter(
+            self._contiguous(value), requires_grad=variable.trainable
+        )
+
+    def gather(self, value, axes):
+        """Differentiable: its backward pass scatters the gradient's sum."""
+        return value.redistribute(self.devices, self._placements(axes))
+
+    def direct_assign(self, variable, value, original):
+        """A whole array is cut; a global one goes where it belongs."""
+        with torch.no_grad():
+            held = variable._value
+            self._keep(held, torch.as_tensor(value, device=held.device))
+
+    def whole(self, value):
+        """Gathered from all processes, as a plain tensor."""
+        value = getattr(value, "_value", value)
+        return _full(value.detach()) if isinstance(value, torch.Tensor) else value
+
+    def held_bytes(self, variables):
+        """Of every process."""
+        own = sum(_local(v._value).nbytes for v in variables)
+        counts: list = [None] * self.mesh.size
+        dist.all_gather_object(counts, own)
+        return counts
+
+    # === Steps ===
+
+    def prepare(self, model, data):
+        """Batches become global arrays, cut by rows where they divide."""
+        return super().prepare(model, tree.map_structure(self._batch, data))
+
+    def _batch(self, x):
+        if x is None or isinstance(x, DTensor):
+            return x
+        cut = x.dim() and self.mesh.data > 1 and x.shape[0] % self.mesh.data == 0
+        axes = (DATA if cut else None,) + (None,) * (x.dim() - 1)
+        local = x
+        if cut:
+            index = self.devices.get_local_rank(DATA)
+            local = x.chunk(self.mesh.data)[index]
+        return self._global(local, self._placements(axes), x.shape, x.stride())
+
+    def _global(self, local, placements, shape, stride):
+        return DTensor.from_local(
+            local,
+            self.devices,
+            placements,
+            run_check=False,
+            shape=shape,
+            stride=stride,
+        )
+
+    def train_step(self, model, data):
+        """As on one device, on variables as they are stored."""
+        with self.stored():
+            return super().train_step(model, data)
+
+    def _read(self, logs):
+        return tree.map_structure(_full, logs)
+
+    def _pieces(self, state):
+        """What this process holds of the variables, and a function that puts it back.
+
+        The recorder sees these pieces alone.
+        """
+        values = [v._value.detach() for v in state]
+        cut = [isinstance(v, DTensor) for v in values]
+        pieces = [_local(v) for v in values]
+
+        def whole(tensors):
+            return [
+                self._global(
+                    t, value.placements, value.shape, value.stride()
+                ).requires_grad_(v.trainable)
+                if c
+                else t
+                for v, t, value, c in zip(state, tensors, values, cut, strict=True)
+            ]
+
+        return pieces, whole
+
+    def _keep(self, held, after):
+        """Puts a new value, however it lies, into the held one."""
+        if isinstance(held, DTensor):
+            after = self._as(after, held.placements)
+        held.copy_(after)
+
+    def _as(self, value, placements):
+        if not isinstance(value, DTensor):
+            value = DTensor.from_local(
+                value, self.devices, self._placements(()), run_check=False
+            )
+        return value.redistribute(self.devices, placements)
+
+    def average(self, gradients, variables):
+        """Sums that lie in parts are put together, each cut like its variable.
+
+        Once an update: micro-batches add up before. In plain memory order, as fused
+        optimizers want their arrays; a convolution's gradient comes transposed.
+        """
+        return [
+            self._contiguous(self._as(g, self._placements(v._layout)))
+            for v, g in zip(variables, gradients, strict=True)
+        ]
+
+    def _contiguous(self, x):
+        local = x.to_local()
+        # Copied outright: see `_lying_like` in the engine for one device.
+        local = torch.empty(local.shape, dtype=local.dtype, device=local.device).copy_(
+            local
+        )
+        stride = torch.empty(x.shape, device="meta").stride()
+        return self._global(local, x.placements, x.shape, stride)
+
+    def when(self, condition, function, variables):
+        """All processes read the same condition."""
+        super().when(condition.full_tensor(), function, variables)
+
+    def step_function(self, name, step):
+        """`predict` takes and gives plain tensors."""
+        if name != "predict_function":
+            return None
+
+        @torch.no_grad()
+        def predict(data):
+            outputs = step(tree.map_structure(self._batch, _tensors(data[0])))
+            return tree.map_structure(lambda x: x.full_tensor(), outputs)
+
+        return predict
+
+    def capture(self, function):
+        """Nothing: a recording would keep the weights that were gathered for it."""
+        return function
+
+    def by_rows(self, x):
+        """DTensor left alone would cut rows along the model axis too, evenly or not."""
+        if not isinstance(x, DTensor):
+            return x
+        cut = x.shape[0] % self.mesh.data == 0
+        return self._as(x, self._placements((DATA if cut else None,)))
+
+    def attention(self, q, k, v, mask=None, is_causal=False):
+        """Each process attends with the fused kernel to its own rows and heads."""
+        if not any(isinstance(x, DTensor) for x in (q, k, v)):
+            return super().attention(q, k, v, mask, is_causal)
+        parts = [DATA if q.shape[0] % self.mesh.data == 0 else None, None]
+        placements = self._placements((*parts, MODEL, None))
+        q, k, v = (self._as(x, placements).to_local() for x in (q, k, v))
+        if mask is not None:
+            rows = parts if mask.shape[0] > 1 else [None]
+            mask = self._as(mask, self._placements(rows)).to_local()
+        attended = super().attention(q, k, v, mask, is_causal)
+        return DTensor.from_local(attended, self.devices, placements, run_check=False)
+
+    def dropout(self, x, rate, seed):
+        """One mask for the global batch, of which each process uses its part."""
+        mask = keras.random.dropout(
+            torch.ones(x.shape, device=x.device), rate, seed=seed
+        )
+        return x * mask.to(x.dtype)
+
+
+def _local(x):
+    """What this process holds of a tensor."""
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
+def _full(x):
+    """The whole of a tensor, as a plain one."""
+    return x.full_tensor() if isinstance(x, DTensor) else x
+
+
+def _initialize(backend: str) -> None:
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}
+    if "RANK" not in os.environ:
+        os.environ.update(alone | {"MASTER_PORT": "29500"})
+    dist.init_process_group(backend)
