@@ -115,6 +115,8 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
     def step_function(self, name, step):
         """Lays out each batch, then runs the step that was compiled for the mesh."""
         compiled = tf.function(self._stored_step(step, name), autograph=False)
+        # TensorFlow takes functions made on one line for one that is traced again.
+        compiled._omit_frequent_tracing_warning = True
 
         def run(data):
             data = tree.map_structure(self._batch, data)
@@ -158,7 +160,11 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         before = self.copies(variables)
         function()
         for variable, value in zip(variables, before, strict=True):
-            variable.assign(tf.where(condition, variable.value, value))
+            variable.assign(self.select(condition, variable.value, value))
+
+    def select(self, condition, a, b):
+        """DTensor crashes where a scalar condition has to be broadcast."""
+        return tf.where(tf.broadcast_to(condition, tf.shape(a)), a, b)
 
 
 _started: list = []

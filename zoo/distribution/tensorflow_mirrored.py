@@ -124,7 +124,7 @@ class MirroredEngine(TensorFlowEngine):
             context = tf.distribute.get_replica_context()
             drawn = seed.next()
             replica = tf.cast(context.replica_id_in_sync_group, drawn.dtype)
-            seed = DrawnSeed(drawn + tf.stack([replica * 0, replica << 20]))
+            seed = DrawnSeed(drawn + tf.stack([replica * 0, replica * 2**20]))
         return keras.random.dropout(x, rate, seed=seed)
 
 

@@ -85,6 +85,10 @@ class Engine(Protocol):
     ) -> None:
         """Runs `function`, which only assigns `variables`, where `condition` holds."""
 
+    def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """`a` or `b`, of one shape, by a scalar condition."""
+        return ops.where(condition, a, b)
+
     def input_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The gradient of `sum(function(x))` for `x`, itself differentiable.
 

@@ -402,11 +402,13 @@ class Model(keras.Model):
         """Optimizers by phase, with their decay exclusions, and the step's options."""
         if not self.compiled:
             return {}
-        return {
-            "optimizer": {
+        with self.engine.stored():
+            optimizers = {
                 name: serialize_optimizer(member)
                 for name, member in self.optimizer.members.items()
-            },
+            }
+        return {
+            "optimizer": optimizers,
             "accumulate": self.plan.accumulate,
             "run_eagerly": self.run_eagerly,
             "steps_per_execution": self.steps_per_execution,
@@ -417,8 +419,9 @@ class Model(keras.Model):
     def compile_from_config(self, config: dict) -> None:
         """The inverse, on loading; all optimizer state exists afterwards."""
         variables = self._planned(config["accumulate"]).phase_variables
-        optimizers = {
-            name: deserialize_optimizer(saved, variables[name])
-            for name, saved in config["optimizer"].items()
-        }
+        with self.engine.stored():
+            optimizers = {
+                name: deserialize_optimizer(saved, variables[name])
+                for name, saved in config["optimizer"].items()
+            }
         self.compile(**{**config, "optimizer": optimizers})

@@ -122,7 +122,7 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
         )
         for variable, value in zip(state, before, strict=True):
             after = ops.convert_to_tensor(variable)
-            variable.assign(ops.where(finite, after, value))
+            variable.assign(model.plan.engine.select(finite, after, value))
         # A skipped update counts for nothing, or one infinity spoils the epoch's mean;
         # but at the floor it is not the scale's fault, and has to be seen.
         counts = ops.logical_or(finite, scale.at_floor())
@@ -292,4 +292,6 @@ def _divisor(model, weight, parts):
 
 
 def _all_finite(gradients):
-    return ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
+    """A scalar boolean; counted in floats, which devices can add up."""
+    infinite = [ops.logical_not(ops.isfinite(g)) for g in gradients]
+    return sum(ops.sum(ops.cast(x, "float32")) for x in infinite) == 0
