@@ -350,6 +350,17 @@ def errors(folder):
     return found
 
 
+def recipe(folder):
+    """The whole of a run on a 2x2 mesh: it ends, and resumes from a checkpoint."""
+    from recipes import gpt_text
+
+    flags = {"smoke": True, "out": folder / "run", "mesh_data": 2, "mesh_model": 2}
+    config = gpt_text.replace(gpt_text.VARIANTS["demo"], **flags, ema=0.9)
+    first = gpt_text.main(config)
+    again = gpt_text.main(gpt_text.replace(config, resume=True))
+    return {"first": first, "again": again}
+
+
 PARTS = (
     matrix,
     checkpoints,
@@ -360,6 +371,7 @@ PARTS = (
     precision,
     generation,
     errors,
+    recipe,
 )
 
 

@@ -22,11 +22,9 @@ SOME = [cell for cell in CELLS if cell not in ("data", "model")]
 ROWS = [cell for cell in CELLS if "model" not in cell]
 
 
-@pytest.fixture(scope="session")
-def seen(tmp_path_factory):
-    """The results by part."""
-    folder = tmp_path_factory.mktemp("cells")
-    command = [sys.executable, "-m", "tests.distribution.cells", str(folder)]
+def happened(folder, *parts):
+    """The results of some parts of `cells.py`, by part."""
+    command = [sys.executable, "-m", "tests.distribution.cells", str(folder), *parts]
     if BACKEND == "torch":
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command = [*launcher, "--nproc-per-node=4", *command[1:]]
@@ -39,6 +37,21 @@ def seen(tmp_path_factory):
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-8000:]
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory):
+    """What every run of the tests looks at."""
+    folder = tmp_path_factory.mktemp("cells")
+    return happened(folder, "matrix", "noise", "dropout", "float16", "errors")
+
+
+@pytest.fixture(scope="session")
+def seen_slowly(tmp_path_factory):
+    """The rest, each of whose parts takes a minute."""
+    folder = tmp_path_factory.mktemp("cells")
+    parts = ("checkpoints", "ragged", "precision", "generation", "recipe")
+    return happened(folder, *parts)
 
 
 pytestmark = pytest.mark.timeout(900)
@@ -73,9 +86,10 @@ def test_devices_hold_parts(seen, case, cell):
         assert least * whole <= held_bytes <= most * whole * 1.01
 
 
-def test_checkpoints_load_anywhere(seen):
+@pytest.mark.slow
+def test_checkpoints_load_anywhere(seen_slowly):
     """Keras files and presets, from each cell in each other one."""
-    found = dict(seen["checkpoints"])
+    found = dict(seen_slowly["checkpoints"])
     expected = found["None itself"]
     loads = len(CELLS) + 2 * len(CELLS) - 1
     assert len(found) == 2 * (len(CELLS) + 1) + 2 * loads
@@ -86,10 +100,11 @@ def test_checkpoints_load_anywhere(seen):
             np.testing.assert_allclose(value, expected, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
-def test_a_ragged_last_batch(seen, cell):
+def test_a_ragged_last_batch(seen_slowly, cell):
     """Dropped by `fit`, counted by `evaluate` and `predict`."""
-    ours, one = seen["ragged"][cell], seen["ragged"]["None"]
+    ours, one = seen_slowly["ragged"][cell], seen_slowly["ragged"]["None"]
     assert ours["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert np.shape(ours["predicted"]) == (37, 12, 64)
     np.testing.assert_allclose(ours["predicted"], one["predicted"], atol=1e-5)
@@ -126,19 +141,21 @@ def test_all_devices_skip_an_overflow_on_one(seen, cell):
     assert all(after["moved"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_sixteen_bits(seen, policy, cell):
+def test_sixteen_bits(seen_slowly, policy, cell):
     """Near one device in the same precision: sums are rounded in another order."""
     if BACKEND == "jax" and policy == "mixed_float16":
         pytest.skip("XLA has no float16 attention product on a CPU")
-    ours, one = (seen["precision"][f"{policy} {name}"] for name in (cell, None))
+    ours, one = (seen_slowly["precision"][f"{policy} {name}"] for name in (cell, None))
     assert ours == pytest.approx(one, rel=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
-def test_generation(seen, cell):
-    ours, one = seen["generation"][cell], seen["generation"]["None"]
+def test_generation(seen_slowly, cell):
+    ours, one = seen_slowly["generation"][cell], seen_slowly["generation"]["None"]
     assert ours["text"] == one["text"]
     np.testing.assert_allclose(ours["scores"], one["scores"], atol=1e-5)
 
@@ -160,3 +177,11 @@ def test_what_is_refused(seen, name, words):
     assert message.startswith("ValueError")
     assert all(word in message for word in words), message
     assert seen["errors"]["updates"] == 0
+
+
+@pytest.mark.slow
+def test_a_recipe_runs_on_a_mesh(seen_slowly):
+    first, again = seen_slowly["recipe"]["first"], seen_slowly["recipe"]["again"]
+    assert (first["mesh_data"], first["mesh_model"]) == (2, 2)
+    assert first["steps"] == again["steps"] == 2
+    assert first["val_loss"] == pytest.approx(again["val_loss"], rel=1e-6)

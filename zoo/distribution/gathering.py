@@ -90,8 +90,8 @@ class GathersAtUse(Engine):
 
         def _maybe_autocast(variable, value):
             value = originals["_maybe_autocast"](variable, value)
-            used = getattr(variable, "_gathered", None)
-            if used is None or engine._stored:
+            used = getattr(variable, "_used_axes", None)
+            if used in (None, variable._layout) or engine._stored:
                 return value
             return engine.gather(value, used)
 
@@ -175,7 +175,6 @@ class GathersAtUse(Engine):
             axes = (None,) * len(shape)
             if variable.trainable:
                 axes = stored_axes(variable.path, shape, self.table, self.mesh)
-                used = used_axes(variable.path, axes, self.table)
-                variable._gathered = None if used == axes else used
+                variable._used_axes = used_axes(variable.path, axes, self.table)
             variable._layout = axes
         self.place(variable, axes)

@@ -93,6 +93,28 @@ class JaxMeshEngine(JaxEngine):
                 return multihost_utils.process_allgather(value, tiled=True)
         return super().numpy(value)
 
+    @contextlib.contextmanager
+    def readable(self, variables):
+        """Of several processes, each holds them whole in its memory for a while."""
+        if jax.process_count() == 1:
+            yield
+            return
+        values = [v._value for v in variables]
+        for variable, value in zip(variables, values, strict=True):
+            variable._value = self.numpy(value)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, values, strict=True):
+                variable._value = value
+
+    def wait(self):
+        """A barrier."""
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("zoo")
+
     def held_bytes(self, variables):
         """Of every device of this process."""
         counts: dict[int, int] = {}

@@ -7,6 +7,7 @@ that nothing of DTensor's own cost is left in it.
 """
 
 import contextlib
+import functools
 import os
 import random
 import warnings
@@ -143,6 +144,25 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
     def prepare(self, model, data):
         """Batches become global arrays, cut by rows where they divide."""
         return super().prepare(model, tree.map_structure(self._batch, data))
+
+    def settle(self, model):
+        """Pins what layers give that compute with whole weights to the data axis.
+
+        Where nothing has to be sent either way, DTensor cuts along any axis and
+        dimension, such as pictures by their rows, which then can't be flattened.
+        """
+        for layer in model._flatten_layers():
+            used = [weight._used_axes for weight in layer._trainable_variables]
+            if used and not any(map(any, used)) and not hasattr(layer, "_pinned"):
+                layer._pinned = True
+                layer.call = self._pinned(layer.call)
+
+    def _pinned(self, call):
+        @functools.wraps(call)
+        def pinned(*args, **kwargs):
+            return tree.map_structure(self.by_rows, call(*args, **kwargs))
+
+        return pinned
 
     def _batch(self, x):
         if x is None or isinstance(x, DTensor):

@@ -128,6 +128,10 @@ class Engine(Protocol):
         """Lays out the variables that are made from here on by these rules."""
         del table
 
+    def settle(self, model: Any) -> None:
+        """Readies a built model's layers; called when it is compiled."""
+        del model
+
     def step_function(self, name: str, step: Callable) -> Callable | None:
         """What Keras is to call with an iterator of batches; None for its own.
 
@@ -192,6 +196,11 @@ class Engine(Protocol):
         """Bytes of the variables that each device holds."""
         sizes = (math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
         return [sum(sizes)]
+
+    def readable(self, variables: Variables) -> contextlib.AbstractContextManager:
+        """Within, Keras can read the whole of the variables, to save them."""
+        del variables
+        return contextlib.nullcontext()
 
     def wait(self) -> None:
         """Until all processes are here."""

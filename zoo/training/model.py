@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import keras
-from keras import ops
 
 from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
@@ -188,6 +187,7 @@ class Model(keras.Model):
                 "once or by giving a Sequential an Input."
             )
         self.built = True
+        self.engine.settle(self)
         phases = self.phases()
         names = [phase.name for phase in phases]
         if len(set(names)) != len(names) or not names:
@@ -331,7 +331,14 @@ class Model(keras.Model):
     @contextlib.contextmanager
     def _written(self, filepath: Any) -> Iterator[Any]:
         """The path to write to: every process has to gather, one has to keep."""
-        with tempfile.TemporaryDirectory() as folder:
+        variables = [
+            *self.variables,
+            *(self.optimizer.variables if self.compiled else ()),
+        ]
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            self.engine.readable(variables),
+        ):
             kept = self.engine.is_main
             yield filepath if kept else Path(folder) / Path(filepath).name
         self.engine.wait()
@@ -360,9 +367,10 @@ class Model(keras.Model):
             for variable, average in zip(
                 member._trainable_variables, averages, strict=True
             ):
-                swapped.append((variable, ops.copy(variable)))
+                present, new = self.engine.copies([variable, average])
+                swapped.append((variable, present))
                 # A copy, since JAX's steps take over the memory of what they get.
-                variable.assign(ops.copy(average))
+                variable.assign(new)
         try:
             yield self
         finally:

@@ -7,9 +7,11 @@ A run has a folder. It holds `config.json`, `metrics.jsonl` (a line an evaluatio
 
 import dataclasses
 import json
+import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import keras
-from keras import ops
 
 from zoo.data.atomic_files import replacing
+from zoo.distribution import use
 from zoo.training.checkpoint import Resume, save_checkpoint
 from zoo.training.engine import engine
 
@@ -37,8 +39,9 @@ class RunConfig:
         data_dir: where a local dataset lies.
         out: the run's folder.
         precision: of the computation; weights are kept in float32.
-        mesh_data: devices that share each batch.
+        mesh_data: devices that share each batch; -1 for all there are.
         mesh_model: devices that share each weight.
+        shard_parameters: cut weights and optimizer state along the data axis too.
         seed: of weights, order of the data, dropout and samples.
         resume: go on from the checkpoint in `out`.
         smoke: two updates of a tiny model, to see that everything works.
@@ -51,6 +54,7 @@ class RunConfig:
     precision: Precision = "float32"
     mesh_data: int = 1
     mesh_model: int = 1
+    shard_parameters: bool = False
     seed: int = 0
     resume: bool = False
     smoke: bool = False
@@ -88,13 +92,20 @@ class Run:
     """A training run in a folder: started, evaluated, checkpointed, summed up."""
 
     def __init__(self, config: RunConfig) -> None:
-        if config.mesh_data != 1 or config.mesh_model != 1:
-            raise ValueError(
-                "This version trains on one device. Received: "
-                f"mesh_data={config.mesh_data}, mesh_model={config.mesh_model}."
-            )
         self.config, self.out = config, Path(config.out)
         self.checkpoint = self.out / "checkpoint.safetensors"
+        if (config.mesh_data, config.mesh_model) != (1, 1):
+            self.devices = use(
+                config.mesh_data,
+                config.mesh_model,
+                shard_parameters=config.shard_parameters,
+            )
+        if not engine().is_main:
+            # One of several processes speaks and writes; the others do all the same
+            # work, since gathering takes them all, and keep nothing of it.
+            self._nowhere = tempfile.TemporaryDirectory()
+            self.out = Path(self._nowhere.name)
+            sys.stdout = open(os.devnull, "w")
         if config.resume and not self.checkpoint.exists():
             raise FileNotFoundError(
                 f"There is no checkpoint to resume from in {self.out}. Leave --resume "
@@ -148,7 +159,7 @@ class Run:
             resume = Resume(self.checkpoint, model)
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
-        start = int(ops.convert_to_numpy(model.optimizer.iterations))
+        start = int(engine().numpy(model.optimizer.iterations))
         callbacks.append(_Logger(self, evaluate, batch_tokens))
         model.fit(
             batches(start),
@@ -184,6 +195,8 @@ class Run:
             "backend": keras.config.backend(),
             "precision": self.config.precision,
             "seed": self.config.seed,
+            "mesh_data": engine().mesh.data,
+            "mesh_model": engine().mesh.model,
             **figures,
         }
         self.write_json("summary.json", summary)
@@ -214,12 +227,11 @@ class _Logger(keras.callbacks.Callback):
         rate = (self.updates - 1) * self.batch_tokens / (now - self._first_done)
         model = self.model
         row: dict[str, Any] = {
-            "update": int(ops.convert_to_numpy(model.optimizer.iterations))
+            "update": int(engine().numpy(model.optimizer.iterations))
         }
         row |= {name: float(value) for name, value in (logs or {}).items()}
         row |= {f"val_{k}": float(v) for k, v in self.evaluate_fn().items()}
-        learning_rate = ops.convert_to_numpy(model.optimizer.learning_rate)
-        row["learning_rate"] = float(learning_rate)
+        row["learning_rate"] = float(model.optimizer.learning_rate)
         row["tokens_per_second"] = round(rate, 1)
         self.run.rows.append(row)
         self.run.save(model)
