@@ -335,6 +335,9 @@ def errors(folder):
     attempt("strategy", lambda: use(data=4, strategy="horovod"))
     if BACKEND == "tensorflow":
         attempt("mirrored", lambda: use(data=2, model=2, strategy="mirrored"))
+        os.environ["TF_CONFIG"] = "{}"
+        attempt("hosts", lambda: use(data=2))
+        del os.environ["TF_CONFIG"]
     outside = CASES["gpt"][0]()
     with use(**cell):
         attempt("outside", lambda: outside.compile("adam"))

@@ -3,11 +3,6 @@
 Virtual devices: TensorFlow's logical CPUs, JAX's host devices, four torch processes.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -20,38 +15,6 @@ if BACKEND == "tensorflow":
     CELLS.append("mirrored")
 SOME = [cell for cell in CELLS if cell not in ("data", "model")]
 ROWS = [cell for cell in CELLS if "model" not in cell]
-
-
-def happened(folder, *parts):
-    """The results of some parts of `cells.py`, by part."""
-    command = [sys.executable, "-m", "tests.distribution.cells", str(folder), *parts]
-    if BACKEND == "torch":
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*launcher, "--nproc-per-node=4", *command[1:]]
-    run = subprocess.run(
-        command,
-        env={**os.environ, "KERAS_BACKEND": BACKEND, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-8000:]
-    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
-
-
-@pytest.fixture(scope="session")
-def seen(tmp_path_factory):
-    """What every run of the tests looks at."""
-    folder = tmp_path_factory.mktemp("cells")
-    return happened(folder, "matrix", "noise", "dropout", "float16", "errors")
-
-
-@pytest.fixture(scope="session")
-def seen_slowly(tmp_path_factory):
-    """The rest, each of whose parts takes a minute."""
-    folder = tmp_path_factory.mktemp("cells")
-    parts = ("checkpoints", "ragged", "precision", "generation", "recipe")
-    return happened(folder, *parts)
 
 
 pytestmark = pytest.mark.timeout(900)
@@ -177,6 +140,12 @@ def test_what_is_refused(seen, name, words):
     assert message.startswith("ValueError")
     assert all(word in message for word in words), message
     assert seen["errors"]["updates"] == 0
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others have one strategy")
+def test_what_tensorflow_refuses(seen):
+    assert "MirroredStrategy keeps whole weights" in seen["errors"]["mirrored"]
+    assert "For several hosts use the jax or torch" in seen["errors"]["hosts"]
 
 
 @pytest.mark.slow

@@ -22,11 +22,16 @@ def test_two_processes_equal_one_device(tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "tests.distribution.processes", str(tmp_path)]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }
     started = [
         subprocess.Popen(
-            [*command, address, str(index)],
-            env=environment,
+            command,
+            env={**environment, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

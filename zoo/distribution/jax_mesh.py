@@ -6,6 +6,7 @@ same global batches and hands over the rows that its devices hold.
 """
 
 import contextlib
+import os
 
 import jax
 import keras
@@ -22,12 +23,15 @@ class JaxMeshEngine(JaxEngine):
 
     MORE_DEVICES = (
         "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX "
-        "starts; on several hosts call keras.distribution.initialize first."
+        "starts; for several hosts see the README."
     )
 
     @staticmethod
     def count_devices() -> int:
-        """Of all processes."""
+        """Of all processes, which Keras's environment variables may announce."""
+        if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
+            if not jax.distributed.is_initialized():
+                keras.distribution.initialize()
         return jax.device_count()
 
     def __init__(self, mesh: Mesh) -> None:

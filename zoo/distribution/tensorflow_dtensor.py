@@ -14,6 +14,7 @@ from tensorflow.experimental import dtensor
 
 from zoo.distribution.gathering import GathersAtUse
 from zoo.distribution.layout import DATA, MODEL
+from zoo.distribution.tensorflow_mirrored import refuse_other_processes
 from zoo.training.engine_tensorflow import TensorFlowEngine
 
 
@@ -32,6 +33,7 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
     @staticmethod
     def count_devices() -> int:
         """GPUs, or else logical CPUs; counted without starting TensorFlow."""
+        refuse_other_processes()
         kind = _kind()
         physical = tf.config.list_physical_devices(kind)
         logical = [tf.config.get_logical_device_configuration(d) for d in physical]

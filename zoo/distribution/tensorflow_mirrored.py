@@ -6,6 +6,7 @@ gradients are joined before anything looks at them: clipping, overflow checks, u
 """
 
 import contextlib
+import os
 
 import keras
 import tensorflow as tf
@@ -30,7 +31,8 @@ class MirroredEngine(TensorFlowEngine):
 
     @staticmethod
     def count_devices() -> int:
-        """GPUs, or else logical CPUs."""
+        """GPUs, or else logical CPUs, of this process."""
+        refuse_other_processes()
         return len(_devices())
 
     def __init__(self, mesh: Mesh) -> None:
@@ -126,6 +128,18 @@ class MirroredEngine(TensorFlowEngine):
             replica = tf.cast(context.replica_id_in_sync_group, drawn.dtype)
             seed = DrawnSeed(drawn + tf.stack([replica * 0, replica * 2**20]))
         return keras.random.dropout(x, rate, seed=seed)
+
+
+def refuse_other_processes() -> None:
+    """Raises where TensorFlow was told of other processes."""
+    for name in ("TF_CONFIG", "DTENSOR_JOBS"):
+        if os.environ.get(name):
+            raise ValueError(
+                f"{name} names other processes: {os.environ[name]!r}. On TensorFlow "
+                "zoo trains in one process: Keras 3 does not work under "
+                "MultiWorkerMirroredStrategy, and DTensor between processes was never "
+                "tried here. For several hosts use the jax or torch backend."
+            )
 
 
 def _devices() -> list[str]:

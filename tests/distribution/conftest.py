@@ -1,0 +1,74 @@
+"""Starts what `cells.py` does at once, beside the other tests, and looks at it last.
+
+Its processes compile for minutes on a core that the tests leave idle.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+QUICK = ("matrix", "noise", "dropout", "float16", "errors")
+SLOW = ("checkpoints", "ragged", "precision", "generation", "recipe")
+started = pytest.StashKey[dict]()
+
+
+def needs(items, fixture):
+    return any(fixture in getattr(item, "fixturenames", ()) for item in items)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: needs([item], "seen") or needs([item], "seen_slowly"))
+
+
+def pytest_collection_finish(session):
+    if needs(session.items, "seen") and not session.config.option.collectonly:
+        factory = session.config._tmp_path_factory
+        session.config.stash[started] = start(factory.mktemp("cells"), QUICK)
+
+
+def pytest_sessionfinish(session):
+    running = session.config.stash.get(started, None)
+    if running and running["process"].poll() is None:
+        running["process"].terminate()
+
+
+def start(folder, parts):
+    backend = keras.config.backend()
+    command = [sys.executable, "-m", "tests.distribution.cells", str(folder), *parts]
+    if backend == "torch":
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*launcher, "--nproc-per-node=4", *command[1:]]
+    log = folder / "output.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return {"process": process, "folder": folder, "log": log}
+
+
+def finished(running):
+    """The results by part, once they are all there."""
+    assert running["process"].wait(timeout=900) == 0, running["log"].read_text()[-8000:]
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in running["folder"].glob("*.json")
+    }
+
+
+@pytest.fixture(scope="session")
+def seen(request):
+    """What every run of the tests looks at."""
+    return finished(request.config.stash[started])
+
+
+@pytest.fixture(scope="session")
+def seen_slowly(tmp_path_factory):
+    """The rest, each of whose parts takes a minute."""
+    return finished(start(tmp_path_factory.mktemp("cells"), SLOW))
