@@ -103,7 +103,7 @@ def test_bad_requests_say_what_to_do(config, tmp_path):
         main(replace(config, resume=True))
     with pytest.raises(ValueError, match="multiple of eval_every=3"):
         main(replace(config, eval_every=3))
-    with pytest.raises(ValueError, match="mesh_data=2"):
+    with pytest.raises(ValueError, match="needs 2 devices"):
         main(replace(config, mesh_data=2))
     (tmp_path / "empty.txt").touch()
     with pytest.raises(ValueError, match="empty"):
