@@ -100,7 +100,8 @@ def main() -> None:
 
     table = Table(title="A step on virtual devices over one device's")
     for column in ("backend", "devices", "ms/step", "of one device", "MB a device"):
-        table.add_column(column, justify="left" if column < "c" else "right")
+        left = column in ("backend", "devices")
+        table.add_column(column, justify="left" if left else "right")
     everything = {}
     for backend in sys.argv[1:] or BACKENDS:
         command = [sys.executable, "-m", "benchmarks.scaling", "--measure", backend]
