@@ -7,10 +7,10 @@ from a random generator. The same seed gives the same weights everywhere.
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 import zoo
+from tests.training.toys import with_weights
 from zoo.distribution.layout import GATHERED
 from zoo.layers import BatchNorm
 from zoo.training import Model, Phase
@@ -107,7 +107,7 @@ class ConvGAN(Model):
 
 def gpt():
     config = zoo.GPTConfig(64, 12, 1, 4, 16, initial_stddev=0.2)
-    return with_weights(zoo.GPT(config, name="gpt"))
+    return with_weights(zoo.GPT(config, name="gpt"), stddev=0.2)
 
 
 def gpt_batch(rng):
@@ -115,7 +115,7 @@ def gpt_batch(rng):
 
 
 def gan():
-    return with_weights(ConvGAN(name="gan"))
+    return with_weights(ConvGAN(name="gan"), stddev=0.2)
 
 
 def gan_batch(rng):
@@ -126,15 +126,6 @@ def gan_batch(rng):
 
 
 CASES = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch)}
-
-
-def with_weights(model, seed=0):
-    """The model, its matrices drawn by NumPy and so the same on every backend."""
-    rng = np.random.default_rng(seed)
-    for variable in model.trainable_variables:
-        if len(variable.shape) >= 2:
-            variable.assign(rng.normal(0.0, 0.2, variable.shape).astype("float32"))
-    return model
 
 
 def compiled(make, accumulate=2):

@@ -191,12 +191,12 @@ def gan_batches(count, size=8, seed=0):
     ]
 
 
-def with_weights(model, seed=0):
-    """The model, its matrices drawn by NumPy and so the same on every backend."""
+def with_weights(model, seed=0, stddev=0.5):
+    """The model, its matrices and kernels drawn by NumPy: the same everywhere."""
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
-        if len(variable.shape) == 2:
-            variable.assign(rng.normal(0.0, 0.5, variable.shape))
+        if len(variable.shape) >= 2:
+            variable.assign(rng.normal(0.0, stddev, variable.shape))
     return model
 
 

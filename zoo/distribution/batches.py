@@ -67,7 +67,7 @@ class WholeBatches(DataAdapter):
     """A Keras data adapter without the batches that `divisor` does not divide.
 
     Attributes:
-        rest: the batches passed over, in order.
+        rest: the batches passed over in the last run through the data, in order.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class WholeBatches(DataAdapter):
 
     def _whole(self, batches: Iterable) -> Iterator:
         """Looks one batch ahead, since Keras does not ask past the last whole one."""
+        self.rest.clear()
         ready: list[Any] = []
         for index, batch in enumerate(batches):
             rows = rows_of(batch)

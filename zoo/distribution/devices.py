@@ -1,14 +1,11 @@
 """`use`: one description of devices, and the engine that makes it so."""
 
 import importlib
-from typing import Literal
 
 import keras
 
 from zoo.distribution.layout import Mesh
 from zoo.training.engine import activate, deactivate
-
-Strategy = Literal["mirrored", "dtensor"]
 
 # The engine's module and class, by backend and strategy; the first is the default.
 STRATEGIES = {

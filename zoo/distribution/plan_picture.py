@@ -1,6 +1,7 @@
 """A plan, shown: as tables for the terminal and as stacked bars."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
+def _sum(title: str, sizes: Mapping[str, float]) -> Table:
+    """Bytes by name, and all of them together."""
+    table = _table(title, "", "a device")
+    for name, size in sizes.items():
+        table.add_row(name, amount(size, "B"))
+    table.add_section()
+    table.add_row("together", amount(sum(sizes.values()), "B"))
+    return table
+
+
 def _memory(plan: Plan) -> Table:
     table = _table("Memory a device, at the peak", "", "kept", "rematerialised")
     without, with_remat = parts(plan, remat=False), parts(plan, remat=True)
@@ -139,21 +150,11 @@ def _flag(name: str, value: Any) -> str:
 
 
 def _activations(plan: Plan) -> Table:
-    table = _table("What one block keeps for its backward pass", "", "a device")
-    for name, size in plan.activations.items():
-        table.add_row(name, amount(size, "B"))
-    table.add_section()
-    table.add_row("together", amount(sum(plan.activations.values()), "B"))
-    return table
+    return _sum("What one block keeps for its backward pass", plan.activations)
 
 
 def _communication(plan: Plan) -> Table:
-    table = _table("What a device sends in an update", "", "a device")
-    for name, size in plan.communication.items():
-        table.add_row(name, amount(size, "B"))
-    table.add_section()
-    table.add_row("together", amount(sum(plan.communication.values()), "B"))
-    return table
+    return _sum("What a device sends in an update", plan.communication)
 
 
 def _time(plan: Plan) -> RenderableType:

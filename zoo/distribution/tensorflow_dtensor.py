@@ -14,7 +14,12 @@ from tensorflow.experimental import dtensor
 
 from zoo.distribution.gathering import GathersAtUse
 from zoo.distribution.layout import DATA, MODEL
-from zoo.distribution.tensorflow_mirrored import refuse_other_processes
+from zoo.distribution.tensorflow_devices import (
+    MORE_DEVICES,
+    kind,
+    refuse_other_processes,
+)
+from zoo.training.engine import unrolled
 from zoo.training.engine_tensorflow import TensorFlowEngine
 
 
@@ -25,17 +30,13 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
     # Inside a step for the mesh, a seed that lies elsewhere can't be read.
     places_seeds = True
 
-    MORE_DEVICES = (
-        "On a CPU, call tf.config.set_logical_device_configuration before anything "
-        "else uses TensorFlow."
-    )
+    MORE_DEVICES = MORE_DEVICES
 
     @staticmethod
     def count_devices() -> int:
         """GPUs, or else logical CPUs; counted without starting TensorFlow."""
         refuse_other_processes()
-        kind = _kind()
-        physical = tf.config.list_physical_devices(kind)
+        physical = tf.config.list_physical_devices(kind())
         logical = [tf.config.get_logical_device_configuration(d) for d in physical]
         return sum(len(parts or [None]) for parts in logical)
 
@@ -46,14 +47,14 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         os.environ["DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION"] = "0"
         if not _started:
             try:
-                _started.append(dtensor.initialize_accelerator_system(_kind()))
+                _started.append(dtensor.initialize_accelerator_system(kind()))
             except ValueError as error:
                 raise ValueError(
                     "DTensor has to start before TensorFlow is first used in a "
                     "process: call zoo.distribution.use at the top of the script, "
                     "before seeds are set or models and tensors are made."
                 ) from error
-        names = [f"{_kind()}:{index}" for index in range(self.mesh.size)]
+        names = [f"{kind()}:{index}" for index in range(self.mesh.size)]
         self.devices = dtensor.create_mesh(
             [(DATA, self.mesh.data), (MODEL, self.mesh.model)], devices=names
         )
@@ -152,10 +153,7 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
     def repeat(self, function, count):
         """Unrolled: DTensor lays out no loops."""
-        total = function(0)
-        for index in range(1, count):
-            total = tree.map_structure(tf.add, total, function(index))
-        return total
+        return unrolled(function, count)
 
     def when(self, condition, function, variables):
         """Done and, where the condition fails, undone: nor does it lay out branches."""
@@ -170,7 +168,3 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
 
 _started: list = []
-
-
-def _kind() -> str:
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"

@@ -6,14 +6,19 @@ gradients are joined before anything looks at them: clipping, overflow checks, u
 """
 
 import contextlib
-import os
 
 import keras
 import tensorflow as tf
 from keras import tree
 
 from zoo.distribution.layout import Mesh
+from zoo.distribution.tensorflow_devices import (
+    MORE_DEVICES,
+    kind,
+    refuse_other_processes,
+)
 from zoo.layers.dropout import DrawnSeed
+from zoo.training.engine import unrolled
 from zoo.training.engine_tensorflow import TensorFlowEngine
 from zoo.training.model import Model
 
@@ -24,10 +29,7 @@ class MirroredEngine(TensorFlowEngine):
     # XLA hangs on virtual devices and, at times, on several GPUs.
     compiles = False
 
-    MORE_DEVICES = (
-        "On a CPU, call tf.config.set_logical_device_configuration before anything "
-        "else uses TensorFlow."
-    )
+    MORE_DEVICES = MORE_DEVICES
 
     @staticmethod
     def count_devices() -> int:
@@ -91,10 +93,7 @@ class MirroredEngine(TensorFlowEngine):
 
     def repeat(self, function, count):
         """Unrolled: replicas can't meet inside a loop's graph."""
-        total = function(0)
-        for index in range(1, count):
-            total = tree.map_structure(tf.add, total, function(index))
-        return total
+        return unrolled(function, count)
 
     def when(self, condition, function, variables):
         """Done and, where the condition fails, undone: nor can they in a branch's."""
@@ -130,21 +129,8 @@ class MirroredEngine(TensorFlowEngine):
         return keras.random.dropout(x, rate, seed=seed)
 
 
-def refuse_other_processes() -> None:
-    """Raises where TensorFlow was told of other processes."""
-    for name in ("TF_CONFIG", "DTENSOR_JOBS"):
-        if os.environ.get(name):
-            raise ValueError(
-                f"{name} names other processes: {os.environ[name]!r}. On TensorFlow "
-                "zoo trains in one process: Keras 3 does not work under "
-                "MultiWorkerMirroredStrategy, and DTensor between processes was never "
-                "tried here. For several hosts use the jax or torch backend."
-            )
-
-
 def _devices() -> list[str]:
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    return [device.name for device in tf.config.list_logical_devices(kind)]
+    return [device.name for device in tf.config.list_logical_devices(kind())]
 
 
 _strategies: dict[int, tf.distribute.MirroredStrategy] = {}

@@ -259,7 +259,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         @torch.no_grad()
         def predict(data):
             outputs = step(tree.map_structure(self._batch, _tensors(data[0])))
-            return tree.map_structure(lambda x: x.full_tensor(), outputs)
+            return self._read(outputs)
 
         return predict
 

@@ -6,7 +6,6 @@ Radford et al. 2018 (GPT-1), Radford et al. 2019 (GPT-2) and Brown et al. 2020
 Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -335,23 +334,11 @@ class GPT(FromPreset, Generates, Model):
             weights = ops.reshape(weights, (-1,))
         return {"loss": WeightedMean.of(nats, weights)}
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
-        """Keras's `fit`; ids outside the vocabulary raise before they do harm."""
-        return super().fit(self._checked(x), self._checked(y), *args, **kwargs)
-
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
-        """Keras's `evaluate`, with the same check."""
-        return super().evaluate(self._checked(x), self._checked(y), *args, **kwargs)
-
-    def _checked(self, x):
-        if isinstance(x, Iterator):
-            # Keras takes generators of tuples only.
-            batches = (batch if isinstance(batch, tuple) else (batch,) for batch in x)
-            return (self._checked(batch) for batch in batches)
-        for ids in x[:2] if isinstance(x, tuple) else (x,):
+    def check(self, batch) -> None:
+        """Ids outside the vocabulary raise."""
+        for ids in batch[:2] if isinstance(batch, tuple) else (batch,):
             if isinstance(ids, np.ndarray):
                 self.check_ids(ids)
-        return x
 
     def check_ids(self, token_ids: np.ndarray) -> None:
         """Raises for ids outside the vocabulary, naming the worst."""

@@ -7,6 +7,7 @@ Everything else in the training step is written once, in `step.py`.
 
 import contextlib
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -171,6 +172,10 @@ class Engine(Protocol):
         """Drops elements; different ones in each row of the global batch."""
         return keras.random.dropout(x, rate, seed=seed)
 
+    def normal(self, shape: Sequence[Any], seed: Any) -> Tensor:
+        """Standard normal noise in float32; `seed` is a model's `SeedGenerator`."""
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+
     def by_rows(self, x: Tensor) -> Tensor:
         """Cut along the data axis alone: where parts of a product become whole.
 
@@ -257,6 +262,14 @@ def _local_engine() -> Engine:
                 "zoo runs on Keras's tensorflow, jax and torch backends. "
                 f"Received: {other!r}. Set the environment variable KERAS_BACKEND."
             )
+
+
+def unrolled(function: Callable[[int], Any], count: int) -> Any:
+    """`Engine.repeat` as a plain loop."""
+    total = function(0)
+    for index in range(1, count):
+        total = keras.tree.map_structure(operator.add, total, function(index))
+    return total
 
 
 def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

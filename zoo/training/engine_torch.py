@@ -12,6 +12,7 @@ import logging
 import keras
 import torch
 from keras import ops, tree
+from keras.src.backend.torch.core import get_device
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     UnsupportedFakeTensorException,
@@ -20,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.training import step
-from zoo.training.engine import Engine
+from zoo.training.engine import Engine, unrolled
 
 LOOKS_AT_VALUES = (
     DataDependentOutputException,
@@ -129,16 +130,23 @@ class TorchEngine(Engine):
 
     def repeat(self, function, count):
         """Eager, so a plain loop: autograd frees each pass's graph."""
-        total = function(0)
-        for index in range(1, count):
-            total = tree.map_structure(torch.add, total, function(index))
-        return total
+        return unrolled(function, count)
 
     def when(self, condition, function, variables):
         """Reads the condition on the host."""
         del variables
         if bool(condition):
             function()
+
+    def normal(self, shape, seed):
+        """From torch's own generator, whose state is saved too.
+
+        Seeding another one waits for the seed's value, and a step that looks at values
+        can't be recorded; it is done for a seed that was asked for.
+        """
+        if seed._initial_seed is not None:
+            return super().normal(shape, seed)
+        return torch.randn(tuple(shape), device=get_device())
 
     def input_gradient(self, function, x):
         """`create_graph` keeps the second order."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import keras
+import numpy as np
 
 from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
@@ -108,6 +109,13 @@ class Model(keras.Model):
         """
         raise NotImplementedError
 
+    def check(self, batch: Batch) -> None:
+        """Raises for NumPy arrays that the losses can't take.
+
+        `fit` and `evaluate` show it the arrays, or every batch of a Python iterator,
+        before they do harm. Their form is that of `prepare`'s argument.
+        """
+
     def decays(self, variable: keras.Variable) -> bool:
         """Whether decoupled weight decay applies: to matrices, not biases or norms."""
         return len(variable.shape) >= 2
@@ -146,6 +154,7 @@ class Model(keras.Model):
                 f"accumulate must be a whole number from 1. Received: {accumulate!r}"
             )
         self._check_devices()
+        self._report_replicated()
         self.plan = self._planned(accumulate)
         self._asked_jit_compile = jit_compile
         super().compile(
@@ -164,6 +173,8 @@ class Model(keras.Model):
                 "Make, compile and fit a model in one block; weights go from one to "
                 "another through save_weights or save_to_preset."
             )
+
+    def _report_replicated(self) -> None:
         shapes = {v.path: v.shape for v in self.trainable_variables}
         forgotten = replicated(shapes, self.layout, self.engine.mesh)
         if forgotten:
@@ -271,7 +282,7 @@ class Model(keras.Model):
 
         A ragged last batch, which devices and micro-batches can't share, is dropped.
         """
-        arguments = bound(super().fit, args, kwargs)
+        arguments = self._checked(bound(super().fit, args, kwargs))
         if isinstance(arguments["x"], Iterator):
             # Keras can't shuffle an iterator, and warns unless told that it need not.
             arguments["shuffle"] = False
@@ -288,13 +299,27 @@ class Model(keras.Model):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
-        arguments = bound(super().evaluate, args, kwargs)
+        arguments = self._checked(bound(super().evaluate, args, kwargs))
         return self.engine.evaluate(self, super().evaluate, arguments)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict`, likewise."""
         arguments = bound(super().predict, args, kwargs)
         return self.engine.predict(self, super().predict, arguments)
+
+    def _checked(self, arguments: dict) -> dict:
+        """`fit`'s arguments, checked; iterators give the tuples that Keras wants."""
+        x, y = arguments["x"], arguments["y"]
+        if isinstance(x, Iterator):
+            # Keras takes a generator, and no other kind of iterator.
+            return {**arguments, "x": (self._checked_batch(batch) for batch in x)}
+        if any(isinstance(leaf, np.ndarray) for leaf in keras.tree.flatten((x, y))):
+            self.check(self.unpack((x, y)))
+        return arguments
+
+    def _checked_batch(self, batch: Any) -> tuple:
+        self.check(self.unpack(batch))
+        return batch if isinstance(batch, tuple) else (batch,)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's compiled step, or the engine's where several devices need it."""

@@ -108,8 +108,8 @@ class Run:
             sys.stdout = open(os.devnull, "w")
         if config.resume and not self.checkpoint.exists():
             raise FileNotFoundError(
-                f"There is no checkpoint to resume from in {self.out}. Leave --resume "
-                "out to start anew."
+                f"There is no checkpoint to resume from in {config.out}. Leave "
+                "--resume out to start anew."
             )
         keras.utils.set_random_seed(config.seed)
         keras.config.set_dtype_policy(config.precision)
