@@ -1,14 +1,19 @@
-"""Text data: datasets by name, tokenizers, token files and batches of crops."""
+"""Texts and images by name, tokenizers, token files, and batches of crops or images."""
 
 from zoo.data.crops import RandomCrops, windows, windows_with_weights
 from zoo.data.datasets import TextDataset, list_datasets, load
+from zoo.data.image_batches import ImageBatches, binarized
+from zoo.data.images import ImageDataset
 from zoo.data.token_files import read_tokens, write_tokens
 from zoo.data.tokenizers import Tokenizer
 
 __all__ = [
+    "ImageBatches",
+    "ImageDataset",
     "RandomCrops",
     "TextDataset",
     "Tokenizer",
+    "binarized",
     "list_datasets",
     "load",
     "read_tokens",

@@ -1,7 +1,7 @@
 """Datasets by name, as in `load("text", data_dir="my_novel.txt")`.
 
 To add one, write a loader that takes `data_dir` and its own options, and name it
-in `LOADERS`.
+in `LOADERS`. Those of images are in `images.py`.
 """
 
 import difflib
@@ -9,10 +9,13 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from zoo.data import images, tfds
+from zoo.data.downloads import downloaded
 
 SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
@@ -46,17 +49,21 @@ class TextDataset:
 
 def load(
     name: str, data_dir: str | os.PathLike[str] | None = None, **options: Any
-) -> TextDataset:
+) -> Any:
     """Loads a dataset by its name.
 
     Args:
         name: One of `list_datasets()`; `tfds:NAME` is NAME of tensorflow-datasets.
         data_dir: The file or folder to read from, for datasets that take one.
-        **options: Of the dataset: `text_key="text"`, the feature that `tfds:NAME`
-            reads.
+        **options: Of the dataset: `size` and `channels` of `images`, and of
+            `tfds:NAME` those that `load_tfds` names.
+
+    Returns:
+        A `TextDataset` or an `ImageDataset`, as the name says; of `tfds:NAME`, as its
+        features say.
 
     Raises:
-        ValueError: The name is unknown, or the text is empty or not UTF-8.
+        ValueError: The name is unknown, or what was found is empty or damaged.
         FileNotFoundError: `data_dir` does not hold the dataset.
     """
     folder = None if data_dir is None else Path(data_dir).expanduser()
@@ -68,14 +75,14 @@ def load(
         raise ValueError(
             f"there is no dataset {name!r}{hint}; the names are "
             f"{', '.join(list_datasets())}, and your own files are "
-            "load('text', data_dir=FILE_OR_FOLDER)"
+            "load('text', data_dir=FILE_OR_FOLDER) or load('images', data_dir=FOLDER)"
         )
     return LOADERS[name](folder, **options)
 
 
 def list_datasets() -> list[str]:
     """Returns the names that `load` takes."""
-    return [*sorted(LOADERS), "tfds:NAME"]
+    return [*LOADERS, "tfds:NAME"]
 
 
 def load_docs(data_dir: Path | None = None) -> TextDataset:
@@ -125,7 +132,12 @@ def load_tinyshakespeare(data_dir: Path | None = None) -> TextDataset:
     and its checksum verified.
     """
     if data_dir is None:
-        path = _download_shakespeare()
+        path = downloaded(
+            "tinyshakespeare.txt",
+            SHAKESPEARE_URL,
+            SHAKESPEARE_SHA256,
+            "put that file at FOLDER/input.txt and pass data_dir=FOLDER",
+        )
     else:
         places = ("", "input.txt", "tinyshakespeare/input.txt")
         candidates = [data_dir / place for place in places]
@@ -179,67 +191,56 @@ def load_text(data_dir: Path | None = None) -> TextDataset:
 
 
 def load_tfds(
-    name: str, data_dir: Path | None = None, text_key: str = "text"
-) -> TextDataset:
-    """Loads the text of a dataset of tensorflow-datasets, preparing it if need be.
+    name: str, data_dir: Path | None = None, **options: Any
+) -> TextDataset | images.ImageDataset:
+    """Loads a dataset of tensorflow-datasets, preparing it if need be.
 
-    Examples are joined by blank lines. Validation is the split `validation`, else
-    `test`, else the last tenth of `train`'s characters.
+    One with an image feature is an `ImageDataset` unless `text_key` asks for its text
+    (file names are text features too); any other is a `TextDataset`.
 
     Args:
         name: The dataset, such as `lm1b`, with its config and version if wanted.
         data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
-        text_key: The feature to read.
+        **options: `text_key="text"`, the feature to read; of images see
+            `zoo.data.images.from_tfds`.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"'tfds:{name}' needs tensorflow-datasets; run: pip install 'zoo[tfds]'"
-        ) from error
+    builder = tfds.prepared(name, data_dir)
+    if "text_key" not in options and tfds.features(builder, "Image"):
+        return images.from_tfds(name, builder, **options)
+    return _text_from_tfds(name, builder, **options)
 
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError:
-        raise ValueError(
-            f"tensorflow-datasets has no dataset {name!r} of its own nor under "
-            f"data_dir={str(data_dir)!r}; tfds.list_builders() lists its own"
-        ) from None
-    if not builder.is_prepared():
-        builder.download_and_prepare(file_format="array_record")
-    features = builder.info.features
-    texts = [k for k, v in dict(features).items() if isinstance(v, tfds.features.Text)]
+
+def _text_from_tfds(name: str, builder: Any, text_key: str = "text") -> TextDataset:
+    """Joins examples by blank lines.
+
+    Validation is the split `validation`, else `test`, else the last tenth of
+    `train`'s characters.
+    """
+    texts = tfds.features(builder, "Text")
     if text_key not in texts:
         raise ValueError(
             f"'tfds:{name}' has no text feature {text_key!r}; pass text_key= one of "
             f"{texts or 'none: it holds no text'}"
         )
-    splits = list(builder.info.splits)
-    if "train" not in splits:
-        raise ValueError(f"'tfds:{name}' has no split 'train', only {splits}")
+    held_out = tfds.held_out(builder, name, ("validation", "test"))
 
     def read(split: str) -> str:
-        try:
-            examples: Iterable[Any] = builder.as_data_source(split)
-        except NotImplementedError:  # prepared as TFRecords: TensorFlow reads those
-            examples = tfds.as_numpy(builder.as_dataset(split=split))
-        texts = (example[text_key].decode("utf-8") for example in examples)
-        return BLANK_LINE.join(texts)
+        examples = tfds.examples(builder, split)
+        return BLANK_LINE.join(
+            example[text_key].decode("utf-8") for example in examples
+        )
 
-    held_out = next((s for s in ("validation", "test") if s in splits), None)
     if held_out is None:
         parts = _first_nine_tenths(read("train"), f"'tfds:{name}'")
     else:
         parts = read("train"), read(held_out)
-    return _dataset(
-        f"tfds:{name}",
-        *parts,
-        origin=f"tensorflow-datasets: {builder.info.full_name}",
-        licence=builder.info.redistribution_info.license or "unknown",
-    )
+    return _dataset(f"tfds:{name}", *parts, **tfds.provenance(builder))
 
 
-LOADERS: dict[str, Callable[..., TextDataset]] = {
+LOADERS: dict[str, Callable[..., TextDataset | images.ImageDataset]] = {
+    "digits": images.load_digits,
+    "images": images.load_images,
+    "mnist": images.load_mnist,
     "docs": load_docs,
     "text": load_text,
     "tinyshakespeare": load_tinyshakespeare,
@@ -277,25 +278,4 @@ def _read(path: Path) -> str:
         raise ValueError(
             f"{path} is not UTF-8 text: {error.reason} at byte {error.start} "
             f"(0x{error.object[error.start]:02x}); convert it to UTF-8"
-        ) from error
-
-
-def _download_shakespeare() -> Path:
-    import keras
-
-    try:
-        return Path(
-            keras.utils.get_file(
-                "tinyshakespeare.txt",
-                SHAKESPEARE_URL,
-                file_hash=SHAKESPEARE_SHA256,
-                hash_algorithm="sha256",
-            )
-        )
-    except ValueError:  # the checksum differs; Keras names both
-        raise
-    except Exception as error:
-        raise ConnectionError(
-            f"tinyshakespeare could not be downloaded from {SHAKESPEARE_URL}; put that "
-            "file at FOLDER/input.txt and pass data_dir=FOLDER"
         ) from error

@@ -1,0 +1,80 @@
+"""Datasets of tensorflow-datasets, whatever they hold; TensorFlow is not needed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def prepared(name: str, data_dir: Path | None) -> Any:
+    """Returns the builder of a dataset, which is prepared if it is not yet.
+
+    Args:
+        name: The dataset, such as `lm1b`, with its config and version if wanted.
+        data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
+
+    Raises:
+        ModuleNotFoundError: tensorflow-datasets is not installed.
+        ValueError: There is no such dataset.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"'tfds:{name}' needs tensorflow-datasets; run: pip install 'zoo[tfds]'"
+        ) from error
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(
+            f"tensorflow-datasets has no dataset {name!r} of its own nor under "
+            f"data_dir={str(data_dir)!r}; tfds.list_builders() lists its own"
+        ) from None
+    if not builder.is_prepared():
+        builder.download_and_prepare(file_format="array_record")
+    return builder
+
+
+def features(builder: Any, kind: str) -> list[str]:
+    """Returns the names of the features of a kind: `Text`, `Image`, `ClassLabel`."""
+    import tensorflow_datasets as tfds
+
+    wanted = getattr(tfds.features, kind)
+    return [k for k, v in dict(builder.info.features).items() if isinstance(v, wanted)]
+
+
+def held_out(builder: Any, name: str, choices: tuple[str, ...]) -> str | None:
+    """Returns the first of the splits `choices` that stands beside `train`, or None.
+
+    Raises:
+        ValueError: There is no split `train`.
+    """
+    splits = list(builder.info.splits)
+    if "train" not in splits:
+        raise ValueError(f"'tfds:{name}' has no split 'train', only {splits}")
+    return next((s for s in choices if s in splits), None)
+
+
+def examples(builder: Any, split: str, encoded: str | None = None) -> Iterable[Any]:
+    """Returns the examples of a split, dictionaries of NumPy values.
+
+    Args:
+        builder: Of a prepared dataset.
+        split: Its split to read.
+        encoded: An image feature to leave as the bytes of its file.
+    """
+    import tensorflow_datasets as tfds
+
+    decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
+    try:
+        return builder.as_data_source(split, decoders=decoders)
+    except NotImplementedError:  # prepared as TFRecords: TensorFlow reads those
+        return tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders))
+
+
+def provenance(builder: Any) -> dict[str, str]:
+    """Returns the `origin` and `licence` of a dataset."""
+    return {
+        "origin": f"tensorflow-datasets: {builder.info.full_name}",
+        "licence": builder.info.redistribution_info.license or "unknown",
+    }
