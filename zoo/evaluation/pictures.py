@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 
 def loss_curves(
     path: Path,
@@ -14,8 +16,6 @@ def loss_curves(
 ) -> None:
     """Draws losses over updates into a PNG; gaps (None) are bridged."""
     from matplotlib.figure import Figure
-
-    from zoo.data.atomic_files import replacing
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -34,8 +34,91 @@ def loss_curves(
             color=line.get_color(),
         )
     axes.set(xlabel="updates", ylabel=unit, title=title)
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def image_grid(
+    path: Path,
+    images: np.ndarray,
+    *,
+    columns: int,
+    title: str,
+    row_names: Sequence[str] = (),
+) -> None:
+    """Draws images in rows into a PNG, every pixel at least two pixels wide.
+
+    Args:
+        path: of the PNG.
+        images: (N, H, W, C) with values in [0, 1], C 1 or 3; others are clipped.
+        columns: images a row; N must be a multiple.
+        title: above the grid.
+        row_names: to the left of the rows.
+    """
+    from matplotlib.figure import Figure
+
+    count, height, width, channels = images.shape
+    rows, rest = divmod(count, columns)
+    if rest or channels not in (1, 3):
+        raise ValueError(
+            f"A grid needs rows of columns={columns} grey or RGB images, got an array "
+            f"of shape {images.shape}"
+        )
+    gap = max(1, height // 14)
+    tiles = np.ones((rows, columns, height + gap, width + gap, channels), "float32")
+    tiles[:, :, :height, :width] = np.clip(images, 0, 1).reshape(
+        rows, columns, height, width, channels
+    )
+    grid = tiles.swapaxes(1, 2).reshape(
+        rows * (height + gap), columns * (width + gap), channels
+    )[:-gap, :-gap]
+    inches = np.array([grid.shape[1], grid.shape[0]]) * max(2, 56 // height) / 100
+    figure = Figure(figsize=(max(inches[0], 3) + 0.3, inches[1] + 0.5))
+    figure.set_layout_engine("constrained")
+    axes = figure.add_subplot()
+    axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=10)
+    axes.set_xticks([])
+    axes.set_yticks(
+        [(index + 0.5) * (height + gap) for index in range(len(row_names))], row_names
+    )
+    axes.tick_params(length=0, labelsize=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    _save(figure, path, dpi=100)
+
+
+def scatter(
+    path: Path,
+    points: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    *,
+    title: str,
+    axis_names: tuple[str, str],
+) -> None:
+    """Draws points (N, 2), coloured by their labels (N,), into a PNG."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    colours = colormaps["tab10" if len(names) <= 10 else "tab20"]
+    for index, name in enumerate(names):
+        own = points[labels == index]
+        colour = [colours(index % colours.N)]
+        axes.scatter(own[:, 0], own[:, 1], s=5, alpha=0.6, label=name, c=colour)
+    axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+    axes.legend(
+        frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5)
+    )
+    _save(figure, path)
+
+
+def _save(figure, path: Path, dpi: int = 120) -> None:
+    from zoo.data.atomic_files import replacing
+
     with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+        figure.savefig(file, format="png", dpi=dpi)

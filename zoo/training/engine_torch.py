@@ -217,8 +217,12 @@ def _grad(outputs, leaves, cotangents=None):
 
 
 def _record(function, arrays):
-    """A flat graph of the ATen calls that `function(*arrays)` makes."""
-    graph = make_fx(function)(*arrays)
+    """A flat graph of the ATen calls that `function(*arrays)` makes.
+
+    Recorded out of `compile`'s inference mode, in which nothing can be differentiated.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        graph = make_fx(function)(*(x.clone() for x in arrays))
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph.forward

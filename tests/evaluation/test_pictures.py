@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.evaluation.pictures import image_grid, loss_curves, scatter
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def test_a_grid_shows_its_images_in_rows(tmp_path):
+    images = np.zeros((6, 28, 28, 3), "float32")
+    images[1, ..., 0] = 1  # red, in the first row
+    images[3, ..., 2] = 1  # blue, in the second
+    path = tmp_path / "grid.png"
+    image_grid(path, images, columns=3, title="colours", row_names=("a", "b"))
+    shown = pixels(path)
+    red = np.argwhere((shown == [255, 0, 0]).all(axis=-1))
+    blue = np.argwhere((shown == [0, 0, 255]).all(axis=-1))
+    # At least two pixels a side for each of the image's.
+    assert len(red) > 2 * 2 * 28 * 28 * 0.9
+    assert red.mean(axis=0)[0] < blue.mean(axis=0)[0]
+    assert red.mean(axis=0)[1] > blue.mean(axis=0)[1]
+
+
+def test_a_grid_needs_whole_rows_of_grey_or_rgb(tmp_path):
+    with pytest.raises(ValueError, match=r"columns=4 .*\(6, 2, 2, 1\)"):
+        image_grid(tmp_path / "a.png", np.zeros((6, 2, 2, 1)), columns=4, title="")
+    with pytest.raises(ValueError, match=r"\(6, 2, 2, 2\)"):
+        image_grid(tmp_path / "a.png", np.zeros((6, 2, 2, 2)), columns=3, title="")
+    assert not list(tmp_path.iterdir())
+
+
+def test_scatter_and_curves_are_drawn(tmp_path):
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    scatter(
+        tmp_path / "scatter.png",
+        points,
+        np.arange(30) % 3,
+        ("zero", "one", "two"),
+        title="points",
+        axis_names=("x", "y"),
+    )
+    loss_curves(
+        tmp_path / "loss.png", [1, 2, 3], {"a": [3, None, 1], "b": [None] * 3}, title=""
+    )
+    for name in ("scatter", "loss"):
+        shown = pixels(tmp_path / f"{name}.png")
+        assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 10
