@@ -22,7 +22,7 @@ class Contender:
 class Result:
     """One contender's speed, alone and beside the baseline of the same rounds."""
 
-    tokens_per_second: float  # median over rounds
+    tokens_per_second: float  # or images; median over rounds
     milliseconds_per_step: float  # median over rounds
     ratio: float  # median over rounds of its speed over the baseline's
     ratio_min: float

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo import data, evaluation, generation, layers, models, presets, training
     from zoo.data.tokenizers import Tokenizer
+    from zoo.models.autoencoder import Autoencoder, AutoencoderConfig
     from zoo.models.gpt import GPT, GPTConfig
+    from zoo.models.vae import VAE, VAEConfig
     from zoo.presets import list_presets
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Autoencoder": "zoo.models.autoencoder",
+    "AutoencoderConfig": "zoo.models.autoencoder",
     "GPT": "zoo.models.gpt",
     "GPTConfig": "zoo.models.gpt",
     "Tokenizer": "zoo.data.tokenizers",
+    "VAE": "zoo.models.vae",
+    "VAEConfig": "zoo.models.vae",
     "list_presets": "zoo.presets",
 }
 _PACKAGES = (
@@ -31,9 +37,13 @@ _PACKAGES = (
 )
 
 __all__ = [
+    "Autoencoder",
+    "AutoencoderConfig",
     "GPT",
     "GPTConfig",
     "Tokenizer",
+    "VAE",
+    "VAEConfig",
     "data",
     "evaluation",
     "generation",

@@ -125,7 +125,19 @@ def gan_batch(rng):
     }
 
 
-CASES = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch)}
+def vae():
+    config = zoo.VAEConfig((8, 8, 1), 4, "convolutional", (4, 8), "relu")
+    return with_weights(zoo.VAE(config, name="vae"), stddev=0.2)
+
+
+def vae_batch(rng):
+    return {
+        "images": rng.integers(2, size=(BATCH, 8, 8, 1)).astype("float32"),
+        "noise": rng.normal(size=(BATCH, 1, 4)).astype("float32"),
+    }
+
+
+CASES = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch), "vae": (vae, vae_batch)}
 
 
 def compiled(make, accumulate=2):

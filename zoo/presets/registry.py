@@ -18,7 +18,11 @@ from zoo.data.tokenizers import PRETRAINED
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
-ARCHITECTURES = {"GPT": "zoo.models.gpt"}
+ARCHITECTURES = {
+    "GPT": "zoo.models.gpt",
+    "Autoencoder": "zoo.models.autoencoder",
+    "VAE": "zoo.models.vae",
+}
 
 # The modules that convert Hugging Face's folders, by their model type.
 CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"}

@@ -138,6 +138,7 @@ class Run:
         evaluate_every: int,
         evaluate,
         batch_tokens: int,
+        unit: Literal["tokens", "images"] = "tokens",
     ) -> None:
         """Trains to `updates`, from the checkpoint if asked to resume.
 
@@ -148,6 +149,7 @@ class Run:
             evaluate_every: updates between evaluations and checkpoints.
             evaluate: gives a dict of metrics; they are logged as `val_...`.
             batch_tokens: tokens (or images) an update, for the throughput.
+            unit: what it counts, for the throughput's name.
         """
         if updates % evaluate_every:
             raise ValueError(
@@ -160,7 +162,7 @@ class Run:
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
         start = int(engine().numpy(model.optimizer.iterations))
-        callbacks.append(_Logger(self, evaluate, batch_tokens))
+        callbacks.append(_Logger(self, evaluate, batch_tokens, unit))
         model.fit(
             batches(start),
             steps_per_epoch=evaluate_every,
@@ -206,9 +208,10 @@ class Run:
 class _Logger(keras.callbacks.Callback):
     """Evaluates, logs and checkpoints at the end of every epoch."""
 
-    def __init__(self, run: Run, evaluate, batch_tokens: int) -> None:
+    def __init__(self, run: Run, evaluate, batch_tokens: int, unit: str) -> None:
         super().__init__()
-        self.run, self.evaluate_fn, self.batch_tokens = run, evaluate, batch_tokens
+        self.run, self.evaluate_fn = run, evaluate
+        self.batch_tokens, self.unit = batch_tokens, unit
         self.updates, self.counted = 0, 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -232,7 +235,7 @@ class _Logger(keras.callbacks.Callback):
         row |= {name: float(value) for name, value in (logs or {}).items()}
         row |= {f"val_{k}": float(v) for k, v in self.evaluate_fn().items()}
         row["learning_rate"] = float(model.optimizer.learning_rate)
-        row["tokens_per_second"] = round(rate, 1)
+        row[f"{self.unit}_per_second"] = round(rate, 1)
         self.run.rows.append(row)
         self.run.save(model)
         shown = {k: v for k, v in row.items() if k.startswith("val_")}

@@ -1,0 +1,172 @@
+"""Training speed: `fit` of zoo's VAE beside a hand-written torch loop of the same.
+
+    python -m benchmarks.vae --backend jax
+
+Both train in one process and take turns, whichever backend zoo is on.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.timing import Contender, interleave
+from benchmarks.training import BACKENDS, HAND_WRITTEN
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model's sizes and how it is trained."""
+
+    hidden: tuple[int, ...]
+    latent_dim: int
+    activation: str
+    samples: int = 1
+    iwae: bool = False
+    batch: int = 100
+    pixels: int = 784
+
+
+SETTINGS = {
+    # Burda et al. 2016, one stochastic layer.
+    "vae": Setting((200, 200), 50, "tanh"),
+    "iwae_50": Setting((200, 200), 50, "tanh", samples=50, iwae=True),
+    # Pythae's reproduction of the VAE.
+    "pythae": Setting((400,), 40, "relu"),
+}
+
+
+class PlainVAE(nn.Module):
+    """As one writes it by hand."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.setting = setting
+        activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[setting.activation]
+
+        def stack(widths):
+            pairs = itertools.pairwise(widths)
+            return [m for a, b in pairs for m in (nn.Linear(a, b), activation())]
+
+        widths = (setting.pixels, *setting.hidden)
+        self.encoder = nn.Sequential(*stack(widths))
+        self.mean = nn.Linear(widths[-1], setting.latent_dim)
+        self.log_variance = nn.Linear(widths[-1], setting.latent_dim)
+        back = (setting.latent_dim, *reversed(setting.hidden))
+        self.decoder = nn.Sequential(*stack(back), nn.Linear(back[-1], setting.pixels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The negative bound of images (B, pixels), a scalar."""
+        h = self.encoder(x)
+        mean, log_variance = self.mean(h), self.log_variance(h)
+        shape = (len(x), self.setting.samples, self.setting.latent_dim)
+        noise = torch.randn(shape)
+        z = mean[:, None] + torch.exp(0.5 * log_variance)[:, None] * noise
+        logits = self.decoder(z)
+        log_px = -functional.binary_cross_entropy_with_logits(
+            logits, x[:, None].expand_as(logits), reduction="none"
+        ).sum(-1)
+        if self.setting.iwae:
+            ratio = 0.5 * (noise**2 + log_variance[:, None] - z**2).sum(-1)
+            bound = torch.logsumexp(log_px + ratio, 1) - math.log(self.setting.samples)
+            return -bound.mean()
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1)
+        return (kl - log_px.mean(1)).mean()
+
+
+def batches(setting: Setting):
+    """Endless random pictures of zeros and ones, the same for all."""
+    random = np.random.default_rng(0)
+    side = math.isqrt(setting.pixels)
+    size = (setting.batch, side, side, 1)
+    made = [(random.random(size) > 0.8).astype("float32") for _ in range(16)]
+    return itertools.cycle(made)
+
+
+def plain_torch(setting: Setting) -> Contender:
+    """A loop with fused Adam."""
+    torch.manual_seed(0)
+    model = PlainVAE(setting)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+    stream = batches(setting)
+
+    def run(steps: int) -> float:
+        for batch in itertools.islice(stream, steps):
+            optimizer.zero_grad()
+            loss = model(torch.from_numpy(batch.reshape(setting.batch, -1)))
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    return Contender(run)
+
+
+def zoo_fit(setting: Setting) -> Contender:
+    """`model.fit` as a user calls it, its own overhead included."""
+    import keras
+
+    import zoo
+
+    keras.utils.set_random_seed(0)
+    model = zoo.VAE(
+        zoo.VAEConfig(
+            hidden=setting.hidden,
+            latent_dim=setting.latent_dim,
+            activation=setting.activation,
+            objective="iwae" if setting.iwae else "elbo",
+            num_samples=setting.samples,
+        )
+    )
+    model.compile(keras.optimizers.Adam(1e-3))
+    stream = batches(setting)
+
+    def run(steps: int) -> float:
+        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
+        return history.history["loss"][-1]
+
+    return Contender(run)
+
+
+def measure(setting: Setting, seconds: float) -> dict[str, dict[str, float]]:
+    """Both contenders' speed, in images a second."""
+    makers: dict[str, Callable[[Setting], Contender]] = {
+        HAND_WRITTEN: plain_torch,
+        "zoo": zoo_fit,
+    }
+    contenders = {name: make(setting) for name, make in makers.items()}
+    trial = interleave(contenders, HAND_WRITTEN, setting.batch, rounds=1, steps=5)
+    step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
+    rounds = 15
+    steps = max(2, min(200, int(seconds / step_seconds / rounds)))
+    results = interleave(
+        contenders, HAND_WRITTEN, setting.batch, rounds=rounds, steps=steps
+    )
+    return {name: asdict(result) for name, result in results.items()}
+
+
+def main() -> None:
+    """Measures one backend, and prints the results as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=BACKENDS, required=True)
+    parser.add_argument("--setting", choices=SETTINGS, action="append")
+    parser.add_argument("--seconds", type=float, default=30.0, help="per setting")
+    arguments = parser.parse_args()
+    os.environ["KERAS_BACKEND"] = arguments.backend
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    results = {
+        name: measure(SETTINGS[name], arguments.seconds)
+        for name in arguments.setting or SETTINGS
+    }
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

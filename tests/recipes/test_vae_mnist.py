@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import zoo
+from recipes.vae_mnist import VARIANTS, Config, main
+from zoo.training.run import Run, parse
+
+TINY = Config(
+    dataset="digits",
+    hidden=(8,),
+    latent_dim=2,
+    batch_size=700,
+    epochs=2,
+    eval_every=1,
+    nll_samples=3,
+    nll_images=5,
+    kl_warmup=3,
+    ema=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing interrupted, and its summary."""
+    out = tmp_path_factory.mktemp("whole")
+    return out, main(replace(TINY, out=out))
+
+
+def metrics(out):
+    """The logged figures, without those of time."""
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [{k: v for k, v in r.items() if k != "images_per_second"} for r in rows]
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
+    save = Run.save
+
+    def save_then_stop(self, model):
+        save(self, model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "save", save_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        main(replace(TINY, out=tmp_path))
+    monkeypatch.setattr(Run, "save", save)
+    assert len(metrics(tmp_path)) == 1
+    main(replace(TINY, out=tmp_path, resume=True))
+
+    assert metrics(tmp_path) == metrics(whole[0])
+    expected = load_file(whole[0] / "checkpoint.safetensors")
+    found = load_file(tmp_path / "checkpoint.safetensors")
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_a_run_leaves_figures_pictures_and_a_preset(whole):
+    out, summary = whole
+    assert summary == json.loads((out / "summary.json").read_text())
+    names = "val_loss nll nll_samples binarization images_per_second steps seconds seed"
+    assert set(names.split()) <= set(summary)
+    assert all(not isinstance(value, dict | list) for value in summary.values())
+    pictures = "reconstructions samples interpolations latent_plane codes loss"
+    for name in pictures.split():
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+    vae = zoo.VAE.from_preset(out / "preset")
+    data = zoo.data.load("digits")
+    test = zoo.data.binarized(data.test_images[:5], seed=0)
+    found = -vae.log_likelihood(test, num_samples=3, progress=False).mean()
+    assert found == pytest.approx(summary["nll"], abs=1e-5)
+
+
+def test_flags_override_the_variant(capsys):
+    config = parse(VARIANTS, "vae", ["--variant", "iwae_50", "--hidden", "5", "6"])
+    assert (config.objective, config.num_samples, config.hidden) == ("iwae", 50, (5, 6))
+    with pytest.raises(SystemExit):
+        parse(VARIANTS, "vae", ["--help"])
+    shown = capsys.readouterr().out
+    for word in [*VARIANTS, "--binarize", "--observation", "--mesh-data", "--smoke"]:
+        assert word in shown
