@@ -88,6 +88,24 @@ def test_all_steps_in_their_order():
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": 0}, {}, {"top_k": 3}, {"top_p": 0.5}, {"repetition_penalty": 2.0}],
+)
+def test_only_allowed_ids_are_chosen(options):
+    noise = np.random.default_rng(3).uniform(1e-6, 1, LOGITS.shape).astype("float32")
+    allowed = range(7, 12)
+    found = chosen(Sampling(**options, allowed=allowed), LOGITS, noise=noise)
+    # As if there were no others.
+    inside = (LOGITS[:, 7:12], None, noise[:, 7:12])
+    np.testing.assert_array_equal(found, 7 + chosen(Sampling(**options), *inside))
+
+
+def test_generated_ids_are_allowed(gpt):
+    tokens = gpt.generate([PROMPT] * 20, 3, allowed=range(2, 4), seed=0)
+    assert {int(i) for row in tokens for i in row[len(PROMPT) :]} == {2, 3}
+
+
 def drawn(gpt, **options) -> np.ndarray:
     """The first new token of many rows with one prompt."""
     rows = np.tile(np.asarray(PROMPT, "int32"), (ROWS, 1))

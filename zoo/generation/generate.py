@@ -40,6 +40,7 @@ class Generates:
         top_k: int = 0,
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
+        allowed: range | None = None,
         num_beams: int = 1,
         length_penalty: float = 1.0,
         stop: Stop = None,
@@ -56,6 +57,8 @@ class Generates:
             top_k: see `Sampling`.
             top_p: see `Sampling`.
             repetition_penalty: see `Sampling`.
+            allowed: see `Sampling`; a model with ids of several kinds continues in
+                one kind.
             num_beams: above 1, beam search; `temperature` and the like must be left.
             length_penalty: beams are ranked by log-probability / length**this.
             stop: strings, ids or sequences of ids that end a row; they are not
@@ -67,7 +70,7 @@ class Generates:
         Returns:
             Prompt and continuation, in the form of `prompts`.
         """
-        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty, allowed)
         prompts = _plain(prompts)
         rows = self._rows(prompts)
         stops = self._stops(stop)
@@ -198,8 +201,11 @@ class Generates:
         if num_beams > 1 and sampling != Sampling():
             raise ValueError(
                 "Beam search ranks by probability alone: leave temperature, top_k, "
-                f"top_p and repetition_penalty at their defaults. Received: {sampling}"
+                "top_p, repetition_penalty and allowed at their defaults. Received: "
+                f"{sampling}"
             )
+        if sampling.allowed is not None:
+            self.check_ids(np.asarray([sampling.allowed.stop - 1]))
 
     def _padded(self, rows, max_new_tokens):
         """Prompts padded on the left to a bucket, and the room made for new tokens."""

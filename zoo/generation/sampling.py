@@ -21,12 +21,15 @@ class Sampling:
             (nucleus sampling, Holtzman et al. 2020).
         repetition_penalty: above 1 makes tokens that occurred less probable (Keskar
             et al. 2019, section 4.1).
+        allowed: the only ids that may be chosen, such as `range(10, 20)`; None for
+            all.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
+    allowed: range | None = None
 
     def __post_init__(self) -> None:
         """Checks each knob's range."""
@@ -40,12 +43,22 @@ class Sampling:
             raise ValueError(
                 f"repetition_penalty must be above 0, got {self.repetition_penalty}"
             )
+        if self.allowed is not None and not (
+            isinstance(self.allowed, range)
+            and self.allowed.step == 1
+            and 0 <= self.allowed.start < self.allowed.stop
+        ):
+            raise ValueError(
+                "allowed must be a range of ids without gaps, such as range(10, 20), "
+                f"got {self.allowed!r}"
+            )
 
     @property
     def steps(self) -> tuple:
         """What the compiled code depends on; the knobs' values are arguments to it."""
         penalise = self.repetition_penalty != 1
-        return (self.temperature == 0, self.top_k, self.top_p < 1, penalise)
+        greedy, nucleus = self.temperature == 0, self.top_p < 1
+        return (greedy, self.top_k, nucleus, penalise, self.allowed)
 
     @property
     def knobs(self) -> list[float]:
@@ -63,11 +76,15 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
         seen_BV: True at tokens that occurred; used for the penalty only.
         noise_BV: a function giving uniform noise in (0, 1); not called when greedy.
     """
-    greedy, top_k, nucleus, penalise = steps
+    greedy, top_k, nucleus, penalise, allowed = steps
     temperature, top_p, penalty = knobs[0], knobs[1], knobs[2]
     if penalise:
         punished = ops.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
         logits_BV = ops.where(seen_BV, punished, logits_BV)
+    if allowed is not None:
+        ids = ops.arange(logits_BV.shape[-1])
+        inside = ops.logical_and(ids >= allowed.start, ids < allowed.stop)
+        logits_BV = ops.where(inside, logits_BV, NEVER)
     if greedy:
         return ops.argmax(logits_BV, axis=-1)
     logits_BV = logits_BV / temperature

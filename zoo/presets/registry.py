@@ -22,6 +22,8 @@ ARCHITECTURES = {
     "GPT": "zoo.models.gpt",
     "Autoencoder": "zoo.models.autoencoder",
     "VAE": "zoo.models.vae",
+    "VQVAE": "zoo.models.vqvae",
+    "ImageClassifier": "zoo.models.classifier",
 }
 
 # The modules that convert Hugging Face's folders, by their model type.

@@ -1,0 +1,37 @@
+"""A residual block of convolutions (He et al. 2016)."""
+
+import keras
+from keras import layers, ops
+
+
+class ResidualBlock(keras.layers.Layer):
+    """Adds to a picture what two convolutions make of it: 3 x 3, then 1 x 1.
+
+    A ReLU precedes each (van den Oord et al. 2017, section 4.1), so the sum itself
+    passes through unchanged.
+    """
+
+    def __init__(self, channels: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+        same = {"padding": "same", "dtype": self.dtype_policy}
+        self.expand = layers.Conv2D(channels, 3, name="expand", **same)
+        self.contract = layers.Conv2D(channels, 1, name="contract", **same)
+
+    def build(self, input_shape) -> None:
+        """Makes both convolutions for inputs (B, H, W, channels)."""
+        if input_shape[-1] != self.channels:
+            raise ValueError(
+                f"A residual block of {self.channels} channels adds to as many. "
+                f"Received an input of shape {tuple(input_shape)}."
+            )
+        self.expand.build(input_shape)
+        self.contract.build(input_shape)
+
+    def call(self, x):
+        """(B, H, W, channels) to the same."""
+        return x + self.contract(ops.relu(self.expand(ops.relu(x))))
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape

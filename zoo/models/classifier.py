@@ -1,0 +1,183 @@
+"""A small convolutional classifier of images.
+
+It judges what generative models draw: by the class it gives a picture, and by its
+features, between whose distributions distances can be measured. After LeCun et al.
+1998 (LeNet-5), with batch norm (Ioffe & Szegedy 2015) and ReLUs.
+
+Shapes: B images, (H, W, C) of an image, F features, L classes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.distribution.layout import GATHERED
+from zoo.layers.coders import check_coders
+from zoo.layers.dense import Dense
+from zoo.layers.dropout import Dropout
+from zoo.layers.norm import BatchNorm
+from zoo.models.autoencoder import check_images
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase, WeightedMean
+from zoo.training.batched import Batched
+
+
+@dataclass(frozen=True)
+class ImageClassifierConfig:
+    """The shape of a classifier.
+
+    Attributes:
+        image_shape: (height, width, channels).
+        num_classes: L.
+        hidden: channels of the convolutions, each of which halves the picture's sides.
+        num_features: of the layer before the last, F.
+        dropout: of the features, in training.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    num_classes: int = 10
+    hidden: tuple[int, ...] = (24, 48)
+    num_features: int = 128
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_coders(self.image_shape, "convolutional", self.hidden)
+        for name, value, least in (
+            ("num_classes", self.num_classes, 2),
+            ("num_features", self.num_features, 1),
+        ):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name} must be a whole number from {least}, got {value!r}"
+                )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+
+
+PRESETS: dict[str, ImageClassifierConfig] = {
+    "classifier_8": ImageClassifierConfig(image_shape=(8, 8, 1)),
+    "classifier_28": ImageClassifierConfig(),
+    "classifier_32": ImageClassifierConfig(
+        image_shape=(32, 32, 3), hidden=(32, 64, 128)
+    ),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ImageClassifier(FromPreset, Model):
+    """Gives images (B, H, W, C) in [0, 1] scores (B, L) of the classes, in float32.
+
+    `fit` takes (images, labels) and logs `loss`, the cross-entropy in nats, and
+    `accuracy`.
+    """
+
+    Config = ImageClassifierConfig
+    # What follows or makes pictures can't be computed in parts.
+    layout = (
+        (r"convolution_\d+/kernel$", (None, None, None, "model"), GATHERED),
+        (r"features/kernel$", (None, "model"), GATHERED),
+        (r"head/kernel$", ("model", None), GATHERED),
+    )
+
+    def __init__(self, config: ImageClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        stack: list[keras.Layer] = [keras.Input(tuple(config.image_shape))]
+        for index, channels in enumerate(config.hidden):
+            stack += [
+                layers.Conv2D(
+                    channels,
+                    3,
+                    padding="same",
+                    use_bias=False,
+                    name=f"convolution_{index}",
+                    **dtype,
+                ),
+                # Pooled before the norm, which so costs a quarter.
+                layers.MaxPooling2D(2, **dtype),
+                BatchNorm(momentum=0.9, name=f"norm_{index}", **dtype),
+                layers.ReLU(**dtype),
+            ]
+        stack += [
+            layers.Flatten(**dtype),
+            Dense(config.num_features, activation="relu", name="features", **dtype),
+        ]
+        self.body = keras.Sequential(stack, name="body")
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.head = Dense(config.num_classes, name="head", **dtype)
+        self.head.build(self.body.output_shape)
+
+    def call(self, images, training: bool = False):
+        """See the class."""
+        features = self.body(images, training=training)
+        scores = self.head(self.dropout(features, training=training))
+        return ops.cast(scores, "float32")
+
+    # === Training ===
+
+    def phases(self):
+        """One: the classes' cross-entropy."""
+        return (Phase("classes", self.class_loss, [self]),)
+
+    def prepare(self, batch):
+        """(images, labels) as a dict."""
+        images, labels = batch
+        return {"images": ops.cast(images, "float32"), "labels": labels}
+
+    def check(self, batch) -> None:
+        """Images or labels that do not fit the configuration raise."""
+        if not (isinstance(batch, tuple) and len(batch) == 2):
+            raise ValueError("ImageClassifier is trained with (images, labels).")
+        images, labels = batch
+        check_images(images, self.config.image_shape)
+        low, high = np.min(labels, initial=0), np.max(labels, initial=0)
+        if np.shape(labels) != np.shape(images)[:1] or not (
+            0 <= low and high < self.config.num_classes
+        ):
+            raise ValueError(
+                f"Labels must be whole numbers from 0 to {self.config.num_classes - 1} "
+                f"(num_classes={self.config.num_classes}), one an image, got shape "
+                f"{np.shape(labels)} for images of shape {np.shape(images)}, values "
+                f"from {low} to {high}"
+            )
+
+    def class_loss(self, batch, training):
+        """Cross-entropy, and the share of images whose best score is right."""
+        scores, labels = self(batch["images"], training=training), batch["labels"]
+        nats = ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
+        best = ops.cast(ops.argmax(scores, axis=-1), "int32")
+        return {
+            "loss": ops.mean(nats),
+            "accuracy": WeightedMean.of(best == ops.cast(labels, "int32")),
+        }
+
+    # === Any number of images ===
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, F) in float32 of any number of images (N, H, W, C)."""
+        check_images(images, self.config.image_shape)
+        return self._features(np.asarray(images, "float32"))
+
+    def predict_classes(self, images: np.ndarray) -> np.ndarray:
+        """The likeliest classes (N,), int32, of any number of images (N, H, W, C)."""
+        check_images(images, self.config.image_shape)
+        return self._classes(np.asarray(images, "float32"))
+
+    @cached_property
+    def _features(self) -> Batched:
+        def features(images):
+            return ops.cast(self.body(images), "float32")
+
+        return Batched(features, lambda: self.variables)
+
+    @cached_property
+    def _classes(self) -> Batched:
+        def classes(images):
+            return ops.cast(ops.argmax(self(images), axis=-1), "int32")
+
+        return Batched(classes, lambda: self.variables)

@@ -1,0 +1,278 @@
+"""Images as words: a GPT over the codes of a VQ-VAE, prompted by classes or text.
+
+van den Oord et al. 2017, section 4.1 (a second model learns the codes' distribution);
+Ramesh et al. 2021 (DALL-E: one transformer for text tokens, then image tokens).
+
+A sequence is a prefix, which says what to draw, and then an image's codes row by row.
+Token ids are the prefix's first, then the codes'.
+
+Shapes: N images, L tokens of the prefix, (h, w) of an image's code, K codes.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from zoo.data.atomic_files import replacing
+from zoo.data.tokenizers import Tokenizer
+from zoo.models.gpt import GPT
+from zoo.models.vqvae import VQVAE
+from zoo.training.engine import engine
+
+SETTINGS = "image_tokens.json"
+
+
+class Prefix(Protocol):
+    """What precedes an image's codes.
+
+    Attributes:
+        length: tokens, L; the same for all prompts.
+        vocab_size: token ids, 0 … vocab_size - 1.
+    """
+
+    length: int
+    vocab_size: int
+
+    def encode(self, prompts: Sequence[Any]) -> np.ndarray:
+        """Token ids (N, L), int32, of N prompts."""
+
+
+class LabelPrefix:
+    """One token: the number of a class."""
+
+    length = 1
+
+    def __init__(self, num_classes: int) -> None:
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise ValueError(
+                f"num_classes must be a whole number from 1, got {num_classes!r}"
+            )
+        self.vocab_size = num_classes
+
+    def encode(self, prompts: Sequence[int]) -> np.ndarray:
+        """See `Prefix`; prompts are class numbers."""
+        labels = np.asarray(prompts)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                "This model draws classes: give a list of their numbers, got "
+                f"{prompts!r:.80}"
+            )
+        if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < self.vocab_size:
+            raise ValueError(
+                f"Classes must be from 0 to {self.vocab_size - 1}, got "
+                f"{labels.min()} to {labels.max()}"
+            )
+        return labels[:, None].astype("int32")
+
+
+class TextPrefix:
+    """The tokens of a text, filled up on the left with one more token.
+
+    So an image's codes have the same positions whatever is said before them.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, length: int) -> None:
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(f"length must be a whole number from 1, got {length!r}")
+        self.tokenizer, self.length = tokenizer, length
+        self.padding = tokenizer.vocab_size
+        self.vocab_size = tokenizer.vocab_size + 1
+
+    @classmethod
+    def of(cls, prompts: Sequence[str]) -> "TextPrefix":
+        """With the characters of all these prompts, and room for the longest."""
+        tokenizer = Tokenizer.characters("".join(prompts))
+        return cls(tokenizer, max(map(len, prompts)))
+
+    def encode(self, prompts: Sequence[str]) -> np.ndarray:
+        """See `Prefix`; prompts are texts."""
+        if isinstance(prompts, str) or not all(isinstance(p, str) for p in prompts):
+            raise ValueError(
+                f"This model draws what a text says: give a list of strings, got "
+                f"{prompts!r:.80}"
+            )
+        found = np.full((len(prompts), self.length), self.padding, "int32")
+        for row, prompt in zip(found, prompts, strict=True):
+            ids = self.tokenizer.encode(prompt)
+            if not 1 <= len(ids) <= self.length:
+                raise ValueError(
+                    f"A prompt needs from 1 to {self.length} tokens, got {len(ids)}: "
+                    f"{prompt!r}"
+                )
+            row[self.length - len(ids) :] = ids
+        return found
+
+
+def token_sizes(vqvae: VQVAE, prefix: Prefix) -> tuple[int, int]:
+    """`vocab_size` and `context_length` of the GPT that goes with them."""
+    height, width = vqvae.config.code_shape
+    return (
+        prefix.vocab_size + vqvae.config.num_codes,
+        prefix.length + height * width,
+    )
+
+
+class ImageTokens:
+    """A VQ-VAE and a GPT over its codes, which draw together.
+
+    The GPT is trained by its own `fit` on what `sequences` gives.
+
+    Args:
+        vqvae: turns images into codes and back.
+        gpt: of the sizes that `token_sizes` says.
+        prefix: what the images are asked for by.
+    """
+
+    def __init__(self, vqvae: VQVAE, gpt: GPT, prefix: Prefix) -> None:
+        sizes = (gpt.config.vocab_size, gpt.config.context_length)
+        needed = token_sizes(vqvae, prefix)
+        if sizes != needed:
+            raise ValueError(
+                f"Prefix and codes need a GPT of vocab_size, context_length {needed}, "
+                f"got {sizes}: make it by GPTConfig(*token_sizes(vqvae, prefix), ...)."
+            )
+        self.vqvae, self.gpt, self.prefix = vqvae, gpt, prefix
+        if isinstance(prefix, TextPrefix):
+            gpt.tokenizer = prefix.tokenizer
+
+    def sequences(
+        self, codes: np.ndarray, prompts: Sequence[Any]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the GPT learns from: inputs, targets and weights.
+
+        Args:
+            codes: (N, h, w), from `vqvae.encode`.
+            prompts: N of them: class numbers or texts, as the prefix takes them.
+
+        Returns:
+            Three arrays (N, L + h·w - 1); weights are 1 where the target is a code and
+            0 where it belongs to the prefix.
+        """
+        self.vqvae.check_codes(codes)
+        if len(codes) != len(prompts):
+            raise ValueError(
+                f"Each image needs a prompt: got {len(codes)} images and "
+                f"{len(prompts)} prompts."
+            )
+        prefix = self.prefix.encode(prompts)
+        numbers = codes.reshape(len(codes), -1).astype("int32")
+        tokens = np.concatenate([prefix, numbers + self.prefix.vocab_size], axis=1)
+        targets = tokens[:, 1:]
+        weights = np.ones(targets.shape, "float32")
+        weights[:, : self.prefix.length - 1] = 0
+        return tokens[:, :-1], targets, weights
+
+    def sample(
+        self,
+        prompts: Sequence[Any],
+        *,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        batch_size: int = 100,
+    ) -> np.ndarray:
+        """Draws one image a prompt.
+
+        Args:
+            prompts: class numbers or texts, as the prefix takes them.
+            seed: the same seed gives the same images on a backend.
+            temperature: of the codes; 0 takes the most probable ones.
+            top_k: choose among so many most probable codes only; 0 for all.
+            batch_size: images at a time.
+
+        Returns:
+            (N, H, W, C) in [0, 1].
+        """
+        prefix = self.prefix.encode(prompts)
+        if not len(prefix):
+            raise ValueError("Give at least one prompt to draw an image for.")
+        height, width = self.vqvae.config.code_shape
+        first, rng = self.prefix.vocab_size, np.random.default_rng(seed)
+        found = []
+        for start in range(0, len(prefix), batch_size):
+            # Full batches, so that one shape is compiled.
+            rows = np.arange(start, start + batch_size) % len(prefix)
+            rows = rows if len(prefix) > batch_size else np.arange(len(prefix))
+            tokens = self.gpt.generate(
+                prefix[rows],
+                height * width,
+                temperature=temperature,
+                top_k=top_k,
+                allowed=range(first, self.gpt.config.vocab_size),
+                seed=int(rng.integers(2**31)),
+            )
+            found.append(tokens[:, self.prefix.length :] - first)
+        codes = np.concatenate(found)[: len(prefix)]
+        return self.vqvae.decode(codes.reshape(-1, height, width))
+
+    # === Presets ===
+
+    def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
+        """Writes a folder: `vqvae/` and `gpt/`, each a preset, and a small JSON file.
+
+        The whole folder is written beside and then takes its place, so that it never
+        holds one model of now and one of before.
+
+        Raises:
+            ValueError: there is a folder that holds something else.
+        """
+        import zoo
+
+        folder = Path(directory).expanduser()
+        if folder.exists() and not (folder / SETTINGS).is_file():
+            if not folder.is_dir() or any(folder.iterdir()):
+                raise ValueError(
+                    f"{folder} holds something else than a preset of ImageTokens. "
+                    "Choose another folder, or empty it."
+                )
+        settings = {
+            "architecture": "ImageTokens",
+            "prompts": "text" if isinstance(self.prefix, TextPrefix) else "classes",
+            "zoo_version": zoo.__version__,
+        }
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{folder.name}."
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as beside:
+            new = Path(beside) / "new"
+            self.vqvae.save_to_preset(new / "vqvae")
+            self.gpt.save_to_preset(new / "gpt")
+            if engine().is_main:
+                with replacing(new / SETTINGS) as file:
+                    file.write((json.dumps(settings, indent=2) + "\n").encode())
+                if folder.exists():
+                    folder.rename(Path(beside) / "old")
+                new.rename(folder)
+        engine().wait()
+
+    @classmethod
+    def from_preset(cls, directory: str | os.PathLike[str]) -> "ImageTokens":
+        """Makes both models from what `save_to_preset` wrote.
+
+        Raises:
+            FileNotFoundError: the folder is no such preset.
+            ValueError: it is damaged.
+        """
+        folder = Path(directory).expanduser()
+        file = folder / SETTINGS
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {SETTINGS}. ImageTokens.save_to_preset writes "
+                "folders with one."
+            )
+        try:
+            prompts = json.loads(file.read_text("utf-8"))["prompts"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
+        vqvae = VQVAE.from_preset(folder / "vqvae")
+        gpt = GPT.from_preset(folder / "gpt")
+        if prompts == "text":
+            height, width = vqvae.config.code_shape
+            length = gpt.config.context_length - height * width
+            return cls(vqvae, gpt, TextPrefix(gpt.tokenizer, length))
+        num_classes = gpt.config.vocab_size - vqvae.config.num_codes
+        return cls(vqvae, gpt, LabelPrefix(num_classes))
