@@ -110,8 +110,9 @@ def measure(
         contenders, HAND_WRITTEN, shape.tokens_per_step, rounds=1, steps=2
     )
     step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
-    rounds = 15
-    steps = max(2, min(50, int(seconds / step_seconds / rounds)))
+    # At least ten steps a round: `fit` takes a while to start, once an epoch.
+    rounds = min(15, max(5, int(seconds / step_seconds / 10)))
+    steps = min(50, max(10, int(seconds / step_seconds / rounds)))
     results = interleave(
         contenders, HAND_WRITTEN, shape.tokens_per_step, rounds=rounds, steps=steps
     )
