@@ -48,8 +48,11 @@ define pytest
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi
 endef
 
+# Most of the tests' time is XLA's: these leave out what makes its code fast.
+QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+
 test: $(call stamps,$(TEST_BACKENDS) dev)  ## run the tests, one process a backend
-	$(call pytest,$(BIN)/python)
+	$(call pytest,XLA_FLAGS="$(QUICK_XLA)" $(BIN)/python)
 
 test-gpu:  ## run the GPU checks in the Python environment at hand (PYTHON_GPU=python3)
 	$(call pytest,$(PYTHON_GPU),-m gpu)

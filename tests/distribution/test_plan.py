@@ -297,12 +297,14 @@ print(json.dumps({
     ids=str,
 )
 def test_a_device_of_four_is_near_xlas(mesh, remat):
+    flags = os.environ.get("XLA_FLAGS", "")
     done = subprocess.run(
         [sys.executable, "-c", ON_FOUR_DEVICES, json.dumps(mesh | {"remat": remat})],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        env=os.environ
+        | {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=4"},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -110,3 +110,16 @@ def _draw():
 
             return tf.random.get_global_generator().normal((3,))
     return np.zeros(3)
+
+
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="the others always compile, or never"
+)
+def test_auto_compiles_on_a_cpu_where_fusion_pays(monkeypatch):
+    critic = Critic()
+    monkeypatch.setattr(Critic, "fusion_pays", True)
+    for asked, found in (("auto", True), (False, False)):
+        critic.compile(SGD(1.0), jit_compile=asked)
+        assert critic.jit_compile is found
+    critic.compile(SGD(1.0), run_eagerly=True)
+    assert critic.jit_compile is False

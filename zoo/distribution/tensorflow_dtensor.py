@@ -26,7 +26,6 @@ from zoo.training.engine_tensorflow import TensorFlowEngine
 class DTensorEngine(GathersAtUse, TensorFlowEngine):
     """See `zoo.training.engine.Engine`."""
 
-    compiles = False
     # Inside a step for the mesh, a seed that lies elsewhere can't be read.
     places_seeds = True
 
@@ -39,6 +38,11 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         physical = tf.config.list_physical_devices(kind())
         logical = [tf.config.get_logical_device_configuration(d) for d in physical]
         return sum(len(parts or [None]) for parts in logical)
+
+    def jit_compile(self, model, asked):
+        """The step is compiled for the mesh instead."""
+        del model, asked
+        return False
 
     def enter(self) -> None:
         """Starts DTensor; from here on variables are cut as they are made."""

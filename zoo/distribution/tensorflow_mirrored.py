@@ -26,9 +26,6 @@ from zoo.training.model import Model
 class MirroredEngine(TensorFlowEngine):
     """See `zoo.training.engine.Engine`."""
 
-    # XLA hangs on virtual devices and, at times, on several GPUs.
-    compiles = False
-
     MORE_DEVICES = MORE_DEVICES
 
     @staticmethod
@@ -51,6 +48,11 @@ class MirroredEngine(TensorFlowEngine):
         """Closes it."""
         self._context.close()
 
+    def jit_compile(self, model, asked):
+        """XLA hangs on virtual devices and, at times, on several GPUs."""
+        del model, asked
+        return False
+
     def prepare(self, model, data):
         """A replica's rows of the global batch, prepared as a whole."""
         batch = model.unpack(data)
@@ -64,7 +66,10 @@ class MirroredEngine(TensorFlowEngine):
         count = rows[context.replica_id_in_sync_group]
 
         def gathered(x):
-            return None if x is None else context.all_gather(x, axis=0)
+            if x is None:
+                return None
+            # The strategy forgets the shape of what it gathers.
+            return tf.ensure_shape(context.all_gather(x, axis=0), [None, *x.shape[1:]])
 
         def own(x):
             return None if x is None else x[start : start + count]

@@ -156,6 +156,7 @@ class GPT(FromPreset, Generates, Model):
         (r"(output|contract)/kernel$", ("model", None)),
         (r"head/kernel$", ("model", None)),
     )
+    fusion_pays = True
     divided = ("num_heads",)
 
     def __init__(self, config: GPTConfig, **kwargs: Any) -> None:

@@ -36,14 +36,12 @@ class Engine(Protocol):
         mesh: the devices.
         replicas: how many copies of the step run, each on its own rows of a batch.
         is_main: whether this process is the one that writes files.
-        compiles: False where Keras must not compile the step with XLA.
     """
 
     fuses: bool
     mesh: Mesh = Mesh()
     replicas: int = 1
     is_main: bool = True
-    compiles: bool = True
 
     def train_step(self, model: Any, *args: Any) -> Any:
         """Keras's `train_step`, with the signature this backend's trainer calls."""
@@ -122,6 +120,11 @@ class Engine(Protocol):
 
     def peak_memory(self) -> int | None:
         """Bytes of device memory at the peak so far; None where it isn't counted."""
+
+    def jit_compile(self, model: Any, asked: bool | str) -> bool | str:
+        """What Keras is told of `jit_compile`, where the user asked for this."""
+        del model
+        return asked
 
     # === Several devices ===
 

@@ -1,11 +1,18 @@
 """Training on TensorFlow: gradient tapes inside Keras's compiled step."""
 
+import ctypes
+from functools import cache
+
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
 from zoo.training import step
 from zoo.training.engine import Engine
+
+# glibc's names and numbers (malloc.h), and how much freed memory a process may keep.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES = 1 << 30
 
 
 class TensorFlowEngine(Engine):
@@ -24,6 +31,15 @@ class TensorFlowEngine(Engine):
     def tune(self, optimizer):
         """Nothing: XLA fuses the update."""
         del optimizer
+
+    def jit_compile(self, model, asked):
+        """Keras's "auto" is no without a GPU, where fusion may pay all the same."""
+        return True if asked == "auto" and model.fusion_pays else asked
+
+    def settle(self, model):
+        """Before the first step."""
+        del model
+        _keep_freed_memory()
 
     def gradients(self, function, variables, inputs=()):
         """One tape that watches just what is asked for."""
@@ -118,3 +134,22 @@ def _grad(tape, outputs, leaves, cotangents=None):
         outputs, leaves, output_gradients=cotangents, unconnected_gradients="zero"
     )
     return [tf.convert_to_tensor(g) for g in gradients]
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Keeps freed memory in the process, where TensorFlow would return it.
+
+    The first dataset that a process makes from a Python generator, as `fit` does, tells
+    the C library to return all above 128 KiB at once, and so to fetch each step's large
+    buffers anew, page by page. Here TensorFlow sets its limits, then these take their
+    place: a small GPT's step on a CPU is 1.2 to 1.8 times as fast.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library than glibc
+        return
+    signature = tf.TensorSpec((), "int32")
+    next(iter(tf.data.Dataset.from_generator(lambda: [0], output_signature=signature)))
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -67,6 +67,9 @@ class Model(keras.Model):
     layout: ClassVar[Table] = ()
     # Fields of the configuration that the mesh's model axis must divide.
     divided: ClassVar[Sequence[str]] = ()
+    # Whether much of a step is elementwise work, which XLA fuses, between products:
+    # then "auto" compiles on a CPU too. Convolutions are faster there without it.
+    fusion_pays: ClassVar[bool] = False
     plan: Plan
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
@@ -140,7 +143,7 @@ class Model(keras.Model):
                 update from their mean gradient.
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras; 1 on torch.
-            jit_compile: as in Keras.
+            jit_compile: as in Keras; "auto" heeds `fusion_pays` as well.
             unsupported: `loss` and `metrics` raise: the phases state both.
         """
         if any(value is not None for value in unsupported.values()):
@@ -161,7 +164,11 @@ class Model(keras.Model):
             optimizer=self._group(optimizer),
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile if self.engine.compiles else False,
+            jit_compile=(
+                jit_compile
+                if run_eagerly
+                else self.engine.jit_compile(self, jit_compile)
+            ),
             auto_scale_loss=False,
         )
 
