@@ -188,10 +188,19 @@ def test_phases_must_be_stated():
         Phaseless().compile()
 
 
-@pytest.mark.parametrize("number", [0, 2])
-def test_phases_need_names_of_their_own(number):
-    with pytest.raises(ValueError, match="names of their own"):
-        Lazy(phases=number).compile()
+def test_there_must_be_a_phase():
+    with pytest.raises(ValueError, match="gave no phase"):
+        Lazy(phases=0).compile()
+
+
+def test_phases_of_one_name_must_train_the_same():
+    class Apart(Lazy):
+        def phases(self):
+            other = Phase("fit", lambda batch: {}, [self.frozen])
+            return (*super().phases(), other)
+
+    with pytest.raises(ValueError, match="Two phases are named 'fit'"):
+        Apart().compile()
 
 
 def test_a_phase_must_train_something():

@@ -194,3 +194,21 @@ def reference_losses():
         update_generator(g_loss, number)
         losses.append((d_loss.item(), g_loss.item()))
     return np.array(losses)
+
+
+def test_a_phase_that_comes_again_is_a_further_step_of_its_optimizer():
+    class Twice(Regression):
+        def phases(self):
+            return super().phases() * 2
+
+    once, twice = with_weights(Regression()), with_weights(Twice())
+    for model in (once, twice):
+        model.compile(SGD(0.1, momentum=0.9))
+    (batch,) = regression_batches(1)
+    losses = [float(step(once, batch)["loss"]) for _ in range(2)]
+    assert float(step(twice, batch)["loss"]) == pytest.approx(losses[1], rel=1e-6)
+    assert losses[1] < losses[0]
+    for ours, theirs in zip(once.weights, twice.weights, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs), atol=1e-6
+        )

@@ -207,9 +207,16 @@ class Model(keras.Model):
         self.built = True
         self.engine.settle(self)
         phases = self.phases()
-        names = [phase.name for phase in phases]
-        if len(set(names)) != len(names) or not names:
-            raise ValueError(f"Phases need names of their own. Received: {names}")
+        if not phases:
+            raise ValueError(f"{type(self).__name__}.phases() gave no phase.")
+        first = {phase.name: phase for phase in reversed(phases)}
+        for phase in phases:
+            if phase.trains != first[phase.name].trains:
+                raise ValueError(
+                    f"Two phases are named {phase.name!r}, but train different "
+                    "layers. Phases of one name share their optimizer: give each its "
+                    "own name, or let both train the same."
+                )
         producers = [phase.name for phase in phases if phase.through_shared]
         if len(producers) > 1:
             raise ValueError(

@@ -57,7 +57,9 @@ class Phase:
     """One loss and the layers that it moves; a model's phases run in order.
 
     Attributes:
-        name: prefix of the logged terms and key of `compile(optimizer={...})`.
+        name: prefix of the logged terms and key of `compile(optimizer={...})`. Phases
+            that train the same layers may share it, as the several steps of a critic
+            do: each is a step of one optimizer, and the last one's terms are logged.
         loss: maps a batch (and `training=`, if it takes it) to named terms. A term
             is a scalar, the mean over the examples, or a `WeightedMean`.
         trains: the layers whose trainable variables this phase, alone, moves.
