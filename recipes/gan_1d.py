@@ -1,0 +1,251 @@
+"""Watch a GAN learn one-dimensional data: densities, D(x), and its gradients.
+
+    python -m recipes.gan_1d                            # two bumps; under a minute
+    python -m recipes.gan_1d --dataset gaussian
+    python -m recipes.gan_1d --variant minimax          # the saturating loss
+
+Goodfellow et al. 2014, figure 1, with networks in place of curves. Leaves the densities
+of data and samples with D(x) at each evaluation, beside the best possible
+D(x) = p_data / (p_data + p_model) (proposition 1); the generator's gradient by D(G(z))
+under both of the paper's losses; and the Wasserstein distance of samples to data.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde, norm, wasserstein_distance
+
+from zoo.data.atomic_files import replacing
+from zoo.evaluation.pictures import loss_curves
+from zoo.layers import Dense
+from zoo.models.gan import GAN, GANConfig
+from zoo.training import engine, input_gradient
+from zoo.training.adversarial import LOSSES
+from zoo.training.run import Run, RunConfig, parse
+
+# Mixtures of Gaussians: (share, mean, standard deviation) of each.
+TARGETS = {
+    "mixture": ((0.5, -2.0, 0.5), (0.5, 2.0, 0.5)),
+    "gaussian": ((1.0, 2.0, 0.5),),
+}
+LINE = np.linspace(-5, 5, 201, dtype="float32")
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """A game on a line.
+
+    Attributes:
+        loss: of the game.
+        latent_dim: of the generator's noise.
+        hidden: layers of either network.
+        gradient_penalty: coefficient of wgan_gp's penalty.
+        discriminator_steps: for one of the generator.
+        batch_size: numbers an update.
+        steps: updates.
+        learning_rate: of both.
+        beta_1: of Adam.
+        eval_every: updates between evaluations and checkpoints.
+    """
+
+    dataset: str = "mixture"
+    out: Path = Path("runs/gan_1d")
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "wgan_gp"] = (
+        "non_saturating"
+    )
+    latent_dim: int = 4
+    hidden: tuple[int, ...] = (64, 64)
+    gradient_penalty: float = 10.0
+    discriminator_steps: int = 1
+    batch_size: int = 256
+    steps: int = 4000
+    learning_rate: float = 1e-3
+    beta_1: float = 0.5
+    eval_every: int = 500
+
+
+VARIANTS = {
+    "non_saturating": Config(),
+    "minimax": Config(loss="minimax"),
+    # On a line, slopes of -1 and 1 are apart: a penalty of 10 bars the way through 0.
+    "wgan_gp": Config(
+        loss="wgan_gp",
+        gradient_penalty=0.1,
+        discriminator_steps=5,
+        steps=1000,
+        beta_1=0.0,
+        eval_every=125,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PointGANConfig(GANConfig):
+    """`hidden` layers of either network."""
+
+    hidden: tuple[int, ...] = (64, 64)
+
+
+@keras.saving.register_keras_serializable("recipes")
+class PointGAN(GAN):
+    """A GAN of numbers (B, 1), fully connected."""
+
+    Config = PointGANConfig
+
+    def __init__(self, config: PointGANConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.generator = self._network(config.latent_dim, "generator")
+        self.discriminator = self._network(1, "discriminator")
+        self.built = True
+
+    def _network(self, inputs: int, name: str) -> keras.Sequential:
+        dtype = {"dtype": self.dtype_policy}
+        hidden = [
+            Dense(width, activation="relu", name=f"hidden_{index}", **dtype)
+            for index, width in enumerate(self.config.hidden)
+        ]
+        output = Dense(1, name="output", **dtype)
+        stack = [keras.Input((inputs,)), *hidden, output]
+        return keras.Sequential(stack, name=name)
+
+
+def draw(target: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Data (count, 1)."""
+    shares, means, deviations = np.transpose(TARGETS[target])
+    which = rng.choice(len(shares), size=(count, 1), p=shares)
+    return rng.normal(means[which], deviations[which]).astype("float32")
+
+
+def density(target: str) -> np.ndarray:
+    """Of the data, along `LINE`."""
+    return sum(share * norm.pdf(LINE, m, s) for share, m, s in TARGETS[target])
+
+
+def main(config: Config) -> dict:
+    """Trains, evaluates, draws; returns the summary."""
+    if config.smoke:
+        config = replace(config, steps=2, eval_every=1, batch_size=16)
+    if config.dataset not in TARGETS:
+        raise ValueError(f"dataset must be in {[*TARGETS]}, got {config.dataset!r}")
+    run = Run(config)
+    gan = PointGAN(
+        PointGANConfig(
+            latent_dim=config.latent_dim,
+            hidden=config.hidden,
+            loss=config.loss,
+            gradient_penalty=config.gradient_penalty,
+            discriminator_steps=config.discriminator_steps,
+        )
+    )
+    adam = {"learning_rate": config.learning_rate, "beta_1": config.beta_1}
+    gan.compile({phase.name: keras.optimizers.Adam(**adam) for phase in gan.phases()})
+    test = draw(config.dataset, 5000, np.random.default_rng([config.seed, 1]))
+
+    def batches(start: int) -> Iterator[tuple[np.ndarray]]:
+        for update in itertools.count(start):
+            rng = np.random.default_rng([config.seed, 0, update])
+            yield (draw(config.dataset, config.batch_size, rng),)
+
+    def evaluate() -> dict[str, float]:
+        samples = gan.sample(len(test), seed=config.seed)[:, 0]
+        update = int(engine().numpy(gan.optimizer.iterations))
+        with replacing(snapshot(run, update)) as file:
+            np.savez(file, samples=samples, judged=gan.judge(LINE[:, None]))
+        return {"wasserstein": wasserstein_distance(samples, test[:, 0])}
+
+    run.fit(
+        gan,
+        batches,
+        updates=config.steps,
+        evaluate_every=config.eval_every,
+        evaluate=evaluate,
+        batch_tokens=config.batch_size,
+        unit="images",
+    )
+    draw_densities(run, config)
+    draw_gradients(run.out / "gradients.png")
+    loss_curves(
+        run.out / "loss.png",
+        [row["update"] for row in run.rows],
+        {name: run.curve(f"{name}/loss") for name in ("discriminator", "generator")},
+        title=f"GAN on a {config.dataset} ({config.loss})",
+        unit="loss",
+    )
+    gan.save_to_preset(run.out / "preset")
+    summary = run.finish(dataset=config.dataset, loss=config.loss)
+    print(f"\nWasserstein {summary['val_wasserstein']:.3f}; see {run.out}")
+    return summary
+
+
+def snapshot(run: Run, update: int) -> Path:
+    """The file of samples and D(x) after an update; a resumed run has them all."""
+    return run.out / "snapshots" / f"{update:06d}.npz"
+
+
+def draw_densities(run: Run, config: Config) -> None:
+    """A panel an evaluation: both densities, D(x) and the best D(x) there is."""
+    real = density(config.dataset)
+    probabilistic = LOSSES[config.loss].probabilistic
+    updates = [row["update"] for row in run.rows]
+    columns = min(4, len(updates))
+    rows = -(-len(updates) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.6 * rows), layout="constrained")
+    for index, update in enumerate(updates):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        with np.load(snapshot(run, update)) as saved:
+            samples, judged = saved["samples"], saved["judged"]
+        model = gaussian_kde(samples)(LINE)
+        axes.fill_between(LINE, real, alpha=0.3, label="data")
+        axes.plot(LINE, model, label="samples")
+        other = axes if probabilistic else axes.twinx()
+        label = "D(x)" if probabilistic else "score"
+        other.plot(LINE, judged, "k-", linewidth=1, label=label)
+        if probabilistic:
+            best = real / np.maximum(real + model, 1e-9)
+            seen = real + model > 1e-3
+            axes.plot(LINE[seen], best[seen], "k:", linewidth=1, label="best D(x)")
+            axes.set_ylim(0, 1.05)
+        axes.set_title(f"update {update}", fontsize=9)
+        if index == 0:
+            axes.legend(frameon=False, fontsize=7)
+    save(figure, run.out / "densities.png")
+
+
+def draw_gradients(path: Path) -> None:
+    """How much the score of a sample pulls at the generator, by D(G(z))."""
+    scores = np.linspace(-6, 6, 201, dtype="float32")
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, words in {
+        "minimax": "minimax: log(1 - D(G(z))) saturates",
+        "non_saturating": "non-saturating: -log D(G(z))",
+    }.items():
+        loss = LOSSES[name]
+        found = input_gradient(loss.generator, ops.convert_to_tensor(scores))
+        judged = ops.convert_to_numpy(loss.judgement(scores))
+        axes.plot(judged, np.abs(ops.convert_to_numpy(found)), label=words)
+    axes.set(
+        xlabel="D(G(z)): 0 is found out, 1 is taken for real",
+        ylabel="|gradient| for the score",
+        title="What the generator learns from a sample",
+    )
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG, whole or not at all."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+if __name__ == "__main__":
+    main(parse(VARIANTS, __doc__ or ""))

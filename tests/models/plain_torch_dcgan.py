@@ -1,0 +1,75 @@
+"""A DCGAN as pytorch/examples writes it, in any size, and its tensors in our layout."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Generator(nn.Module):
+    """From latents (B, L) to images; `channels` from the first picture to the last."""
+
+    def __init__(self, latent_dim, side, channels):
+        super().__init__()
+        pairs = list(zip(channels, channels[1:], strict=False))
+        self.project = nn.ConvTranspose2d(latent_dim, channels[0], side, bias=False)
+        self.norm = nn.ModuleList(nn.BatchNorm2d(a) for a, _ in pairs)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=b == channels[-1]) for a, b in pairs
+        )
+
+    def forward(self, latents):
+        x = self.project(latents[:, :, None, None])
+        for norm, up in zip(self.norm, self.up, strict=True):
+            x = up(torch.relu(norm(x)))
+        return torch.tanh(x)
+
+
+class Discriminator(nn.Module):
+    """From images to scores (B,); `channels` from the image on."""
+
+    def __init__(self, side, channels, norm=True):
+        super().__init__()
+        pairs = list(zip(channels, channels[1:], strict=False))
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 4, 2, 1, bias=not (norm and index))
+            for index, (a, b) in enumerate(pairs)
+        )
+        self.norm = nn.ModuleList(
+            nn.BatchNorm2d(b) if norm and index else nn.Identity()
+            for index, (_, b) in enumerate(pairs)
+        )
+        self.score = nn.Conv2d(channels[-1], 1, side)
+
+    def forward(self, images):
+        x = images
+        for down, norm in zip(self.down, self.norm, strict=True):
+            x = functional.leaky_relu(norm(down(x)), 0.2)
+        return self.score(x).flatten()
+
+
+def in_our_layout(network, prefix, read=lambda parameter: parameter):
+    """What `read` gives of each parameter, under our paths and in our order of axes."""
+    kinds = {"weight": "gamma", "bias": "beta"}
+    found = {}
+    for name, parameter in network.named_parameters():
+        layer, *stage, kind = name.split(".")
+        x = read(parameter).detach()
+        if layer == "norm":
+            kind = kinds[kind]
+        elif kind == "weight":
+            kind = "kernel"
+            if layer == "project":  # (L, C, H, W) to (L, H·W·C)
+                x = x.permute(0, 2, 3, 1).flatten(1)
+            elif layer == "score":  # (1, C, H, W) to (H·W·C, 1)
+                x = x.permute(0, 2, 3, 1).flatten(1).T
+            else:
+                x = x.permute(2, 3, 1, 0)
+        body = "" if layer == "score" else prefix
+        found[f"{body}{'_'.join([layer, *stage])}/{kind}"] = x.numpy().copy()
+    return found
+
+
+def biased_variance(norm, passes, rows):
+    """A running variance from 1 as Keras keeps it, without Bessel's correction."""
+    start = 0.9**passes
+    return start + (norm.running_var.numpy() - start) * (rows - 1) / rows

@@ -1,0 +1,80 @@
+"""Spectral normalisation (Miyato et al. 2018)."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("zoo")
+class SpectralNorm(keras.layers.Wrapper):
+    """Divides a layer that is linear in its weight by the weight's spectral norm.
+
+    Each pass in training makes one step of the power iteration that finds the norm
+    (algorithm 1); the gradient goes through the division (equation 12). Keras's
+    `SpectralNormalization` overwrites the weight in the forward pass instead: a
+    discriminator would then move in the generator's phase too.
+
+    Args:
+        layer: with a `kernel` or `embeddings`, and without bias.
+        use_bias: add a bias afterwards.
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, use_bias: bool = True, **kwargs
+    ) -> None:
+        super().__init__(layer, **kwargs)
+        if getattr(layer, "use_bias", False):
+            raise ValueError(
+                f"{layer.name} has a bias, which would be divided too. Make it with "
+                "use_bias=False; SpectralNorm(layer, use_bias=True) adds one."
+            )
+        self.use_bias = use_bias
+
+    def build(self, input_shape) -> None:
+        """Builds the layer; the iteration starts from a fixed direction."""
+        super().build(input_shape)
+        outputs = self._weight().shape[-1]
+        self.direction = self.add_weight(
+            shape=(outputs,),
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+            name="direction",
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(outputs,), initializer="zeros", name="bias"
+            )
+
+    def call(self, x, training=False):
+        """What the layer gives, divided."""
+        y = self.layer(x)
+        y = y / ops.cast(self.norm(training), y.dtype)
+        return y if self.bias is None else y + self.bias
+
+    def norm(self, training: bool = False):
+        """The weight's largest singular value, estimated by one more step."""
+        weight = ops.cast(self._weight(), "float32")
+        matrix = ops.reshape(weight, (-1, weight.shape[-1]))
+        fixed = ops.stop_gradient(matrix)
+        left = _unit(ops.matmul(fixed, self.direction))
+        right = _unit(ops.matmul(left, fixed))
+        if training:
+            self.direction.assign(right)
+        return ops.sum(left * ops.matmul(matrix, right))
+
+    def _weight(self):
+        found = getattr(self.layer, "kernel", None)
+        return self.layer.embeddings if found is None else found
+
+    def compute_output_shape(self, input_shape):
+        """The layer's."""
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict:
+        """The layer's configuration, and whether there is a bias."""
+        return {**super().get_config(), "use_bias": self.use_bias}
+
+
+def _unit(vector):
+    return vector * ops.rsqrt(ops.sum(ops.square(vector)) + 1e-12)
