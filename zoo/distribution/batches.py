@@ -120,13 +120,22 @@ class WholeBatches(DataAdapter):
         return _Iterable(lambda: self._whole(self.inner.get_torch_dataloader()))
 
     def get_tf_dataset(self) -> Any:
-        """A dataset."""
+        """A dataset, tuned by TensorFlow only where the user made it.
+
+        When Keras is done with a generator it waits for the end of the tuning, at
+        times as long as all batches took (TensorFlow 2.21).
+        """
 
         def divides(*batch):
             first = next(x for x in tree.flatten(batch) if x is not None)
             return keras.ops.equal(tf.shape(first)[0] % self.divisor, 0)
 
-        return self.inner.get_tf_dataset().filter(divides)
+        dataset = self.inner.get_tf_dataset()
+        if not isinstance(self.inner, data_adapters.TFDatasetAdapter):
+            options = tf.data.Options()
+            options.autotune.enabled = False
+            dataset = dataset.with_options(options)
+        return dataset if self.divisor == 1 else dataset.filter(divides)
 
     @property
     def builtin_prefetch(self) -> bool:

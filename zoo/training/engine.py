@@ -148,7 +148,7 @@ class Engine(Protocol):
         """`fit`'s arguments with batches that `divisor` divides; others are dropped."""
         from zoo.distribution.batches import adapted
 
-        return adapted(arguments, divisor)
+        return arguments if divisor == 1 else adapted(arguments, divisor)
 
     def prepare(self, model: Any, data: Any) -> Any:
         """The prepared batch, or a replica's rows of it."""

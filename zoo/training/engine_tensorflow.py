@@ -1,17 +1,20 @@
 """Training on TensorFlow: gradient tapes inside Keras's compiled step."""
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
+from zoo.distribution.batches import adapted
 from zoo.training import step
 from zoo.training.engine import Engine
 
 # glibc's names and numbers (malloc.h), and how much freed memory a process may keep.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 1 << 30
 
 
@@ -19,6 +22,12 @@ class TensorFlowEngine(Engine):
     """See `zoo.training.engine.Engine`."""
 
     fuses = True
+
+    def __init__(self):
+        """Before TensorFlow starts its threads, where possible."""
+        if not tf.config.list_physical_devices("GPU"):
+            # A thread's own arena can't hold, and so keep, a buffer above 64 MB.
+            _set_malloc(M_ARENA_MAX, 1)
 
     def train_step(self, model, data):
         """Keras's TensorFlow trainer passes the batch alone."""
@@ -112,6 +121,12 @@ class TensorFlowEngine(Engine):
         start[1] = index
         return ops.slice_update(array, start, ops.cast(update, array.dtype))
 
+    def fit_arguments(self, arguments, divisor):
+        """A generator is adapted in any case, so that it is not tuned."""
+        if divisor == 1 and not isinstance(arguments["x"], Iterator):
+            return arguments
+        return adapted(arguments, divisor)
+
     def random_state(self):
         """The global generator; Keras's own draws are stateless."""
         return {"generator": tf.random.get_global_generator().state.numpy()}
@@ -145,11 +160,13 @@ def _keep_freed_memory() -> None:
     buffers anew, page by page. Here TensorFlow sets its limits, then these take their
     place: a small GPT's step on a CPU is 1.2 to 1.8 times as fast.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library than glibc
-        return
     signature = tf.TensorSpec((), "int32")
     next(iter(tf.data.Dataset.from_generator(lambda: [0], output_signature=signature)))
-    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    _set_malloc(M_MMAP_THRESHOLD, KEPT_BYTES)
+    _set_malloc(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def _set_malloc(parameter: int, value: int) -> None:
+    """Nothing with another C library than glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(parameter, value)

@@ -308,8 +308,7 @@ class Model(keras.Model):
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
         if divisor > 1:
             self._check_devices()
-            arguments = self.engine.fit_arguments(arguments, divisor)
-        return super().fit(**arguments)
+        return super().fit(**self.engine.fit_arguments(arguments, divisor))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
