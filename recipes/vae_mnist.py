@@ -91,14 +91,30 @@ class Config(RunConfig):
 
 # One stochastic layer, as Burda et al. 2016, section 5, but for a cosine instead of
 # their 3,280 epochs in steps of the learning rate.
-PAPER = Config(epochs=400, eval_every=20, nll_samples=5000, nll_images=0)
+# Warming the KL term up keeps more latents in use (Sønderby et al. 2016).
+PAPER = Config(
+    epochs=400,
+    learning_rate=2e-3,
+    final_learning_rate=2e-5,
+    kl_warmup=36_000,
+    eval_every=20,
+    nll_samples=5000,
+    nll_images=0,
+)
 VARIANTS = {
     "demo": Config(),
     "plane": Config(latent_dim=2, epochs=30),
     "convolutional": Config(body="convolutional", hidden=(32, 64), activation="relu"),
     "vae": PAPER,
     "iwae_50": replace(
-        PAPER, objective="iwae", num_samples=50, epochs=100, eval_every=5
+        PAPER,
+        objective="iwae",
+        num_samples=50,
+        epochs=100,
+        eval_every=5,
+        learning_rate=1e-3,
+        final_learning_rate=1e-5,
+        kl_warmup=0,
     ),
     # Pythae's reproduction of the VAE: 784-400-40, fixed binarisation, Adam at 1e-4.
     "pythae": replace(
@@ -109,6 +125,7 @@ VARIANTS = {
         latent_dim=40,
         learning_rate=1e-4,
         final_learning_rate=1e-6,
+        kl_warmup=0,
         nll_samples=200,
     ),
 }

@@ -7,11 +7,24 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo import data, evaluation, generation, layers, models, presets, training
+    from zoo import (
+        data,
+        distribution,
+        evaluation,
+        generation,
+        layers,
+        models,
+        presets,
+        training,
+    )
     from zoo.data.tokenizers import Tokenizer
     from zoo.models.autoencoder import Autoencoder, AutoencoderConfig
+    from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+    from zoo.models.dcgan import DCGAN, DCGANConfig
     from zoo.models.gpt import GPT, GPTConfig
+    from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
     from zoo.models.vae import VAE, VAEConfig
+    from zoo.models.vqvae import VQVAE, VQVAEConfig
     from zoo.presets import list_presets
 
 __version__ = "0.1.0"
@@ -19,15 +32,25 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "zoo.models.autoencoder",
     "AutoencoderConfig": "zoo.models.autoencoder",
+    "DCGAN": "zoo.models.dcgan",
+    "DCGANConfig": "zoo.models.dcgan",
     "GPT": "zoo.models.gpt",
     "GPTConfig": "zoo.models.gpt",
-    "Tokenizer": "zoo.data.tokenizers",
+    "ImageClassifier": "zoo.models.classifier",
+    "ImageClassifierConfig": "zoo.models.classifier",
+    "ImageTokens": "zoo.models.image_tokens",
+    "LabelPrefix": "zoo.models.image_tokens",
+    "TextPrefix": "zoo.models.image_tokens",
     "VAE": "zoo.models.vae",
     "VAEConfig": "zoo.models.vae",
+    "VQVAE": "zoo.models.vqvae",
+    "VQVAEConfig": "zoo.models.vqvae",
+    "Tokenizer": "zoo.data.tokenizers",
     "list_presets": "zoo.presets",
 }
 _PACKAGES = (
     "data",
+    "distribution",
     "evaluation",
     "generation",
     "layers",
@@ -39,12 +62,22 @@ _PACKAGES = (
 __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
+    "DCGAN",
+    "DCGANConfig",
     "GPT",
     "GPTConfig",
+    "ImageClassifier",
+    "ImageClassifierConfig",
+    "ImageTokens",
+    "LabelPrefix",
+    "TextPrefix",
     "Tokenizer",
     "VAE",
     "VAEConfig",
+    "VQVAE",
+    "VQVAEConfig",
     "data",
+    "distribution",
     "evaluation",
     "generation",
     "layers",

@@ -10,7 +10,10 @@ from zoo.layers.embeddings import (
     rotate,
 )
 from zoo.layers.norm import BatchNorm, LayerNorm
+from zoo.layers.residual import ResidualBlock
+from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.transformer import FeedForward, TransformerBlock
+from zoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
     "BatchNorm",
@@ -20,8 +23,11 @@ __all__ = [
     "LayerNorm",
     "LearnedPositions",
     "MultiHeadAttention",
+    "ResidualBlock",
     "SinusoidalPositions",
+    "SpectralNorm",
     "TokenEmbedding",
     "TransformerBlock",
+    "VectorQuantizer",
     "rotate",
 ]

@@ -24,6 +24,7 @@ ARCHITECTURES = {
     "VAE": "zoo.models.vae",
     "VQVAE": "zoo.models.vqvae",
     "ImageClassifier": "zoo.models.classifier",
+    "DCGAN": "zoo.models.dcgan",
 }
 
 # The modules that convert Hugging Face's folders, by their model type.
