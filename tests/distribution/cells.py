@@ -36,7 +36,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
-from tests.distribution.models import CASES, compiled  # noqa: E402
+from tests.distribution.models import CASES, QUICK, SLOW, compiled  # noqa: E402
 from tests.training.toys import Regression, RegressionConfig  # noqa: E402
 from zoo.distribution import use  # noqa: E402
 from zoo.training.engine import engine  # noqa: E402
@@ -108,11 +108,17 @@ def train(case, cell):
 
 
 def matrix(folder):
-    """Every case in every cell, and on one device."""
-    return {
-        case: {str(cell): train(case, cell) for cell in (None, *CELLS)}
-        for case in CASES
-    }
+    """The quick cases in every cell, and on one device."""
+    return {case: in_cells(case) for case in QUICK}
+
+
+def models(folder):
+    """The slow cases, likewise."""
+    return {case: in_cells(case) for case in SLOW}
+
+
+def in_cells(case):
+    return {str(cell): train(case, cell) for cell in (None, *CELLS)}
 
 
 def checkpoints(folder):
@@ -367,6 +373,7 @@ def recipe(folder):
 
 PARTS = (
     matrix,
+    models,
     checkpoints,
     ragged,
     noise,

@@ -12,7 +12,7 @@ import keras
 import pytest
 
 QUICK = ("matrix", "noise", "dropout", "float16", "errors")
-SLOW = ("checkpoints", "ragged", "precision", "generation", "recipe")
+SLOW = ("models", "checkpoints", "ragged", "precision", "generation", "recipe")
 started = pytest.StashKey[dict]()
 
 
@@ -20,12 +20,16 @@ def needs(items, fixture):
     return any(fixture in getattr(item, "fixturenames", ()) for item in items)
 
 
+def sees(items):
+    return needs(items, "seen") or needs(items, "matrix")
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: needs([item], "seen") or needs([item], "seen_slowly"))
+    items.sort(key=lambda item: sees([item]) or needs([item], "seen_slowly"))
 
 
 def pytest_collection_finish(session):
-    if needs(session.items, "seen") and not session.config.option.collectonly:
+    if sees(session.items) and not session.config.option.collectonly:
         factory = session.config._tmp_path_factory
         session.config.stash[started] = start(factory.mktemp("cells"), QUICK)
 

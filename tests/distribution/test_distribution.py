@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.distribution.models import CASES
+from tests.distribution.models import QUICK, SLOW
 
 BACKEND = keras.config.backend()
 CELLS = ["data", "model", "data x model", "sharded"]
@@ -17,15 +17,25 @@ SOME = [cell for cell in CELLS if cell not in ("data", "model")]
 ROWS = [cell for cell in CELLS if "model" not in cell]
 
 
+CASES = [*QUICK, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
+
 pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def matrix(request, case):
+    """What was seen of a case, by cell."""
+    if case in SLOW:
+        return request.getfixturevalue("seen_slowly")["models"][case]
+    return request.getfixturevalue("seen")["matrix"][case]
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("case", CASES)
-def test_ten_steps_equal_one_device(seen, case, cell):
+def test_ten_steps_equal_one_device(matrix, cell):
     """With clipping, weight decay, averaged weights and two micro-batches."""
-    ours = np.array(seen["matrix"][case][cell]["losses"])
-    one = np.array(seen["matrix"][case]["None"]["losses"])
+    ours = np.array(matrix[cell]["losses"])
+    one = np.array(matrix["None"]["losses"])
     assert ours.shape[0] == 10
     assert np.ptp(one, axis=0).max() > 0.05
     np.testing.assert_allclose(ours, one, rtol=1e-5)
@@ -33,10 +43,10 @@ def test_ten_steps_equal_one_device(seen, case, cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("case", CASES)
-def test_devices_hold_parts(seen, case, cell):
+def test_devices_hold_parts(matrix, cell):
     """Bytes of weights and optimizer state a device, against those of one device."""
-    (whole,) = seen["matrix"][case]["None"]["bytes"]
-    held = seen["matrix"][case][cell]["bytes"]
+    (whole,) = matrix["None"]["bytes"]
+    held = matrix[cell]["bytes"]
     assert len(held) == (2 if cell == "mirrored" else 4)
     least, most = {
         "data": (1, 1),
