@@ -76,6 +76,7 @@ def metrics(out):
     return [{k: v for k, v in r.items() if k != "images_per_second"} for r in rows]
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
     """Once in each stage."""
     monkeypatch.setattr(image_tokens_mnist, "draw", lambda *args: None)
@@ -106,6 +107,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypat
             np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_text_prompts(tmp_path):
     assert say("eight", TEMPLATES[1]) == "an eight"
     config = replace(TINY, conditioning="text", smoke=True, out=tmp_path)
