@@ -23,6 +23,7 @@ import zoo
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.dcgan import DCGAN, DCGANConfig
 from zoo.training import engine
+from zoo.training.adversarial import LossName
 from zoo.training.collapse import WatchForCollapse
 from zoo.training.run import Run, RunConfig, parse
 
@@ -63,9 +64,7 @@ class Config(RunConfig):
     upsampling: Literal["transposed", "resize"] = "transposed"
     discriminator_norm: Literal["batch", "layer", "none"] = "batch"
     spectral_norm: bool = False
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "wgan_gp"] = (
-        "non_saturating"
-    )
+    loss: LossName = "non_saturating"
     label_smoothing: float = 0.0
     gradient_penalty: float = 10.0
     discriminator_steps: int = 1

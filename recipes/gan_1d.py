@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, norm, wasserstein_distance
 
 from zoo.data.atomic_files import replacing
-from zoo.evaluation.pictures import loss_curves
+from zoo.evaluation.pictures import loss_curves, save_figure
 from zoo.layers import Dense
 from zoo.models.gan import GAN, GANConfig
 from zoo.training import engine, input_gradient
-from zoo.training.adversarial import LOSSES
+from zoo.training.adversarial import LOSSES, LossName
 from zoo.training.run import Run, RunConfig, parse
 
 # Mixtures of Gaussians: (share, mean, standard deviation) of each.
@@ -57,9 +57,7 @@ class Config(RunConfig):
 
     dataset: str = "mixture"
     out: Path = Path("runs/gan_1d")
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "wgan_gp"] = (
-        "non_saturating"
-    )
+    loss: LossName = "non_saturating"
     latent_dim: int = 4
     hidden: tuple[int, ...] = (64, 64)
     gradient_penalty: float = 10.0
@@ -215,7 +213,7 @@ def draw_densities(run: Run, config: Config) -> None:
         axes.set_title(f"update {update}", fontsize=9)
         if index == 0:
             axes.legend(frameon=False, fontsize=7)
-    save(figure, run.out / "densities.png")
+    save_figure(figure, run.out / "densities.png")
 
 
 def draw_gradients(path: Path) -> None:
@@ -238,13 +236,7 @@ def draw_gradients(path: Path) -> None:
     )
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-    save(figure, path)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

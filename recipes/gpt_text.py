@@ -8,6 +8,7 @@ KERAS_BACKEND=tensorflow, jax or torch chooses the backend. A run that was stopp
 on with --resume, and ends as if it had not been.
 """
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -190,9 +191,7 @@ def main(config: Config) -> dict:
     )
 
     def evaluate() -> dict:
-        if not config.ema:
-            return text_metrics(model, validation, text.validation)
-        with model.averaged_weights():
+        with model.averaged_weights() if config.ema else contextlib.nullcontext():
             return text_metrics(model, validation, text.validation)
 
     crops = zoo.data.RandomCrops(

@@ -20,8 +20,7 @@ import keras
 import numpy as np
 
 import zoo
-from zoo.data.atomic_files import replacing
-from zoo.evaluation.pictures import image_grid, loss_curves
+from zoo.evaluation.pictures import image_grid, loss_curves, save_figure
 from zoo.models.classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix, token_sizes
 from zoo.models.vqvae import VQVAE, VQVAEConfig
@@ -361,8 +360,7 @@ def code_usage(path: Path, counts: np.ndarray) -> None:
         ylabel="share of all places",
         title=f"{(counts > 0).sum()} of {len(counts)} codes occur; dashed: equal use",
     )
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ Pixels binarised anew for every batch ("dynamic") and once for all ("static") gi
 figures that must not be compared (Burda et al. 2016, section 5).
 """
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -189,9 +190,7 @@ def main(config: Config) -> dict:
     )
 
     def evaluate():
-        if not config.ema:
-            return vae.evaluate(test, batch_size=500, verbose=0, return_dict=True)
-        with vae.averaged_weights():
+        with vae.averaged_weights() if config.ema else contextlib.nullcontext():
             return vae.evaluate(test, batch_size=500, verbose=0, return_dict=True)
 
     run.fit(

@@ -67,7 +67,7 @@ def test_saved_and_loaded(trained, tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_can_be_made(name):
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         assert ImageClassifier(PRESETS[name]).head.kernel.shape[1] == 10
 
 

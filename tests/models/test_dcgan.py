@@ -375,7 +375,7 @@ def test_save_to_preset(tmp_path):
 def test_published_size():
     # pytorch/examples' networks at their defaults, which leave out the biases of the
     # layers without norm.
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         model = DCGAN(PRESETS["dcgan_64"])
     trained = [
         sum(np.prod(v.shape) for v in network.trainable_variables)
@@ -385,7 +385,7 @@ def test_published_size():
 
 
 def test_first_weights_are_the_papers():
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         model = DCGAN(PRESETS["dcgan_28"])
     names = {"kernel_initializer": 0.0, "gamma_initializer": 1.0}
     found = [

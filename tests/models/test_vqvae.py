@@ -138,7 +138,7 @@ def test_saved_and_loaded(model, tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_can_be_made(name):
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         config = PRESETS[name]
         assert VQVAE(config).encoder.output_shape[1:3] == config.code_shape
 

@@ -3,20 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from recipes.dcgan_mnist import VARIANTS, Config, main
+from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.models.dcgan import DCGAN
-from zoo.training.run import Run, parse
+from zoo.training.run import parse
 
 TINY = Config(smoke=True, batch_size=8, ema=0.9, latent_dim=4, conditional=True)
-
-
-def metrics(out):
-    """The logged figures, without those of time."""
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in r.items() if k != "images_per_second"} for r in rows]
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +37,9 @@ def test_a_run_leaves_what_the_contract_names(whole):
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
-    save = Run.save
-
-    def save_then_stop(self, model):
-        save(self, model)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "save", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        main(replace(TINY, out=tmp_path))
-    monkeypatch.setattr(Run, "save", save)
+    stopped_at_checkpoint(monkeypatch, main, replace(TINY, out=tmp_path))
     main(replace(TINY, out=tmp_path, resume=True))
-    assert metrics(tmp_path) == metrics(whole[0])
-    expected = load_file(whole[0] / "checkpoint.safetensors")
-    found = load_file(tmp_path / "checkpoint.safetensors")
-    assert set(found) == set(expected)
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert_same_run(tmp_path, whole[0])
 
 
 def test_flags():

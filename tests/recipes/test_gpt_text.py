@@ -1,12 +1,11 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from recipes.gpt_text import VARIANTS, Config, main
-from zoo.training.run import Run, parse
+from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
+from zoo.training.run import parse
 
 TINY = Config(
     num_layers=1,
@@ -38,35 +37,13 @@ def whole(config, tmp_path_factory):
     return out, main(replace(config, out=out))
 
 
-def metrics(out):
-    """The logged figures, without those of time."""
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in r.items() if k != "tokens_per_second"} for r in rows]
-
-
 def test_interrupted_and_resumed_equals_uninterrupted(
     config, whole, tmp_path, monkeypatch
 ):
-    save = Run.save
-
-    def save_then_stop(self, model):
-        save(self, model)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "save", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        main(replace(config, out=tmp_path))
-    monkeypatch.setattr(Run, "save", save)
+    stopped_at_checkpoint(monkeypatch, main, replace(config, out=tmp_path))
     assert len(metrics(tmp_path)) == 1
     main(replace(config, out=tmp_path, resume=True))
-
-    assert metrics(tmp_path) == metrics(whole[0])
-    expected = load_file(whole[0] / "checkpoint.safetensors")
-    found = load_file(tmp_path / "checkpoint.safetensors")
-    assert set(found) == set(expected)
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert_same_run(tmp_path, whole[0])
 
 
 def test_a_run_leaves_what_the_contract_names(whole):

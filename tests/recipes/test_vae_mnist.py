@@ -1,13 +1,12 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import zoo
 from recipes.vae_mnist import VARIANTS, Config, main
-from zoo.training.run import Run, parse
+from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
+from zoo.training.run import parse
 
 TINY = Config(
     dataset="digits",
@@ -30,33 +29,11 @@ def whole(tmp_path_factory):
     return out, main(replace(TINY, out=out))
 
 
-def metrics(out):
-    """The logged figures, without those of time."""
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in r.items() if k != "images_per_second"} for r in rows]
-
-
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
-    save = Run.save
-
-    def save_then_stop(self, model):
-        save(self, model)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "save", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        main(replace(TINY, out=tmp_path))
-    monkeypatch.setattr(Run, "save", save)
+    stopped_at_checkpoint(monkeypatch, main, replace(TINY, out=tmp_path))
     assert len(metrics(tmp_path)) == 1
     main(replace(TINY, out=tmp_path, resume=True))
-
-    assert metrics(tmp_path) == metrics(whole[0])
-    expected = load_file(whole[0] / "checkpoint.safetensors")
-    found = load_file(tmp_path / "checkpoint.safetensors")
-    assert set(found) == set(expected)
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert_same_run(tmp_path, whole[0])
 
 
 def test_a_run_leaves_figures_pictures_and_a_preset(whole):

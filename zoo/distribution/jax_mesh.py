@@ -55,6 +55,8 @@ class JaxMeshEngine(JaxEngine):
 
     def fit_arguments(self, arguments, divisor):
         """Divisible batches, this process's rows."""
+        if divisor == 1:
+            return arguments
         return adapted(arguments, divisor, self._local_rows)
 
     def evaluate(self, model, evaluate, arguments):

@@ -203,12 +203,11 @@ def inventory(
     model_class: Any, model_config: Any, precision: str, optimizer: str, ema: bool
 ) -> Inventory:
     """Builds the model without values, and lists its and the optimizer's variables."""
-    import keras
     import numpy as np
 
     from zoo.presets.registry import no_initialisation
 
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         model = model_class(model_config, dtype=precision)
     weights = {
         variable.path.replace("/", "_"): Weight(variable.path, tuple(variable.shape))

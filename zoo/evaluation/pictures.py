@@ -37,7 +37,7 @@ def loss_curves(
     axes.margins(x=0.12)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def image_grid(
@@ -87,7 +87,7 @@ def image_grid(
     axes.tick_params(length=0, labelsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    _save(figure, path, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def scatter(
@@ -114,10 +114,11 @@ def scatter(
     axes.legend(
         frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5)
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure, path: Path, dpi: int = 120) -> None:
+def save_figure(figure, path: Path, dpi: int = 120) -> None:
+    """Writes a matplotlib figure as a PNG, whole or not at all."""
     from zoo.data.atomic_files import replacing
 
     with replacing(path) as file:

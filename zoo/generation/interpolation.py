@@ -1,5 +1,7 @@
 """Ways between two latents."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -33,3 +35,27 @@ def interpolated(
     sine = np.where(np.sin(angle) < 1e-4, 1, np.sin(angle))
     along = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
     return np.where(np.sin(angle) < 1e-4, (1 - t) * a + t * b, along)
+
+
+def decoded_ways(
+    decode: Callable[[np.ndarray], np.ndarray],
+    a: np.ndarray,
+    b: np.ndarray,
+    steps: int,
+    spherical: bool = False,
+) -> np.ndarray:
+    """What `decode`, of any number of latents, gives on the ways from `a` to `b`.
+
+    Args:
+        decode: from (M, L) to (M, ...).
+        a: (N, L).
+        b: likewise.
+        steps: how many points a way, both ends included.
+        spherical: see `interpolated`.
+
+    Returns:
+        (N, steps, ...).
+    """
+    latents = np.swapaxes(interpolated(a, b, steps, spherical), 0, 1)  # (N, steps, L)
+    data = decode(latents.reshape(-1, latents.shape[-1]))
+    return data.reshape(*latents.shape[:2], *data.shape[1:])

@@ -22,7 +22,7 @@ from zoo.layers.initializers import Normal
 from zoo.layers.norm import BatchNorm
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.models.autoencoder import check_count, check_images
-from zoo.models.gan import GAN, GANConfig
+from zoo.models.gan import GAN, GANConfig, split
 from zoo.training.adversarial import LOSSES
 
 UPSAMPLING = ("transposed", "resize")
@@ -302,7 +302,6 @@ class DCGAN(GAN):
 
     def check(self, batch) -> None:
         """Images of another shape or outside [0, 1], and bad labels, raise."""
-        real = batch["real"] if isinstance(batch, dict) else batch
-        real = real[0] if isinstance(real, tuple) else real
+        real, _ = split(batch)
         check_images(real, self.config.image_shape)
         super().check(batch)

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo.generation.interpolation import interpolated
+from zoo.generation.interpolation import decoded_ways
 from zoo.models.autoencoder import check_count
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
-from zoo.training.adversarial import LOSSES, gradient_penalty
+from zoo.training.adversarial import LOSSES, LossName, gradient_penalty
 from zoo.training.batched import Batched
 
 
@@ -44,7 +44,7 @@ class GANConfig:
 
     latent_dim: int = 100
     num_classes: int = 0
-    loss: str = "non_saturating"
+    loss: LossName = "non_saturating"
     label_smoothing: float = 0.0
     gradient_penalty: float = 10.0
     discriminator_steps: int = 1
@@ -123,7 +123,7 @@ class GAN(FromPreset, Model):
 
     def prepare(self, batch):
         """Real data, labels and noise; what is random is drawn unless it is given."""
-        real, labels = _split(batch)
+        real, labels = split(batch)
         prepared = {**batch} if isinstance(batch, dict) else {}
         prepared["real"] = self.to_network(real)
         if self.config.num_classes:
@@ -195,7 +195,7 @@ class GAN(FromPreset, Model):
 
     def check(self, batch) -> None:
         """Labels that are missing, or that name no class, raise."""
-        real, labels = _split(batch)
+        real, labels = split(batch)
         if self.config.num_classes:
             _check_given(labels, self.config.num_classes)
             _check_labels(labels, len(real), self.config.num_classes)
@@ -273,11 +273,10 @@ class GAN(FromPreset, Model):
         Returns:
             (N, steps, ...).
         """
-        latents = np.swapaxes(interpolated(a, b, steps, spherical), 0, 1)
         if labels is not None:
             labels = np.repeat(labels, steps)
-        data = self.generate(latents.reshape(-1, latents.shape[-1]), labels)
-        return data.reshape(*latents.shape[:2], *data.shape[1:])
+        generate = functools.partial(self.generate, labels=labels)
+        return decoded_ways(generate, a, b, steps, spherical)
 
 
 def _with_labels(x, labels):
@@ -285,7 +284,7 @@ def _with_labels(x, labels):
     return (x,) if labels is None else (x, labels)
 
 
-def _split(batch):
+def split(batch):
     """Data and labels, or None, of what `fit` takes."""
     if isinstance(batch, dict):
         return batch["real"], batch.get("labels")

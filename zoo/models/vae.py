@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from zoo.evaluation.importance import importance_weighted_bound
-from zoo.generation.interpolation import interpolated
+from zoo.generation.interpolation import decoded_ways
 from zoo.layers.coders import check_coders, decode_samples
 from zoo.layers.gaussian import (
     DiagonalGaussian,
@@ -240,10 +240,8 @@ class VAE(ImageCoder):
         Returns:
             (N, steps, H, W, C).
         """
-        codes = interpolated(self.encode(a), self.encode(b), steps, spherical)
-        codes = np.swapaxes(codes, 0, 1)  # (N, steps, L)
-        images = self.decode(codes.reshape(-1, codes.shape[-1]))
-        return images.reshape(*codes.shape[:2], *images.shape[1:])
+        ends = self.encode(a), self.encode(b)
+        return decoded_ways(self.decode, *ends, steps, spherical)
 
 
 def _log_mean_exp(log_weights):

@@ -119,21 +119,22 @@ def count_parameters(preset: Any) -> int:
         found = find(preset)
         cls = model_class(found.architecture)
         config = cls.Config(**found.fields)
-    with no_initialisation(), keras.StatelessScope(initialize_variables=False):
+    with no_initialisation():
         model = cls(config)
         return sum(math.prod(weight.shape) for weight in model.weights)
 
 
 @contextlib.contextmanager
 def no_initialisation() -> Iterator[None]:
-    """Keeps Keras from making up for it later.
+    """Within, weights have shapes but no values, and Keras does not make up for it.
 
     It remembers weights that were left without values and gives them some at the end
     of the next scope, wherever that is: 175 billion of them, in somebody's first step.
     """
     pending = list(global_state.get_global_attribute("uninitialized_variables", []))
     try:
-        yield
+        with keras.StatelessScope(initialize_variables=False):
+            yield
     finally:
         global_state.set_global_attribute("uninitialized_variables", pending)
 

@@ -6,13 +6,14 @@ Goodfellow et al. 2014 (section 3), Mao et al. 2017 (least squares), Lim & Ye 20
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keras import ops
 
 from zoo.training.engine import input_gradient
 
 Tensor = Any
+LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wgan_gp"]
 
 
 @dataclass(frozen=True)

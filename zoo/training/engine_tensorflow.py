@@ -123,9 +123,9 @@ class TensorFlowEngine(Engine):
 
     def fit_arguments(self, arguments, divisor):
         """A generator is adapted in any case, so that it is not tuned."""
-        if divisor == 1 and not isinstance(arguments["x"], Iterator):
-            return arguments
-        return adapted(arguments, divisor)
+        if isinstance(arguments["x"], Iterator):
+            return adapted(arguments, divisor)
+        return super().fit_arguments(arguments, divisor)
 
     def random_state(self):
         """The global generator; Keras's own draws are stateless."""
