@@ -73,7 +73,9 @@ def main(config: Config) -> dict:
             config = replace(config, dataset="digits")
     run = Run(config)
     options = {"size": config.image_size} if config.dataset == "images" else {}
-    data = zoo.data.load(config.dataset, config.data_dir, **options)
+    data = zoo.data.load(
+        config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
+    )
     train = data.train_images[: config.batch_size if config.smoke else None]
     test = data.test_images / np.float32(255)
     batches = zoo.data.ImageBatches(train, config.batch_size, seed=config.seed)

@@ -161,7 +161,7 @@ def main(config: Config) -> dict:
         config = replace(config, num_layers=2, width=32, steps=2, eval_every=1)
         config = replace(config, context_length=32, sample_tokens=8, warmup_steps=0)
     run = Run(config)
-    text = zoo.data.load(config.dataset, config.data_dir)
+    text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
     if config.tokenizer == "characters":
         tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
     else:

@@ -132,7 +132,7 @@ def main(config: Config) -> dict:
         # Now rather than after the training, if it is not there.
         find(config.classifier)
     first = Run(replace(config, out=config.out / "stage1"))
-    data = zoo.data.load(config.dataset, config.data_dir)
+    data = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.ImageDataset)
     vqvae = train_vqvae(first, config, data)
     test = data.test_images / np.float32(255)
     codes = vqvae.encode(data.train_images / np.float32(255))

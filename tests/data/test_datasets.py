@@ -38,6 +38,12 @@ def test_docs_holds_every_paragraph_once():
     assert set((docs.train + "\n" + docs.validation).splitlines()) == lines
 
 
+def test_a_dataset_of_another_kind_is_refused():
+    assert load("docs", expect=TextDataset).name == "docs"
+    with pytest.raises(ValueError, match="'digits' is of the kind ImageD.*TextD.* or"):
+        load("digits", expect=(TextDataset, int))
+
+
 def test_docs_refuses_a_folder(tmp_path):
     with pytest.raises(ValueError, match="does not read data_dir"):
         load("docs", data_dir=tmp_path)

@@ -6,6 +6,7 @@ from zoo.data.image_batches import ImageBatches, binarized
 from zoo.data.images import ImageDataset
 from zoo.data.token_files import read_tokens, write_tokens
 from zoo.data.tokenizers import Tokenizer
+from zoo.data.unpaired import UnpairedBatches, UnpairedDataset
 
 __all__ = [
     "ImageBatches",
@@ -13,6 +14,8 @@ __all__ = [
     "RandomCrops",
     "TextDataset",
     "Tokenizer",
+    "UnpairedBatches",
+    "UnpairedDataset",
     "binarized",
     "list_datasets",
     "load",

@@ -1,7 +1,7 @@
 """Datasets by name, as in `load("text", data_dir="my_novel.txt")`.
 
 To add one, write a loader that takes `data_dir` and its own options, and name it
-in `LOADERS`. Those of images are in `images.py`.
+in `LOADERS`. Those of images are in `images.py`, `unpaired.py` and `outlines.py`.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.data import images, tfds
+from zoo.data import images, outlines, tfds, unpaired
 from zoo.data.downloads import downloaded
 
 SHAKESPEARE_URL = (
@@ -48,24 +48,41 @@ class TextDataset:
 
 
 def load(
-    name: str, data_dir: str | os.PathLike[str] | None = None, **options: Any
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    expect: type | tuple[type, ...] = object,
+    **options: Any,
 ) -> Any:
     """Loads a dataset by its name.
 
     Args:
         name: One of `list_datasets()`; `tfds:NAME` is NAME of tensorflow-datasets.
         data_dir: The file or folder to read from, for datasets that take one.
-        **options: Of the dataset: `size` and `channels` of `images`, and of
-            `tfds:NAME` those that `load_tfds` names.
+        expect: The kinds of dataset that the caller can use.
+        **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
+            and of `tfds:NAME` those that `load_tfds` names.
 
     Returns:
-        A `TextDataset` or an `ImageDataset`, as the name says; of `tfds:NAME`, as its
-        features say.
+        A `TextDataset`, an `ImageDataset` or an `UnpairedDataset`, as the name says;
+        of `tfds:NAME`, as its features say.
 
     Raises:
-        ValueError: The name is unknown, or what was found is empty or damaged.
+        ValueError: The name is unknown, what was found is empty or damaged, or is of
+            another kind than expected.
         FileNotFoundError: `data_dir` does not hold the dataset.
     """
+    found = _load(name, data_dir, options)
+    if not isinstance(found, expect):
+        kinds = expect if isinstance(expect, tuple) else (expect,)
+        raise ValueError(
+            f"{name!r} is of the kind {type(found).__name__}; expected "
+            f"{' or '.join(kind.__name__ for kind in kinds)}"
+        )
+    return found
+
+
+def _load(name: str, data_dir: Any, options: dict[str, Any]) -> Any:
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if name.startswith("tfds:") and name != "tfds:":
         return load_tfds(name.removeprefix("tfds:"), folder, **options)
@@ -237,10 +254,13 @@ def _text_from_tfds(name: str, builder: Any, text_key: str = "text") -> TextData
     return _dataset(f"tfds:{name}", *parts, **tfds.provenance(builder))
 
 
-LOADERS: dict[str, Callable[..., TextDataset | images.ImageDataset]] = {
+LOADERS: dict[str, Callable[..., Any]] = {
     "digits": images.load_digits,
     "images": images.load_images,
     "mnist": images.load_mnist,
+    "unpaired": unpaired.load_unpaired,
+    "digit_outlines": outlines.load_digit_outlines,
+    "small_digit_outlines": outlines.load_small_digit_outlines,
     "docs": load_docs,
     "text": load_text,
     "tinyshakespeare": load_tinyshakespeare,

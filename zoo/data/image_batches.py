@@ -26,6 +26,9 @@ class ImageBatches:
         images: uint8 of shape (N, H, W, C).
         batch_size: B.
         labels: Integers of shape (N,), or None.
+        crop: Side of a square that is cut out of each image at random, anew in every
+            update; None for whole images.
+        flip: Mirror half of the images left to right, anew in every update.
         binarize: How pixels become 0 or 1, the intensity being the probability of 1:
             "dynamic" draws anew in every update (Burda et al. 2016, section 5),
             "static" once for all (`binarized`), "none" leaves them grey.
@@ -41,6 +44,8 @@ class ImageBatches:
         batch_size: int,
         *,
         labels: np.ndarray | None = None,
+        crop: int | None = None,
+        flip: bool = False,
         binarize: Binarize = "none",
         seed: int = 0,
     ) -> None:
@@ -52,6 +57,11 @@ class ImageBatches:
             raise ValueError(
                 f"batch_size={batch_size}; expected 1 to {len(images)}, the number of "
                 "images"
+            )
+        if crop is not None and not 1 <= crop <= min(images.shape[1:3]):
+            raise ValueError(
+                f"crop={crop}; expected 1 to {min(images.shape[1:3])}, the shorter "
+                "side of the images"
             )
         if binarize not in get_args(Binarize):
             raise ValueError(
@@ -74,6 +84,11 @@ class ImageBatches:
 
         def draw(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
             batch = images[rows]  # (B, H, W, C)
+            if crop is not None:
+                batch = _cropped(batch, crop, rng)
+            if flip:
+                mirrored = rng.random((len(batch), 1, 1, 1)) < 0.5
+                batch = np.where(mirrored, batch[:, :, ::-1], batch)
             if binarize == "dynamic":
                 # By way of a seed: PCG64 draws twice as fast as Grain's Philox.
                 batch = binarized(batch, int(rng.integers(2**62)))
@@ -124,6 +139,15 @@ def binarized(images: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.Generator(np.random.PCG64(seed))
     draws = rng.random(images.shape, np.float32)  # in [0, 1)
     return np.less(draws, images / np.float32(255), out=draws)
+
+
+def _cropped(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A square of each image, (B, side, side, C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), (1, 2))
+    places = windows.shape[1:3]
+    top, left = (rng.integers(count, size=len(images)) for count in places)
+    # (B, C, side, side)
+    return np.moveaxis(windows[np.arange(len(images)), top, left], 1, -1)
 
 
 def _checked(images: np.ndarray, seed: int) -> np.ndarray:

@@ -249,7 +249,7 @@ def _from_pictures(
     origin: str,
     licence: str,
 ) -> ImageDataset:
-    train, test = parts if len(parts) == 2 else _hold_out_a_tenth(parts[0], origin)
+    train, test = parts if len(parts) == 2 else hold_out_a_tenth(parts[0], origin)
     pixels = decode([*train, *test], size, channels)
     return _dataset(
         name,
@@ -261,9 +261,10 @@ def _from_pictures(
     )
 
 
-def _hold_out_a_tenth(
+def hold_out_a_tenth(
     pictures: list[Picture], origin: str
 ) -> tuple[list[Picture], list[Picture]]:
+    """Pictures to train on, and a tenth to test on; drawn always alike."""
     if len(pictures) < 2:
         raise ValueError(
             f"{origin} holds {len(pictures)} picture, which cannot be split into "

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -33,9 +33,9 @@ def by_class(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        *above, name = path.relative_to(folder).parts
-        hidden = any(part.startswith((".", "__MACOSX")) for part in (*above, name))
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+        relative = path.relative_to(folder)
+        above = relative.parts[:-1]
+        if is_picture(relative) and path.is_file():
             found.setdefault(above[0] if above else "", []).append(path)
     if not found:
         raise FileNotFoundError(
@@ -48,6 +48,12 @@ def by_class(folder: Path) -> dict[str, list[Path]]:
             f"{sorted(found)[1:]}; move it into one of them"
         )
     return found
+
+
+def is_picture(path: PurePath) -> bool:
+    """Whether a file's name says so, and nothing above it is hidden."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 def decode(
