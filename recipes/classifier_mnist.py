@@ -2,9 +2,10 @@
 
     python -m recipes.classifier_mnist                       # MNIST, minutes
     python -m recipes.classifier_mnist --dataset digits      # nothing is downloaded
+    python -m recipes.classifier_mnist --dataset unpaired --data-dir horse2zebra.zip
 
-Its preset goes to `recipes.image_tokens_mnist --classifier`, and its features serve
-distances between distributions of images.
+Its preset judges: `recipes.image_tokens_mnist --classifier`, `recipes.dcgan_mnist
+--judge` and `recipes.cyclegan --judge`.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ class Config(RunConfig):
     """A classifier, its images and its training.
 
     Attributes:
-        image_size: pictures of dataset "images" are cut and scaled to this side.
+        image_size: pictures of datasets "images" and "unpaired" are cut and scaled
+            to this side.
         hidden: channels of the convolutions, each of which halves the picture.
         num_features: of the layer before the last.
         dropout: of the features, in training.
@@ -53,7 +55,11 @@ class Config(RunConfig):
     weight_decay: float = 0.01
 
 
-VARIANTS = {"small": Config()}
+VARIANTS = {
+    "small": Config(),
+    # The checkpoint `classifier.mnist`: few weights, and features to compare by.
+    "judge": Config(hidden=(16, 32), num_features=64, epochs=15),
+}
 
 
 def main(config: Config) -> dict:
@@ -63,8 +69,16 @@ def main(config: Config) -> dict:
         if config.data_dir is None:
             config = replace(config, dataset="digits")
     run = Run(config)
-    options = {"size": config.image_size} if config.dataset == "images" else {}
-    data = zoo.data.load(config.dataset, config.data_dir, **options)
+    pictures = config.dataset in ("images", "unpaired")
+    options = {"size": config.image_size} if pictures else {}
+    data = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=(zoo.data.ImageDataset, zoo.data.UnpairedDataset),
+        **options,
+    )
+    if isinstance(data, zoo.data.UnpairedDataset):
+        data = data.labelled()
     if not data.class_names:
         raise ValueError(f"The images of {config.dataset!r} have no classes.")
     kept = config.batch_size if config.smoke else None

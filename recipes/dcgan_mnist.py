@@ -5,10 +5,13 @@ r"""Train a DCGAN on small images.
     python -m recipes.dcgan_mnist --variant wgan_gp
     python -m recipes.dcgan_mnist --dataset digits        # nothing is downloaded
     python -m recipes.dcgan_mnist --dataset images --data-dir my_faces/ --image-size 64
+    python -m recipes.dcgan_mnist --judge classifier.mnist
 
 Leaves a grid of samples from the same latents at each evaluation, interpolations, and
 curves of the losses and of D(x) and D(G(z)). Warns where training collapses. A GAN's
-losses say who is ahead, not how good samples are.
+losses say who is ahead, not how good samples are: that takes a judge, a classifier
+from `recipes.classifier_mnist`, by whose features samples are compared with training
+images.
 """
 
 import contextlib
@@ -20,7 +23,10 @@ import keras
 import numpy as np
 
 import zoo
+from zoo.data import ImageDataset
+from zoo.evaluation import ClassifierFeatures, mode_coverage, sample_metrics
 from zoo.evaluation.pictures import image_grid, loss_curves
+from zoo.models.classifier import ImageClassifier
 from zoo.models.dcgan import DCGAN, DCGANConfig
 from zoo.training import engine
 from zoo.training.adversarial import LossName
@@ -53,6 +59,8 @@ class Config(RunConfig):
         ema: momentum of the generator's moving average; 0 for none.
         eval_every: epochs between evaluations and checkpoints.
         eval_images: test images of an evaluation.
+        judge: a classifier: classifier.mnist, or a preset folder.
+        judge_images: samples for the judge, and real images of either part.
     """
 
     dataset: str = "mnist"
@@ -77,6 +85,8 @@ class Config(RunConfig):
     ema: float = 0.0
     eval_every: int = 1
     eval_images: int = 2000
+    judge: Path | None = None
+    judge_images: int = 10000
 
 
 # Radford et al. 2016, section 4, in the sizes of pytorch/examples.
@@ -144,13 +154,19 @@ def main(config: Config) -> dict:
     """Trains, evaluates, draws; returns the summary."""
     if config.smoke:
         config = replace(config, epochs=2, eval_every=1, eval_images=100, width=4)
+        config = replace(config, judge_images=100)
         if config.data_dir is None:
             config = replace(config, dataset="digits")
     run = Run(config)
     options = {"size": config.image_size} if config.dataset == "images" else {}
-    data = zoo.data.load(config.dataset, config.data_dir, **options)
+    data = zoo.data.load(
+        config.dataset, config.data_dir, expect=ImageDataset, **options
+    )
     if config.conditional and data.train_labels is None:
         raise ValueError(f"--conditional needs classes; {config.dataset!r} has none")
+    if config.judge is not None:
+        # Now rather than after the training, if it does not fit.
+        ImageClassifier.check_judge(config.judge, data.train_images.shape[1:])
     train = slice(config.batch_size if config.smoke else None)
     batches = zoo.data.ImageBatches(
         data.train_images[train],
@@ -195,6 +211,10 @@ def main(config: Config) -> dict:
     )
     draw(run, gan, latents, labels)
     gan.save_to_preset(run.out / "preset")
+    judged = {}
+    if config.judge is not None:
+        judge = ImageClassifier.from_preset(config.judge)
+        judged = judge_samples(config, gan, judge, data)
     summary = run.finish(
         epochs=config.epochs,
         loss=config.loss,
@@ -202,9 +222,42 @@ def main(config: Config) -> dict:
         discriminator_parameters=gan.discriminator.count_params(),
         dataset=config.dataset,
         dataset_sha256=data.sha256,
+        **judged,
     )
     print(f"\ndiversity of samples {summary['val_diversity']:.2f}; see {run.out}")
+    if judged:
+        fid, floor = judged["judge_fid"], judged["judge_floor_fid"]
+        print(f"FID {fid:.2f} by the judge's features, {floor:.2f} of test images")
     return summary
+
+
+def judge_samples(
+    config: Config, gan: DCGAN, judge: ImageClassifier, data: ImageDataset
+) -> dict:
+    """How samples differ from training images, by a classifier's features.
+
+    Test images in the samples' place give the floor; so there are as many of each.
+    """
+    parts = (data.train_images, data.test_images)
+    count = min(config.judge_images, *map(len, parts))
+    rng = np.random.default_rng(config.seed)
+    train, test = (
+        rng.choice(part, count, replace=False) / np.float32(255) for part in parts
+    )
+    samples = gan.sample(count, seed=config.seed)
+    metrics = sample_metrics(
+        train,
+        samples,
+        ClassifierFeatures(judge),
+        test=test,
+        subset_size=min(1000, count // 2),
+        seed=config.seed,
+    )
+    classes, real = (judge.predict_classes(images) for images in (samples, train))
+    modes = mode_coverage(classes, judge.config.num_classes, real)
+    metrics |= {"modes_covered": modes.covered, "modes_kl": modes.kl}
+    # A run's "precision" is another one.
+    return {f"judge_{name}": value for name, value in metrics.items()}
 
 
 def draw(run: Run, gan: DCGAN, latents: np.ndarray, labels: np.ndarray | None) -> None:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import zoo
 from zoo.models.classifier import PRESETS, ImageClassifier, ImageClassifierConfig
 from zoo.presets.registry import no_initialisation
 
@@ -85,3 +86,14 @@ def test_bad_input(trained):
         trained.fit(images, np.array([0, 1, 2, 5]), verbose=0)
     with pytest.raises(ValueError, match=r"\(N, 4, 4, 1\)"):
         trained.predict_classes(images[:, :2])
+
+
+def test_the_shipped_judge_tells_digits():
+    # scikit-learn's digits, brought to MNIST's size: others than it was trained on.
+    digits = zoo.data.load("digits")
+    large = digits.test_images.repeat(3, 1).repeat(3, 2) / np.float32(255)
+    images = np.pad(large, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    judge = ImageClassifier.from_preset("classifier.mnist")
+    right = judge.predict_classes(images) == digits.test_labels
+    assert right.mean() > 0.5
+    assert judge.features(images).shape == (297, 64)

@@ -4,17 +4,50 @@ from zoo.evaluation.annealed import (
     annealed_importance_sampling,
     bidirectional_bounds,
 )
+from zoo.evaluation.confidence import (
+    Interval,
+    difference_interval,
+    mean_interval,
+)
+from zoo.evaluation.features import ClassifierFeatures, Features, InceptionFeatures
+from zoo.evaluation.frechet import Moments, frechet_distance
 from zoo.evaluation.importance import elbo, importance_weighted_bound
+from zoo.evaluation.kernel_mmd import kernel_distance, squared_mmd
 from zoo.evaluation.language import bits_per_byte, perplexity, text_metrics
+from zoo.evaluation.manifolds import manifold_scores
+from zoo.evaluation.modes import mode_coverage
+from zoo.evaluation.neighbours import (
+    memorisation,
+    nearest_neighbours,
+    neighbour_grid,
+)
 from zoo.evaluation.parzen import parzen_log_likelihood
+from zoo.evaluation.samples import feature_metrics, sample_metrics
 
 __all__ = [
+    "ClassifierFeatures",
+    "Features",
+    "InceptionFeatures",
+    "Interval",
+    "Moments",
     "annealed_importance_sampling",
     "bidirectional_bounds",
     "bits_per_byte",
+    "difference_interval",
     "elbo",
+    "feature_metrics",
+    "frechet_distance",
     "importance_weighted_bound",
+    "kernel_distance",
+    "manifold_scores",
+    "mean_interval",
+    "memorisation",
+    "mode_coverage",
+    "nearest_neighbours",
+    "neighbour_grid",
     "parzen_log_likelihood",
     "perplexity",
+    "sample_metrics",
+    "squared_mmd",
     "text_metrics",
 ]

@@ -7,6 +7,8 @@ features, between whose distributions distances can be measured. After LeCun et 
 Shapes: B images, (H, W, C) of an image, F features, L classes.
 """
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +23,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoder import check_images
+from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.batched import Batched
@@ -117,6 +120,23 @@ class ImageClassifier(FromPreset, Model):
         features = self.body(images, training=training)
         scores = self.head(self.dropout(features, training=training))
         return ops.cast(scores, "float32")
+
+    @classmethod
+    def check_judge(cls, preset: str | os.PathLike[str], image_shape: Sequence) -> None:
+        """Raises unless a preset is a trained classifier of images of this shape.
+
+        To be asked before a training whose outcome it is to judge.
+        """
+        found = registry.find(preset)
+        shape = tuple(found.fields.get("image_shape", ()))
+        if (found.architecture, shape) != (cls.__name__, tuple(image_shape)) or (
+            found.folder is None
+        ):
+            raise ValueError(
+                f"A judge must be the folder of a trained {cls.__name__} of images of "
+                f"shape {tuple(image_shape)}, got {os.fspath(preset)!r}: "
+                f"{found.architecture}, {found.fields}"
+            )
 
     # === Training ===
 
