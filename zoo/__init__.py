@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from zoo.data.tokenizers import Tokenizer
     from zoo.models.autoencoder import Autoencoder, AutoencoderConfig
     from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+    from zoo.models.cyclegan import (
+        CycleGAN,
+        CycleGANConfig,
+        Translator,
+        TranslatorConfig,
+    )
     from zoo.models.dcgan import DCGAN, DCGANConfig
     from zoo.models.gpt import GPT, GPTConfig
     from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
@@ -32,6 +38,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "zoo.models.autoencoder",
     "AutoencoderConfig": "zoo.models.autoencoder",
+    "CycleGAN": "zoo.models.cyclegan",
+    "CycleGANConfig": "zoo.models.cyclegan",
     "DCGAN": "zoo.models.dcgan",
     "DCGANConfig": "zoo.models.dcgan",
     "GPT": "zoo.models.gpt",
@@ -41,6 +49,8 @@ _HOMES = {
     "ImageTokens": "zoo.models.image_tokens",
     "LabelPrefix": "zoo.models.image_tokens",
     "TextPrefix": "zoo.models.image_tokens",
+    "Translator": "zoo.models.cyclegan",
+    "TranslatorConfig": "zoo.models.cyclegan",
     "VAE": "zoo.models.vae",
     "VAEConfig": "zoo.models.vae",
     "VQVAE": "zoo.models.vqvae",
@@ -62,6 +72,8 @@ _PACKAGES = (
 __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
+    "CycleGAN",
+    "CycleGANConfig",
     "DCGAN",
     "DCGANConfig",
     "GPT",
@@ -72,6 +84,8 @@ __all__ = [
     "LabelPrefix",
     "TextPrefix",
     "Tokenizer",
+    "Translator",
+    "TranslatorConfig",
     "VAE",
     "VAEConfig",
     "VQVAE",

@@ -24,11 +24,27 @@ from torch.distributed.tensor import (
     distribute_tensor,
     init_device_mesh,
 )
-from torch.distributed.tensor.experimental import implicit_replication
+from torch.distributed.tensor.experimental import (
+    implicit_replication,
+    register_sharding,
+)
 
 from zoo.distribution.gathering import GathersAtUse
 from zoo.distribution.layout import DATA, MODEL, Mesh
 from zoo.training.engine_torch import TorchEngine, _tensors
+
+# Rows and channels are padded each by itself, of which DTensor knows nothing.
+_APART = (Replicate(), Shard(0), Shard(1))
+
+
+@register_sharding(torch.ops.aten.reflection_pad2d.default)
+def _reflection_pad(x, padding):
+    return [([lies], [lies, None]) for lies in _APART]
+
+
+@register_sharding(torch.ops.aten.reflection_pad2d_backward.default)
+def _reflection_pad_backward(gradient, x, padding):
+    return [([lies], [lies, lies, None]) for lies in _APART]
 
 
 class TorchMeshEngine(GathersAtUse, TorchEngine):

@@ -9,7 +9,9 @@ from zoo.layers.embeddings import (
     TokenEmbedding,
     rotate,
 )
-from zoo.layers.norm import BatchNorm, LayerNorm
+from zoo.layers.history import ImageHistory
+from zoo.layers.norm import BatchNorm, InstanceNorm, LayerNorm
+from zoo.layers.padding import ReflectionPadding
 from zoo.layers.residual import ResidualBlock
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.layers.transformer import FeedForward, TransformerBlock
@@ -20,9 +22,12 @@ __all__ = [
     "Dense",
     "Dropout",
     "FeedForward",
+    "ImageHistory",
+    "InstanceNorm",
     "LayerNorm",
     "LearnedPositions",
     "MultiHeadAttention",
+    "ReflectionPadding",
     "ResidualBlock",
     "SinusoidalPositions",
     "SpectralNorm",

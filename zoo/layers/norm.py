@@ -1,4 +1,4 @@
-"""Layer norm (Ba et al. 2016) and batch norm (Ioffe & Szegedy 2015)."""
+"""Layer norm (Ba et al. 2016), batch norm (Ioffe & Szegedy 2015), instance norm."""
 
 import keras
 from keras import ops
@@ -45,3 +45,38 @@ class BatchNorm(keras.layers.BatchNormalization):
         config = super().get_config()
         config.pop("synchronized", None)
         return config
+
+
+class InstanceNorm(keras.layers.Layer):
+    """Each picture's each channel to mean 0 and variance 1 (Ulyanov et al. 2016).
+
+    Without weights, as in style transfer; statistics in float32.
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, x):
+        """(B, H, W, C) to the same."""
+        x = ops.cast(x, "float32")
+        if engine().fuses:
+            centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
+            variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+            y = centred * ops.rsqrt(variance + self.epsilon)
+            return ops.cast(y, self.compute_dtype)
+        # Layer norm along the pixels of a channel, which has a native kernel.
+        planes = ops.transpose(x, (0, 3, 1, 2))
+        shape = ops.shape(planes)
+        pixels = ops.reshape(planes, (*shape[:2], shape[2] * shape[3]))
+        normed = ops.layer_normalization(pixels, epsilon=self.epsilon)
+        planes = ops.reshape(normed, shape)
+        return ops.cast(ops.transpose(planes, (0, 2, 3, 1)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """The constructor's argument."""
+        return {**super().get_config(), "epsilon": self.epsilon}

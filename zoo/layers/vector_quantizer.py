@@ -3,7 +3,6 @@
 Shapes: B examples, P places of an example, M = B·P vectors, K codes, D dimensions.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import keras
@@ -167,8 +166,7 @@ class VectorQuantizer(keras.layers.Layer):
             (B, K) int32: the place of the code's vector if this example has it,
             else -1.
         """
-        noise = engine().normal((self.num_codes,), seed)
-        uniform = 0.5 + 0.5 * ops.erf(noise / math.sqrt(2))
+        uniform = engine().uniform((self.num_codes,), seed)
         count = num_examples * num_places
         chosen = ops.cast(uniform * ops.cast(count, "float32"), "int32")
         chosen = ops.minimum(chosen, count - 1)

@@ -10,7 +10,6 @@ Shapes: B examples, L dimensions of a latent, S discriminator steps an update.
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -134,9 +133,7 @@ class GAN(FromPreset, Model):
             noise = engine().normal((*shape, self.config.latent_dim), self.seed)
             prepared["noise"] = noise
         if self.game.penalised and "mix" not in prepared:
-            # A normal variable's own distribution function makes it uniform.
-            normal = engine().normal(shape, self.seed)
-            prepared["mix"] = 0.5 * (1.0 + ops.erf(normal / math.sqrt(2.0)))
+            prepared["mix"] = engine().uniform(shape, self.seed)
         return prepared
 
     def shared(self, batch, training: bool = False):

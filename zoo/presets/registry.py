@@ -25,6 +25,8 @@ ARCHITECTURES = {
     "VQVAE": "zoo.models.vqvae",
     "ImageClassifier": "zoo.models.classifier",
     "DCGAN": "zoo.models.dcgan",
+    "CycleGAN": "zoo.models.cyclegan",
+    "Translator": "zoo.models.cyclegan",
 }
 
 # The modules that convert Hugging Face's folders, by their model type.

@@ -179,6 +179,11 @@ class Engine(Protocol):
         """Standard normal noise in float32; `seed` is a model's `SeedGenerator`."""
         return keras.random.normal(shape, dtype="float32", seed=seed)
 
+    def uniform(self, shape: Sequence[Any], seed: Any) -> Tensor:
+        """Noise between 0 and 1 in float32, likewise: alike on any devices."""
+        # A normal variable's own distribution function makes it uniform.
+        return 0.5 + 0.5 * ops.erf(self.normal(shape, seed) / math.sqrt(2.0))
+
     def by_rows(self, x: Tensor) -> Tensor:
         """Cut along the data axis alone: where parts of a product become whole.
 

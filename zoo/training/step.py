@@ -166,7 +166,8 @@ def _micro_batches(model, phase, batch, shared, scale):
     All of them are divided by one divisor, the weight of the whole batch, so that
     their gradients' mean is the gradient of the batch. State that is not trained
     (moving statistics) starts from the same values each time and ends at the mean:
-    it advances once an update.
+    it advances once an update. A variable with `gains_parts` (a history) ends with
+    what every part has brought.
     """
     parts = model.plan.accumulate
     examples = batch_size(batch)
@@ -203,7 +204,12 @@ def _micro_batches(model, phase, batch, shared, scale):
     # Where a producer ran for another phase's sake, its own phase moves its state.
     foreign = set() if phase.through_shared else _producers_state(model)
     for variable, before, total in zip(state, start, ends, strict=True):
-        variable.assign(before if id(variable) in foreign else total / parts)
+        if id(variable) in foreign:
+            variable.assign(before)
+        elif getattr(variable, "gains_parts", False):
+            variable.assign(total - (parts - 1) * before)
+        else:
+            variable.assign(total / parts)
     return terms, [g / parts for g in gradients]
 
 

@@ -1,0 +1,63 @@
+"""Large pictures in parts: tiles that overlap and fade into each other."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def by_tiles(
+    function: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    tile: int,
+    overlap: int,
+) -> np.ndarray:
+    """What `function` gives for pictures, computed tile by tile.
+
+    Each tile's weight falls linearly to its sides where it has a neighbour, and the
+    weights of all tiles at a pixel are made to add up to 1.
+
+    Args:
+        function: from (N, h, w, C) to (N, h, w, D), for h and w up to `tile`.
+        images: (N, H, W, C).
+        tile: the longest side of a tile.
+        overlap: the least that neighbours share, below `tile`.
+
+    Returns:
+        (N, H, W, D), float32.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(f"overlap={overlap}; expected 0 to {tile - 1}, below tile")
+    height, width = images.shape[1:3]
+    weighted = []
+    weights = np.zeros((1, height, width, 1), "float32")
+    for top, rows in _spans(height, tile, overlap):
+        for left, columns in _spans(width, tile, overlap):
+            here = np.s_[:, top : top + len(rows), left : left + len(columns)]
+            weight = (rows[:, None] * columns[None, :])[None, :, :, None]
+            weights[here] += weight
+            weighted.append((here, weight * function(images[here])))
+    channels = weighted[0][1].shape[-1]
+    total = np.zeros((*images.shape[:3], channels), "float32")
+    for here, part in weighted:
+        total[here] += part
+    return total / weights
+
+
+def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, np.ndarray]]:
+    """Starts of the tiles along one side, evenly spread, and weights in each."""
+    if length <= tile:
+        return [(0, np.ones(length, "float32"))]
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = np.round(np.linspace(0, length - tile, count)).astype(int)
+    # At least a little, for pixels that one tile alone has.
+    ramp = np.minimum(np.arange(tile) + 1, max(overlap, 1)) / max(overlap, 1)
+    return [
+        (
+            int(start),
+            (
+                (ramp if start else np.ones(tile))
+                * (ramp[::-1] if start < length - tile else np.ones(tile))
+            ).astype("float32"),
+        )
+        for start in starts
+    ]
