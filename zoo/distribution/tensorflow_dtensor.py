@@ -44,6 +44,15 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         del model, asked
         return False
 
+    def reflect(self, x, size):
+        """Row by row: DTensor lays out no MirrorPad."""
+        for axis in (1, 2):
+            length = x.shape[axis]
+            mirrored = [*range(size, 0, -1)], range(length - 2, length - 2 - size, -1)
+            before, after = ([_row(x, i, axis) for i in each] for each in mirrored)
+            x = tf.concat([*before, x, *after], axis=axis)
+        return x
+
     def enter(self) -> None:
         """Starts DTensor; from here on variables are cut as they are made."""
         # With all-reduces combined, optimizers read stale slots: Adam goes wrong
@@ -172,3 +181,8 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
 
 _started: list = []
+
+
+def _row(x, index, axis):
+    """A row of pictures, (B, 1, W, C), or a column."""
+    return x[:, index : index + 1] if axis == 1 else x[:, :, index : index + 1]

@@ -1,7 +1,6 @@
 """Padding of pictures by their own mirror image."""
 
 import keras
-from keras import ops
 
 from zoo.training.engine import engine
 
@@ -19,13 +18,7 @@ class ReflectionPadding(keras.layers.Layer):
 
     def call(self, x):
         """(B, H, W, C) to (B, H + 2 size, W + 2 size, C); H and W above `size`."""
-        added, none = (self.size, self.size), (0, 0)
-        if engine().fuses:
-            return ops.pad(x, (none, added, added, none), mode="reflect")
-        # The native convolution's order, in which the padded picture is used next.
-        planes = ops.transpose(x, (0, 3, 1, 2))
-        planes = ops.pad(planes, (none, none, added, added), mode="reflect")
-        return ops.transpose(planes, (0, 2, 3, 1))
+        return engine().reflect(x, self.size)
 
     def compute_output_shape(self, input_shape):
         """Larger by twice `size`; sides that are not known stay so."""

@@ -201,6 +201,16 @@ class Engine(Protocol):
         """
         return ops.dot_product_attention(q, k, v, mask=mask, is_causal=is_causal)
 
+    def reflect(self, x: Tensor, size: int) -> Tensor:
+        """Pictures (B, H, W, C) with `size` mirrored rows and columns on each side."""
+        added, none = (size, size), (0, 0)
+        if self.fuses:
+            return ops.pad(x, (none, added, added, none), mode="reflect")
+        # The native convolution's order, in which the padded picture is used next.
+        planes = ops.transpose(x, (0, 3, 1, 2))
+        planes = ops.pad(planes, (none, none, added, added), mode="reflect")
+        return ops.transpose(planes, (0, 2, 3, 1))
+
     def numpy(self, value: Any) -> np.ndarray:
         """The whole of a variable or tensor; all processes must ask."""
         return ops.convert_to_numpy(value)
