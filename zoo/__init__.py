@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     )
     from zoo.data.tokenizers import Tokenizer
     from zoo.models.autoencoder import Autoencoder, AutoencoderConfig
+    from zoo.models.bert import BertBackbone, BertConfig
+    from zoo.models.bert_pretrainer import BertPretrainer
+    from zoo.models.bert_tasks import (
+        BertClassifier,
+        BertClassifierConfig,
+        BertSpanQA,
+        BertTagger,
+        BertTaggerConfig,
+    )
     from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
     from zoo.models.cyclegan import (
         CycleGAN,
@@ -38,6 +47,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "zoo.models.autoencoder",
     "AutoencoderConfig": "zoo.models.autoencoder",
+    "BertBackbone": "zoo.models.bert",
+    "BertClassifier": "zoo.models.bert_tasks",
+    "BertClassifierConfig": "zoo.models.bert_tasks",
+    "BertConfig": "zoo.models.bert",
+    "BertPretrainer": "zoo.models.bert_pretrainer",
+    "BertSpanQA": "zoo.models.bert_tasks",
+    "BertTagger": "zoo.models.bert_tasks",
+    "BertTaggerConfig": "zoo.models.bert_tasks",
     "CycleGAN": "zoo.models.cyclegan",
     "CycleGANConfig": "zoo.models.cyclegan",
     "DCGAN": "zoo.models.dcgan",
@@ -72,6 +89,14 @@ _PACKAGES = (
 __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
+    "BertBackbone",
+    "BertClassifier",
+    "BertClassifierConfig",
+    "BertConfig",
+    "BertPretrainer",
+    "BertSpanQA",
+    "BertTagger",
+    "BertTaggerConfig",
     "CycleGAN",
     "CycleGANConfig",
     "DCGAN",

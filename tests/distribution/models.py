@@ -115,6 +115,25 @@ def gpt_batch(rng):
     return rng.integers(64, size=(BATCH, 13), dtype="int32")
 
 
+def bert():
+    config = zoo.BertConfig(64, 12, 1, 4, 16, dropout=0.0)
+    return with_weights(zoo.BertPretrainer(config, name="bert"), stddev=0.2)
+
+
+def bert_batch(rng):
+    """Padded pairs; uneven numbers of masked places count."""
+    mask = np.arange(12) < rng.integers(6, 13, size=(BATCH, 1))
+    return {
+        "token_ids": rng.integers(64, size=(BATCH, 12), dtype="int32") * mask,
+        "segment_ids": (np.arange(12) > 4).astype("int32") * mask,
+        "padding_mask": mask,
+        "mask_positions": rng.integers(6, size=(BATCH, 3), dtype="int32"),
+        "mask_ids": rng.integers(64, size=(BATCH, 3), dtype="int32"),
+        "mask_weights": rng.integers(2, size=(BATCH, 3)).astype("float32"),
+        "next_sentence": rng.integers(2, size=BATCH, dtype="int32"),
+    }
+
+
 def gan():
     return with_weights(ConvGAN(name="gan"), stddev=0.2)
 
@@ -206,8 +225,9 @@ def cyclegan_batch(rng):
 
 QUICK = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch)}
 SLOW = {
-    "dcgan": (dcgan, dcgan_batch),
+    "bert": (bert, bert_batch),
     "cyclegan": (cyclegan, cyclegan_batch),
+    "dcgan": (dcgan, dcgan_batch),
     "vqvae": (vqvae, vqvae_batch),
 }
 if keras.config.backend() != "tensorflow":

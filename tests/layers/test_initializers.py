@@ -2,9 +2,10 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
-from zoo.layers.initializers import Normal, residual
+from zoo.layers.initializers import Normal, TruncatedNormal, residual
 
 
 def test_normal_draws_anew_with_the_right_spread():
@@ -24,9 +25,17 @@ def test_normal_follows_the_global_seed():
     assert np.array_equal(draw(), draw())
 
 
-def test_normal_survives_serialisation():
-    copied = keras.initializers.deserialize(keras.initializers.serialize(Normal(0.3)))
-    assert isinstance(copied, Normal)
+def test_truncated_normal_has_no_tails():
+    drawn = ops.convert_to_numpy(TruncatedNormal(0.02)((200, 300)))
+    # Of Keras's four tries a number on torch, all four may lie beyond.
+    assert (np.abs(drawn) > 0.04 + 1e-6).mean() < 1e-4
+    assert abs(drawn.std() / (0.02 * 0.8796) - 1) < 0.02
+
+
+@pytest.mark.parametrize("kind", [Normal, TruncatedNormal])
+def test_survives_serialisation(kind):
+    copied = keras.initializers.deserialize(keras.initializers.serialize(kind(0.3)))
+    assert type(copied) is kind
     assert copied.stddev == 0.3
 
 

@@ -53,6 +53,13 @@ class MirroredEngine(TensorFlowEngine):
         del model, asked
         return False
 
+    def settle(self, model):
+        """Stops Keras from building it, which is built, on a mean of replicas' data.
+
+        Of booleans, such as masks, there is no mean.
+        """
+        vars(model)["_maybe_symbolic_build"] = lambda **_: None
+
     def prepare(self, model, data):
         """A replica's rows of the global batch, prepared as a whole."""
         batch = model.unpack(data)
@@ -68,8 +75,10 @@ class MirroredEngine(TensorFlowEngine):
         def gathered(x):
             if x is None:
                 return None
-            # The strategy forgets the shape of what it gathers.
-            return tf.ensure_shape(context.all_gather(x, axis=0), [None, *x.shape[1:]])
+            # The strategy gathers by adding, which booleans can't, and forgets shapes.
+            numbers = tf.cast(x, "uint8") if x.dtype == tf.bool else x
+            whole = tf.cast(context.all_gather(numbers, axis=0), x.dtype)
+            return tf.ensure_shape(whole, [None, *x.shape[1:]])
 
         def own(x):
             return None if x is None else x[start : start + count]

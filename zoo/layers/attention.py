@@ -114,7 +114,7 @@ class MultiHeadAttention(keras.layers.Layer):
             q_BTNH,
             k_BSNH,
             v_BSNH,
-            mask=None if attention_mask is None else attention_mask[:, None],
+            mask=None if attention_mask is None else ops.expand_dims(attention_mask, 1),
             is_causal=causal,
         )
         attended_BTD = ops.reshape(attended, (-1, x_BTD.shape[1], self.width))

@@ -25,6 +25,16 @@ class Normal(keras.initializers.Initializer):
         return {"stddev": self.stddev}
 
 
+@keras.saving.register_keras_serializable("zoo")
+class TruncatedNormal(Normal):
+    """Likewise, drawn again where it is beyond two standard deviations, as BERT's."""
+
+    def __call__(self, shape, dtype=None):
+        """An array of `shape`."""
+        draw = keras.initializers.TruncatedNormal(stddev=self.stddev)
+        return draw(shape, dtype=dtype)
+
+
 def residual(stddev: float, num_layers: int) -> Normal:
     """For the products that end a residual path: scaled by 1/sqrt(2·layers).
 

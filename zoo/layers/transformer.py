@@ -189,3 +189,24 @@ class TransformerBlock(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Unchanged."""
         return input_shape
+
+
+def rematerialised(block: TransformerBlock, x, attention_mask=None, positions=None):
+    """A block in training, run again in the backward pass.
+
+    Its activations are not kept: less memory for more time (Chen et al. 2016).
+    """
+    # Drawn outside: inside, the second run would draw other seeds, and JAX's
+    # generators would leak out of the recomputation.
+    seeds = block.draw_seeds()
+
+    def run(x):
+        return block(
+            x,
+            attention_mask=attention_mask,
+            positions=positions,
+            training=True,
+            seeds=seeds,
+        )
+
+    return keras.remat(run)(x)

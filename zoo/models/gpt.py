@@ -14,21 +14,18 @@ import numpy as np
 from keras import ops
 
 from zoo.generation.generate import Generates
+from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention import check_heads
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal, residual
 from zoo.layers.norm import LayerNorm
-from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock
+from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock, rematerialised
+from zoo.models.config_checks import check_choice, check_rate, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean, engine
 
-ACTIVATIONS = {
-    "gelu": lambda x: ops.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
-    "relu": ops.relu,
-}
 POSITIONS = ("learned", "sinusoidal", "rotary")
 
 
@@ -73,24 +70,13 @@ class GPTConfig:
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
-        for name, least in (*((size, 1) for size in sizes), ("feed_forward_width", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{name} must be a whole number from {least}, got {value!r}"
-                )
+        check_whole(self, *sizes)
+        check_whole(self, "feed_forward_width", least=0)
         check_heads(self.width, self.num_heads)
-        for name, choices in (
-            ("activation", tuple(ACTIVATIONS)),
-            ("norm_position", NORM_POSITIONS),
-            ("positions", POSITIONS),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
-                )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        check_choice(self, "activation", tuple(ACTIVATIONS))
+        check_choice(self, "norm_position", NORM_POSITIONS)
+        check_choice(self, "positions", POSITIONS)
+        check_rate(self, "dropout")
         if self.positions == "rotary" and self.width // self.num_heads % 2:
             raise ValueError(
                 "Rotary positions turn pairs: width / num_heads must be even, got "
@@ -277,7 +263,7 @@ class GPT(FromPreset, Generates, Model):
                 )
                 new_caches.append(cache)
             elif self.config.remat and training:
-                x = _remat(block, x, attention_mask, positions)
+                x = rematerialised(block, x, attention_mask, positions)
             else:
                 x = block(
                     x,
@@ -352,20 +338,3 @@ class GPT(FromPreset, Generates, Model):
                 f"{token_ids.min()} to {token_ids.max()}. Was the text encoded with "
                 "another tokenizer? GPTConfig(vocab_size=tokenizer.vocab_size) fits."
             )
-
-
-def _remat(block, x, attention_mask, positions):
-    # Drawn outside: inside, the second run would draw other seeds, and JAX's
-    # generators would leak out of the recomputation.
-    seeds = block.draw_seeds()
-
-    def run(x):
-        return block(
-            x,
-            attention_mask=attention_mask,
-            positions=positions,
-            training=True,
-            seeds=seeds,
-        )
-
-    return keras.remat(run)(x)

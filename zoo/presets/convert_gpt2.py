@@ -5,14 +5,12 @@ Shapes: D width, N heads, H head width.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from zoo.presets import weights
-
-ARCHITECTURE = "GPT"
 
 # Their name, ours, and a transform that is applied on the way in and undone on the
 # way out. A star stands for the number of the block.
@@ -56,12 +54,21 @@ FIXED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def config_fields(theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `GPTConfig` for a config.json of theirs.
+def architecture(theirs: Mapping[str, Any]) -> str:
+    """The name of our model: each of theirs becomes a `GPT`."""
+    del theirs
+    return "GPT"
+
+
+def config_fields(
+    theirs: Mapping[str, Any], names: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Fields of `GPTConfig` for a config.json of theirs; it says all.
 
     Our one dropout rate is their `resid_pdrop`; ours has no dropout of attention's
     probabilities (`attn_pdrop`).
     """
+    del names
     for option, values in FIXED.items():
         if theirs.get(option, values[0]) not in values:
             raise ValueError(
@@ -89,8 +96,11 @@ def config_fields(theirs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def convert(theirs: Mapping[str, np.ndarray], config: Any) -> dict[str, np.ndarray]:
+def convert(
+    theirs: Mapping[str, np.ndarray], config: Any, architecture: str = "GPT"
+) -> dict[str, np.ndarray]:
     """Our weights from those of a GPT2LMHeadModel or GPT2Model."""
+    del architecture
     theirs = {name.removeprefix("transformer."): x for name, x in theirs.items()}
     theirs = {name: x for name, x in theirs.items() if not BUFFERS.fullmatch(name)}
     head = HEAD[0]

@@ -1,6 +1,7 @@
 """`from_preset` and `save_to_preset`, for every model that has a configuration."""
 
 import dataclasses
+import logging
 import os
 from typing import Any, ClassVar, Self
 
@@ -18,6 +19,9 @@ class FromPreset:
     """
 
     Config: ClassVar[Any]
+    # The layer that a family of models shares. From another member's preset a model
+    # takes all weights of names that it has, and must find all of this layer's.
+    family: ClassVar[str] = ""
     config: Any
     dtype_policy: Any
     tokenizer: Any = None
@@ -33,6 +37,9 @@ class FromPreset:
         **changes: Any,
     ) -> Self:
         """Makes a model, with its weights and tokenizer.
+
+        From another model of its family (BERT's) it takes what both have; the log names
+        the weights that are new.
 
         Args:
             preset: a checkpoint's name, a folder from `save_to_preset`, a Hugging
@@ -52,7 +59,7 @@ class FromPreset:
         policy = keras.dtype_policies.get(dtype or found.dtype)
         model = cls.from_config(  # type: ignore[attr-defined]
             {
-                "config": found.fields | changes,
+                "config": cls._fields(found) | changes,
                 "name": name,
                 "dtype": keras.dtype_policies.serialize(policy),
             }
@@ -62,7 +69,10 @@ class FromPreset:
         if load_weights:
             arrays = weights.read(found.folder)
             if found.converter is not None:
-                arrays = found.converter.convert(arrays, model.config)
+                convert = found.converter.convert
+                arrays = convert(arrays, model.config, found.architecture)
+            if cls._is_relative(found) or (cls.family and found.converter):
+                arrays = cls._adopted(arrays, model, preset)
             weights.assign(model, arrays, found.folder / weights.WEIGHTS)
         if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
             model.tokenizer = Tokenizer.load(found.folder)
@@ -85,9 +95,44 @@ class FromPreset:
         weights.write(directory, weights.arrays_of(self), texts, {"format": "zoo"})
 
     @classmethod
+    def _is_relative(cls, found: registry.Preset) -> bool:
+        """Whether the preset is of another member of the family."""
+        if found.architecture == cls.__name__:
+            return False
+        other = registry.model_class(found.architecture)
+        same = cls.family != "" and cls.family == other.family
+        return same and not issubclass(cls, other)
+
+    @classmethod
+    def _fields(cls, found: registry.Preset) -> dict[str, Any]:
+        """The preset's fields; of a relative's, those that this configuration has."""
+        if not cls._is_relative(found):
+            return found.fields
+        names = {field.name for field in dataclasses.fields(cls.Config)}
+        return {name: x for name, x in found.fields.items() if name in names}
+
+    @classmethod
+    def _adopted(cls, arrays: dict, model: Any, preset: Any) -> dict:
+        """A relative's weights without its head, and those of ours that are new."""
+        body = f"{cls.family}/"
+        ours = weights.arrays_of(model)
+        taken = {k: x for k, x in arrays.items() if k in ours or k.startswith(body)}
+        new = {k: x for k, x in ours.items() if not k.startswith(body)}
+        if names := sorted(set(new) - set(taken)):
+            logging.getLogger(__name__).warning(
+                "%r has no weights for %s of %s: they are new, and wait for training.",
+                os.fspath(preset),
+                ", ".join(names),
+                cls.__name__,
+            )
+        return new | taken
+
+    @classmethod
     def _check(cls, found: registry.Preset, preset: Any, changes: dict) -> None:
-        if found.architecture != cls.__name__ and (
-            registry.model_class(found.architecture).Config is not cls.Config
+        if (
+            found.architecture != cls.__name__
+            and not cls._is_relative(found)
+            and registry.model_class(found.architecture).Config is not cls.Config
         ):
             raise ValueError(
                 f"{os.fspath(preset)!r} is a {found.architecture}, not a "

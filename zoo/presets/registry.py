@@ -15,11 +15,17 @@ import keras
 from keras.src.backend.common import global_state
 
 from zoo.data.tokenizers import PRETRAINED
+from zoo.presets import weights
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
 ARCHITECTURES = {
     "GPT": "zoo.models.gpt",
+    "BertBackbone": "zoo.models.bert",
+    "BertPretrainer": "zoo.models.bert_pretrainer",
+    "BertClassifier": "zoo.models.bert_tasks",
+    "BertTagger": "zoo.models.bert_tasks",
+    "BertSpanQA": "zoo.models.bert_tasks",
     "Autoencoder": "zoo.models.autoencoder",
     "VAE": "zoo.models.vae",
     "VQVAE": "zoo.models.vqvae",
@@ -30,7 +36,9 @@ ARCHITECTURES = {
 }
 
 # The modules that convert Hugging Face's folders, by their model type.
-CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"}
+CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
+    ("bert", "roberta", "albert", "electra", "distilbert"), "zoo.presets.convert_bert"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +74,7 @@ def configs() -> dict[str, Any]:
     """All named configurations."""
     found: dict[str, Any] = {}
     for module in ARCHITECTURES.values():
-        found |= importlib.import_module(module).PRESETS
+        found |= getattr(importlib.import_module(module), "PRESETS", {})
     return found
 
 
@@ -144,7 +152,7 @@ def no_initialisation() -> Iterator[None]:
 def architecture_of(config: Any) -> str:
     """The name of the model class that a configuration is for."""
     for architecture in ARCHITECTURES:
-        if isinstance(config, model_class(architecture).Config):
+        if type(config) is model_class(architecture).Config:
             return architecture
     raise TypeError(f"{type(config).__name__} is no model's configuration: {config!r}")
 
@@ -165,5 +173,5 @@ def _read(folder: Path) -> Preset:
             f"converted ({', '.join(CONVERTERS)}): its model_type is {kind!r}."
         )
     converter = importlib.import_module(CONVERTERS[kind])
-    fields = converter.config_fields(saved)
-    return Preset(converter.ARCHITECTURE, fields, None, folder, converter)
+    fields = converter.config_fields(saved, weights.names(folder))
+    return Preset(converter.architecture(saved), fields, None, folder, converter)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,20 @@ def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> N
 
 def read(folder: Path) -> dict[str, np.ndarray]:
     """All arrays of a folder's safetensors file. Nothing is ever unpickled."""
+    with _opened(folder) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def names(folder: Path) -> list[str] | None:
+    """The names of those arrays; None where there is no file."""
+    if not (folder / WEIGHTS).is_file():
+        return None
+    with _opened(folder) as file:
+        return list(file.keys())
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     file = folder / WEIGHTS
@@ -83,7 +97,7 @@ def read(folder: Path) -> dict[str, np.ndarray]:
         )
     try:
         with safe_open(file, framework="np") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}
+            yield opened
     except SafetensorError as error:
         raise ValueError(
             f"{file} is incomplete or damaged ({error}). Copy or save it anew."

@@ -1,0 +1,171 @@
+"""BERT's pretraining: masked tokens, and pairs of sentences.
+
+Devlin et al. 2019, section 3.1. Without the sentence loss it is RoBERTa's (Liu et al.
+2019); with labels for swapped sentences ALBERT's (Lan et al. 2020).
+
+Shapes: B batch, T tokens, M masked places, D width, E embedding width, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.layers.activations import ACTIVATIONS
+from zoo.layers.dense import Dense
+from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.initializers import TruncatedNormal
+from zoo.layers.norm import LayerNorm
+from zoo.models.bert import (
+    INPUTS,
+    Bert,
+    BertConfig,
+    check_range,
+    classified,
+    inputs_of,
+)
+from zoo.training import Phase, engine
+
+MASKED = ("mask_positions", "mask_ids", "mask_weights")
+
+
+class MaskedLMHead(keras.layers.Layer):
+    """Scores of tokens by their own embeddings.
+
+    A dense layer to the embedding's width, a norm, products with the embeddings, and a
+    bias a token, as `get_masked_lm_output` of google-research/bert has it.
+    """
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.activation = ACTIVATIONS[config.activation]
+        self.transform = Dense(
+            config.embedding_width or config.width,
+            kernel_initializer=TruncatedNormal(config.initial_stddev),
+            name="transform",
+            dtype=self.dtype_policy,
+        )
+        self.norm = LayerNorm(
+            epsilon=config.norm_epsilon, name="norm", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape) -> None:
+        """Makes the layers and the bias."""
+        self.transform.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.transform.units))
+        self.bias = self.add_weight(
+            name="bias", shape=(self.config.vocab_size,), initializer="zeros"
+        )
+
+    def call(self, x, embedding: TokenEmbedding):
+        """(..., D) to scores (..., V) in float32."""
+        x = self.norm(engine().by_rows(self.activation(self.transform(x))))
+        return embedding.logits(x) + ops.cast(self.bias, "float32")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertPretrainer(Bert):
+    """BERT with the heads of its pretraining: masked tokens, and pairs of sentences.
+
+    `fit` takes dicts: `BertBackbone`'s inputs, with masked tokens in place;
+    `mask_positions`, `mask_ids` and `mask_weights` (B, M): where tokens were masked,
+    which they were, and 0 for places that do not count; `next_sentence` (B,): 0 if the
+    second segment follows the first, 1 if it is random (or swapped: ALBERT). It logs
+    `loss`, the sum of `mlm_loss`, a mean over masked places, and `nsp_loss`, a mean
+    over pairs, both in nats; `mlm_accuracy`, `nsp_accuracy`. With `pooler=False` there
+    is no sentence loss.
+
+    Called with such a dict it gives `mlm_logits` (B, M, V), or (B, T, V) where there
+    are no `mask_positions`, and `nsp_logits` (B, 2), in float32.
+    """
+
+    Config = BertConfig
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.masked_lm = MaskedLMHead(config, name="masked_lm", dtype=self.dtype_policy)
+        self.next_sentence = None
+        if self.pooler is not None:
+            self.next_sentence = self.dense(2, "next_sentence")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        encoded = inputs_of(inputs, *MASKED, "next_sentence")
+        sequence = places = self.bert(encoded, training=training)
+        if isinstance(inputs, Mapping) and "mask_positions" in inputs:
+            # Before the product with the vocabulary, which is the dearest of all.
+            places = gather(sequence, inputs["mask_positions"])
+        logits = {
+            "mlm_logits": self.masked_lm(places, embedding=self.bert.token_embedding)
+        }
+        if self.next_sentence is not None:
+            scores = self.next_sentence(self.pooled(sequence))
+            logits["nsp_logits"] = ops.cast(scores, "float32")
+        return logits
+
+    # === Training ===
+
+    def phases(self):
+        """One: masked tokens and pairs of sentences together."""
+        objective = {"mlm_loss": 1.0}
+        if self.next_sentence is not None:
+            objective["nsp_loss"] = 1.0
+        return (
+            Phase(
+                "pretraining",
+                self.pretraining_loss,
+                [self],
+                objective,
+                weights=self.loss_weights,
+            ),
+        )
+
+    def loss_weights(self, batch) -> dict:
+        """How many masked places count, and how many pairs."""
+        weights = {"mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32"))}
+        if self.next_sentence is not None:
+            weights["nsp_loss"] = ops.cast(ops.size(batch["next_sentence"]), "float32")
+        return weights
+
+    def pretraining_loss(self, batch, training):
+        """Cross-entropy of the masked tokens, and of the sentences' relation."""
+        logits = self(batch, training=training)
+        terms = {}
+        terms["mlm_loss"], terms["mlm_accuracy"] = classified(
+            logits["mlm_logits"], batch["mask_ids"], batch["mask_weights"]
+        )
+        if self.next_sentence is not None:
+            terms["nsp_loss"], terms["nsp_accuracy"] = classified(
+                logits["nsp_logits"], batch["next_sentence"]
+            )
+        return terms
+
+    def check(self, batch) -> None:
+        """Batches that lack something, or hold what can't be, raise."""
+        needed = ["token_ids", *MASKED]
+        if self.next_sentence is not None:
+            needed.append("next_sentence")
+        if not isinstance(batch, Mapping) or not set(needed) <= set(batch):
+            found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
+            raise ValueError(
+                f"BertPretrainer is trained with dicts of {', '.join(needed)} and, "
+                f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
+            )
+        self.check_inputs(inputs_of(batch, *MASKED, "next_sentence"))
+        shapes = {name: np.shape(batch[name]) for name in MASKED}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
+        length = np.shape(batch["token_ids"])[1]
+        check_range("mask_positions", batch["mask_positions"], length)
+        check_range("mask_ids", batch["mask_ids"], self.config.vocab_size)
+        if self.next_sentence is not None:
+            check_range("next_sentence", batch["next_sentence"], 2)
+
+
+def gather(sequence, positions):
+    """The vectors (B, M, D) at positions (B, M) of (B, T, D)."""
+    return ops.take_along_axis(sequence, ops.expand_dims(positions, 2), axis=1)

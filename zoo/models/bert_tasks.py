@@ -1,0 +1,351 @@
+"""Tasks for BERT's fine-tuning: classes of texts, tags of tokens, spans of answers.
+
+Devlin et al. 2019, section 4; the heads are those of the Hugging Face port.
+
+Shapes: B batch, N texts, T tokens, D width, C classes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.layers.dropout import Dropout
+from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
+from zoo.models.config_checks import check_rate, check_whole
+from zoo.training import Phase, WeightedMean
+from zoo.training.batched import Batched
+
+# The tag of tokens that do not count, such as a word's later pieces.
+IGNORED = -100
+# The score of a place that is padding; its exponential is 0 in float32.
+IMPOSSIBLE = -1e9
+
+
+@dataclass(frozen=True)
+class BertClassifierConfig(BertConfig):
+    """The shape of a classifier of texts.
+
+    A configuration holds the encoder's fields beside its own, so that `from_preset` can
+    change any field by its name and files stay flat.
+
+    Attributes:
+        num_classes: C; 1 makes it a regression.
+        head_dropout: before the head; None means `dropout`.
+    """
+
+    num_classes: int = 2
+    head_dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_whole(self, "num_classes")
+        if self.head_dropout is not None:
+            check_rate(self, "head_dropout")
+
+
+@dataclass(frozen=True)
+class BertTaggerConfig(BertClassifierConfig):
+    """The shape of a tagger of tokens: `num_classes` tags, from 2 up."""
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_whole(self, "num_classes", least=2)
+
+
+class BertTask(Bert):
+    """A head over BERT, trained with (inputs, targets) or (inputs, targets, weights).
+
+    Inputs are `BertBackbone`'s.
+    """
+
+    # Targets are counted by text, or by text and token.
+    counted_dims = 1
+
+    def prepare(self, batch):
+        """(inputs, targets[, weights]) as a dict."""
+        inputs, targets, *weights = batch
+        prepared = {"inputs": inputs_of(inputs), "targets": targets}
+        prepared["weights"] = self.counted(prepared, *weights)
+        return prepared
+
+    def counted(self, batch, weights=None):
+        """How much each target counts, in float32."""
+        if weights is None:
+            return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
+        return ops.cast(weights, "float32")
+
+    def loss_weights(self, batch) -> dict:
+        """How much all targets count."""
+        return {"loss": ops.sum(batch["weights"])}
+
+    def check(self, batch) -> None:
+        """Data that do not fit the model raise."""
+        name = type(self).__name__
+        if not (isinstance(batch, tuple) and 2 <= len(batch) <= 3):
+            raise ValueError(f"{name} is trained with (inputs, targets[, weights]).")
+        inputs, targets = inputs_of(batch[0]), np.asarray(batch[1])
+        self.check_inputs(inputs)
+        rows = np.shape(inputs["token_ids"])[: self.counted_dims]
+        if targets.shape[: self.counted_dims] != rows:
+            raise ValueError(
+                f"{name} needs targets for texts and tokens {rows}, got shape "
+                f"{targets.shape}"
+            )
+        self.check_targets(inputs, targets)
+
+    def check_targets(self, inputs: dict, targets: np.ndarray) -> None:
+        """Raises for targets that the loss can't take."""
+        raise NotImplementedError
+
+    def batched(self, function) -> Batched:
+        """`function` of inputs for any number of texts; see `arrays`."""
+
+        def of_arrays(token_ids, segment_ids, padding_mask):
+            inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
+            return function(inputs | {"padding_mask": padding_mask})
+
+        return Batched(of_arrays, lambda: self.variables, batch_size=32)
+
+    def arrays(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, checked, as three arrays (N, T)."""
+        self.check_inputs(inputs)
+        inputs = inputs_of(inputs)
+        token_ids = np.asarray(inputs["token_ids"], "int32")
+        segment_ids = inputs.get("segment_ids", np.zeros_like(token_ids))
+        mask = inputs.get("padding_mask", np.ones_like(token_ids))
+        return token_ids, np.asarray(segment_ids, "int32"), np.asarray(mask, "bool")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertClassifier(BertTask):
+    """Classes of texts or of pairs of texts, or a number for each.
+
+    Called with `BertBackbone`'s inputs it gives scores (B, C) in float32. `fit` takes
+    (inputs, classes) and logs `loss`, the cross-entropy in nats, and `accuracy`. With
+    `num_classes=1` it takes (inputs, numbers) and `loss` is the squared error.
+    """
+
+    Config = BertClassifierConfig
+
+    def __init__(self, config: BertClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, pooler=True, **kwargs)
+        self.dropout = _head_dropout(config, self.dtype_policy)
+        self.classifier = self.dense(config.num_classes, "classifier")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        pooled = self.pooled(self.bert(inputs, training=training))
+        scores = self.classifier(self.dropout(pooled, training=training))
+        return ops.cast(scores, "float32")
+
+    def phases(self):
+        """One: the classes' cross-entropy, or the squared error."""
+        return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
+
+    def class_loss(self, batch, training):
+        """See the class."""
+        scores = self(batch["inputs"], training=training)
+        targets, weights = batch["targets"], batch["weights"]
+        if self.config.num_classes > 1:
+            loss, accuracy = classified(scores, targets, weights)
+            return {"loss": loss, "accuracy": accuracy}
+        error = scores[:, 0] - ops.cast(targets, "float32")
+        return {"loss": WeightedMean.of(ops.square(error), weights)}
+
+    def check_targets(self, inputs, targets):
+        """Classes outside `num_classes` raise, and numbers that are none."""
+        if targets.ndim != 1:
+            raise ValueError(
+                f"BertClassifier needs one target a text, got shape {targets.shape}"
+            )
+        if self.config.num_classes > 1:
+            check_range("classes", targets, self.config.num_classes)
+        elif not np.isfinite(targets).all():
+            raise ValueError("BertClassifier's numbers must be finite.")
+
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the classes (N, C) for any number of texts."""
+        if self.config.num_classes == 1:
+            raise ValueError("A regression has no classes; predict() gives numbers.")
+        return self._probabilities(*self.arrays(inputs))
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return self.batched(lambda inputs: ops.softmax(self(inputs)))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertTagger(BertTask):
+    """A tag for each token, as in the recognition of named entities.
+
+    Called with `BertBackbone`'s inputs it gives scores (B, T, C) in float32. `fit`
+    takes (inputs, tags) or (inputs, tags, weights), all (B, T), and logs `loss`, the
+    cross-entropy in nats, and `accuracy`, over tokens that count. Padding does not
+    count, nor do tags of -100.
+    """
+
+    Config = BertTaggerConfig
+    counted_dims = 2
+
+    def __init__(self, config: BertTaggerConfig, **kwargs: Any) -> None:
+        super().__init__(config, pooler=False, **kwargs)
+        self.dropout = _head_dropout(config, self.dtype_policy)
+        self.tagger = self.dense(config.num_classes, "tagger")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        sequence = self.dropout(self.bert(inputs, training=training), training=training)
+        return ops.cast(self.tagger(sequence), "float32")
+
+    def phases(self):
+        """One: the tags' cross-entropy."""
+        return (Phase("tags", self.tag_loss, [self], weights=self.loss_weights),)
+
+    def counted(self, batch, weights=None):
+        """0 where there is padding or no tag."""
+        weights = super().counted(batch, weights)
+        mask = batch["inputs"].get("padding_mask")
+        if mask is not None:
+            weights = weights * ops.cast(mask, "float32")
+        return weights * ops.cast(batch["targets"] != IGNORED, "float32")
+
+    def tag_loss(self, batch, training):
+        """See the class."""
+        scores = self(batch["inputs"], training=training)
+        tags = ops.maximum(batch["targets"], 0)
+        loss, accuracy = classified(scores, tags, batch["weights"])
+        return {"loss": loss, "accuracy": accuracy}
+
+    def check_targets(self, inputs, targets):
+        """Tags outside `num_classes` raise, but for -100."""
+        check_range("tags", targets, self.config.num_classes, ignored=IGNORED)
+
+    def predict_tags(self, inputs: Any) -> np.ndarray:
+        """The likeliest tags (N, T), int32, of any number of texts; -100 at padding."""
+        arrays = self.arrays(inputs)
+        return np.where(arrays[-1], self._tags(*arrays), IGNORED).astype("int32")
+
+    @cached_property
+    def _tags(self) -> Batched:
+        return self.batched(lambda inputs: ops.argmax(self(inputs), axis=-1))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertSpanQA(BertTask):
+    """Where in a text the answer to a question starts and ends, as in SQuAD.
+
+    Called with `BertBackbone`'s inputs it gives `start_logits` and `end_logits` (B, T)
+    in float32; padding has none to speak of. `fit` takes (inputs, spans), spans (B, 2)
+    being the first and the last token of the answer, and logs `loss`, the mean of both
+    cross-entropies over places in nats, and `accuracy`, the share of texts with both
+    places right.
+    """
+
+    Config = BertConfig
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(config, pooler=False, **kwargs)
+        self.span = self.dense(2, "span")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        scores = self.span(self.bert(inputs, training=training))
+        scores = ops.cast(scores, "float32")
+        mask = inputs_of(inputs).get("padding_mask")
+        if mask is not None:
+            mask = ops.cast(mask, "bool")[:, :, None]
+            scores = ops.where(mask, scores, IMPOSSIBLE)
+        return {"start_logits": scores[:, :, 0], "end_logits": scores[:, :, 1]}
+
+    def phases(self):
+        """One: the cross-entropy of both ends."""
+        return (Phase("spans", self.span_loss, [self], weights=self.loss_weights),)
+
+    def span_loss(self, batch, training):
+        """See the class."""
+        logits = self(batch["inputs"], training=training)
+        ends = ops.stack([logits["start_logits"], logits["end_logits"]], axis=1)
+        spans, weights = ops.cast(batch["targets"], "int32"), batch["weights"]
+        nats = ops.sparse_categorical_crossentropy(spans, ends, from_logits=True)
+        right = ops.cast(ops.argmax(ends, axis=-1), "int32") == spans
+        return {
+            "loss": WeightedMean.of(ops.mean(nats, axis=1), weights),
+            "accuracy": WeightedMean.of(ops.all(right, axis=1), weights),
+        }
+
+    def check_targets(self, inputs, targets):
+        """Spans that end before they start, or are not in the text, raise."""
+        ids = np.asarray(inputs["token_ids"])
+        if targets.shape != (len(ids), 2):
+            raise ValueError(
+                f"BertSpanQA needs spans of shape ({len(ids)}, 2), got {targets.shape}"
+            )
+        check_range("spans", targets, ids.shape[1])
+        mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), bool)
+        inside = np.take_along_axis(mask, targets.astype(int), axis=1).all(axis=1)
+        bad = np.flatnonzero((targets[:, 0] > targets[:, 1]) | ~inside)
+        if bad.size:
+            raise ValueError(
+                "Spans are the first and the last token of an answer, both in the "
+                f"text. Row {bad[0]} has {targets[bad[0]].tolist()}."
+            )
+
+    def predict_spans(
+        self, inputs: Any, max_length: int = 30
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best spans of any number of texts.
+
+        Args:
+            inputs: see the class.
+            max_length: of a span, in tokens.
+
+        Returns:
+            Spans (N, 2), int32, and their scores (N,), sums of two logits.
+        """
+        if not isinstance(max_length, int) or max_length < 1:
+            raise ValueError(
+                f"max_length must be a whole number from 1, got {max_length!r}"
+            )
+        logits = self._logits(*self.arrays(inputs))
+        return best_spans(logits["start_logits"], logits["end_logits"], max_length)
+
+    @cached_property
+    def _logits(self) -> Batched:
+        return self.batched(lambda inputs: self(inputs))
+
+
+def best_spans(
+    start_logits: np.ndarray, end_logits: np.ndarray, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of all spans of at most `max_length` tokens, those of the largest sum of logits.
+
+    Args:
+        start_logits: (N, T).
+        end_logits: (N, T).
+        max_length: in tokens.
+
+    Returns:
+        First and last tokens (N, 2), int32, and the sums (N,).
+    """
+    count, length = start_logits.shape
+    ends = np.pad(end_logits, ((0, 0), (0, max_length - 1)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(ends, max_length, axis=1)
+    sums = (start_logits[:, :, None] + windows).reshape(count, -1)
+    best = sums.argmax(axis=1)
+    start, more = np.divmod(best, max_length)
+    spans = np.stack([start, start + more], axis=1).astype("int32")
+    return spans, sums[np.arange(count), best]
+
+
+def _head_dropout(config: BertClassifierConfig, dtype: Any) -> Dropout:
+    rate = config.dropout if config.head_dropout is None else config.head_dropout
+    return Dropout(rate, name="head_dropout", dtype=dtype)

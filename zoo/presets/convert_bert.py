@@ -1,0 +1,468 @@
+"""BERT and its variants in Hugging Face's format (`transformers`), with all heads.
+
+All five model types are read (bert, roberta, albert, electra, distilbert); bert is
+written. Heads that ELECTRA and DistilBERT classify with are other than ours.
+
+Shapes: D width, N heads, H head width.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo.presets import weights
+
+# Their layer, ours, and how the weights of one become the other's; a star stands for
+# the number of the block.
+Row = tuple[str, str, str]
+
+EMBEDDINGS: tuple[Row, ...] = (
+    ("embeddings.word_embeddings", "bert/token_embedding", "embedding"),
+    ("embeddings.token_type_embeddings", "bert/segment_embedding", "embedding"),
+    ("embeddings.position_embeddings", "bert/positions", "embedding"),
+    ("embeddings.LayerNorm", "bert/embedding_norm", "norm"),
+)
+
+
+def _blocks(
+    prefix: str, attention: str, output: str, norm: str, expand: str, contract: str,
+    last_norm: str,
+) -> tuple[Row, ...]:  # fmt: skip
+    return tuple(
+        (f"{prefix}.{theirs}", f"bert/block_*/{ours}", kind)
+        for theirs, ours, kind in (
+            (attention, "attention/query_key_value", "by_head"),
+            (output, "attention/output", "dense"),
+            (norm, "attention_norm", "norm"),
+            (expand, "feed_forward/expand", "dense"),
+            (contract, "feed_forward/contract", "dense"),
+            (last_norm, "feed_forward_norm", "norm"),
+        )
+    )
+
+
+# The encoder, by the start of its blocks' names. RoBERTa and ELECTRA have BERT's.
+BODIES: dict[str, tuple[Row, ...]] = {
+    "encoder.layer.": (
+        *EMBEDDINGS,
+        ("embeddings_project", "bert/projection", "dense"),
+        *_blocks(
+            "encoder.layer.*",
+            "attention.self.(query|key|value)",
+            "attention.output.dense",
+            "attention.output.LayerNorm",
+            "intermediate.dense",
+            "output.dense",
+            "output.LayerNorm",
+        ),
+    ),
+    "encoder.albert_layer_groups.": (
+        *EMBEDDINGS,
+        ("encoder.embedding_hidden_mapping_in", "bert/projection", "dense"),
+        *_blocks(
+            "encoder.albert_layer_groups.*.albert_layers.0",
+            "attention.(query|key|value)",
+            "attention.dense",
+            "attention.LayerNorm",
+            "ffn",
+            "ffn_output",
+            "full_layer_layer_norm",
+        ),
+    ),
+    "transformer.layer.": (
+        *EMBEDDINGS,
+        *_blocks(
+            "transformer.layer.*",
+            "attention.(q_lin|k_lin|v_lin)",
+            "attention.out_lin",
+            "sa_layer_norm",
+            "ffn.lin1",
+            "ffn.lin2",
+            "output_layer_norm",
+        ),
+    ),
+}
+
+# BERT's own, in the order in which they are written.
+HEADS: tuple[Row, ...] = (
+    ("pooler.dense", "pooler", "dense"),
+    ("cls.predictions", "masked_lm", "bias"),
+    ("cls.predictions.transform.dense", "masked_lm/transform", "dense"),
+    ("cls.predictions.transform.LayerNorm", "masked_lm/norm", "norm"),
+    ("cls.seq_relationship", "next_sentence", "dense"),
+    ("classifier", "classifier", "dense"),
+    ("classifier", "tagger", "dense"),
+    ("qa_outputs", "span", "dense"),
+)
+
+# The same layers by the names that the variants have for them.
+SYNONYMS = (
+    (r"\.gamma$", ".weight"),  # of checkpoints from TensorFlow
+    (r"\.beta$", ".bias"),
+    # ALBERT
+    (r"^pooler\.(weight|bias)$", r"pooler.dense.\1"),
+    (r"^predictions\.(dense|LayerNorm)\.", r"cls.predictions.transform.\1."),
+    (r"^predictions\.(bias|decoder)", r"cls.predictions.\1"),
+    (r"^sop_classifier\.classifier\.", "cls.seq_relationship."),
+    # RoBERTa, whose classifier's dense layer is the pooler by another name
+    (r"^lm_head\.dense\.", "cls.predictions.transform.dense."),
+    (r"^lm_head\.layer_norm\.", "cls.predictions.transform.LayerNorm."),
+    (r"^lm_head\.(bias|decoder)", r"cls.predictions.\1"),
+    (r"^classifier\.dense\.", "pooler.dense."),
+    (r"^classifier\.out_proj\.", "classifier."),
+    # ELECTRA's generator
+    (r"^generator_predictions\.(dense|LayerNorm)\.", r"cls.predictions.transform.\1."),
+    (r"^generator_lm_head\.", "cls.predictions.decoder."),
+    # DistilBERT
+    (r"^vocab_transform\.", "cls.predictions.transform.dense."),
+    (r"^vocab_layer_norm\.", "cls.predictions.transform.LayerNorm."),
+    (r"^vocab_projector\.", "cls.predictions.decoder."),
+)
+
+# What is no weight of ours: numbers of positions, and the discriminator's head.
+PASSED_OVER = re.compile(r"embeddings\.position_ids|discriminator_predictions\..*")
+
+PARTS = {
+    "dense": (("weight", "kernel"), ("bias", "bias")),
+    "by_head": (("weight", "kernel"), ("bias", "bias")),
+    "norm": (("weight", "gamma"), ("bias", "beta")),
+    "embedding": (("weight", "embeddings"),),
+    "bias": (("bias", "bias"),),
+}
+
+# What ours are called there, by the end of the names of their architectures.
+TASKS = {
+    "Model": "BertBackbone",
+    "ForPreTraining": "BertPretrainer",
+    "ForMaskedLM": "BertPretrainer",
+    "ForSequenceClassification": "BertClassifier",
+    "ForTokenClassification": "BertTagger",
+    "ForQuestionAnswering": "BertSpanQA",
+}
+POOLED = ("Model", "ForPreTraining", "ForSequenceClassification")
+POOLERS = ("bert", "roberta", "albert")
+POOLER = "pooler.dense.weight"
+
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+
+# Our field, their name for it, and their default.
+FIELDS = (
+    ("vocab_size", "vocab_size", 30522),
+    ("context_length", "max_position_embeddings", 512),
+    ("num_layers", "num_hidden_layers", 12),
+    ("num_heads", "num_attention_heads", 12),
+    ("width", "hidden_size", 768),
+    ("feed_forward_width", "intermediate_size", 3072),
+    ("num_segments", "type_vocab_size", 2),
+    ("dropout", "hidden_dropout_prob", 0.1),
+    ("activation", "hidden_act", "gelu"),
+    ("norm_epsilon", "layer_norm_eps", 1e-12),
+    ("initial_stddev", "initializer_range", 0.02),
+)
+RENAMED = {
+    "distilbert": {
+        "num_layers": "n_layers",
+        "num_heads": "n_heads",
+        "width": "dim",
+        "feed_forward_width": "hidden_dim",
+        "dropout": "dropout",
+        "activation": "activation",
+    }
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "roberta": {"vocab_size": 50265},
+    "albert": {
+        "vocab_size": 30000,
+        "num_heads": 64,
+        "width": 4096,
+        "feed_forward_width": 16384,
+        "dropout": 0.0,
+        "activation": "gelu_new",
+    },
+    "electra": {"num_heads": 4, "width": 256, "feed_forward_width": 1024},
+    "distilbert": {"num_layers": 6},
+}
+
+# Options that change what the model computes, and the only values that we have.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "position_embedding_type": ("absolute",),
+    "tie_word_embeddings": (True,),
+    "num_hidden_groups": (1,),
+    "inner_group_num": (1,),
+    "problem_type": (None, "single_label_classification", "regression"),
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+}
+
+
+def architecture(theirs: Mapping[str, Any]) -> str:
+    """The name of our model for a config.json of theirs; the backbone where unsure."""
+    kind, task = theirs["model_type"], _task(theirs)
+    if task == "ForSequenceClassification" and kind in ("electra", "distilbert"):
+        raise ValueError(
+            f"The head of {kind}'s classifiers of texts is other than BERT's, and is "
+            "not converted. Its encoder is: save it alone, by model.base_model."
+        )
+    return TASKS.get(task, "BertBackbone")
+
+
+def _task(theirs: Mapping[str, Any]) -> str:
+    name = (theirs.get("architectures") or ["Model"])[0]
+    found = re.search(r"(Model|For\w+)$", name)
+    # ELECTRA's pretraining is that of its discriminator.
+    electra = theirs["model_type"] == "electra"
+    if found is None or (electra and found[1] == "ForPreTraining"):
+        return "Model"
+    return found[1]
+
+
+def config_fields(
+    theirs: Mapping[str, Any], names: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Fields of the model's configuration for a config.json of theirs.
+
+    Whether there is a pooler the weights' names say: bert-base-uncased calls itself a
+    BertForMaskedLM, which has none, and has all of a BertForPreTraining. Our one
+    dropout rate is their `hidden_dropout_prob`; ours has no dropout of attention's
+    probabilities (`attention_probs_dropout_prob`).
+    """
+    kind, task = theirs["model_type"], _task(theirs)
+    for option, values in FIXED.items():
+        if theirs.get(option, values[0]) not in values:
+            raise ValueError(
+                f"zoo's BERT does not have the option {option}={theirs[option]!r}; "
+                f"only {option}={values[0]!r} is converted."
+            )
+    fields: dict[str, Any] = {}
+    for field, name, default in FIELDS:
+        name = RENAMED.get(kind, {}).get(field, name)
+        default = DEFAULTS.get(kind, {}).get(field, default)
+        fields[field] = theirs.get(name, default)
+    if fields["activation"] not in ACTIVATIONS:
+        raise ValueError(
+            f"zoo's BERT does not have the activation {fields['activation']!r}; these "
+            f"are converted: {', '.join(ACTIVATIONS)}."
+        )
+    fields["activation"] = ACTIVATIONS[fields["activation"]]
+    if task == "ForMaskedLM" and kind in ("roberta", "electra"):
+        # Their heads have it whatever the blocks have; ours has that of the blocks.
+        if fields["activation"] != "gelu":
+            raise ValueError(
+                f"Of {kind}'s masked language models only those with gelu "
+                f"are converted, got {fields['activation']!r}."
+            )
+    if kind == "roberta":
+        fields["position_offset"] = theirs.get("pad_token_id", 1) + 1
+        fields["context_length"] -= fields["position_offset"]
+    if kind in ("albert", "electra"):
+        fields["embedding_width"] = theirs.get("embedding_size", 128)
+        if kind == "electra" and fields["embedding_width"] == fields["width"]:
+            fields["embedding_width"] = 0
+    fields["shared_layers"] = kind == "albert"
+    if kind == "distilbert":
+        fields["num_segments"] = 0
+    fields["pooler"] = kind in POOLERS and task in POOLED
+    if names is not None:
+        fields["pooler"] = POOLER in {_renamed(name) for name in names}
+    if task in ("ForSequenceClassification", "ForTokenClassification"):
+        labels = theirs.get("id2label") or range(theirs.get("num_labels", 2))
+        fields["num_classes"] = len(labels)
+        rate = "classifier_dropout_prob" if kind == "albert" else "classifier_dropout"
+        fields["head_dropout"] = theirs.get(rate)
+    return fields
+
+
+def convert(
+    theirs: Mapping[str, np.ndarray], config: Any, architecture: str
+) -> dict[str, np.ndarray]:
+    """Our weights from theirs, with all heads that are there.
+
+    Args:
+        theirs: by name.
+        config: of the model that they are for, whose head may be another.
+        architecture: what `architecture` says that they are.
+
+    Raises:
+        ValueError: weights are missing, or of no layer of ours.
+    """
+    theirs = {_renamed(name): x for name, x in theirs.items()}
+    theirs = {name: x for name, x in theirs.items() if not PASSED_OVER.fullmatch(name)}
+    _untie(theirs)
+    layers = {name.rpartition(".")[0] for name in theirs}
+    body = next(
+        (
+            rows
+            for start, rows in BODIES.items()
+            if any(layer.startswith(start) for layer in layers)
+        ),
+        BODIES["encoder.layer."],
+    )
+    # Theirs have one name for these two.
+    other = "classifier" if architecture == "BertTagger" else "tagger"
+    present = {_head(row) for row in HEADS if row[0] in layers} - {other}
+    heads = [row for row in HEADS if _head(row) in present]
+    table = [*_expanded(body, config), *heads]
+    expected = [f"{layer}.{end}" for row in table for layer, end, _ in _parts(row)]
+    weights.check_names(theirs, expected, "the BERT folder")
+    ours: dict[str, list[np.ndarray]] = {}
+    for row in table:
+        for layer, end, name in _parts(row):
+            ours.setdefault(name, []).append(_transposed(theirs[f"{layer}.{end}"], row))
+    return {name: _joined(arrays, config) for name, arrays in ours.items()}
+
+
+def _renamed(name: str) -> str:
+    """The name of a weight as BERT has it, without the prefix of the encoder."""
+    name = re.sub(r"^(bert|roberta|albert|electra|distilbert)\.", "", name)
+    for pattern, replacement in SYNONYMS:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _untie(theirs: dict[str, np.ndarray]) -> None:
+    """Removes the decoder's weights, which are others' by a second name."""
+    decoder = "cls.predictions.decoder"
+    bias = theirs.pop(f"{decoder}.bias", None)
+    if bias is not None:
+        theirs.setdefault("cls.predictions.bias", bias)
+    kernel, table = f"{decoder}.weight", "embeddings.word_embeddings.weight"
+    for copy, original in (
+        (bias, "cls.predictions.bias"),
+        (theirs.pop(kernel, None), table),
+    ):
+        if copy is not None and not np.array_equal(copy, theirs.get(original, copy)):
+            raise ValueError(
+                f"config.json ties the embeddings, but the weights of {decoder} are "
+                f"not equal to {original}."
+            )
+
+
+def _head(row: Row) -> str:
+    return row[1].split("/")[0]
+
+
+def _expanded(rows: Sequence[Row], config: Any) -> Iterator[Row]:
+    """A body's layers, all blocks of them, that a model of this configuration has."""
+    for theirs, ours, kind in rows:
+        if ours == "bert/segment_embedding" and not config.num_segments:
+            continue
+        if ours == "bert/projection" and not config.embedding_width:
+            continue
+        distinct = 1 if config.shared_layers else config.num_layers
+        for block in range(distinct if "*" in ours else 1):
+            index = str(block)
+            yield theirs.replace("*", index), ours.replace("*", index), kind
+
+
+def _parts(row: Row) -> Iterator[tuple[str, str, str]]:
+    """A layer's weights: their layer, its weight there, and the weight's name here."""
+    theirs, ours, kind = row
+    before, _, choices = theirs.partition("(")
+    for end, our_end in PARTS[kind]:
+        for choice in choices.rstrip(")").split("|"):
+            yield before + choice, end, f"{ours}/{our_end}"
+
+
+def _transposed(x: np.ndarray, row: Row) -> np.ndarray:
+    """Their products are of (out, in), ours of (in, out); for both ways."""
+    is_product = row[2] in ("dense", "by_head")
+    return np.ascontiguousarray(x.T) if is_product else x
+
+
+def _joined(parts: list[np.ndarray], config: Any) -> np.ndarray:
+    """Queries, keys and values of (..., D) as one array, ordered head by head."""
+    if len(parts) == 1:
+        return parts[0]
+    by_head = [x.reshape(*x.shape[:-1], config.num_heads, -1) for x in parts]
+    joined = np.stack(by_head, axis=-2)
+    return joined.reshape(*joined.shape[:-3], -1)
+
+
+def _cut(x: np.ndarray, count: int, config: Any) -> list[np.ndarray]:
+    """The inverse of `_joined`."""
+    if count == 1:
+        return [x]
+    by_head = x.reshape(*x.shape[:-1], config.num_heads, count, -1)
+    parts = np.moveaxis(by_head, -2, 0)
+    return [part.reshape(*part.shape[:-2], -1) for part in parts]
+
+
+def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder that `transformers` loads as BertModel or BertFor... a task.
+
+    Raises:
+        ValueError: the model computes something that their BERT does not.
+    """
+    config = model.config
+    for option, value in (
+        ("embedding_width", 0),
+        ("shared_layers", False),
+        ("position_offset", 0),
+    ):
+        if getattr(config, option) != value:
+            raise ValueError(
+                f"Hugging Face's BERT has {option}={value!r} only. This model has "
+                f"{getattr(config, option)!r}."
+            )
+    if not config.num_segments:
+        raise ValueError("Hugging Face's BERT has num_segments from 1. This has 0.")
+    task = _their_task(model)
+    ours = weights.arrays_of(model)
+    arrays = {}
+    layers = {name.split("/")[0] for name in ours}
+    heads = [row for row in HEADS if _head(row) in layers]
+    for row in (*_expanded(BODIES["encoder.layer."], config), *heads):
+        in_body = row[1].startswith(("bert/", "pooler"))
+        prefix = "bert." if in_body and task != "Model" else ""
+        parts = list(_parts(row))
+        for name in dict.fromkeys(name for _, _, name in parts):
+            places = [f"{layer}.{end}" for layer, end, part in parts if part == name]
+            cut = _cut(ours[name], len(places), config)
+            for place, x in zip(places, cut, strict=True):
+                arrays[prefix + place] = np.ascontiguousarray(_transposed(x, row))
+    texts = {
+        "config.json": _their_config(config, task),
+        **weights.tokenizer_texts(model),
+    }
+    weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def _their_task(model: Any) -> str:
+    tasks = [task for task, ours in TASKS.items() if ours == type(model).__name__]
+    if not tasks:
+        raise ValueError(
+            f"export_bert writes {', '.join(dict.fromkeys(TASKS.values()))}, not a "
+            f"{type(model).__name__}."
+        )
+    # Of a pretrainer's two, the second is the one without a pooler.
+    return tasks[0] if model.pooler is not None else tasks[-1]
+
+
+def _their_config(config: Any, task: str) -> dict[str, Any]:
+    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    settings: dict[str, Any] = {
+        "architectures": [f"Bert{task}"],
+        "model_type": "bert",
+        **{theirs: getattr(config, field) for field, theirs, _ in FIELDS},
+        "attention_probs_dropout_prob": 0.0,
+        "tie_word_embeddings": True,
+        "dtype": "float32",
+    }
+    settings["hidden_act"] = names[config.activation]
+    settings["intermediate_size"] = config.feed_forward_width or 4 * config.width
+    if hasattr(config, "num_classes"):
+        labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
+        settings["id2label"] = {str(index): label for label, index in labels.items()}
+        settings["label2id"] = labels
+        settings["classifier_dropout"] = config.head_dropout
+    return settings
