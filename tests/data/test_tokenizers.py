@@ -259,3 +259,101 @@ def test_import_is_light():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wordpiece_cuts_as_the_original(tmp_path):
+    """The reference is `transformers`' tokenizer in plain Python."""
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    text = load("docs").validation[:20_000]
+    for lowercase in (True, False):
+        tokenizer = Tokenizer.train_wordpiece(text, 400, lowercase=lowercase)
+        vocabulary = [tokenizer.id_to_token(i) for i in range(tokenizer.vocab_size)]
+        folder = tmp_path / str(lowercase)
+        folder.mkdir()
+        (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+        config = {"do_lower_case": lowercase}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        reference = BertTokenizerLegacy(
+            folder / "vocab.txt", do_lower_case=lowercase, model_max_length=10**6
+        )
+        loaded = Tokenizer.load(folder)
+        for sample in (text, TEXT, "[CLS] Ünïcode 東京x\u0301 [MASK]", *ODDITIES[:6]):
+            tokens = reference.tokenize(sample)
+            expected = reference.convert_tokens_to_ids(tokens)
+            assert tokenizer.encode(sample).tolist() == expected
+            assert loaded.encode(sample).tolist() == expected
+        with_special = loaded.backend.encode("the", "is").ids
+        assert with_special == reference("the", "is")["input_ids"]
+
+
+def test_wordpiece_vocabulary(docs):
+    tokenizer = Tokenizer.train_wordpiece(docs, 500)
+    assert tokenizer.vocab_size == 500
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert [tokenizer.id_to_token(i) for i in range(5)] == specials
+    ids = [getattr(tokenizer, f"{name}_id") for name in ("pad", "unk", "cls", "sep")]
+    assert (
+        [*ids, tokenizer.mask_id] == tokenizer.special_ids.tolist() == [0, 1, 2, 3, 4]
+    )
+    continues = [i for i in range(500) if tokenizer.id_to_token(i).startswith("##")]
+    assert np.flatnonzero(tokenizer.continuations).tolist() == continues
+    assert 50 < len(continues) < 450
+    assert tokenizer.decode(tokenizer.encode("The statement is")) == "the statement is"
+    with pytest.raises(ValueError, match="vocab_size=20; expected at least 1"):
+        Tokenizer.train_wordpiece(docs, 20)
+
+
+def test_wordpiece_training_is_deterministic(docs):
+    code = (
+        "from zoo.data import *; import hashlib;"
+        "t = Tokenizer.train_wordpiece(load('docs').validation, 900);"
+        "print(hashlib.sha256(t.backend.to_str().encode()).hexdigest())"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(runs) == 1
+
+
+def test_wordpiece_save_and_load(tmp_path, docs):
+    tokenizer = Tokenizer.train_wordpiece(docs, 300)
+    tokenizer.save(tmp_path)
+    loaded = Tokenizer.load(tmp_path)
+    assert loaded == tokenizer
+    assert loaded.special_ids.tolist() == [0, 1, 2, 3, 4]
+    foreign = hugging_face.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert foreign.encode("the", "is").tokens == "[CLS] the [SEP] is [SEP]".split()
+
+
+def test_offsets_point_into_the_text(docs):
+    tokenizer = Tokenizer.train_wordpiece(docs, 500)
+    text = "  Thé statements,\tétc. 東京!"
+    ids, offsets = tokenizer.encode_with_offsets(text)
+    assert ids.tolist() == tokenizer.encode(text).tolist()
+    for token_id, (begin, end) in zip(ids, offsets, strict=True):
+        token = tokenizer.id_to_token(token_id).removeprefix("##")
+        plain = unicodedata.normalize("NFD", text[begin:end]).lower()
+        plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
+        assert token in (plain, "[UNK]")
+    assert tokenizer.encode_with_offsets("")[1].shape == (0, 2)
+
+
+def test_vocabularies_need_their_special_tokens(tmp_path, bpe):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\nthe\n")
+    with pytest.raises(ValueError, match=r"has no \[SEP\], \[MASK\]"):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(ValueError, match=r"no token '\[MASK\]' \(or '<mask>'\)"):
+        _ = bpe.mask_id
+    with pytest.raises(ValueError, match="no token that begins with '##'"):
+        _ = bpe.continuations
+
+
+def test_robertas_special_tokens(docs):
+    names = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    tokenizer = Tokenizer.train_bpe(docs, 300, special_tokens=names)
+    ids = (tokenizer.cls_id, tokenizer.pad_id, tokenizer.sep_id, tokenizer.unk_id)
+    assert (*ids, tokenizer.mask_id) == (0, 1, 2, 3, 4)

@@ -1,25 +1,58 @@
-"""Texts and images by name, tokenizers, token files, and batches of crops or images."""
+"""Texts, tasks and images by name, tokenizers, token files, and batches of them."""
 
 from zoo.data.crops import RandomCrops, windows, windows_with_weights
 from zoo.data.datasets import TextDataset, list_datasets, load
+from zoo.data.documents import Documents
 from zoo.data.image_batches import ImageBatches, binarized
 from zoo.data.images import ImageDataset
+from zoo.data.masked_batches import MaskedBatches
+from zoo.data.masking import Masking
+from zoo.data.pairs import full_sentences, sentence_pairs
+from zoo.data.pmi import Collocations, collocations
+from zoo.data.questions import QuestionWindows, question_windows
+from zoo.data.sequences import Sequences
+from zoo.data.task_sequences import (
+    TaggedSequences,
+    labelled_sequences,
+    tagged_sequences,
+)
+from zoo.data.tasks import LabelledText, Question, TaggedWords, TaskDataset
+from zoo.data.text_batches import TextBatches, each_once
 from zoo.data.token_files import read_tokens, write_tokens
 from zoo.data.tokenizers import Tokenizer
 from zoo.data.unpaired import UnpairedBatches, UnpairedDataset
 
 __all__ = [
+    "Collocations",
+    "Documents",
     "ImageBatches",
     "ImageDataset",
+    "LabelledText",
+    "MaskedBatches",
+    "Masking",
+    "Question",
+    "QuestionWindows",
     "RandomCrops",
+    "Sequences",
+    "TaggedSequences",
+    "TaggedWords",
+    "TaskDataset",
+    "TextBatches",
     "TextDataset",
     "Tokenizer",
     "UnpairedBatches",
     "UnpairedDataset",
     "binarized",
+    "collocations",
+    "each_once",
+    "full_sentences",
+    "labelled_sequences",
     "list_datasets",
     "load",
+    "question_windows",
     "read_tokens",
+    "sentence_pairs",
+    "tagged_sequences",
     "windows",
     "windows_with_weights",
     "write_tokens",

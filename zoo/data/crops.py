@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from zoo.data.shards import share
+
 ENDLESS = 2**62  # updates in a Grain dataset, which must have a length
 
 
@@ -36,22 +38,11 @@ class RandomCrops:
         import grain
 
         windows = _all_windows(tokens, length)
-        index, count = shard
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; expected at least 1")
-        if not 0 <= index < count:
-            raise ValueError(
-                f"shard={shard}; expected (index, count) with 0 <= index < count"
-            )
-        if batch_size % count:
-            raise ValueError(
-                f"batch_size={batch_size} does not divide by the {count} hosts of "
-                f"shard={shard}; expected a multiple of {count}"
-            )
+        rows = share(batch_size, shard)
         if seed < 0:
             raise ValueError(f"seed={seed}; expected a non-negative integer")
-        share = batch_size // count
-        rows = slice(index * share, (index + 1) * share)
 
         def draw(update: int, rng: np.random.Generator) -> np.ndarray:
             starts = rng.integers(len(windows), size=batch_size)

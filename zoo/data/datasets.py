@@ -1,7 +1,8 @@
 """Datasets by name, as in `load("text", data_dir="my_novel.txt")`.
 
 To add one, write a loader that takes `data_dir` and its own options, and name it
-in `LOADERS`. Those of images are in `images.py`, `unpaired.py` and `outlines.py`.
+in `LOADERS`. Those of images are in `images.py`, `unpaired.py` and `outlines.py`, those
+of labelled texts in `tsv.py`, `conll.py` and `squad.py`.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.data import images, outlines, tfds, unpaired
+from zoo.data import conll, images, outlines, squad, tfds, tsv, unpaired
 from zoo.data.downloads import downloaded
 
 SHAKESPEARE_URL = (
@@ -61,11 +62,12 @@ def load(
         data_dir: The file or folder to read from, for datasets that take one.
         expect: The kinds of dataset that the caller can use.
         **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
-            and of `tfds:NAME` those that `load_tfds` names.
+            the columns of `tsv`, `language` of `xquad`, and of `tfds:NAME` those that
+            `load_tfds` names.
 
     Returns:
-        A `TextDataset`, an `ImageDataset` or an `UnpairedDataset`, as the name says;
-        of `tfds:NAME`, as its features say.
+        A `TextDataset`, a `TaskDataset`, an `ImageDataset` or an `UnpairedDataset`, as
+        the name says; of `tfds:NAME`, as its features say.
 
     Raises:
         ValueError: The name is unknown, what was found is empty or damaged, or is of
@@ -261,6 +263,13 @@ LOADERS: dict[str, Callable[..., Any]] = {
     "unpaired": unpaired.load_unpaired,
     "digit_outlines": outlines.load_digit_outlines,
     "small_digit_outlines": outlines.load_small_digit_outlines,
+    "conll": conll.load_conll,
+    "mrpc": tsv.load_mrpc,
+    "squad": squad.load_squad,
+    "sst2": tsv.load_sst2,
+    "tsv": tsv.load_tsv,
+    "wikiann": conll.load_wikiann,
+    "xquad": squad.load_xquad,
     "docs": load_docs,
     "text": load_text,
     "tinyshakespeare": load_tinyshakespeare,

@@ -3,24 +3,20 @@
 Shapes: B batch, N images, H height, W width, C channels.
 """
 
-import functools
-import itertools
-from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.data.crops import ENDLESS
+from zoo.data.epochs import EpochBatches
 
 Binarize = Literal["none", "dynamic", "static"]
 
 
-class ImageBatches:
+class ImageBatches(EpochBatches):
     """Batches of images in another order every epoch.
 
-    An epoch is a permutation of all images, drawn from the seed and the epoch's
-    number, and cut into batches. Where B does not divide N, the N mod B images at its
-    end are left out: others in the next epoch.
+    A batch is (images,) or (images, labels): float32 in [0, 1] of shape (B, H, W, C),
+    and int32 of shape (B,). See `EpochBatches` for the order.
 
     Args:
         images: uint8 of shape (N, H, W, C).
@@ -50,14 +46,8 @@ class ImageBatches:
         seed: int = 0,
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
-        import grain
-
         images = _checked(images, seed)
-        if not 1 <= batch_size <= len(images):
-            raise ValueError(
-                f"batch_size={batch_size}; expected 1 to {len(images)}, the number of "
-                "images"
-            )
+        super().__init__(len(images), batch_size, seed)
         if crop is not None and not 1 <= crop <= min(images.shape[1:3]):
             raise ValueError(
                 f"crop={crop}; expected 1 to {min(images.shape[1:3])}, the shorter "
@@ -76,51 +66,27 @@ class ImageBatches:
                 )
         if binarize == "static":
             images = binarized(images, seed)
-        self.steps_per_epoch = len(images) // batch_size
+        self._images, self._labels = images, labels
+        self._crop, self._flip, self._binarize = crop, flip, binarize
 
-        def rows(update: int) -> np.ndarray:
-            epoch, step = divmod(update, self.steps_per_epoch)
-            return order(epoch)[step * batch_size : (step + 1) * batch_size]
-
-        def draw(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-            batch = images[rows]  # (B, H, W, C)
-            if crop is not None:
-                batch = _cropped(batch, crop, rng)
-            if flip:
-                mirrored = rng.random((len(batch), 1, 1, 1)) < 0.5
-                batch = np.where(mirrored, batch[:, :, ::-1], batch)
-            if binarize == "dynamic":
-                # By way of a seed: PCG64 draws twice as fast as Grain's Philox.
-                batch = binarized(batch, int(rng.integers(2**62)))
-            elif binarize == "none":
-                batch = batch / np.float32(255)
-            return (batch,) if labels is None else (batch, labels[rows].astype("int32"))
-
-        # One Grain element is a whole batch, or a whole epoch's order: its cost an
-        # element is paid once. Grain seeds the two random maps differently, since they
-        # are one and two steps from the seed.
-        numbers = grain.MapDataset.range(ENDLESS).seed(seed)
-        orders = numbers.random_map(lambda _, rng: rng.permutation(len(images)))
-        order = functools.lru_cache(maxsize=2)(orders.__getitem__)
-        self._batches = numbers.map(rows).random_map(draw)
-
-    def batch(self, update: int) -> tuple[np.ndarray, ...]:
-        """Returns one update's (images,) or (images, labels).
-
-        Images are float32 in [0, 1] of shape (B, H, W, C), labels int32 of shape (B,).
-
-        Args:
-            update: The number of the update, from 0.
-        """
-        if update < 0:
-            raise ValueError(f"update={update}; expected a number from 0")
-        return self._batches[update]
-
-    def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
-        """Returns the endless iterator over `batch(start)`, `batch(start + 1)`, ..."""
-        if start < 0:
-            raise ValueError(f"start={start}; expected an update number from 0")
-        return map(self.batch, itertools.count(start))
+    def _draw(
+        self, rows: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, ...]:
+        """(images,) or (images, labels), in [0, 1]: (B, H, W, C) and (B,)."""
+        batch = self._images[rows]  # (B, H, W, C)
+        if self._crop is not None:
+            batch = _cropped(batch, self._crop, rng)
+        if self._flip:
+            mirrored = rng.random((len(batch), 1, 1, 1)) < 0.5
+            batch = np.where(mirrored, batch[:, :, ::-1], batch)
+        if self._binarize == "dynamic":
+            # By way of a seed: PCG64 draws twice as fast as Grain's Philox.
+            batch = binarized(batch, int(rng.integers(2**62)))
+        elif self._binarize == "none":
+            batch = batch / np.float32(255)
+        if self._labels is None:
+            return (batch,)
+        return batch, self._labels[rows].astype("int32")
 
 
 def binarized(images: np.ndarray, seed: int) -> np.ndarray:

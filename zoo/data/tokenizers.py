@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     import tokenizers
 
 END_OF_TEXT = "<|endoftext|>"
+# BERT's and RoBERTa's names for the same special tokens.
+PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
+CONTINUATION = "##"
+ALPHABET = 1000  # characters of a WordPiece vocabulary; others are [UNK]
 PACKAGE = Path(__file__).parents[1]
 PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
 
@@ -99,21 +105,64 @@ class Tokenizer:
             show_progress=False,
         )
         backend = _byte_level(models.BPE())
-        texts = [texts] if isinstance(texts, str) else texts
-        pieces = (piece for text in texts for piece in _pieces(text))
-        backend.train_from_iterator(pieces, trainer)
+        backend.train_from_iterator(_all_pieces(texts), trainer)
         return cls(backend)
+
+    @classmethod
+    def train_wordpiece(
+        cls, texts: str | Iterable[str], vocab_size: int, lowercase: bool = True
+    ) -> "Tokenizer":
+        """Trains WordPiece as BERT has it, with its special tokens as ids 0 to 4.
+
+        Control characters vanish and white space becomes one blank; words are cut at
+        punctuation and around each Chinese character.
+
+        Args:
+            texts: One text or several.
+            vocab_size: Tokens in all; fewer result where the texts do not repeat
+                enough.
+            lowercase: Write all letters small and without accents ("uncased").
+
+        Raises:
+            ValueError: `vocab_size` has no room for the texts' characters.
+        """
+        from tokenizers import models, trainers
+
+        pieces = [*_all_pieces(texts)]
+        backend = _wordpiece(models.WordPiece(unk_token=UNK), lowercase)
+        first, inner = _characters(pieces, backend)
+        # Continued characters are given as special tokens to fix their ids: ties
+        # between pairs are broken by ids, which else differ from run to run.
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[*BERT_TOKENS, *(CONTINUATION + c for c in inner)],
+            initial_alphabet=first,
+            limit_alphabet=len(first),
+            continuing_subword_prefix=CONTINUATION,
+            show_progress=False,
+        )
+        backend.train_from_iterator(pieces, trainer)
+        vocabulary = backend.get_vocab()
+        if len(vocabulary) > vocab_size:
+            raise ValueError(
+                f"vocab_size={vocab_size}; expected at least {len(vocabulary)}: "
+                f"{len(BERT_TOKENS)} special tokens, and the texts' characters at the "
+                "start of words and inside"
+            )
+        model = models.WordPiece(vocabulary, unk_token=UNK)
+        return cls(_with_bert_tokens(_wordpiece(model, lowercase)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
         """Loads a tokenizer from a file or folder.
 
         Args:
-            path: A `tokenizer.json`, or a folder that holds one or GPT-2's
-                `vocab.json` and `merges.txt`.
+            path: A `tokenizer.json`, or a folder that holds one, GPT-2's `vocab.json`
+                and `merges.txt`, or BERT's `vocab.txt`; beside this, a
+                `tokenizer_config.json` may say how letters are normalised.
 
         Raises:
-            FileNotFoundError: There is neither.
+            FileNotFoundError: There is none of them.
             ValueError: The file does not describe a tokenizer.
         """
         from tokenizers import Tokenizer, models
@@ -130,11 +179,14 @@ class Tokenizer:
                 if model.token_to_id(END_OF_TEXT) is not None:
                     backend.add_special_tokens([END_OF_TEXT])
                 return cls(backend)
+            if (path / "vocab.txt").is_file():
+                return cls(_from_vocabulary(path))
         except Exception as error:  # `tokenizers` raises no narrower class
             raise ValueError(f"{path} does not hold a tokenizer: {error}") from error
         raise FileNotFoundError(
             f"{path} holds no tokenizer; expected a tokenizer.json, or a folder with "
-            "tokenizer.json or with GPT-2's vocab.json and merges.txt"
+            "tokenizer.json, with GPT-2's vocab.json and merges.txt, or with BERT's "
+            "vocab.txt"
         )
 
     @classmethod
@@ -154,8 +206,8 @@ class Tokenizer:
         names = ", ".join(sorted({file.parent.name for file in files})) or "none"
         raise FileNotFoundError(
             f"there is no tokenizer {os.fspath(name)!r}; pass a folder that holds "
-            "tokenizer.json (or vocab.json and merges.txt), or the name of a "
-            f"checkpoint that has one: {names}"
+            "tokenizer.json (or vocab.json and merges.txt, or vocab.txt), or the name "
+            f"of a checkpoint that has one: {names}"
         )
 
     def save(self, directory: str | os.PathLike[str]) -> None:
@@ -189,6 +241,17 @@ class Tokenizer:
             np.concatenate([np.array(next(encodings).ids, np.int32) for _ in group])
             for group in groups
         ]
+
+    def encode_with_offsets(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a text's token ids and where in it each token stands.
+
+        Returns:
+            Ids, int32 of shape (number of tokens,), and the characters at which each
+            begins and ends: text[begin:end], of shape (number of tokens, 2).
+        """
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+        return np.array(encoding.ids, np.int32), offsets
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Returns the text of token ids of shape (number of tokens,).
@@ -226,6 +289,53 @@ class Tokenizer:
         """The id of `<|endoftext|>`, or None if there is no such token."""
         return self.token_to_id(END_OF_TEXT)
 
+    @functools.cached_property
+    def special_ids(self) -> np.ndarray:
+        """The ids of all special tokens, in rising order."""
+        added = self.backend.get_added_tokens_decoder().items()
+        return np.array(sorted(i for i, token in added if token.special), np.int32)
+
+    @functools.cached_property
+    def pad_id(self) -> int:
+        """The id of `[PAD]` or `<pad>`; ValueError if there is neither."""
+        return self._special_id(PAD)
+
+    @functools.cached_property
+    def unk_id(self) -> int:
+        """The id of `[UNK]` or `<unk>`; ValueError if there is neither."""
+        return self._special_id(UNK)
+
+    @functools.cached_property
+    def cls_id(self) -> int:
+        """The id of `[CLS]` or `<s>`; ValueError if there is neither."""
+        return self._special_id(CLS)
+
+    @functools.cached_property
+    def sep_id(self) -> int:
+        """The id of `[SEP]` or `</s>`; ValueError if there is neither."""
+        return self._special_id(SEP)
+
+    @functools.cached_property
+    def mask_id(self) -> int:
+        """The id of `[MASK]` or `<mask>`; ValueError if there is neither."""
+        return self._special_id(MASK)
+
+    @functools.cached_property
+    def continuations(self) -> np.ndarray:
+        """Whether each token continues a word (`##`), bool of shape (vocab_size,).
+
+        Raises:
+            ValueError: None does: this is not WordPiece.
+        """
+        tokens = (self.id_to_token(i) or "" for i in range(self.vocab_size))
+        continues = np.array([token.startswith(CONTINUATION) for token in tokens])
+        if not continues.any():
+            raise ValueError(
+                f"{self!r} has no token that begins with {CONTINUATION!r}; words are "
+                "known of WordPiece alone, such as Tokenizer.train_wordpiece makes"
+            )
+        return continues
+
     def token_to_id(self, token: str) -> int | None:
         """Returns a token's id, or None if there is no such token."""
         return self.backend.token_to_id(token)
@@ -248,6 +358,13 @@ class Tokenizer:
         """Names the model and the size of the vocabulary."""
         model = type(self.backend.model).__name__
         return f"<Tokenizer {model}, vocab_size={self.vocab_size}>"
+
+    def _special_id(self, token: str) -> int:
+        other = ROBERTA_TOKENS[BERT_TOKENS.index(token)]
+        for name in (token, other):
+            if (found := self.token_to_id(name)) is not None:
+                return found
+        raise ValueError(f"{self!r} has no token {token!r} (or {other!r})")
 
     @functools.cached_property
     def _alphabet(self) -> np.ndarray | None:
@@ -308,6 +425,75 @@ def _byte_level(model: "tokenizers.models.BPE") -> "tokenizers.Tokenizer":
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return backend
+
+
+def _wordpiece(
+    model: "tokenizers.models.WordPiece",
+    lowercase: bool,
+    strip_accents: bool | None = None,
+    chinese_characters: bool = True,
+) -> "tokenizers.Tokenizer":
+    """BERT's rules; accents are stripped where letters are made small, if not said."""
+    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase,
+        strip_accents=strip_accents,
+        handle_chinese_chars=chinese_characters,
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    return backend
+
+
+def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
+    """Special tokens, which other programs that read the file put around a text."""
+    from tokenizers import processors
+
+    ids = backend.get_vocab()
+    if missing := [token for token in BERT_TOKENS if token not in ids]:
+        raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+    backend.add_special_tokens(list(BERT_TOKENS))
+    backend.post_processor = processors.BertProcessing((SEP, ids[SEP]), (CLS, ids[CLS]))
+    return backend
+
+
+def _characters(
+    texts: Iterable[str], backend: "tokenizers.Tokenizer"
+) -> tuple[list[str], list[str]]:
+    """The commonest characters of words, and those of them that continue a word."""
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(backend.normalizer.normalize_str(text).split())
+    counts: Counter[str] = Counter()
+    inner: set[str] = set()
+    for text, count in words.items():
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(text):
+            counts.update(dict.fromkeys(word, count))
+            inner.update(word[1:])
+    kept = sorted(counts, key=lambda c: (-counts[c], c))[:ALPHABET]
+    return sorted(kept), sorted(inner.intersection(kept))
+
+
+def _from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
+    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json."""
+    from tokenizers import models
+
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    backend = _wordpiece(
+        models.WordPiece.from_file(str(folder / "vocab.txt"), unk_token=UNK),
+        config.get("do_lower_case", True),
+        config.get("strip_accents"),
+        config.get("tokenize_chinese_chars", True),
+    )
+    return _with_bert_tokens(backend)
+
+
+def _all_pieces(texts: str | Iterable[str]) -> Iterator[str]:
+    texts = [texts] if isinstance(texts, str) else texts
+    return (piece for text in texts for piece in _pieces(text))
 
 
 def _pieces(text: str) -> Iterator[str]:

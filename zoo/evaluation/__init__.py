@@ -4,6 +4,12 @@ from zoo.evaluation.annealed import (
     annealed_importance_sampling,
     bidirectional_bounds,
 )
+from zoo.evaluation.answers import (
+    NoAnswerThreshold,
+    answer_metrics,
+    best_no_answer_threshold,
+)
+from zoo.evaluation.classification import classification_metrics, regression_metrics
 from zoo.evaluation.confidence import (
     Interval,
     difference_interval,
@@ -23,6 +29,7 @@ from zoo.evaluation.neighbours import (
 )
 from zoo.evaluation.parzen import parzen_log_likelihood
 from zoo.evaluation.samples import feature_metrics, sample_metrics
+from zoo.evaluation.tagging import entities, entity_metrics
 
 __all__ = [
     "ClassifierFeatures",
@@ -30,11 +37,17 @@ __all__ = [
     "InceptionFeatures",
     "Interval",
     "Moments",
+    "NoAnswerThreshold",
     "annealed_importance_sampling",
     "bidirectional_bounds",
+    "answer_metrics",
+    "best_no_answer_threshold",
     "bits_per_byte",
+    "classification_metrics",
     "difference_interval",
     "elbo",
+    "entities",
+    "entity_metrics",
     "feature_metrics",
     "frechet_distance",
     "importance_weighted_bound",
@@ -47,6 +60,7 @@ __all__ = [
     "neighbour_grid",
     "parzen_log_likelihood",
     "perplexity",
+    "regression_metrics",
     "sample_metrics",
     "squared_mmd",
     "text_metrics",

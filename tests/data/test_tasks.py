@@ -1,0 +1,229 @@
+"""Labelled texts, tagged words and questions from files, and what is refused."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from zoo.data import LabelledText, TaggedWords, load
+
+DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_bytes(text.encode())
+    return folder
+
+
+def test_tables_by_number(tmp_path):
+    write(
+        tmp_path,
+        train__tsv='good "film\tgood\r\nbad\u2028film\tbad\n',
+        dev__tsv="film\tgood",
+        test__tsv="",
+    )
+    (tmp_path / "test.tsv").unlink()
+    dataset = load("tsv", data_dir=tmp_path)
+    assert dataset.class_names == ("bad", "good")
+    assert dataset.train == (
+        LabelledText('good "film', 1),
+        LabelledText("bad\u2028film", 0),
+    )
+    assert dataset.validation == (LabelledText("film", 1),)
+    assert dataset.test == ()
+    content = (tmp_path / "train.tsv").read_bytes() + (
+        tmp_path / "dev.tsv"
+    ).read_bytes()
+    assert dataset.sha256 == hashlib.sha256(content).hexdigest()
+    assert dataset.origin == str(tmp_path)
+    assert dataset == load("tsv", data_dir=str(tmp_path))
+    assert len(repr(dataset)) < 300
+
+
+def test_tables_by_name(tmp_path):
+    header = "index\tsentence1\tsentence2\tscore\n"
+    write(
+        tmp_path,
+        train__tsv=header + "0\ta\tb\t2.5\n1\tc\td\t0\n",
+        dev__tsv=header + "0\te\tf\t1\n",
+        test__tsv="index\tsentence1\tsentence2\n0\tg\th\n",
+    )
+    columns = {"text": "sentence1", "pair": "sentence2", "label": "score"}
+    values = load("tsv", data_dir=tmp_path, regression=True, **columns)
+    assert values.class_names == ()
+    assert values.train[0] == LabelledText("a", 2.5, "b")
+    assert values.test == (LabelledText("g", -1, "h"),)
+    (tmp_path / "dev.tsv").unlink()
+    write(tmp_path, train__tsv=header + "0\ta\tb\t1\n" * 20)
+    classes = load("tsv", data_dir=tmp_path, **columns)
+    assert (len(classes.train), len(classes.validation)) == (18, 2)
+    assert classes.test == (LabelledText("g", -1, "h"),)
+
+
+def test_tables_refuse(tmp_path):
+    with pytest.raises(ValueError, match="pass data_dir=FOLDER"):
+        load("tsv")
+    with pytest.raises(FileNotFoundError, match=r"holds no train\.tsv"):
+        load("tsv", data_dir=tmp_path)
+    write(tmp_path, train__tsv="a\t0\nb\n")
+    with pytest.raises(ValueError, match=r"line 2 of .*train\.tsv has 1 columns.* 2"):
+        load("tsv", data_dir=tmp_path)
+    write(tmp_path, train__tsv="a\t0\n")
+    with pytest.raises(ValueError, match="1 examples to train on and 0"):
+        load("tsv", data_dir=tmp_path)
+    write(tmp_path, dev__tsv="a\t1\n")
+    with pytest.raises(ValueError, match=r"dev\.tsv has the label '1'; .*\('0',\)"):
+        load("tsv", data_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"no column 'text'; it has \['a', '0'\]"):
+        load("tsv", data_dir=tmp_path, text="text", label="0")
+    (tmp_path / "dev.tsv").write_bytes(b"\xff\t1")
+    with pytest.raises(ValueError, match=r"dev\.tsv is not UTF-8"):
+        load("tsv", data_dir=tmp_path)
+
+
+def test_sst2_in_both_forms(tmp_path):
+    plain = write(
+        tmp_path / "sst2", train__tsv="a b\t1\nc\t0", dev__tsv="d\t0", test__tsv="e\t1"
+    )
+    glue = write(
+        tmp_path / "glue",
+        train__tsv="sentence\tlabel\na b\t1\nc\t0\n",
+        dev__tsv="sentence\tlabel\nd\t0\n",
+        test__tsv="index\tsentence\n0\te\n",
+    )
+    dataset, other = load("sst2", data_dir=tmp_path), load("sst2", data_dir=glue)
+    assert dataset.origin == str(plain)
+    assert (
+        dataset.train == other.train == (LabelledText("a b", 1), LabelledText("c", 0))
+    )
+    assert (dataset.test[0].label, other.test[0].label) == (1, -1)
+
+
+def test_mrpc_in_both_forms(tmp_path):
+    header = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+    rows = "".join(f"{i % 2}\t1\t2\tfirst {i}\tsecond {i}\n" for i in range(20))
+    write(
+        tmp_path,
+        msr_paraphrase_train__txt=header + rows,
+        msr_paraphrase_test__txt=header + rows[:23],
+    )
+    dataset = load("mrpc", data_dir=tmp_path)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (
+        18,
+        2,
+        1,
+    )
+    assert LabelledText("first 0", 0, "second 0") in dataset.train + dataset.validation
+    glue = write(
+        tmp_path / "mrpc", train__tsv=header + rows, dev__tsv=header + rows[:23]
+    )
+    assert len(load("mrpc", data_dir=glue).train) == 20
+
+
+def test_tagged_words(tmp_path):
+    write(
+        tmp_path,
+        train__txt="-DOCSTART- -X- O\n\nEU NNP B-ORG\nsaid VBD O\n\n\n. . O\n",
+        valid__txt="Bonn\tB-LOC\nam\tI-LOC\n \nRhein\tO",
+    )
+    dataset = load("conll", data_dir=tmp_path)
+    assert dataset.class_names == ("O", "B-LOC", "B-ORG", "I-LOC")
+    assert dataset.train == (
+        TaggedWords(("EU", "said"), (2, 0)),
+        TaggedWords((".",), (0,)),
+    )
+    assert dataset.validation[0] == TaggedWords(("Bonn", "am"), (1, 3))
+    for line in ("word", "word LOC", "word B-"):
+        write(tmp_path, train__txt=f"a O\n{line}\n")
+        with pytest.raises(ValueError, match=f"line 2 of .*txt is '{line}'"):
+            load("conll", data_dir=tmp_path)
+
+
+def test_wikiann_drops_the_language(tmp_path):
+    write(tmp_path, train__conll="en:a\tO\nen::\tB-PER\n\n" * 10)
+    dataset = load("wikiann", data_dir=tmp_path)
+    assert dataset.train[0] == TaggedWords(("a", ":"), (0, 1))
+    assert len(dataset.validation) == 1
+    write(tmp_path, train__conll="London\tO\n")
+    with pytest.raises(ValueError, match=r"line 1 .* as in en:London"):
+        load("wikiann", data_dir=tmp_path)
+
+
+def squad(*articles: list[dict]) -> str:
+    context = "In Bonn, Beethoven was born."
+    return json.dumps(
+        {"data": [{"paragraphs": [{"context": context, "qas": q}]} for q in articles]}
+    )
+
+
+def asked(name: str, text: str = "Bonn", start: int = 3, **more) -> dict:
+    answers = [{"text": text, "answer_start": start}]
+    return {"id": name, "question": "Where?", "answers": answers, **more}
+
+
+def test_squad_of_both_versions(tmp_path):
+    impossible = asked("2", is_impossible=True, plausible_answers=[])
+    write(
+        tmp_path,
+        **{
+            "train-v2__0__json": squad([asked("1", is_impossible=False), impossible]),
+            "dev-v2__0__json": squad([asked("3")]),
+        },
+    )
+    dataset = load("squad", data_dir=tmp_path)
+    first, second = dataset.train
+    assert (first.name, first.question, first.answers) == ("1", "Where?", ("Bonn",))
+    assert first.context[first.starts[0] :].startswith("Bonn,")
+    assert (second.answers, second.starts) == ((), ())
+    assert dataset.validation[0].name == "3"
+    write(tmp_path, **{"dev-v1__1__json": squad([asked("4")])})
+    with pytest.raises(FileNotFoundError, match=r"holds \['dev-v1.1.json', 'dev-v2"):
+        load("squad", data_dir=tmp_path)
+
+
+def test_squad_refuses(tmp_path):
+    folder = tmp_path / "squad"
+    write(folder, **{"train-v1__1__json": squad([asked("7", start=4)])})
+    with pytest.raises(FileNotFoundError, match=r"holds \[\]; expected one dev-v1"):
+        load("squad", data_dir=tmp_path)
+    write(folder, **{"dev-v1__1__json": squad([asked("8")])})
+    with pytest.raises(ValueError, match="question 7 .* 'Bonn', .* 'onn,' at 4"):
+        load("squad", data_dir=tmp_path)
+    for content in ("{", "[]", '{"data": [{}]}', '{"data": 3}'):
+        write(folder, **{"train-v1__1__json": content})
+        with pytest.raises(ValueError, match="not in the form of SQuAD"):
+            load("squad", data_dir=tmp_path)
+
+
+def test_xquad_is_split_by_article(tmp_path):
+    articles = [[asked(f"{i}a"), asked(f"{i}b")] for i in range(20)]
+    write(tmp_path, xquad__de__json=squad(*articles))
+    dataset = load("xquad", data_dir=tmp_path, language="de")
+    parts = [dataset.train, dataset.validation, dataset.test]
+    assert [len(part) for part in parts] == [32, 4, 4]
+    owners = [{question.name[:-1] for question in part} for part in parts]
+    assert len(set.union(*owners)) == sum(map(len, owners)) == 20
+    assert dataset == load("xquad", data_dir=tmp_path, language="de")
+    with pytest.raises(FileNotFoundError, match=r"xquad\.en\.json"):
+        load("xquad", data_dir=tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the data folder, see ZOO_DATA")
+@pytest.mark.parametrize(
+    ("name", "folder", "sizes"),
+    [
+        ("sst2", "", (6920, 872, 1821)),
+        ("mrpc", "", (3668, 408, 1725)),
+        ("wikiann", "wikiann_en", (20_000, 10_000, 10_000)),
+        ("xquad", "", (978, 115, 97)),
+    ],
+)
+def test_real_data(name, folder, sizes):
+    dataset = load(name, data_dir=DATA / folder)
+    parts = (dataset.train, dataset.validation, dataset.test)
+    assert tuple(map(len, parts)) == sizes
