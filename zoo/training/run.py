@@ -138,7 +138,7 @@ class Run:
         evaluate_every: int,
         evaluate,
         batch_tokens: int,
-        unit: Literal["tokens", "images"] = "tokens",
+        unit: Literal["tokens", "images", "sequences"] = "tokens",
     ) -> None:
         """Trains to `updates`, from the checkpoint if asked to resume.
 
@@ -148,7 +148,7 @@ class Run:
             updates: the total, also when resuming.
             evaluate_every: updates between evaluations and checkpoints.
             evaluate: gives a dict of metrics; they are logged as `val_...`.
-            batch_tokens: tokens (or images) an update, for the throughput.
+            batch_tokens: tokens (images, sequences) an update, for the throughput.
             unit: what it counts, for the throughput's name.
         """
         if updates % evaluate_every:

@@ -1,0 +1,368 @@
+r"""Fine-tune a BERT for a task: classes of texts, tags of words, answers in texts.
+
+    python -m recipes.bert_finetune --encoder all-MiniLM-L6-v2/ --variant sst2 \
+        --data-dir data/
+    python -m recipes.bert_finetune --encoder ... --variant wikiann --data-dir data/
+    python -m recipes.bert_finetune --encoder ... --dataset tsv --data-dir my_table/
+    python -m recipes.bert_finetune --smoke                 # nothing needed
+
+The encoder is a preset folder, ours or Hugging Face's. What is evaluated after every
+epoch is validation; the epoch that did best there is kept, and reported on the test
+part, beside the majority class and, with `--probe`, a linear probe on the encoder's
+frozen features.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import zoo
+from zoo.data import (
+    LabelledText,
+    Question,
+    TaggedWords,
+    TaskDataset,
+    TextBatches,
+    Tokenizer,
+    each_once,
+    labelled_sequences,
+    question_windows,
+    tagged_sequences,
+)
+from zoo.evaluation import (
+    answer_metrics,
+    classification_metrics,
+    entity_metrics,
+    regression_metrics,
+)
+from zoo.evaluation.pictures import loss_curves
+from zoo.models.bert import BertConfig
+from zoo.models.bert_tasks import (
+    BertClassifier,
+    BertClassifierConfig,
+    BertSpanQA,
+    BertTagger,
+    BertTaggerConfig,
+)
+from zoo.presets import weights
+from zoo.training import ConstantThenLinear, engine
+from zoo.training.run import Run, RunConfig, parse
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """A task, an encoder and the training.
+
+    Attributes:
+        encoder: preset folder of the encoder; a tiny new one if there is none.
+        length: tokens of the longest sequence; longer ones are cut, or windowed.
+        stride: tokens between the windows of a question's text.
+        dropout: of the encoder and the head.
+        batch_size: sequences an update.
+        accumulate: micro-batches that a batch is cut into.
+        epochs: passes over the training part, at most.
+        patience: epochs without a better validation before stopping; 0 for never.
+        learning_rate: at its peak; it falls linearly to zero.
+        warmup: share of the updates in which it rises.
+        weight_decay: of matrices, decoupled.
+        clip: largest norm of all gradients together.
+        probe: fit a linear probe on frozen features too, to compare with.
+    """
+
+    dataset: str = "sst2"
+    out: Path = Path("runs/bert_finetune")
+    encoder: Path | None = None
+    length: int = 128
+    stride: int = 64
+    dropout: float = 0.1
+    batch_size: int = 32
+    accumulate: int = 1
+    epochs: int = 3
+    patience: int = 0
+    learning_rate: float = 5e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    probe: bool = False
+
+
+SST2 = Config()
+VARIANTS = {
+    "sst2": SST2,
+    "mrpc": replace(SST2, dataset="mrpc", epochs=5),
+    "wikiann": replace(SST2, dataset="wikiann", length=64),
+    "xquad": replace(SST2, dataset="xquad", length=256, epochs=10, batch_size=16),
+    "squad": replace(SST2, dataset="squad", length=384, stride=128),
+    "tsv": replace(SST2, dataset="tsv"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What differs between tasks.
+
+    Attributes:
+        model: makes the model, from an encoder's preset or new.
+        sequences: of examples.
+        metrics: of a model on examples and their sequences.
+        chosen_by: the metric whose highest value is kept.
+    """
+
+    model: Callable[[], Any]
+    sequences: Callable[[tuple], Any]
+    metrics: Callable[[Any, tuple, Any], dict[str, float]]
+    chosen_by: str
+
+
+def main(config: Config) -> dict:
+    """Trains, keeps the best epoch, tests it; returns the summary."""
+    if config.smoke:
+        config = replace(config, epochs=2, length=32, stride=8, batch_size=4)
+    run = Run(config)
+    if config.smoke and config.data_dir is None:
+        data = smoke_data()
+    else:
+        data = zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset)
+    train_examples = data.train[: config.batch_size] if config.smoke else data.train
+    tokenizer = (
+        Tokenizer.load(config.encoder)
+        if config.encoder is not None
+        else Tokenizer.train_wordpiece(texts_of(data.train), 4000)
+    )
+    task = task_of(config, data, tokenizer)
+    train, validation = map(task.sequences, (train_examples, data.validation))
+    batches = TextBatches(train, config.batch_size, seed=config.seed)
+    updates = config.epochs * batches.steps_per_epoch
+    model = task.model()
+    model.tokenizer = tokenizer
+    schedule = ConstantThenLinear(
+        config.learning_rate, updates, warmup_steps=int(config.warmup * updates)
+    )
+    model.compile(
+        keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
+        ),
+        accumulate=config.accumulate,
+    )
+    key = f"val_{task.chosen_by}"
+
+    def evaluate() -> dict[str, float]:
+        found = task.metrics(model, data.validation, validation)
+        scores = [*(row[key] for row in run.rows), found[task.chosen_by]]
+        best = int(np.argmax(scores))
+        if best == len(scores) - 1:
+            model.save_to_preset(run.out / "preset")
+        elif config.patience and len(scores) - 1 - best >= config.patience:
+            model.stop_training = True
+        return found
+
+    run.fit(
+        model,
+        batches.batches,
+        updates=updates,
+        evaluate_every=batches.steps_per_epoch,
+        evaluate=evaluate,
+        batch_tokens=config.batch_size,
+        unit="sequences",
+    )
+    best = run.out / "preset"
+    weights.assign(model, weights.read(best), best)
+    scores = [row[key] for row in run.rows]
+    figures: dict[str, Any] = {
+        "best_epoch": 1 + int(np.argmax(scores)),
+        f"best_{key}": max(scores),
+    }
+    if data.test:
+        found = task.metrics(model, data.test, task.sequences(data.test))
+        figures |= {f"test_{name}": value for name, value in found.items()}
+    if isinstance(data.train[0], LabelledText) and data.class_names:
+        figures |= baselines(config, task, data)
+    draw(run, key)
+    summary = run.finish(
+        **figures,
+        train_examples=len(train_examples),
+        test_examples=len(data.test),
+        parameters=model.count_params(),
+        dataset=config.dataset,
+        dataset_sha256=data.sha256,
+    )
+    for name, value in figures.items():
+        print(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
+    print(f"see {run.out}")
+    return summary
+
+
+def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
+    """The task that a dataset's examples are of."""
+
+    def made(cls: Any, config_class: Any, **fields: Any) -> Callable[[], Any]:
+        if config.encoder is not None:
+            return lambda: cls.from_preset(
+                config.encoder, dropout=config.dropout, **fields
+            )
+        new = BertConfig(tokenizer.vocab_size, config.length, 2, 2, 32).__dict__
+        return lambda: cls(config_class(**{**new, "dropout": config.dropout, **fields}))
+
+    names = data.class_names
+    match data.train[0]:
+        case LabelledText():
+            return Task(
+                made(BertClassifier, BertClassifierConfig, num_classes=len(names) or 1),
+                lambda examples: labelled_sequences(examples, tokenizer, config.length),
+                class_figures if names else value_figures,
+                "accuracy" if names else "pearson",
+            )
+        case TaggedWords():
+            return Task(
+                made(BertTagger, BertTaggerConfig, num_classes=len(names)),
+                lambda examples: tagged_sequences(examples, tokenizer, config.length),
+                functools.partial(tag_figures, names),
+                "f1",
+            )
+        case Question():
+            return Task(
+                made(BertSpanQA, BertConfig),
+                lambda examples: question_windows(
+                    examples,
+                    tokenizer,
+                    config.length,
+                    stride=config.stride,
+                    max_question=config.length // 4,
+                ),
+                answer_figures,
+                "f1",
+            )
+        case other:
+            raise ValueError(f"There is no task of {type(other).__name__}.")
+
+
+def outputs(sequences: Any, function: Callable) -> list[np.ndarray]:
+    """`function(inputs)` of all sequences, padded to one length, in their order."""
+    found: dict[int, np.ndarray] = {}
+    for rows, (inputs, *_) in each_once(sequences, 64):
+        for row, value in zip(rows, function(inputs), strict=True):
+            found[int(row)] = value
+    return [found[row] for row in range(len(sequences))]
+
+
+def class_figures(model, examples, sequences) -> dict[str, float]:
+    """GLUE's, of classes."""
+    found = np.array(outputs(sequences, model.predict_probabilities))
+    labels = np.array([example.label for example in examples])
+    return classification_metrics(labels, found.argmax(axis=-1))
+
+
+def value_figures(model, examples, sequences) -> dict[str, float]:
+    """GLUE's, of values."""
+    found = outputs(sequences, lambda x: model.predict(x, verbose=0)[:, 0])
+    labels = np.array([example.label for example in examples])
+    return regression_metrics(labels, np.array(found))
+
+
+def tag_figures(names, model, examples, sequences) -> dict[str, float]:
+    """CoNLL's, of whole entities."""
+    predicted = []
+    for row, tags in enumerate(outputs(sequences, model.predict_tags)):
+        (words,) = sequences.word_tags(np.array([row]), tags[None])
+        predicted.append([names[tag] for tag in words])
+    labels = [[names[tag] for tag in example.tags] for example in examples]
+    found = entity_metrics(labels, predicted)
+    return {name: found[name] for name in ("precision", "recall", "f1", "macro_f1")}
+
+
+def answer_figures(model, examples, sequences) -> dict[str, float]:
+    """SQuAD's, in percent."""
+
+    def logits(inputs):
+        found = model.predict(inputs, verbose=0)
+        both = np.stack([found["start_logits"], found["end_logits"]], axis=1)
+        room = sequences.length - both.shape[-1]
+        return np.pad(both, ((0, 0), (0, 0), (0, room)), constant_values=-1e9)
+
+    starts, ends = np.moveaxis(np.array(outputs(sequences, logits)), 1, 0)
+    texts, _ = sequences.answers(starts, ends)
+    return answer_metrics([example.answers for example in examples], texts)
+
+
+def baselines(config: Config, task: Task, data: TaskDataset) -> dict[str, float]:
+    """The share of the commonest class and, if asked for, the linear probe's."""
+    test = data.test or data.validation
+    labels = np.array([example.label for example in test])
+    known = np.array([example.label for example in data.train])
+    found = {"majority_accuracy": float(np.mean(labels == np.bincount(known).argmax()))}
+    if not config.probe:
+        return found
+    encoder = task.model()
+
+    def features(inputs):
+        sequence = engine().numpy(encoder.bert(inputs))
+        mask = inputs["padding_mask"][..., None]
+        return (sequence * mask).sum(axis=1) / mask.sum(axis=1)
+
+    train = task.sequences(data.train)
+    x = np.array(outputs(train, features))
+    scaler = StandardScaler().fit(x)
+    probe = LogisticRegression(max_iter=1000, C=0.1)
+    probe.fit(scaler.transform(x), train.labels)
+    tested = np.array(outputs(task.sequences(test), features))
+    found["probe_accuracy"] = float(probe.score(scaler.transform(tested), labels))
+    return found
+
+
+def draw(run: Run, key: str) -> None:
+    """Training's loss, and validation's score, over the updates."""
+    updates = [row["update"] for row in run.rows]
+    title = f"BERT on {run.config.dataset} ({run.config.variant})"
+    losses = {"training": run.curve("loss")}
+    loss_curves(run.out / "loss.png", updates, losses, title=title, unit="loss")
+    scores = {"validation": run.curve(key)}
+    name = key.removeprefix("val_")
+    loss_curves(run.out / f"{name}.png", updates, scores, title=title, unit=name)
+
+
+def texts_of(examples: tuple) -> list[str]:
+    """All text of examples, to train a tokenizer on."""
+    found = []
+    for example in examples:
+        match example:
+            case LabelledText():
+                found += [example.text, example.pair or ""]
+            case TaggedWords():
+                found.append(" ".join(example.words))
+            case Question():
+                found += [example.question, example.context]
+    return found
+
+
+def smoke_data() -> TaskDataset:
+    """Paragraphs of Python's manual: do they speak of functions?"""
+    docs = zoo.data.load("docs")
+    parts = {
+        "train": docs.train.split("\n\n")[:200],
+        "validation": docs.validation.split("\n\n")[:50],
+    }
+    examples = {
+        part: [LabelledText(text, int("function" in text)) for text in texts]
+        for part, texts in parts.items()
+    }
+    return TaskDataset(
+        "docs",
+        tuple(examples["train"]),
+        tuple(examples["validation"]),
+        (),
+        ("no", "yes"),
+        docs.sha256,
+        docs.origin,
+        docs.licence,
+    )
+
+
+if __name__ == "__main__":
+    main(parse(VARIANTS, __doc__ or ""))

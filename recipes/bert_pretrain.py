@@ -1,0 +1,246 @@
+r"""Pretrain a BERT: masked tokens, and which sentence follows which.
+
+    python -m recipes.bert_pretrain                              # docs, minutes
+    python -m recipes.bert_pretrain --variant no_sentences       # as RoBERTa
+    python -m recipes.bert_pretrain --variant order              # as ALBERT
+    python -m recipes.bert_pretrain --dataset text --data-dir my_novel.txt
+    python -m recipes.bert_pretrain --encoder all-MiniLM-L6-v2/  # go on from weights
+
+Documents are stretches of paragraphs; those of validation are of other topics. Masks
+are drawn anew in every update, and once for validation. The summary has the baselines
+beside the figures: the frequency of tokens, and guessing.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+
+import zoo
+from zoo.data import (
+    Documents,
+    MaskedBatches,
+    Masking,
+    Sequences,
+    Tokenizer,
+    full_sentences,
+    sentence_pairs,
+)
+from zoo.evaluation.pictures import loss_curves
+from zoo.models.bert import BertConfig
+from zoo.models.bert_pretrainer import BertPretrainer
+from zoo.training import ConstantThenLinear
+from zoo.training.run import Run, RunConfig, parse
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """A BERT, its text, its masks and its training.
+
+    Attributes:
+        encoder: folder of a preset whose encoder and tokenizer to start from.
+        vocab_size: tokens of the WordPiece tokenizer that is trained without one.
+        num_layers: transformer blocks.
+        num_heads: attention heads of each.
+        width: of the residual stream.
+        context_length: tokens of a sequence.
+        dropout: after embeddings, attention and feed-forward.
+        sentences: what is learned of pairs: which one is "next", in which "order" they
+            stand, or "none": no pairs.
+        paragraphs: of the text that make up a document.
+        mask_rate: share of tokens to predict.
+        mask_unit: what is masked as a whole.
+        batch_size: sequences an update.
+        accumulate: micro-batches that a batch is cut into.
+        steps: updates.
+        learning_rate: at its peak; it falls linearly to zero.
+        warmup_steps: of its linear rise.
+        weight_decay: of matrices, decoupled.
+        clip: largest norm of all gradients together.
+        remat: recompute activations instead of keeping them.
+        eval_every: updates between evaluations and checkpoints.
+        eval_sequences: of validation, at most.
+    """
+
+    dataset: str = "docs"
+    out: Path = Path("runs/bert_pretrain")
+    encoder: Path | None = None
+    vocab_size: int = 4096
+    num_layers: int = 4
+    num_heads: int = 4
+    width: int = 128
+    context_length: int = 64
+    dropout: float = 0.1
+    sentences: Literal["next", "order", "none"] = "next"
+    paragraphs: int = 8
+    mask_rate: float = 0.15
+    mask_unit: Literal["token", "word", "span"] = "token"
+    batch_size: int = 32
+    accumulate: int = 1
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    remat: bool = False
+    eval_every: int = 250
+    eval_sequences: int = 500
+
+
+DEMO = Config()
+VARIANTS = {
+    "demo": DEMO,
+    "no_sentences": replace(DEMO, sentences="none"),
+    "order": replace(DEMO, sentences="order"),
+    "mask_40": replace(DEMO, mask_rate=0.4),
+    "whole_words": replace(DEMO, mask_unit="word"),
+    "spans": replace(DEMO, mask_unit="span"),
+    # Devlin et al. 2019, appendix A.2, on nine tenths of the steps at 128 tokens.
+    "base": replace(
+        DEMO,
+        vocab_size=30522,
+        num_layers=12,
+        num_heads=12,
+        width=768,
+        context_length=128,
+        batch_size=256,
+        steps=900_000,
+        learning_rate=1e-4,
+        warmup_steps=10_000,
+        eval_every=10_000,
+    ),
+}
+
+
+def model(config: Config, tokenizer: Tokenizer) -> BertPretrainer:
+    """The compiled model, new or with the encoder's weights."""
+    pooler = config.sentences != "none"
+    if config.encoder is None:
+        bert = BertPretrainer(
+            BertConfig(
+                vocab_size=tokenizer.vocab_size,
+                context_length=config.context_length,
+                num_layers=config.num_layers,
+                num_heads=config.num_heads,
+                width=config.width,
+                dropout=config.dropout,
+                pooler=pooler,
+                remat=config.remat,
+            )
+        )
+    else:
+        bert = BertPretrainer.from_preset(
+            config.encoder, dropout=config.dropout, pooler=pooler, remat=config.remat
+        )
+    bert.tokenizer = tokenizer
+    schedule = ConstantThenLinear(
+        config.learning_rate,
+        config.steps,
+        warmup_steps=min(config.warmup_steps, config.steps // 10),
+    )
+    bert.compile(
+        keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
+        ),
+        accumulate=config.accumulate,
+    )
+    return bert
+
+
+def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
+    """What to train on, cut from a text."""
+    documents = Documents.from_text(text, tokenizer, config.paragraphs)
+    if config.sentences == "none":
+        return full_sentences(documents, tokenizer, config.context_length)
+    return sentence_pairs(
+        documents,
+        tokenizer,
+        config.context_length,
+        negatives="random" if config.sentences == "next" else "swapped",
+        seed=config.seed,
+    )
+
+
+def main(config: Config) -> dict:
+    """Trains and evaluates; returns the summary."""
+    if config.smoke:
+        config = replace(config, num_layers=1, num_heads=2, width=16, vocab_size=400)
+        config = replace(config, steps=2, eval_every=1, eval_sequences=32)
+        config = replace(config, context_length=32, batch_size=8)
+    run = Run(config)
+    text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
+    if config.encoder is None:
+        tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
+    else:
+        tokenizer = Tokenizer.load(config.encoder)
+    train, held_out = (
+        sequences(config, part, tokenizer) for part in (text.train, text.validation)
+    )
+    masked = max(1, round(1.4 * config.mask_rate * config.context_length))
+    masking = Masking(tokenizer, masked, rate=config.mask_rate, unit=config.mask_unit)
+    batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)
+    # Masked once, so that figures of a run and of others compare.
+    count = min(config.eval_sequences, len(held_out))
+    (validation,) = MaskedBatches(held_out, masking, count, seed=0).batch(0)
+    bert = model(config, tokenizer)
+    print(
+        f"{bert.count_params():,} parameters, {len(train):,} sequences of "
+        f"{config.dataset}, {keras.config.backend()} backend"
+    )
+
+    def evaluate() -> dict:
+        return bert.evaluate(
+            validation, batch_size=config.batch_size, verbose=0, return_dict=True
+        )
+
+    run.fit(
+        bert,
+        batches.batches,
+        updates=config.steps,
+        evaluate_every=config.eval_every,
+        evaluate=evaluate,
+        batch_tokens=config.batch_size * config.context_length,
+    )
+    updates = [row["update"] for row in run.rows]
+    about = f"BERT on {config.dataset} ({config.variant})"
+    losses = {
+        f"{term}, {part}": run.curve(f"{prefix}{term}_loss")
+        for term in (("mlm",) if config.sentences == "none" else ("mlm", "nsp"))
+        for part, prefix in (("training", ""), ("validation", "val_"))
+    }
+    loss_curves(run.out / "loss.png", updates, losses, title=about, unit="nats")
+    bert.save_to_preset(run.out / "preset")
+    summary = run.finish(
+        **unigram(train.tokens, validation, tokenizer.vocab_size),
+        sequences=len(train),
+        val_sequences=count,
+        parameters=bert.count_params(),
+        dataset=config.dataset,
+        dataset_sha256=text.sha256,
+        vocab_size=tokenizer.vocab_size,
+    )
+    print(
+        f"\nvalidation: masked tokens {summary['val_mlm_loss']:.3f} nats (by frequency "
+        f"{summary['unigram_loss']:.3f}), {summary['val_mlm_accuracy']:.3f} right "
+        f"(the commonest {summary['unigram_accuracy']:.3f})"
+    )
+    if config.sentences != "none":
+        print(f"sentences {summary['val_nsp_accuracy']:.3f} right (guessing 0.5)")
+    print(f"see {run.out}")
+    return summary
+
+
+def unigram(tokens: np.ndarray, validation: dict, vocab_size: int) -> dict[str, float]:
+    """Nats a masked token by the frequency of tokens, and the commonest one's share."""
+    counts = np.bincount(tokens, minlength=vocab_size) + 1.0
+    chosen = validation["mask_ids"][validation["mask_weights"] > 0]
+    return {
+        "unigram_loss": float(-np.log(counts / counts.sum())[chosen].mean()),
+        "unigram_accuracy": float(np.mean(chosen == counts.argmax())),
+    }
+
+
+if __name__ == "__main__":
+    main(parse(VARIANTS, __doc__ or ""))

@@ -1,0 +1,122 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recipes import bert_fill_mask, bert_finetune, bert_pretrain
+from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
+from zoo.models.bert_pretrainer import BertPretrainer
+from zoo.models.bert_tasks import BertClassifier
+from zoo.training.run import parse
+
+PRETRAIN = bert_pretrain.Config(smoke=True)
+FINETUNE = bert_finetune.Config(smoke=True)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """The folder of a pretraining, and its summary."""
+    out = tmp_path_factory.mktemp("pretrained")
+    return out, bert_pretrain.main(replace(PRETRAIN, out=out))
+
+
+@pytest.fixture(scope="module")
+def finetuned(pretrained, tmp_path_factory):
+    """The folder of a fine-tuning that starts from it, and its summary."""
+    out = tmp_path_factory.mktemp("finetuned")
+    config = replace(FINETUNE, encoder=pretrained[0] / "preset", out=out, probe=True)
+    return out, bert_finetune.main(config)
+
+
+def test_pretraining_leaves_what_the_contract_names(pretrained):
+    out, summary = pretrained
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert {"val_mlm_loss", "val_nsp_accuracy", "tokens_per_second"} <= set(summary)
+    assert 4 < summary["unigram_loss"] < summary["val_mlm_loss"] < 7
+    assert summary["steps"] == 2
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert BertPretrainer.from_preset(out / "preset").tokenizer is not None
+
+
+@pytest.mark.slow
+def test_pretraining_resumes(pretrained, tmp_path, monkeypatch):
+    config = replace(PRETRAIN, out=tmp_path)
+    stopped_at_checkpoint(monkeypatch, bert_pretrain.main, config)
+    bert_pretrain.main(replace(config, resume=True))
+    assert_same_run(tmp_path, pretrained[0])
+
+
+def test_fine_tuning_starts_from_it(finetuned):
+    out, summary = finetuned
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert 0.5 <= summary["majority_accuracy"] <= 1
+    assert 0.5 <= summary["probe_accuracy"] <= 1
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    scores = [row["val_accuracy"] for row in rows]
+    assert summary["best_val_accuracy"] == max(scores)
+    assert summary["best_epoch"] == 1 + int(np.argmax(scores))
+    assert BertClassifier.from_preset(out / "preset").config.num_classes == 2
+
+
+@pytest.mark.slow
+def test_fine_tuning_resumes(pretrained, finetuned, tmp_path, monkeypatch):
+    config = replace(FINETUNE, encoder=pretrained[0] / "preset", out=tmp_path)
+    stopped_at_checkpoint(monkeypatch, bert_finetune.main, config)
+    bert_finetune.main(replace(config, resume=True))
+    assert_same_run(tmp_path, finetuned[0])
+
+
+def test_gaps_are_filled(pretrained, capsys):
+    config = bert_fill_mask.Config("a [MASK] is [MASK]", pretrained[0] / "preset", 3)
+    found = bert_fill_mask.main(config)
+    assert [len(tokens) for tokens in found] == [3, 3]
+    for tokens in found:
+        shares = [share for _, share in tokens]
+        assert shares == sorted(shares, reverse=True) and 0 < sum(shares) < 1
+    assert capsys.readouterr().out.count("[MASK]") == 2
+    with pytest.raises(ValueError, match=r"no \[MASK\] in 'a b'"):
+        bert_fill_mask.main(replace(config, text="a b"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wikiann", "xquad"])
+def test_other_tasks(kind, tmp_path):
+    words = "Anna lives in Rome and Bob in Oslo".split()
+    if kind == "wikiann":
+        tags = "B-PER O O B-LOC O B-PER O B-LOC".split()
+        lines = [f"en:{word}\t{tag}" for word, tag in zip(words, tags, strict=True)]
+        for part in ("train", "dev", "test"):
+            text = "\n\n".join(["\n".join(lines)] * 8)
+            (tmp_path / f"{part}.conll").write_text(text)
+    else:
+        context = " ".join(words)
+        start = context.index("Rome")
+        entry = {"question": "Where is Anna?", "answers": []}
+        entry["answers"].append({"text": "Rome", "answer_start": start})
+        articles = [
+            {"paragraphs": [{"context": context, "qas": [{**entry, "id": str(i)}]}]}
+            for i in range(20)
+        ]
+        (tmp_path / "xquad.en.json").write_text(json.dumps({"data": articles}))
+    config = replace(
+        bert_finetune.VARIANTS[kind],
+        data_dir=tmp_path,
+        out=tmp_path / "run",
+        epochs=12,
+        length=32,
+        stride=8,
+        batch_size=8,
+        learning_rate=5e-3,
+        dropout=0.0,
+    )
+    summary = bert_finetune.main(config)
+    assert summary["test_f1"] > (0.9 if kind == "wikiann" else 90)
+
+
+def test_variants():
+    config = parse(bert_pretrain.VARIANTS, "", ["--variant", "order", "--steps", "9"])
+    assert (config.sentences, config.steps) == ("order", 9)
+    config = parse(bert_finetune.VARIANTS, "", ["--variant", "xquad"])
+    assert (config.dataset, config.length) == ("xquad", 256)
