@@ -16,15 +16,10 @@ from zoo.distribution.layout import GATHERED
 from zoo.layers.coders import check_coders, decoder, encoder
 from zoo.layers.dense import Dense
 from zoo.layers.observations import Observation, observation_model
+from zoo.models.config_checks import check_count
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raises unless `value` is a whole number from 1."""
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from keras import ops
 
 from zoo.layers.dropout import Dropout
 from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
-from zoo.models.config_checks import check_rate, check_whole
+from zoo.models.config_checks import check_count, check_rate, check_whole
 from zoo.training import Phase, WeightedMean
 from zoo.training.batched import Batched
 
@@ -311,10 +311,7 @@ class BertSpanQA(BertTask):
         Returns:
             Spans (N, 2), int32, and their scores (N,), sums of two logits.
         """
-        if not isinstance(max_length, int) or max_length < 1:
-            raise ValueError(
-                f"max_length must be a whole number from 1, got {max_length!r}"
-            )
+        check_count("max_length", max_length)
         logits = self._logits(*self.arrays(inputs))
         return best_spans(logits["start_logits"], logits["end_logits"], max_length)
 

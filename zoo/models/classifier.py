@@ -23,6 +23,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoder import check_images
+from zoo.models.config_checks import check_rate, check_whole
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
@@ -50,16 +51,9 @@ class ImageClassifierConfig:
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
         check_coders(self.image_shape, "convolutional", self.hidden)
-        for name, value, least in (
-            ("num_classes", self.num_classes, 2),
-            ("num_features", self.num_features, 1),
-        ):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{name} must be a whole number from {least}, got {value!r}"
-                )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        check_whole(self, "num_classes", least=2)
+        check_whole(self, "num_features")
+        check_rate(self, "dropout")
 
 
 PRESETS: dict[str, ImageClassifierConfig] = {

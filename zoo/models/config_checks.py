@@ -7,11 +7,13 @@ from typing import Any
 def check_whole(config: Any, *names: str, least: int = 1) -> None:
     """Raises unless these fields are whole numbers from `least` up."""
     for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"{name} must be a whole number from {least}, got {value!r}"
-            )
+        check_count(name, getattr(config, name), least)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raises unless `value` is a whole number from `least` up."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
 
 
 def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:

@@ -22,7 +22,8 @@ from zoo.layers.history import ImageHistory
 from zoo.layers.initializers import Normal
 from zoo.layers.norm import InstanceNorm
 from zoo.layers.padding import ReflectionPadding
-from zoo.models.autoencoder import check_count, check_images
+from zoo.models.autoencoder import check_images
+from zoo.models.config_checks import check_choice, check_count, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
@@ -68,13 +69,8 @@ class TranslatorConfig:
             )
         for count in self.channels:
             check_count("channels", count)
-        check_count("width", self.width)
-        check_count("residual_blocks", self.residual_blocks)
-        if self.upsampling not in get_args(Upsampling):
-            raise ValueError(
-                f"upsampling must be one of {get_args(Upsampling)}, got "
-                f"{self.upsampling!r}"
-            )
+        check_whole(self, "width", "residual_blocks")
+        check_choice(self, "upsampling", get_args(Upsampling))
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ class CycleGANConfig:
                 f"channels must be two numbers, of A and of B, got {self.channels!r}"
             )
         self.translator()
-        check_count("discriminator_layers", self.discriminator_layers)
+        check_whole(self, "discriminator_layers")
         # Two more convolutions of 4 x 4 follow, each of which takes a row off.
         least = max(3 * 2**self.discriminator_layers, SMALLEST)
         if len(self.image_size) != 2 or any(
@@ -131,10 +127,7 @@ class CycleGANConfig:
                 f"Domains of {self.channels[0]} and {self.channels[1]} channels can't "
                 "be compared pixel by pixel: set identity_weight=0."
             )
-        if not isinstance(self.history, int) or self.history < 0:
-            raise ValueError(
-                f"history must be a whole number from 0, got {self.history!r}"
-            )
+        check_whole(self, "history", least=0)
 
     def translator(self, direction: Direction = "a_to_b") -> TranslatorConfig:
         """The configuration of one generator."""

@@ -21,7 +21,8 @@ from zoo.layers.dense import Dense
 from zoo.layers.initializers import Normal
 from zoo.layers.norm import BatchNorm
 from zoo.layers.spectral_norm import SpectralNorm
-from zoo.models.autoencoder import check_count, check_images
+from zoo.models.autoencoder import check_images
+from zoo.models.config_checks import check_count
 from zoo.models.gan import GAN, GANConfig, split
 from zoo.training.adversarial import LOSSES
 

@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from zoo.generation.interpolation import decoded_ways
-from zoo.models.autoencoder import check_count
+from zoo.models.config_checks import check_count, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.adversarial import LOSSES, LossName, gradient_penalty
@@ -50,12 +50,8 @@ class GANConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
-        check_count("latent_dim", self.latent_dim)
-        check_count("discriminator_steps", self.discriminator_steps)
-        if not isinstance(self.num_classes, int) or self.num_classes < 0:
-            raise ValueError(
-                f"num_classes must be a whole number from 0, got {self.num_classes!r}"
-            )
+        check_whole(self, "latent_dim", "discriminator_steps")
+        check_whole(self, "num_classes", least=0)
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {[*LOSSES]}, got {self.loss!r}")
         if not 0 <= self.label_smoothing < 1:

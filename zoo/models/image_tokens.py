@@ -20,6 +20,7 @@ import numpy as np
 
 from zoo.data.atomic_files import replacing
 from zoo.data.tokenizers import Tokenizer
+from zoo.models.config_checks import check_count
 from zoo.models.gpt import GPT
 from zoo.models.vqvae import VQVAE
 from zoo.training.engine import engine
@@ -48,10 +49,7 @@ class LabelPrefix:
     length = 1
 
     def __init__(self, num_classes: int) -> None:
-        if not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(
-                f"num_classes must be a whole number from 1, got {num_classes!r}"
-            )
+        check_count("num_classes", num_classes)
         self.vocab_size = num_classes
 
     def encode(self, prompts: Sequence[int]) -> np.ndarray:
@@ -77,8 +75,7 @@ class TextPrefix:
     """
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
-        if not isinstance(length, int) or length < 1:
-            raise ValueError(f"length must be a whole number from 1, got {length!r}")
+        check_count("length", length)
         self.tokenizer, self.length = tokenizer, length
         self.padding = tokenizer.vocab_size
         self.vocab_size = tokenizer.vocab_size + 1

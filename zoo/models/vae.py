@@ -25,7 +25,8 @@ from zoo.layers.gaussian import (
 )
 from zoo.layers.observations import OBSERVATIONS, observation_model
 from zoo.layers.warmup import Warmup
-from zoo.models.autoencoder import ImageCoder, check_count
+from zoo.models.autoencoder import ImageCoder
+from zoo.models.config_checks import check_count
 from zoo.training import Phase, engine
 
 OBJECTIVES = ("elbo", "iwae")

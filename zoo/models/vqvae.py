@@ -18,6 +18,7 @@ from zoo.distribution.layout import GATHERED
 from zoo.layers.residual import ResidualBlock
 from zoo.layers.vector_quantizer import LEARNING, VectorQuantizer
 from zoo.models.autoencoder import check_images
+from zoo.models.config_checks import check_count, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
@@ -60,21 +61,11 @@ class VQVAEConfig:
             raise ValueError(
                 f"image_shape must be (height, width, channels), got {self.image_shape}"
             )
-        for name, value, least in (
-            *(
-                (f"image_shape[{i}]", size, 1)
-                for i, size in enumerate(self.image_shape)
-            ),
-            ("num_codes", self.num_codes, 2),
-            ("code_dim", self.code_dim, 1),
-            ("channels", self.channels, 1),
-            ("num_residual_blocks", self.num_residual_blocks, 0),
-            ("downsampling", self.downsampling, 1),
-        ):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{name} must be a whole number from {least}, got {value!r}"
-                )
+        for index, size in enumerate(self.image_shape):
+            check_count(f"image_shape[{index}]", size)
+        check_whole(self, "num_codes", least=2)
+        check_whole(self, "code_dim", "channels", "downsampling")
+        check_whole(self, "num_residual_blocks", least=0)
         step = 2**self.downsampling
         if self.image_shape[0] % step or self.image_shape[1] % step:
             raise ValueError(
