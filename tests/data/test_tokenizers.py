@@ -97,6 +97,7 @@ def test_bpe_vocabulary(bpe):
     assert len(bpe.encode("This is the statement")) < 10
 
 
+@pytest.mark.slow
 def test_bpe_training_is_deterministic(bpe, docs):
     assert Tokenizer.train_bpe([docs], vocab_size=700) == bpe
     assert Tokenizer.train_bpe(iter([docs]), vocab_size=700) == bpe
@@ -304,6 +305,7 @@ def test_wordpiece_vocabulary(docs):
         Tokenizer.train_wordpiece(docs, 20)
 
 
+@pytest.mark.slow
 def test_wordpiece_training_is_deterministic(docs):
     code = (
         "from zoo.data import *; import hashlib;"

@@ -358,6 +358,7 @@ def test_remat_costs_a_forward_pass_of_the_blocks():
 # === Verdicts ===
 
 
+@pytest.mark.slow
 def test_what_is_too_large_gets_the_fewest_changes_that_help():
     asked = plan(
         PlanConfig(

@@ -36,7 +36,9 @@ def quiet(function, *arguments, **options):
     return function(*arguments, progress=False, **options)
 
 
-@pytest.mark.parametrize("schedule", ["sigmoid", "linear"])
+@pytest.mark.parametrize(
+    "schedule", ["sigmoid", pytest.param("linear", marks=pytest.mark.slow)]
+)
 def test_chains_from_the_prior_find_the_likelihood(linear, schedule):
     x = LINEAR.data(30)  # the last batch is ragged
     found = quiet(linear.estimate, x, 60, schedule)

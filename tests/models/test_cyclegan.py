@@ -112,7 +112,13 @@ def test_scores_are_plain_torchs(tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [CONFIG, PLAIN], ids=["history", "plain"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(CONFIG, id="history"),
+        pytest.param(PLAIN, id="plain", marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_is_plain_torchs(config, tmp_path):
     networks, model = pair(config, tmp_path / "before")
     a, b = batch(config)
@@ -182,6 +188,7 @@ def test_a_phase_moves_its_own_networks_alone(model):
                 assert moved == (moving in variable.path), variable.path
 
 
+@pytest.mark.slow
 def test_micro_batches_equal_one_batch(model, tmp_path):
     data = dict(zip("ab", batch(rows=4), strict=True))
     # Two places are taken, by images of different micro-batches.
@@ -218,6 +225,7 @@ def test_evaluation_leaves_the_histories_alone(model):
             np.testing.assert_array_equal(numpy(variable), before[variable.path])
 
 
+@pytest.mark.slow
 def test_learns_to_invert():
     # B is A in negative: the networks must find that from unpaired images.
     rng = np.random.default_rng(0)
@@ -320,6 +328,7 @@ def test_published_sizes():
     )
 
 
+@pytest.mark.slow
 def test_mixed_precision_stays_near_float32(model):
     start = {v.path: numpy(v) for v in model.variables}
     expected = step(model, batch())

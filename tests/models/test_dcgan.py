@@ -257,6 +257,7 @@ def test_several_discriminator_steps_each_use_their_own_noise(small):
     assert_weights(model, values(small))
 
 
+@pytest.mark.slow
 def test_all_options_at_once_learn():
     config = replace(
         CLASSES,

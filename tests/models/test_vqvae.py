@@ -75,6 +75,7 @@ def test_the_loss_has_the_papers_terms(model):
     assert logs["perplexity"] == pytest.approx(TINY.num_codes, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_improves_and_spreads_the_codes():
     keras.utils.set_random_seed(0)
     changes = {"channels": 8, "downsampling": 1, "restart_below": 0.1, "decay": 0.9}

@@ -46,6 +46,7 @@ def test_a_run_leaves_what_the_contract_names(whole):
     assert seven.shape == (1, 8, 8, 1)
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
     stopped_at_checkpoint(monkeypatch, main, replace(TINY, out=tmp_path))
     main(replace(TINY, out=tmp_path, resume=True))
