@@ -52,7 +52,7 @@ from zoo.models.bert_tasks import (
     BertTaggerConfig,
 )
 from zoo.presets import weights
-from zoo.training import ConstantThenLinear, engine
+from zoo.training import ConstantThenLinear
 from zoo.training.run import Run, RunConfig, parse
 
 
@@ -244,7 +244,7 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
 
 
 def outputs(sequences: Any, function: Callable) -> list[np.ndarray]:
-    """`function(inputs)` of all sequences, padded to one length, in their order."""
+    """`function(inputs)` of each sequence, padded as its batch is, in their order."""
     found: dict[int, np.ndarray] = {}
     for rows, (inputs, *_) in each_once(sequences, 64):
         for row, value in zip(rows, function(inputs), strict=True):
@@ -281,7 +281,7 @@ def answer_figures(model, examples, sequences) -> dict[str, float]:
     """SQuAD's, in percent."""
 
     def logits(inputs):
-        found = model.predict(inputs, verbose=0)
+        found = model.predict_logits(inputs)
         both = np.stack([found["start_logits"], found["end_logits"]], axis=1)
         room = sequences.length - both.shape[-1]
         return np.pad(both, ((0, 0), (0, 0), (0, room)), constant_values=-1e9)
@@ -300,9 +300,10 @@ def baselines(config: Config, task: Task, data: TaskDataset) -> dict[str, float]
     if not config.probe:
         return found
     encoder = task.model()
+    encode = encoder.batched(encoder.bert)
 
     def features(inputs):
-        sequence = engine().numpy(encoder.bert(inputs))
+        sequence = encode(*encoder.arrays(inputs))
         mask = inputs["padding_mask"][..., None]
         return (sequence * mask).sum(axis=1) / mask.sum(axis=1)
 

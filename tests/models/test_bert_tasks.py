@@ -14,7 +14,7 @@ import zoo
 from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, run, texts
 from tests.models.test_bert import nats
 from tests.training.toys import with_weights
-from zoo.models.bert_tasks import best_spans
+from zoo.data.questions import best_spans
 
 RNG = np.random.default_rng(5)
 TEXTS = texts()

@@ -6,7 +6,6 @@ No image is in both training parts, so that there is no pair to learn from.
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import grey_dilation
 
 from zoo.data.images import ImageDataset, load_digits, load_mnist
 from zoo.data.unpaired import UnpairedDataset
@@ -61,6 +60,8 @@ def outlines(images: np.ndarray) -> np.ndarray:
     Returns:
         The same shape.
     """
+    from scipy.ndimage import grey_dilation
+
     return grey_dilation(images, size=(1, 3, 3, 1)) - images
 
 

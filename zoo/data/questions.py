@@ -15,6 +15,32 @@ from zoo.data.tasks import Question
 from zoo.data.tokenizers import Tokenizer
 
 
+def best_spans(
+    start_logits: np.ndarray, end_logits: np.ndarray, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of all spans of at most `max_length` tokens, those of the largest sum of logits.
+
+    Args:
+        start_logits: (N, T); -inf where no span may start.
+        end_logits: (N, T); likewise.
+        max_length: in tokens.
+
+    Returns:
+        First and last tokens (N, 2), int32, and the sums (N,).
+    """
+    count, length = start_logits.shape
+    rows = np.arange(count)
+    spans: np.ndarray = np.zeros((count, 2), "int32")
+    best = np.full(count, -np.inf, start_logits.dtype)
+    for more in range(min(max_length, length)):
+        sums = start_logits[:, : length - more] + end_logits[:, more:]
+        first = sums.argmax(axis=1)
+        better = sums[rows, first] > best
+        best[better] = sums[rows, first][better]
+        spans[better] = np.stack([first, first + more], axis=1)[better]
+    return spans, best
+
+
 @dataclass(frozen=True, eq=False)
 class QuestionWindows(Sequences):
     """[CLS] question [SEP] a stretch of its text [SEP], for each stretch of it.
@@ -64,20 +90,12 @@ class QuestionWindows(Sequences):
         context = (sources >= self.starts[:, 1:]) & (sources < self.stops[:, 1:])
         begins = np.where(context & self._widest(sources), start_logits, -np.inf)
         ends = np.where(context, end_logits, -np.inf)
-        best = np.full(len(self), -np.inf)
-        first, last = np.zeros((2, len(self)), int)
-        rows = np.arange(len(self))
-        for extra in range(min(max_tokens, self.length)):
-            sums = begins[:, : self.length - extra] + ends[:, extra:]
-            column = sums.argmax(axis=1)
-            better = sums[rows, column] > best
-            best[better] = sums[rows, column][better]
-            first[better], last[better] = column[better], column[better] + extra
+        spans, best = best_spans(begins, ends, max_tokens)
         texts, scores = [], []
         nothing = start_logits[:, 0] + end_logits[:, 0]
         for question, windows in zip(self.questions, self._by_question(), strict=True):
             window = windows[best[windows].argmax()]
-            token, end = sources[window, [first[window], last[window]]]
+            token, end = sources[window, spans[window]]
             found = slice(self.offsets[token, 0], self.offsets[end, 1])
             texts.append(question.context[found] if best[window] > -np.inf else "")
             scores.append(nothing[windows].min() - best[window])

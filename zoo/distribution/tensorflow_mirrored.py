@@ -58,6 +58,7 @@ class MirroredEngine(TensorFlowEngine):
 
         Of booleans, such as masks, there is no mean.
         """
+        super().settle(model)
         vars(model)["_maybe_symbolic_build"] = lambda **_: None
 
     def prepare(self, model, data):

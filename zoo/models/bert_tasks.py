@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.data.questions import best_spans
 from zoo.layers.dropout import Dropout
 from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
 from zoo.models.config_checks import check_count, check_rate, check_whole
@@ -299,6 +300,10 @@ class BertSpanQA(BertTask):
                 f"text. Row {bad[0]} has {targets[bad[0]].tolist()}."
             )
 
+    def predict_logits(self, inputs: Any) -> dict[str, np.ndarray]:
+        """`start_logits` and `end_logits` (N, T) of any number of texts."""
+        return self._logits(*self.arrays(inputs))
+
     def predict_spans(
         self, inputs: Any, max_length: int = 30
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -312,35 +317,12 @@ class BertSpanQA(BertTask):
             Spans (N, 2), int32, and their scores (N,), sums of two logits.
         """
         check_count("max_length", max_length)
-        logits = self._logits(*self.arrays(inputs))
+        logits = self.predict_logits(inputs)
         return best_spans(logits["start_logits"], logits["end_logits"], max_length)
 
     @cached_property
     def _logits(self) -> Batched:
         return self.batched(lambda inputs: self(inputs))
-
-
-def best_spans(
-    start_logits: np.ndarray, end_logits: np.ndarray, max_length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of all spans of at most `max_length` tokens, those of the largest sum of logits.
-
-    Args:
-        start_logits: (N, T).
-        end_logits: (N, T).
-        max_length: in tokens.
-
-    Returns:
-        First and last tokens (N, 2), int32, and the sums (N,).
-    """
-    count, length = start_logits.shape
-    ends = np.pad(end_logits, ((0, 0), (0, max_length - 1)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(ends, max_length, axis=1)
-    sums = (start_logits[:, :, None] + windows).reshape(count, -1)
-    best = sums.argmax(axis=1)
-    start, more = np.divmod(best, max_length)
-    spans = np.stack([start, start + more], axis=1).astype("int32")
-    return spans, sums[np.arange(count), best]
 
 
 def _head_dropout(config: BertClassifierConfig, dtype: Any) -> Dropout:
