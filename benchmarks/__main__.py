@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.training import BACKENDS
+from benchmarks.one_backend import BACKENDS
 
 OUT = Path("runs/bench/training.json")
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import torch
-from torch.nn import functional
 
 import zoo
-from benchmarks.gan import adam
+from benchmarks.gan import ADAM, adam
 from tests.models import plain_torch_dcgan
 from zoo.evaluation import (
     ClassifierFeatures,
@@ -37,9 +36,8 @@ Sample = Callable[[int], np.ndarray]
 def train_zoo(batches: zoo.data.ImageBatches, width: int, updates: int) -> Sample:
     """By `fit`."""
     gan = zoo.DCGAN(zoo.DCGANConfig(width=width, latent_dim=LATENT))
-    options = {"learning_rate": 2e-4, "beta_1": 0.5}
     names = ("discriminator", "generator")
-    gan.compile({name: keras.optimizers.Adam(**options) for name in names})
+    gan.compile({name: keras.optimizers.Adam(**ADAM) for name in names})
     gan.fit(batches.batches(), steps_per_epoch=updates, verbose=0)
     return lambda seed: gan.sample(SAMPLES, seed=seed)
 
@@ -54,20 +52,13 @@ def train_torch(batches: zoo.data.ImageBatches, width: int, updates: int) -> Sam
                 torch.nn.init.normal_(module.weight, 1.0, 0.02)
             elif hasattr(module, "weight"):
                 torch.nn.init.normal_(module.weight, 0.0, 0.02)
-    players = {x: adam(x.parameters()) for x in (discriminator, generator)}
-    loss = functional.binary_cross_entropy_with_logits
-    ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
+    networks = (generator, discriminator)
+    optimizers = [adam(network.parameters()) for network in networks]
     for update in range(updates):
         (images,) = batches.batch(update)
         real = torch.from_numpy(2 * images - 1).permute(0, 3, 1, 2)
-        fake = generator(torch.randn(BATCH, LATENT))
-        players[discriminator].zero_grad()
-        loss(discriminator(real), ones).backward()
-        loss(discriminator(fake.detach()), zeros).backward()
-        players[discriminator].step()
-        players[generator].zero_grad()
-        loss(discriminator(fake), ones).backward()
-        players[generator].step()
+        latents = torch.randn(BATCH, LATENT)
+        plain_torch_dcgan.step(*networks, *optimizers, real, latents)
 
     def sample(seed: int) -> np.ndarray:
         generator.eval()

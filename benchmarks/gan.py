@@ -5,19 +5,14 @@
 Both train in one process and take turns, whichever backend zoo is on.
 """
 
-import argparse
 import itertools
-import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from benchmarks.timing import Contender, interleave
-from benchmarks.training import BACKENDS, HAND_WRITTEN
+from benchmarks.one_backend import HAND_WRITTEN, Figures, all_cores, command_line, timed
+from benchmarks.timing import Contender
 from tests.models import plain_torch_cyclegan, plain_torch_dcgan
 
 DCGAN = {"image_shape": (28, 28, 1), "width": 64}
@@ -51,23 +46,15 @@ def torch_dcgan() -> Contender:
     widths = [DCGAN["width"], 2 * DCGAN["width"]]
     generator = plain_torch_dcgan.Generator(100, side, [*reversed(widths), channels])
     discriminator = plain_torch_dcgan.Discriminator(side, [channels, *widths])
-    players = {x: adam(x.parameters()) for x in (discriminator, generator)}
-    loss = functional.binary_cross_entropy_with_logits
+    networks = (generator, discriminator)
+    optimizers = [adam(network.parameters()) for network in networks]
     stream = images(DCGAN_BATCH, DCGAN["image_shape"], channels_first=True)
-    ones, zeros = torch.ones(DCGAN_BATCH), torch.zeros(DCGAN_BATCH)
 
     def run(steps: int) -> float:
         for real in itertools.islice(stream, steps):
-            fake = generator(torch.randn(DCGAN_BATCH, 100))
-            players[discriminator].zero_grad()
-            loss(discriminator(real), ones).backward()
-            loss(discriminator(fake.detach()), zeros).backward()
-            players[discriminator].step()
-            players[generator].zero_grad()
-            found = loss(discriminator(fake), ones)
-            found.backward()
-            players[generator].step()
-        return found.item()
+            latents = torch.randn(DCGAN_BATCH, 100)
+            losses = plain_torch_dcgan.step(*networks, *optimizers, real, latents)
+        return losses["generator/loss"].item()
 
     return Contender(run)
 
@@ -138,32 +125,12 @@ MODELS: dict[str, tuple[int, dict[str, Callable[[], Contender]]]] = {
 }
 
 
-def measure(model: str, seconds: float) -> dict[str, dict[str, float]]:
+def measure(model: str, seconds: float) -> Figures:
     """Both contenders' speed, in images (of each domain) a second."""
+    all_cores()
     batch, makers = MODELS[model]
-    contenders = {name: make() for name, make in makers.items()}
-    trial = interleave(contenders, HAND_WRITTEN, batch, rounds=1, steps=3)
-    step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
-    rounds = 9
-    steps = max(2, min(100, int(seconds / step_seconds / rounds)))
-    results = interleave(contenders, HAND_WRITTEN, batch, rounds=rounds, steps=steps)
-    return {name: asdict(result) for name, result in results.items()}
-
-
-def main() -> None:
-    """Measures one backend, and prints the results as one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=BACKENDS, required=True)
-    parser.add_argument("--model", choices=MODELS, action="append")
-    parser.add_argument("--seconds", type=float, default=60.0, help="per model")
-    arguments = parser.parse_args()
-    os.environ["KERAS_BACKEND"] = arguments.backend
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    results = {
-        name: measure(name, arguments.seconds) for name in arguments.model or MODELS
-    }
-    print(json.dumps(results))
+    return timed({name: make() for name, make in makers.items()}, batch, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, MODELS, lambda flags, case: measure(case, flags.seconds))

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from benchmarks.training import BACKENDS
+from benchmarks.one_backend import BACKENDS, all_cores
 
 # name: (layers, heads, width, vocabulary). With characters, the small model's time is
 # overhead; with GPT-2's vocabulary most of it is reading the head's 77 MB.
@@ -99,9 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = arguments.backend
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    all_cores()
     for shape in arguments.shape or SHAPES:
         for batch in arguments.batch or (1, 8):
             case = {"backend": arguments.backend, "shape": shape, "batch": batch}

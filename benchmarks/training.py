@@ -1,29 +1,24 @@
 """Training speed: `fit` of zoo's GPT beside a hand-written loop and nanoGPT.
 
-Keras fixes its backend when it is imported, and the backends' thread pools get in
-each other's way: so `--backend` measures one of them in this process, and
-`python -m benchmarks` gives each a process of its own.
+    python -m benchmarks.training --backend jax
+
+`python -m benchmarks` measures all three, each in a process of its own.
 
 NANOGPT, the path of a checkout of nanoGPT, adds its model to the comparison. It
 runs in the same process and turn by turn, as torch imports beside any backend.
 """
 
-import argparse
 import importlib
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.one_backend import HAND_WRITTEN, Figures, all_cores, command_line, timed
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.timing import Contender, interleave
-
-BACKENDS = ("tensorflow", "jax", "torch")
-HAND_WRITTEN = "hand-written"  # the baseline of every ratio
 
 
 def batches(shape: Shape) -> Iterator[np.ndarray]:
@@ -93,56 +88,25 @@ def hand_written(backend: str, shape: Shape, seed: int) -> Contender:
     return both["False" if trial["False"].ratio > 1 else "True"]
 
 
-def measure(
-    backend: str, shape: Shape, seconds: float, with_zoo: bool, seed: int = 0
-) -> dict[str, dict[str, float]]:
+def measure(backend: str, shape: Shape, seconds: float, seed: int = 0) -> Figures:
     """Times every contender of one backend at one shape, by name."""
+    checkout = os.environ.get("NANOGPT")
+    if backend == "torch" or checkout:
+        all_cores()
     # First of all, as a user would: what it does to the process holds for all of them.
-    zoo = {"zoo": zoo_fit(shape, seed)} if with_zoo else {}
-    contenders = {HAND_WRITTEN: hand_written(backend, shape, seed), **zoo}
-    if checkout := os.environ.get("NANOGPT"):
+    zoo = zoo_fit(shape, seed)
+    contenders = {HAND_WRITTEN: hand_written(backend, shape, seed), "zoo": zoo}
+    if checkout:
         from benchmarks import peer_nanogpt
 
         step = peer_nanogpt.make_step(shape, Path(checkout), seed)
         contenders["nanoGPT"] = from_step(step, shape)
-    # As many rounds as fit into the time, judged by one short round.
-    trial = interleave(
-        contenders, HAND_WRITTEN, shape.tokens_per_step, rounds=1, steps=2
-    )
-    step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
-    # At least ten steps a round: `fit` takes a while to start, once an epoch.
-    rounds = min(15, max(5, int(seconds / step_seconds / 10)))
-    steps = min(50, max(10, int(seconds / step_seconds / rounds)))
-    results = interleave(
-        contenders, HAND_WRITTEN, shape.tokens_per_step, rounds=rounds, steps=steps
-    )
-    return {name: asdict(result) for name, result in results.items()}
-
-
-def main() -> None:
-    """Measures one backend, and prints the results as one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=BACKENDS, required=True)
-    parser.add_argument("--shape", choices=SHAPES, action="append")
-    parser.add_argument("--seconds", type=float, default=60.0, help="per shape")
-    parser.add_argument("--without-zoo", action="store_true")
-    arguments = parser.parse_args()
-    os.environ["KERAS_BACKEND"] = arguments.backend
-    if arguments.backend == "torch" or "NANOGPT" in os.environ:
-        import torch
-
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-    results = {
-        name: measure(
-            arguments.backend,
-            SHAPES[name],
-            arguments.seconds,
-            with_zoo=not arguments.without_zoo,
-        )
-        for name in arguments.shape or SHAPES
-    }
-    print(json.dumps(results))
+    return timed(contenders, shape.tokens_per_step, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(
+        __doc__,
+        SHAPES,
+        lambda flags, case: measure(flags.backend, SHAPES[case], flags.seconds),
+    )

@@ -5,21 +5,17 @@
 Both train in one process and take turns, whichever backend zoo is on.
 """
 
-import argparse
 import itertools
-import json
 import math
-import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.timing import Contender, interleave
-from benchmarks.training import BACKENDS, HAND_WRITTEN
+from benchmarks.one_backend import HAND_WRITTEN, Figures, all_cores, command_line, timed
+from benchmarks.timing import Contender
 
 
 @dataclass(frozen=True)
@@ -135,38 +131,14 @@ def zoo_fit(setting: Setting) -> Contender:
     return Contender(run)
 
 
-def measure(setting: Setting, seconds: float) -> dict[str, dict[str, float]]:
+def measure(setting: Setting, seconds: float) -> Figures:
     """Both contenders' speed, in images a second."""
-    makers: dict[str, Callable[[Setting], Contender]] = {
-        HAND_WRITTEN: plain_torch,
-        "zoo": zoo_fit,
-    }
-    contenders = {name: make(setting) for name, make in makers.items()}
-    trial = interleave(contenders, HAND_WRITTEN, setting.batch, rounds=1, steps=5)
-    step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
-    rounds = 15
-    steps = max(2, min(200, int(seconds / step_seconds / rounds)))
-    results = interleave(
-        contenders, HAND_WRITTEN, setting.batch, rounds=rounds, steps=steps
-    )
-    return {name: asdict(result) for name, result in results.items()}
-
-
-def main() -> None:
-    """Measures one backend, and prints the results as one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=BACKENDS, required=True)
-    parser.add_argument("--setting", choices=SETTINGS, action="append")
-    parser.add_argument("--seconds", type=float, default=30.0, help="per setting")
-    arguments = parser.parse_args()
-    os.environ["KERAS_BACKEND"] = arguments.backend
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    results = {
-        name: measure(SETTINGS[name], arguments.seconds)
-        for name in arguments.setting or SETTINGS
-    }
-    print(json.dumps(results))
+    all_cores()
+    contenders = {HAND_WRITTEN: plain_torch(setting), "zoo": zoo_fit(setting)}
+    return timed(contenders, setting.batch, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(
+        __doc__, SETTINGS, lambda flags, case: measure(SETTINGS[case], flags.seconds)
+    )

@@ -47,6 +47,37 @@ class Discriminator(nn.Module):
         return self.score(x).flatten()
 
 
+def step(
+    generator,
+    discriminator,
+    generator_optimizer,
+    discriminator_optimizer,
+    real,
+    latents,
+):
+    """One step on real images (B, C, H, W), discriminator first; returns its losses."""
+    cross_entropy = functional.binary_cross_entropy_with_logits
+    ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+    fake = generator(latents)
+    discriminator_optimizer.zero_grad()
+    real_scores, fake_scores = discriminator(real), discriminator(fake.detach())
+    loss = cross_entropy(real_scores, ones) + cross_entropy(fake_scores, zeros)
+    loss.backward()
+    discriminator_optimizer.step()
+    generator_optimizer.zero_grad()
+    scores = discriminator(fake)
+    generator_loss = cross_entropy(scores, ones)
+    generator_loss.backward()
+    generator_optimizer.step()
+    return {
+        "discriminator/loss": loss,
+        "discriminator/real": torch.sigmoid(real_scores).mean(),
+        "discriminator/fake": torch.sigmoid(fake_scores).mean(),
+        "generator/loss": generator_loss,
+        "generator/fake": torch.sigmoid(scores).mean(),
+    }
+
+
 def in_our_layout(network, prefix, read=lambda parameter: parameter):
     """What `read` gives of each parameter, under our paths and in our order of axes."""
     kinds = {"weight": "gamma", "bias": "beta"}

@@ -167,6 +167,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         Where nothing has to be sent either way, DTensor cuts along any axis and
         dimension, such as pictures by their rows, which then can't be flattened.
         """
+        super().settle(model)
         for layer in model._flatten_layers():
             used = [weight._used_axes for weight in layer._trainable_variables]
             if used and not any(map(any, used)) and not hasattr(layer, "_pinned"):

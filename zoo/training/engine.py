@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from zoo.distribution.layout import Mesh, Table
+from zoo.training import host_memory
 
 Tensor = Any
 Variables = Sequence[keras.Variable]
@@ -133,8 +134,9 @@ class Engine(Protocol):
         del table
 
     def settle(self, model: Any) -> None:
-        """Readies a built model's layers; called when it is compiled."""
+        """Readies the process and a built model; called when it is compiled."""
         del model
+        host_memory.keep_freed()
 
     def step_function(self, name: str, step: Callable) -> Callable | None:
         """What Keras is to call with an iterator of batches; None for its own.

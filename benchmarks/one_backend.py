@@ -1,0 +1,62 @@
+"""The command line of a benchmark of training speed on one backend.
+
+Keras fixes its backend when it is imported, and the backends' thread pools get in
+each other's way: so a process measures one of them.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+from benchmarks.timing import Contender, interleave
+
+BACKENDS = ("tensorflow", "jax", "torch")
+HAND_WRITTEN = "hand-written"  # the baseline of every ratio
+Figures = dict[str, dict[str, float]]
+
+
+def timed(
+    contenders: Mapping[str, Contender], items_per_step: int, seconds: float
+) -> Figures:
+    """Each contender's speed, in as many rounds as fit into the time."""
+    trial = interleave(contenders, HAND_WRITTEN, items_per_step, rounds=1, steps=2)
+    step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
+    # At least ten steps a round: `fit` takes a while to start, once an epoch.
+    rounds = min(15, max(5, int(seconds / step_seconds / 10)))
+    steps = min(100, max(10, int(seconds / step_seconds / rounds)))
+    results = interleave(
+        contenders, HAND_WRITTEN, items_per_step, rounds=rounds, steps=steps
+    )
+    return {name: asdict(result) for name, result in results.items()}
+
+
+def command_line(
+    description: str | None,
+    cases: Mapping[str, object],
+    measure: Callable[[argparse.Namespace, str], Figures],
+) -> None:
+    """Measures the cases that the flags name, and prints one line of JSON.
+
+    Args:
+        description: for `--help`.
+        cases: their names are what `--case` takes.
+        measure: gives one case's figures, from the flags and its name.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=BACKENDS, required=True)
+    parser.add_argument("--case", choices=cases, action="append", help="default: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each case")
+    flags = parser.parse_args()
+    os.environ["KERAS_BACKEND"] = flags.backend
+    print(json.dumps({case: measure(flags, case) for case in flags.case or cases}))
+
+
+def all_cores() -> None:
+    """Lets torch use every core that this process may."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
