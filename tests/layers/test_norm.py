@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -12,36 +14,38 @@ def pictures(seed=0, shape=(2, 6, 5, 3)):
     return np.random.default_rng(seed).normal(1.0, 2.0, shape).astype("float32")
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
-    "layer, reference",
+    "make, reference",
     [
-        (InstanceNorm(), functional.instance_norm),
+        (InstanceNorm, functional.instance_norm),
         (
-            ReflectionPadding(2),
+            functools.partial(ReflectionPadding, 2),
             lambda x: functional.pad(x, (2, 2, 2, 2), mode="reflect"),
         ),
     ],
     ids=["instance_norm", "reflection_padding"],
 )
-def test_equals_torchs(layer, reference):
-    x = pictures()
-    theirs = torch.tensor(x).permute(0, 3, 1, 2).requires_grad_()
+def test_equals_torchs(make, reference, data_format):
+    layer, x = make(data_format=data_format), pictures()
+    last = data_format == "channels_last"
+
+    def in_format(planes):
+        return planes.permute(0, 2, 3, 1) if last else planes
+
+    theirs = torch.tensor(x)
+    theirs = (theirs.permute(0, 3, 1, 2) if last else theirs).requires_grad_()
     expected = reference(theirs)
     weights = np.random.default_rng(1).normal(size=expected.shape).astype("float32")
     (expected * torch.tensor(weights)).sum().backward()
-    ours = ops.convert_to_tensor(weights.transpose(0, 2, 3, 1))
+    ours = ops.convert_to_tensor(in_format(torch.tensor(weights)).numpy())
 
     found = ops.convert_to_numpy(layer(x))
-    np.testing.assert_allclose(
-        found, expected.detach().permute(0, 2, 3, 1), rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(found, in_format(expected.detach()), rtol=0, atol=1e-5)
     assert layer.compute_output_shape(x.shape) == found.shape
     gradient = input_gradient(lambda x: layer(x) * ours, ops.convert_to_tensor(x))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(gradient),
-        theirs.grad.permute(0, 2, 3, 1),
-        rtol=0,
-        atol=1e-5,
+        ops.convert_to_numpy(gradient), in_format(theirs.grad), rtol=0, atol=1e-5
     )
 
 

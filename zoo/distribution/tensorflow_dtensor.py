@@ -44,9 +44,9 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         del model, asked
         return False
 
-    def reflect(self, x, size):
+    def reflect(self, x, size, axes):
         """Row by row: DTensor lays out no MirrorPad."""
-        for axis in (1, 2):
+        for axis in axes:
             length = x.shape[axis]
             mirrored = [*range(size, 0, -1)], range(length - 2, length - 2 - size, -1)
             before, after = ([_row(x, i, axis) for i in each] for each in mirrored)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from zoo.layers.image_format import CHANNELS_LAST
 from zoo.training.engine import engine
 
 
@@ -53,30 +54,32 @@ class InstanceNorm(keras.layers.Layer):
     Without weights, as in style transfer; statistics in float32.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs) -> None:
+    def __init__(
+        self, epsilon: float = 1e-5, data_format: str = CHANNELS_LAST, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
-        self.epsilon = epsilon
+        self.epsilon, self.data_format = epsilon, data_format
 
     def call(self, x):
-        """(B, H, W, C) to the same."""
+        """(B, H, W, C), or (B, C, H, W) if so told, to the same."""
         x = ops.cast(x, "float32")
-        if engine().fuses:
+        if self.data_format == CHANNELS_LAST:
             centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
             variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
             y = centred * ops.rsqrt(variance + self.epsilon)
-            return ops.cast(y, self.compute_dtype)
-        # Layer norm along the pixels of a channel, which has a native kernel.
-        planes = ops.transpose(x, (0, 3, 1, 2))
-        shape = ops.shape(planes)
-        pixels = ops.reshape(planes, (*shape[:2], shape[2] * shape[3]))
-        normed = ops.layer_normalization(pixels, epsilon=self.epsilon)
-        planes = ops.reshape(normed, shape)
-        return ops.cast(ops.transpose(planes, (0, 2, 3, 1)), self.compute_dtype)
+        else:
+            # Layer norm along a channel's pixels, which has a native kernel.
+            shape = ops.shape(x)
+            pixels = ops.reshape(x, (*shape[:2], shape[2] * shape[3]))
+            y = ops.layer_normalization(pixels, epsilon=self.epsilon)
+            y = ops.reshape(y, shape)
+        return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """Unchanged."""
         return input_shape
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
-        return {**super().get_config(), "epsilon": self.epsilon}
+        """The constructor's arguments."""
+        own = {"epsilon": self.epsilon, "data_format": self.data_format}
+        return {**super().get_config(), **own}

@@ -2,6 +2,7 @@
 
 import keras
 
+from zoo.layers.image_format import CHANNELS_LAST, spatial_axes
 from zoo.training.engine import engine
 
 
@@ -12,20 +13,22 @@ class ReflectionPadding(keras.layers.Layer):
     2016, supplementary material).
     """
 
-    def __init__(self, size: int, **kwargs) -> None:
+    def __init__(self, size: int, data_format: str = CHANNELS_LAST, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.size = size
+        self.size, self.data_format = size, data_format
 
     def call(self, x):
         """(B, H, W, C) to (B, H + 2 size, W + 2 size, C); H and W above `size`."""
-        return engine().reflect(x, self.size)
+        return engine().reflect(x, self.size, spatial_axes(self.data_format))
 
     def compute_output_shape(self, input_shape):
         """Larger by twice `size`; sides that are not known stay so."""
-        batch, *sides, channels = input_shape
-        grown = (side and side + 2 * self.size for side in sides)
-        return (batch, *grown, channels)
+        grown = list(input_shape)
+        for axis in spatial_axes(self.data_format):
+            grown[axis] = grown[axis] and grown[axis] + 2 * self.size
+        return tuple(grown)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
-        return {**super().get_config(), "size": self.size}
+        """The constructor's arguments."""
+        own = {"size": self.size, "data_format": self.data_format}
+        return {**super().get_config(), **own}

@@ -19,13 +19,14 @@ from keras import layers, ops
 from zoo.distribution.layout import GATHERED
 from zoo.generation.tiles import by_tiles
 from zoo.layers.history import ImageHistory
+from zoo.layers.image_format import from_signed, in_native_format, to_signed
 from zoo.layers.initializers import Normal
 from zoo.layers.norm import InstanceNorm
 from zoo.layers.padding import ReflectionPadding
 from zoo.models.autoencoder import check_images
 from zoo.models.config_checks import check_choice, check_count, check_whole
 from zoo.presets.preset import FromPreset
-from zoo.training import Model, Phase
+from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
 
 Direction = Literal["a_to_b", "b_to_a"]
@@ -157,15 +158,16 @@ class Residual(layers.Layer):
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
+        images = _of_images(dtype)
         self.body = keras.Sequential(
             [
-                ReflectionPadding(1, dtype=dtype),
+                ReflectionPadding(1, **images),
                 _convolution(channels, 3, "convolve_0", dtype),
-                InstanceNorm(dtype=dtype),
+                InstanceNorm(**images),
                 layers.ReLU(dtype=dtype),
-                ReflectionPadding(1, dtype=dtype),
+                ReflectionPadding(1, **images),
                 _convolution(channels, 3, "convolve_1", dtype),
-                InstanceNorm(dtype=dtype),
+                InstanceNorm(**images),
             ],
             name="body",
         )
@@ -175,7 +177,7 @@ class Residual(layers.Layer):
         self.body.build(input_shape)
 
     def call(self, x):
-        """(B, H, W, C) to the same."""
+        """Pictures to the same shape."""
         return x + self.body(x)
 
     def compute_output_shape(self, input_shape):
@@ -189,45 +191,48 @@ def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
     From (B, H, W, C) in [-1, 1], with H and W multiples of 4, to the same.
     """
     width = config.width
-    same = {"dtype": dtype}
+    images = _of_images(dtype)
 
     def normed(*convolution: layers.Layer) -> list[layers.Layer]:
-        return [*convolution, InstanceNorm(**same), layers.ReLU(**same)]
+        return [*convolution, InstanceNorm(**images), layers.ReLU(dtype=dtype)]
 
-    stack = normed(ReflectionPadding(3, **same), _convolution(width, 7, "first", dtype))
+    stack = normed(
+        ReflectionPadding(3, **images), _convolution(width, 7, "first", dtype)
+    )
     for index, channels in enumerate((2 * width, 4 * width)):
         name = f"down_{index}"
         stack += normed(
-            layers.ZeroPadding2D(((1, 0), (1, 0)), **same),
+            layers.ZeroPadding2D(((1, 0), (1, 0)), **images),
             _convolution(channels, 3, name, dtype, strides=2),
         )
     stack += [
-        Residual(4 * width, name=f"residual_{index}", **same)
+        Residual(4 * width, name=f"residual_{index}", dtype=dtype)
         for index in range(config.residual_blocks)
     ]
     for index, channels in enumerate((2 * width, width)):
         name = f"up_{index}"
         if config.upsampling == "resize":
             stack += normed(
-                layers.UpSampling2D(2, **same),
-                ReflectionPadding(1, **same),
+                layers.UpSampling2D(2, **images),
+                ReflectionPadding(1, **images),
                 _convolution(channels, 3, name, dtype),
             )
         else:
+            initial = Normal(STDDEV)
             stack += normed(
                 layers.Conv2DTranspose(
-                    channels, 3, 2, kernel_initializer=Normal(STDDEV), name=name, **same
+                    channels, 3, 2, kernel_initializer=initial, name=name, **images
                 ),
                 # Where the authors' framework puts the even size.
-                layers.Cropping2D(((1, 0), (1, 0)), **same),
+                layers.Cropping2D(((1, 0), (1, 0)), **images),
             )
     stack += [
-        ReflectionPadding(3, **same),
+        ReflectionPadding(3, **images),
         _convolution(config.channels[1], 7, "last", dtype),
         # In float32, whatever the precision before.
         layers.Activation("tanh", dtype="float32"),
     ]
-    return keras.Sequential(stack, name="generator")
+    return keras.Sequential(in_native_format(stack, "float32"), name="generator")
 
 
 def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
@@ -235,25 +240,31 @@ def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
 
     Section 7.2's C64, C128, C256, C512 and a last convolution to one channel.
     """
-    same = {"dtype": dtype}
-    stack: list[Any] = [keras.Input((*config.image_size, channels))]
+    images = _of_images(dtype)
+    stack: list[Any] = []
     last = config.discriminator_layers
     for index in range(last + 1):
         width = config.width * 2 ** min(index, 3)
         stack += [
-            layers.ZeroPadding2D(1, **same),
+            layers.ZeroPadding2D(1, **images),
             _convolution(
                 width, 4, f"down_{index}", dtype, strides=1 if index == last else 2
             ),
-            *([InstanceNorm(**same)] if index else []),
-            layers.LeakyReLU(LEAK, **same),
+            *([InstanceNorm(**images)] if index else []),
+            layers.LeakyReLU(LEAK, dtype=dtype),
         ]
     stack += [
-        layers.ZeroPadding2D(1, **same),
+        layers.ZeroPadding2D(1, **images),
         _convolution(1, 4, "score", dtype),
         layers.Activation("linear", dtype="float32"),
     ]
-    return keras.Sequential(stack, name=name)
+    given = keras.Input((*config.image_size, channels))
+    return keras.Sequential([given, *in_native_format(stack, "float32")], name=name)
+
+
+def _of_images(dtype: Any) -> dict[str, Any]:
+    """What all layers are told that know a picture's sides from its channels."""
+    return {"dtype": dtype, "data_format": engine().image_format}
 
 
 def _convolution(channels, size, name, dtype, strides=1) -> layers.Conv2D:
@@ -262,7 +273,12 @@ def _convolution(channels, size, name, dtype, strides=1) -> layers.Conv2D:
         dtype = "float32"
     initial = Normal(STDDEV)
     return layers.Conv2D(
-        channels, size, strides, kernel_initializer=initial, name=name, dtype=dtype
+        channels,
+        size,
+        strides,
+        kernel_initializer=initial,
+        name=name,
+        **_of_images(dtype),
     )
 
 
@@ -338,18 +354,9 @@ class Translator(FromPreset, Model):
     @cached_property
     def _translate(self) -> Batched:
         def translate(images):
-            return _from_network(self.generator(_to_network(images)))
+            return from_signed(self.generator(to_signed(images)))
 
         return Batched(translate, lambda: self.variables, batch_size=32)
-
-
-def _to_network(images):
-    """From [0, 1] to [-1, 1], as tanh gives them."""
-    return 2.0 * ops.cast(images, "float32") - 1.0
-
-
-def _from_network(images):
-    return 0.5 * (images + 1.0)
 
 
 def _check_pictures(images: np.ndarray, channels: int) -> None:
@@ -408,7 +415,7 @@ class CycleGAN(FromPreset, Model):
 
     def call(self, images, training: bool = False):
         """Pictures of A (B, H, W, C) in [0, 1] as of B, likewise."""
-        return _from_network(self.a_to_b(_to_network(images), training=training))
+        return from_signed(self.a_to_b(to_signed(images), training=training))
 
     # === Training ===
 
@@ -431,7 +438,7 @@ class CycleGAN(FromPreset, Model):
     def prepare(self, batch):
         """Both domains' images in [-1, 1], and what their histories are to do."""
         given = _named(batch)
-        prepared = {**given, "a": _to_network(given["a"]), "b": _to_network(given["b"])}
+        prepared = {**given, "a": to_signed(given["a"]), "b": to_signed(given["b"])}
         for name, history in self._histories():
             if f"place_{name}" not in given:
                 drawn = history.draw(ops.shape(given["a"])[0], self.seed)

@@ -18,6 +18,7 @@ from keras.initializers import RandomNormal
 
 from zoo.distribution.layout import GATHERED
 from zoo.layers.dense import Dense
+from zoo.layers.image_format import from_signed, to_signed
 from zoo.layers.initializers import Normal
 from zoo.layers.norm import BatchNorm
 from zoo.layers.spectral_norm import SpectralNorm
@@ -295,11 +296,11 @@ class DCGAN(GAN):
 
     def to_network(self, data):
         """From [0, 1] to [-1, 1], as tanh gives them."""
-        return 2.0 * ops.cast(data, "float32") - 1.0
+        return to_signed(data)
 
     def from_network(self, data):
         """From [-1, 1] to [0, 1]."""
-        return 0.5 * (data + 1.0)
+        return from_signed(data)
 
     def check(self, batch) -> None:
         """Images of another shape or outside [0, 1], and bad labels, raise."""

@@ -34,12 +34,15 @@ class Engine(Protocol):
     Attributes:
         fuses: whether a compiler fuses elementwise operations into few passes over
             memory; where not, one native kernel beats several small ones.
+        image_format: "channels_last" or "channels_first", as its convolutions and norms
+            are fastest. Keras's layers work in either.
         mesh: the devices.
         replicas: how many copies of the step run, each on its own rows of a batch.
         is_main: whether this process is the one that writes files.
     """
 
     fuses: bool
+    image_format: str = "channels_last"
     mesh: Mesh = Mesh()
     replicas: int = 1
     is_main: bool = True
@@ -203,15 +206,10 @@ class Engine(Protocol):
         """
         return ops.dot_product_attention(q, k, v, mask=mask, is_causal=is_causal)
 
-    def reflect(self, x: Tensor, size: int) -> Tensor:
-        """Pictures (B, H, W, C) with `size` mirrored rows and columns on each side."""
-        added, none = (size, size), (0, 0)
-        if self.fuses:
-            return ops.pad(x, (none, added, added, none), mode="reflect")
-        # The native convolution's order, in which the padded picture is used next.
-        planes = ops.transpose(x, (0, 3, 1, 2))
-        planes = ops.pad(planes, (none, none, added, added), mode="reflect")
-        return ops.transpose(planes, (0, 2, 3, 1))
+    def reflect(self, x: Tensor, size: int, axes: tuple[int, int]) -> Tensor:
+        """Pictures with `size` mirrored rows and columns on each side of two axes."""
+        added = [(size, size) if axis in axes else (0, 0) for axis in range(4)]
+        return ops.pad(x, added, mode="reflect")
 
     def numpy(self, value: Any) -> np.ndarray:
         """The whole of a variable or tensor; all processes must ask."""

@@ -13,6 +13,8 @@ import keras
 import torch
 from keras import ops, tree
 from keras.src.backend.torch.core import get_device
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     UnsupportedFakeTensorException,
@@ -28,12 +30,16 @@ LOOKS_AT_VALUES = (
     GuardOnDataDependentSymNode,
     UnsupportedFakeTensorException,
 )
+# Of a kernel (H, W, in, out), by the format of the pictures: (out, in, H, W) or
+# (out, H, W, in).
+NATIVE_ORDER = {"channels_first": (3, 2, 0, 1), "channels_last": (3, 0, 1, 2)}
 
 
 class TorchEngine(Engine):
     """See `zoo.training.engine.Engine`."""
 
     fuses = False
+    image_format = "channels_first"
 
     @torch.no_grad()
     def train_step(self, model, data):
@@ -101,8 +107,36 @@ class TorchEngine(Engine):
         """The trainer has switched gradients off."""
         return self._read(step.test(model, _tensors(data)))
 
+    def settle(self, model):
+        """Lays kernels out in memory as the native convolutions want them.
+
+        Keras's order of axes would be copied into that one at each use, and again on
+        the way back.
+        """
+        super().settle(model)
+        if self.mesh.size > 1:
+            return  # their parts are the mesh's to lay out
+        for layer in model._flatten_layers():
+            if isinstance(layer, BaseConv | BaseConvTranspose) and layer.rank == 2:
+                for weight in layer.trainable_weights:
+                    if len(weight.shape) == 4:
+                        _lie(weight, NATIVE_ORDER[layer.data_format])
+
     def tune(self, optimizer):
-        """One fused kernel for Adam and AdamW instead of nine passes over memory."""
+        """One fused kernel for Adam and AdamW instead of nine passes over memory.
+
+        It walks through memory: what an optimizer keeps lies like its variable.
+        """
+        add = optimizer.add_variable_from_reference
+
+        def add_alike(reference, *args, **kwargs):
+            made = add(reference, *args, **kwargs)
+            if made.value.stride() != reference.value.stride():
+                alike = torch.empty_like(reference.value, dtype=made.value.dtype)
+                made.value.data = alike.copy_(made.value.data)
+            return made
+
+        optimizer.add_variable_from_reference = add_alike
         adam = isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad
         if adam and hasattr(torch, "_fused_adam_"):
             optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
@@ -137,6 +171,12 @@ class TorchEngine(Engine):
         del variables
         if bool(condition):
             function()
+
+    def reflect(self, x, size, axes):
+        """The kernel wants the axes last."""
+        planes = torch.movedim(x, axes, (2, 3))
+        padded = super().reflect(planes, size, (2, 3))
+        return torch.movedim(padded, (2, 3), axes)
 
     def normal(self, shape, seed):
         """From torch's own generator, whose state is saved too.
@@ -269,6 +309,13 @@ def _fused_adam(optimizer, gradients, variables, learning_rate):
         grad_scale=None,
         found_inf=None,
     )
+
+
+def _lie(weight, order):
+    """The same values, in memory in that order of their axes."""
+    held = weight.value
+    inverse = [order.index(axis) for axis in range(len(order))]
+    held.data = held.data.permute(order).contiguous().permute(inverse)
 
 
 def _lying_like(value, gradient):

@@ -1,0 +1,111 @@
+"""Log-likelihoods of a VAE's decoder and of a GAN's generator on the same test digits.
+
+    python -m recipes.vae_mnist --observation gaussian --binarize none --nll-samples 0
+    python -m recipes.dcgan_mnist
+    python -m benchmarks.decoder_likelihoods --vae runs/vae_mnist/preset \
+        --gan runs/dcgan_mnist/preset
+
+Wu et al. 2017: both are decoders of a standard normal code with Gaussian noise on the
+pixels, whose standard deviation is chosen for each on training images; log p(x) is
+estimated by annealed importance sampling from the prior, on pixels made continuous by
+uniform noise. The two bounds of bidirectional Monte Carlo on data that each decoder
+made itself say how far off that is; the VAE's encoder gives a bound of its own.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import zoo
+from zoo.evaluation import (
+    AnnealedSampler,
+    importance_weighted_bound,
+    mean_interval,
+)
+from zoo.layers.image_format import from_signed
+from zoo.layers.observations import Gaussian
+
+STDDEVS = (0.05, 0.1, 0.15, 0.2)
+
+
+def continuous(images: np.ndarray, seed: int) -> np.ndarray:
+    """Bytes (N, H, W, C) with uniform noise up to the next, scaled to [0, 1)."""
+    noise = np.random.default_rng(seed).random(images.shape, dtype="float32")
+    return (images + noise) / np.float32(256)
+
+
+def decoders(flags: argparse.Namespace) -> dict:
+    """By name: from latents to means of pixels, L, variables, and an encoder or not."""
+    vae, gan = zoo.VAE.from_preset(flags.vae), zoo.DCGAN.from_preset(flags.gan)
+
+    def decode(latents):
+        return vae.observation.mean(vae.decoder(latents))
+
+    def generate(latents):
+        return from_signed(gan.generator(latents, training=False))
+
+    return {
+        "vae": (decode, vae.config.latent_dim, vae.variables, vae.posterior),
+        "gan": (generate, gan.config.latent_dim, gan.generator.variables, None),
+    }
+
+
+def main() -> None:
+    """Prints a line of JSON a decoder."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--vae", type=Path, required=True, help="preset folder")
+    parser.add_argument("--gan", type=Path, required=True, help="preset folder")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--images", type=int, default=20, help="of the test set")
+    parser.add_argument("--temperatures", type=int, default=1000)
+    parser.add_argument("--chains", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    data = zoo.data.load("mnist", flags.data_dir)
+    x = continuous(data.test_images[: flags.images], flags.seed)
+    known = continuous(data.train_images[:10], flags.seed)
+    for name, (decode, latent_dim, variables, encode) in decoders(flags).items():
+        start = time.perf_counter()
+
+        def sampler(stddev, decode=decode, latent_dim=latent_dim, variables=variables):
+            return AnnealedSampler(
+                decode,
+                Gaussian(stddev),
+                latent_dim,
+                num_chains=flags.chains,
+                variables=variables,
+            )
+
+        tried = {
+            stddev: sampler(stddev).estimate(known, flags.temperatures // 10)
+            for stddev in STDDEVS
+        }
+        stddev = max(tried, key=lambda s: tried[s].log_likelihood.mean())
+        chosen = sampler(stddev)
+        found = chosen.estimate(x, flags.temperatures, seed=flags.seed)
+        bounds = chosen.bounds(len(x), flags.temperatures, seed=flags.seed)
+        row = {
+            "decoder": name,
+            "stddev": stddev,
+            "nats": str(mean_interval(found.log_likelihood)),
+            "effective_chains": float(found.effective_sample_size.mean()),
+            "acceptance": float(found.acceptance.mean()),
+            "simulated_lower": float(bounds.lower.mean()),
+            "simulated_upper": float(bounds.upper.mean()),
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        if encode:
+            bound = importance_weighted_bound(
+                x, encode, decode, Gaussian(stddev), variables=variables
+            )
+            row["by_the_encoder"] = str(mean_interval(bound))
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
