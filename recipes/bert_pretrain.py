@@ -3,6 +3,8 @@ r"""Pretrain a BERT: masked tokens, and which sentence follows which.
     python -m recipes.bert_pretrain                              # docs, minutes
     python -m recipes.bert_pretrain --variant no_sentences       # as RoBERTa
     python -m recipes.bert_pretrain --variant order              # as ALBERT
+    python -m recipes.bert_pretrain --variant electra            # replaced tokens
+    python -m recipes.bert_pretrain --teacher runs/bert_pretrain/preset  # DistilBERT
     python -m recipes.bert_pretrain --dataset text --data-dir my_novel.txt
     python -m recipes.bert_pretrain --encoder all-MiniLM-L6-v2/  # go on from weights
 
@@ -13,7 +15,7 @@ beside the figures: the frequency of tokens, and guessing.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -29,9 +31,11 @@ from zoo.data import (
     sentence_pairs,
 )
 from zoo.evaluation.pictures import loss_curves
-from zoo.models.bert import BertConfig
+from zoo.models.bert import Bert
 from zoo.models.bert_pretrainer import BertPretrainer
-from zoo.training import ConstantThenLinear
+from zoo.models.distiller import Distiller
+from zoo.models.electra import Electra
+from zoo.training import ConstantThenLinear, Model
 from zoo.training.run import Run, RunConfig, parse
 
 
@@ -41,6 +45,9 @@ class Config(RunConfig):
 
     Attributes:
         encoder: folder of a preset whose encoder and tokenizer to start from.
+        teacher: folder of a pretrained preset, from which to distil a model of half its
+            layers, and whose tokenizer to use.
+        electra: train a discriminator of tokens that a small generator replaced.
         vocab_size: tokens of the WordPiece tokenizer that is trained without one.
         num_layers: transformer blocks.
         num_heads: attention heads of each.
@@ -67,6 +74,8 @@ class Config(RunConfig):
     dataset: str = "docs"
     out: Path = Path("runs/bert_pretrain")
     encoder: Path | None = None
+    teacher: Path | None = None
+    electra: bool = False
     vocab_size: int = 4096
     num_layers: int = 4
     num_heads: int = 4
@@ -97,6 +106,7 @@ VARIANTS = {
     "mask_40": replace(DEMO, mask_rate=0.4),
     "whole_words": replace(DEMO, mask_unit="word"),
     "spans": replace(DEMO, mask_unit="span"),
+    "electra": replace(DEMO, electra=True, sentences="none"),
     # Devlin et al. 2019, appendix A.2, on nine tenths of the steps at 128 tokens.
     "base": replace(
         DEMO,
@@ -114,39 +124,48 @@ VARIANTS = {
 }
 
 
-def model(config: Config, tokenizer: Tokenizer) -> BertPretrainer:
-    """The compiled model, new or with the encoder's weights."""
-    pooler = config.sentences != "none"
-    if config.encoder is None:
-        bert = BertPretrainer(
-            BertConfig(
-                vocab_size=tokenizer.vocab_size,
-                context_length=config.context_length,
-                num_layers=config.num_layers,
-                num_heads=config.num_heads,
-                width=config.width,
-                dropout=config.dropout,
-                pooler=pooler,
-                remat=config.remat,
-            )
+def network(config: Config, tokenizer: Tokenizer) -> Model:
+    """The model, new or with the weights that it starts from."""
+    changes: dict[str, Any] = {"dropout": config.dropout, "remat": config.remat}
+    if config.teacher is not None:
+        return Distiller(BertPretrainer.from_preset(config.teacher, **changes))
+    changes["pooler"] = config.sentences != "none"
+    made: Any = Electra if config.electra else BertPretrainer
+    if config.encoder is not None:
+        return made.from_preset(config.encoder, **changes)
+    return made(
+        made.Config(
+            vocab_size=tokenizer.vocab_size,
+            context_length=config.context_length,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            width=config.width,
+            **changes,
         )
-    else:
-        bert = BertPretrainer.from_preset(
-            config.encoder, dropout=config.dropout, pooler=pooler, remat=config.remat
-        )
-    bert.tokenizer = tokenizer
+    )
+
+
+def kept(trained: Model) -> Bert:
+    """What is saved of it."""
+    return trained.student if isinstance(trained, Distiller) else trained
+
+
+def model(config: Config, tokenizer: Tokenizer) -> Model:
+    """The compiled model, with its tokenizer."""
+    trained = network(config, tokenizer)
+    kept(trained).tokenizer = tokenizer
     schedule = ConstantThenLinear(
         config.learning_rate,
         config.steps,
         warmup_steps=min(config.warmup_steps, config.steps // 10),
     )
-    bert.compile(
+    trained.compile(
         keras.optimizers.AdamW(
             schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
         ),
         accumulate=config.accumulate,
     )
-    return bert
+    return trained
 
 
 def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
@@ -165,16 +184,19 @@ def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
 
 def main(config: Config) -> dict:
     """Trains and evaluates; returns the summary."""
+    start = config.teacher or config.encoder
+    if config.teacher and (config.encoder or config.electra):
+        raise ValueError("--teacher goes without --encoder and without --electra")
     if config.smoke:
         config = replace(config, num_layers=1, num_heads=2, width=16, vocab_size=400)
         config = replace(config, steps=2, eval_every=1, eval_sequences=32)
         config = replace(config, context_length=32, batch_size=8)
     run = Run(config)
     text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
-    if config.encoder is None:
+    if start is None:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
-        tokenizer = Tokenizer.load(config.encoder)
+        tokenizer = Tokenizer.load(start)
     train, held_out = (
         sequences(config, part, tokenizer) for part in (text.train, text.validation)
     )
@@ -184,6 +206,9 @@ def main(config: Config) -> dict:
     # Masked once, so that figures of a run and of others compare.
     count = min(config.eval_sequences, len(held_out))
     (validation,) = MaskedBatches(held_out, masking, count, seed=0).batch(0)
+    if config.electra:
+        noise = np.random.default_rng(0).random(validation["mask_ids"].shape)
+        validation["noise"] = noise.astype("float32")
     bert = model(config, tokenizer)
     print(
         f"{bert.count_params():,} parameters, {len(train):,} sequences of "
@@ -205,18 +230,19 @@ def main(config: Config) -> dict:
     )
     updates = [row["update"] for row in run.rows]
     about = f"BERT on {config.dataset} ({config.variant})"
+    (phase,) = bert.phases()
     losses = {
-        f"{term}, {part}": run.curve(f"{prefix}{term}_loss")
-        for term in (("mlm",) if config.sentences == "none" else ("mlm", "nsp"))
+        f"{term.removesuffix('_loss')}, {part}": run.curve(f"{prefix}{term}")
+        for term in phase.objective
         for part, prefix in (("training", ""), ("validation", "val_"))
     }
     loss_curves(run.out / "loss.png", updates, losses, title=about, unit="nats")
-    bert.save_to_preset(run.out / "preset")
+    kept(bert).save_to_preset(run.out / "preset")
     summary = run.finish(
         **unigram(train.tokens, validation, tokenizer.vocab_size),
         sequences=len(train),
         val_sequences=count,
-        parameters=bert.count_params(),
+        parameters=kept(bert).count_params(),
         dataset=config.dataset,
         dataset_sha256=text.sha256,
         vocab_size=tokenizer.vocab_size,
@@ -226,8 +252,13 @@ def main(config: Config) -> dict:
         f"{summary['unigram_loss']:.3f}), {summary['val_mlm_accuracy']:.3f} right "
         f"(the commonest {summary['unigram_accuracy']:.3f})"
     )
-    if config.sentences != "none":
+    if "val_nsp_accuracy" in summary:
         print(f"sentences {summary['val_nsp_accuracy']:.3f} right (guessing 0.5)")
+    if config.electra:
+        print(
+            f"replaced tokens {summary['val_rtd_accuracy']:.3f} right (taking all for "
+            f"original {1 - summary['val_replaced']:.3f})"
+        )
     print(f"see {run.out}")
     return summary
 

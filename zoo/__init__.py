@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         TranslatorConfig,
     )
     from zoo.models.dcgan import DCGAN, DCGANConfig
+    from zoo.models.distiller import Distiller
+    from zoo.models.electra import Electra, ElectraConfig
     from zoo.models.gpt import GPT, GPTConfig
     from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
     from zoo.models.vae import VAE, VAEConfig
@@ -59,6 +61,9 @@ _HOMES = {
     "CycleGANConfig": "zoo.models.cyclegan",
     "DCGAN": "zoo.models.dcgan",
     "DCGANConfig": "zoo.models.dcgan",
+    "Distiller": "zoo.models.distiller",
+    "Electra": "zoo.models.electra",
+    "ElectraConfig": "zoo.models.electra",
     "GPT": "zoo.models.gpt",
     "GPTConfig": "zoo.models.gpt",
     "ImageClassifier": "zoo.models.classifier",
@@ -101,6 +106,9 @@ __all__ = [
     "CycleGANConfig",
     "DCGAN",
     "DCGANConfig",
+    "Distiller",
+    "Electra",
+    "ElectraConfig",
     "GPT",
     "GPTConfig",
     "ImageClassifier",

@@ -134,6 +134,17 @@ def bert_batch(rng):
     }
 
 
+def electra():
+    config = zoo.ElectraConfig(
+        64, 12, 1, 8, 16, dropout=0.0, embedding_width=8, generator_divisor=2
+    )
+    return with_weights(zoo.Electra(config, name="electra"), stddev=0.2)
+
+
+def electra_batch(rng):
+    return bert_batch(rng) | {"noise": rng.random((BATCH, 3), dtype="float32")}
+
+
 def gan():
     return with_weights(ConvGAN(name="gan"), stddev=0.2)
 
@@ -228,6 +239,7 @@ SLOW = {
     "bert": (bert, bert_batch),
     "cyclegan": (cyclegan, cyclegan_batch),
     "dcgan": (dcgan, dcgan_batch),
+    "electra": (electra, electra_batch),
     "vqvae": (vqvae, vqvae_batch),
 }
 if keras.config.backend() != "tensorflow":

@@ -39,6 +39,30 @@ def test_pretraining_leaves_what_the_contract_names(pretrained):
     assert BertPretrainer.from_preset(out / "preset").tokenizer is not None
 
 
+def test_electra_leaves_an_encoder(tmp_path):
+    config = bert_pretrain.VARIANTS["electra"]
+    summary = bert_pretrain.main(replace(config, smoke=True, out=tmp_path))
+    assert {"val_mlm_loss", "val_rtd_loss", "val_rtd_accuracy"} <= set(summary)
+    assert 0.05 < summary["val_replaced"] < 0.2
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert BertClassifier.from_preset(tmp_path / "preset").tokenizer is not None
+
+
+def test_distillation_leaves_a_student(pretrained, tmp_path):
+    teacher = BertPretrainer.from_preset(pretrained[0] / "preset")
+    deeper = BertPretrainer(replace(teacher.config, num_layers=2))
+    deeper.tokenizer = teacher.tokenizer
+    deeper.save_to_preset(tmp_path / "teacher")
+    config = replace(PRETRAIN, teacher=tmp_path / "teacher", out=tmp_path / "run")
+    summary = bert_pretrain.main(config)
+    assert {"val_soft_loss", "val_mlm_loss", "val_cosine_loss"} <= set(summary)
+    student = BertPretrainer.from_preset(tmp_path / "run" / "preset")
+    assert (student.config.num_layers, student.next_sentence) == (1, None)
+    assert student.tokenizer == teacher.tokenizer
+    with pytest.raises(ValueError, match="--teacher goes without --encoder"):
+        bert_pretrain.main(replace(config, electra=True))
+
+
 @pytest.mark.slow
 def test_pretraining_resumes(pretrained, tmp_path, monkeypatch):
     config = replace(PRETRAIN, out=tmp_path)

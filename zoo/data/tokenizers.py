@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ END_OF_TEXT = "<|endoftext|>"
 PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 CONTINUATION = "##"
+KERAS_HUB_VOCABULARY = Path("assets", "tokenizer", "vocabulary.txt")
 ALPHABET = 1000  # characters of a WordPiece vocabulary; others are [UNK]
 PACKAGE = Path(__file__).parents[1]
 PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
@@ -159,7 +160,8 @@ class Tokenizer:
         Args:
             path: A `tokenizer.json`, or a folder that holds one, GPT-2's `vocab.json`
                 and `merges.txt`, or BERT's `vocab.txt`; beside this, a
-                `tokenizer_config.json` may say how letters are normalised.
+                `tokenizer_config.json` may say how letters are normalised. Or a BERT
+                preset of Keras Hub.
 
         Raises:
             FileNotFoundError: There is none of them.
@@ -171,6 +173,8 @@ class Tokenizer:
         file = path / "tokenizer.json" if path.is_dir() else path
         vocabulary, merges = path / "vocab.json", path / "merges.txt"
         try:
+            if (path / KERAS_HUB_VOCABULARY).is_file():
+                return cls(_from_keras_hub(path))
             if file.is_file():
                 return cls(Tokenizer.from_file(str(file)))
             if vocabulary.is_file() and merges.is_file():
@@ -477,18 +481,41 @@ def _characters(
 
 
 def _from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
-    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json."""
-    from tokenizers import models
+    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json.
 
-    file = folder / "tokenizer_config.json"
+    Its authors' folders do not say whether letters are made small; the vocabulary does.
+    """
+    file, vocabulary = folder / "tokenizer_config.json", folder / "vocab.txt"
     config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    backend = _wordpiece(
-        models.WordPiece.from_file(str(folder / "vocab.txt"), unk_token=UNK),
-        config.get("do_lower_case", True),
+    if (lowercase := config.get("do_lower_case")) is None:
+        lowercase = _is_lowercase(vocabulary.read_text("utf-8").splitlines())
+    return _of_file(
+        vocabulary,
+        lowercase,
         config.get("strip_accents"),
         config.get("tokenize_chinese_chars", True),
     )
-    return _with_bert_tokens(backend)
+
+
+def _is_lowercase(tokens: Sequence[str]) -> bool:
+    """Whether next to none of the tokens, but for special ones, has capitals."""
+    ordinary = [token for token in tokens if not re.fullmatch(r"\[.*\]", token)]
+    return sum(token != token.lower() for token in ordinary) < 0.01 * len(tokens)
+
+
+def _from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
+    """Of a preset of Keras Hub's WordPiece."""
+    config = json.loads((folder / "tokenizer.json").read_text("utf-8"))["config"]
+    vocabulary = folder / KERAS_HUB_VOCABULARY
+    return _of_file(vocabulary, config["lowercase"], config["strip_accents"])
+
+
+def _of_file(file: Path, *rules: Any) -> "tokenizers.Tokenizer":
+    """WordPiece of a file with a token a line, by `_wordpiece`'s rules."""
+    from tokenizers import models
+
+    model = models.WordPiece.from_file(str(file), unk_token=UNK)
+    return _with_bert_tokens(_wordpiece(model, *rules))
 
 
 def _all_pieces(texts: str | Iterable[str]) -> Iterator[str]:

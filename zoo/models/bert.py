@@ -9,9 +9,9 @@ this file have its heads.
 Shapes: B batch, T tokens, D width, E embedding width, V vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -133,34 +133,36 @@ class BertEncoder(keras.layers.Layer):
     """Embeddings and blocks: what all of BERT's models share.
 
     Called with a dict as `BertBackbone` takes it, gives (B, T, D).
+
+    Args:
+        config: its shape.
+        embedder: another encoder, whose embeddings and their norm it uses.
+        kwargs: Keras's.
     """
 
-    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+    token_embedding: TokenEmbedding
+    segment_embedding: TokenEmbedding | None
+    positions: LearnedPositions
+    embedding_norm: LayerNorm
+
+    def __init__(
+        self,
+        config: BertConfig,
+        embedder: "BertEncoder | None" = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.embedding_width = config.embedding_width or config.width
         dtype = {"dtype": self.dtype_policy}
         shared = {"initializer": TruncatedNormal(config.initial_stddev), **dtype}
-        self.token_embedding = TokenEmbedding(
-            config.vocab_size, self.embedding_width, name="token_embedding", **shared
-        )
-        self.segment_embedding = None
-        if config.num_segments:
-            self.segment_embedding = TokenEmbedding(
-                config.num_segments,
-                self.embedding_width,
-                name="segment_embedding",
-                **shared,
-            )
-        self.positions = LearnedPositions(
-            config.position_offset + config.context_length,
-            self.embedding_width,
-            name="positions",
-            **shared,
-        )
-        self.embedding_norm = LayerNorm(
-            epsilon=config.norm_epsilon, name="embedding_norm", **dtype
-        )
+        if embedder is None:
+            self._make_embeddings(**shared)
+        else:
+            self.token_embedding = embedder.token_embedding
+            self.segment_embedding = embedder.segment_embedding
+            self.positions = embedder.positions
+            self.embedding_norm = embedder.embedding_norm
         self.dropout = Dropout(config.dropout, name="dropout", **dtype)
         self.projection = None
         if config.embedding_width:
@@ -185,11 +187,33 @@ class BertEncoder(keras.layers.Layer):
             for index in range(1 if config.shared_layers else config.num_layers)
         ]
 
+    def _make_embeddings(self, initializer: Any, dtype: Any) -> None:
+        config, width = self.config, self.embedding_width
+        make = {"initializer": initializer, "dtype": dtype}
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size, width, name="token_embedding", **make
+        )
+        self.segment_embedding = None
+        if config.num_segments:
+            self.segment_embedding = TokenEmbedding(
+                config.num_segments, width, name="segment_embedding", **make
+            )
+        self.positions = LearnedPositions(
+            config.position_offset + config.context_length,
+            width,
+            name="positions",
+            **make,
+        )
+        self.embedding_norm = LayerNorm(
+            epsilon=config.norm_epsilon, name="embedding_norm", dtype=dtype
+        )
+
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights; the configuration says all their shapes."""
         narrow = (None, None, self.embedding_width)
         for layer in self._flatten_layers(include_self=False, recursive=False):
-            layer.build(narrow)
+            if not layer.built:  # an embedder's are
+                layer.build(narrow)
 
     def call(self, inputs, training: bool = False):
         """See the class."""
@@ -242,7 +266,7 @@ class Bert(FromPreset, Model):
         (r"(output|contract)/kernel$", ("model", None)),
     )
     fusion_pays = True
-    divided = ("num_heads",)
+    divided: ClassVar[Sequence[str]] = ("num_heads",)
     family = "bert"
 
     def __init__(

@@ -6,7 +6,7 @@ Devlin et al. 2019, section 3.1. Without the sentence loss it is RoBERTa's (Liu 
 Shapes: B batch, T tokens, M masked places, D width, E embedding width, V vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +29,8 @@ from zoo.models.bert import (
 from zoo.training import Phase, engine
 
 MASKED = ("mask_positions", "mask_ids", "mask_weights")
+# What a batch of pretraining holds beside the encoder's inputs.
+PRETRAINING = (*MASKED, "next_sentence")
 
 
 class MaskedLMHead(keras.layers.Layer):
@@ -94,7 +96,7 @@ class BertPretrainer(Bert):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        encoded = inputs_of(inputs, *MASKED, "next_sentence")
+        encoded = inputs_of(inputs, *PRETRAINING)
         sequence = places = self.bert(encoded, training=training)
         if isinstance(inputs, Mapping) and "mask_positions" in inputs:
             # Before the product with the vocabulary, which is the dearest of all.
@@ -146,24 +148,48 @@ class BertPretrainer(Bert):
 
     def check(self, batch) -> None:
         """Batches that lack something, or hold what can't be, raise."""
-        needed = ["token_ids", *MASKED]
-        if self.next_sentence is not None:
-            needed.append("next_sentence")
-        if not isinstance(batch, Mapping) or not set(needed) <= set(batch):
-            found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
-            raise ValueError(
-                f"BertPretrainer is trained with dicts of {', '.join(needed)} and, "
-                f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
-            )
-        self.check_inputs(inputs_of(batch, *MASKED, "next_sentence"))
-        shapes = {name: np.shape(batch[name]) for name in MASKED}
-        if len(set(shapes.values())) > 1:
-            raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
-        length = np.shape(batch["token_ids"])[1]
-        check_range("mask_positions", batch["mask_positions"], length)
-        check_range("mask_ids", batch["mask_ids"], self.config.vocab_size)
-        if self.next_sentence is not None:
+        paired = () if self.next_sentence is None else ("next_sentence",)
+        check_masked(self, batch, paired)
+        if paired:
             check_range("next_sentence", batch["next_sentence"], 2)
+
+
+def check_masked(
+    model: Bert,
+    batch: Any,
+    needed: Sequence[str] = (),
+    allowed: Sequence[str] = PRETRAINING,
+) -> None:
+    """Raises for batches of masked texts that lack something, or hold what can't be.
+
+    Args:
+        model: what is trained.
+        batch: its data.
+        needed: keys that it must have beside those of masked tokens.
+        allowed: all keys that it may have beside the encoder's inputs.
+    """
+    needed = ["token_ids", *MASKED, *needed]
+    if not isinstance(batch, Mapping) or not set(needed) <= set(batch):
+        found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
+        raise ValueError(
+            f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
+            f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
+        )
+    model.check_inputs(inputs_of(batch, *allowed))
+    shapes = {name: np.shape(batch[name]) for name in MASKED}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
+    length = np.shape(batch["token_ids"])[1]
+    check_range("mask_positions", batch["mask_positions"], length)
+    check_range("mask_ids", batch["mask_ids"], model.config.vocab_size)
+
+
+def token_weights(batch: Mapping[str, Any]):
+    """1 for each token of a batch and 0 for padding, (B, T) in float32."""
+    mask = batch.get("padding_mask")
+    if mask is None:
+        return ops.ones(ops.shape(batch["token_ids"]), "float32")
+    return ops.cast(mask, "float32")
 
 
 def gather(sequence, positions):

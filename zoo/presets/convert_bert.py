@@ -86,7 +86,7 @@ BODIES: dict[str, tuple[Row, ...]] = {
     ),
 }
 
-# BERT's own, in the order in which they are written.
+# BERT's own, in the order in which they are written; then ELECTRA's discriminator's.
 HEADS: tuple[Row, ...] = (
     ("pooler.dense", "pooler", "dense"),
     ("cls.predictions", "masked_lm", "bias"),
@@ -96,6 +96,8 @@ HEADS: tuple[Row, ...] = (
     ("classifier", "classifier", "dense"),
     ("classifier", "tagger", "dense"),
     ("qa_outputs", "span", "dense"),
+    ("discriminator_predictions.dense", "replaced/transform", "dense"),
+    ("discriminator_predictions.dense_prediction", "replaced/score", "dense"),
 )
 
 # The same layers by the names that the variants have for them.
@@ -122,8 +124,8 @@ SYNONYMS = (
     (r"^vocab_projector\.", "cls.predictions.decoder."),
 )
 
-# What is no weight of ours: numbers of positions, and the discriminator's head.
-PASSED_OVER = re.compile(r"embeddings\.position_ids|discriminator_predictions\..*")
+# What is no weight: numbers of positions.
+PASSED_OVER = re.compile(r"embeddings\.position_ids")
 
 PARTS = {
     "dense": (("weight", "kernel"), ("bias", "bias")),

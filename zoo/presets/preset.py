@@ -44,6 +44,7 @@ class FromPreset:
         Args:
             preset: a checkpoint's name, a folder from `save_to_preset`, a Hugging
                 Face folder, or a configuration's name, which comes without weights.
+                BERT's are read from Keras Hub's presets and its authors' folders too.
             load_weights: False leaves them random.
             dtype: a precision; default is the saved one.
             name: the model's.
@@ -67,13 +68,13 @@ class FromPreset:
         if found.folder is None:
             return model
         if load_weights:
-            arrays = weights.read(found.folder)
+            arrays = found.read(found.folder)
             if found.converter is not None:
                 convert = found.converter.convert
                 arrays = convert(arrays, model.config, found.architecture)
             if cls._is_relative(found) or (cls.family and found.converter):
                 arrays = cls._adopted(arrays, model, preset)
-            weights.assign(model, arrays, found.folder / weights.WEIGHTS)
+            weights.assign(model, arrays, found.folder)
         if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
             model.tokenizer = Tokenizer.load(found.folder)
         return model

@@ -7,15 +7,16 @@ import importlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend.common import global_state
 
 from zoo.data.tokenizers import PRETRAINED
-from zoo.presets import weights
+from zoo.presets import keras_hub_bert, tensorflow_bert, weights
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
@@ -23,6 +24,7 @@ ARCHITECTURES = {
     "GPT": "zoo.models.gpt",
     "BertBackbone": "zoo.models.bert",
     "BertPretrainer": "zoo.models.bert_pretrainer",
+    "Electra": "zoo.models.electra",
     "BertClassifier": "zoo.models.bert_tasks",
     "BertTagger": "zoo.models.bert_tasks",
     "BertSpanQA": "zoo.models.bert_tasks",
@@ -40,6 +42,9 @@ CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
     ("bert", "roberta", "albert", "electra", "distilbert"), "zoo.presets.convert_bert"
 )
 
+# The files that say what a folder holds.
+CONFIGS = ("config.json", tensorflow_bert.CONFIG)
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -51,6 +56,7 @@ class Preset:
         dtype: the policy that it was saved with; None where that is not known.
         folder: with its weights; None where it is a configuration alone.
         converter: the module that converts the weights; None where they are ours.
+        read: gives the folder's weights by name.
     """
 
     architecture: str
@@ -58,6 +64,7 @@ class Preset:
     dtype: str | None = None
     folder: Path | None = None
     converter: Any = None
+    read: Callable[[Path], dict[str, np.ndarray]] = weights.read
 
 
 def model_class(architecture: str) -> Any:
@@ -96,7 +103,7 @@ def list_presets() -> list[str]:
 def find(preset: str | os.PathLike[str]) -> Preset:
     """Looks a name or folder up, folders first; raises if there is neither."""
     folder = Path(preset).expanduser()
-    if (folder / "config.json").is_file():
+    if any((folder / file).is_file() for file in CONFIGS):
         return _read(folder)
     name = os.fspath(preset)
     if name in (found := checkpoints()):
@@ -107,7 +114,8 @@ def find(preset: str | os.PathLike[str]) -> Preset:
     if folder.is_dir():
         raise FileNotFoundError(
             f"The folder {name!r} holds no config.json. Folders from save_to_preset "
-            "and from Hugging Face hold config.json and model.safetensors."
+            "and from Hugging Face hold config.json and model.safetensors; those of "
+            "BERT's authors bert_config.json and a TensorFlow checkpoint."
         )
     near = difflib.get_close_matches(name, list_presets(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -158,20 +166,28 @@ def architecture_of(config: Any) -> str:
 
 
 def _read(folder: Path) -> Preset:
-    file = folder / "config.json"
+    file = next(folder / name for name in CONFIGS if (folder / name).is_file())
     try:
         saved = json.loads(file.read_text("utf-8"))
         if "architecture" in saved:
             fields, dtype = dict(saved["config"]), saved["dtype"]
             return Preset(saved["architecture"], fields, dtype, folder)
-        kind = saved.get("model_type")
+        package = str(saved.get("registered_name")).partition(">")[0]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
+    # The modules that make other folders look as Hugging Face's.
+    source: Any = weights
+    if file.name == tensorflow_bert.CONFIG:
+        source, saved = tensorflow_bert, tensorflow_bert.settings(folder)
+    elif package in keras_hub_bert.PACKAGES:
+        source, saved = keras_hub_bert, keras_hub_bert.settings(folder)
+    kind = saved.get("model_type")
     if kind not in CONVERTERS:
         raise ValueError(
             f"{file} is neither a preset of zoo nor of a model type that can be "
             f"converted ({', '.join(CONVERTERS)}): its model_type is {kind!r}."
         )
     converter = importlib.import_module(CONVERTERS[kind])
-    fields = converter.config_fields(saved, weights.names(folder))
-    return Preset(converter.architecture(saved), fields, None, folder, converter)
+    fields = converter.config_fields(saved, source.names(folder))
+    architecture = converter.architecture(saved)
+    return Preset(architecture, fields, None, folder, converter, source.read)

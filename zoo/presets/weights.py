@@ -13,7 +13,7 @@ from zoo.data.atomic_files import replacing
 from zoo.training.engine import engine
 
 WEIGHTS = "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
 
 
 def named_weights(model) -> dict[str, Any]:

@@ -276,7 +276,14 @@ def _log(model, terms) -> dict:
 
 
 def _float_state(model):
-    return [v for v in model.non_trainable_variables if "float" in v.dtype]
+    """What the losses themselves may change: not weights that are frozen."""
+    layers = model._flatten_layers()
+    frozen = {id(v) for layer in layers for v in layer._trainable_variables}
+    return [
+        v
+        for v in model.non_trainable_variables
+        if "float" in v.dtype and id(v) not in frozen
+    ]
 
 
 def _producers_state(model):

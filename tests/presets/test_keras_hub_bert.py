@@ -1,0 +1,266 @@
+"""BERT's presets of Keras Hub: folders laid out as it writes them, and its own."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from keras import ops
+
+import zoo
+from tests.models.bert_texts import run, texts
+from tests.presets.test_convert_bert import assert_close, their_model, theirs_of
+
+transformers = pytest.importorskip("transformers")
+
+TEXTS = texts()
+MASK = TEXTS["padding_mask"]
+TOKENS = [*"[PAD] [UNK] [CLS] [SEP] [MASK] a b".split(), *map(str, range(30))]
+CONFIG = {
+    "name": "bert_backbone",
+    "trainable": True,
+    "vocabulary_size": 37,
+    "num_layers": 2,
+    "num_heads": 3,
+    "hidden_dim": 24,
+    "intermediate_dim": 40,
+    "dropout": 0.0,
+    "max_sequence_length": 14,
+    "num_segments": 2,
+}
+# Of one block: their layers' paths, and Hugging Face's.
+ATTENTION = "_self_attention_layer"
+BLOCK = {
+    f"{ATTENTION}/query_dense": "attention.self.query",
+    f"{ATTENTION}/key_dense": "attention.self.key",
+    f"{ATTENTION}/value_dense": "attention.self.value",
+    f"{ATTENTION}/output_dense": "attention.output.dense",
+    "_self_attention_layer_norm": "attention.output.LayerNorm",
+    "_feedforward_intermediate_dense": "intermediate.dense",
+    "_feedforward_output_dense": "output.dense",
+    "_feedforward_layer_norm": "output.LayerNorm",
+}
+BODY = {
+    "reversible_embedding": "embeddings.word_embeddings",
+    "position_embedding": "embeddings.position_embeddings",
+    "embedding": "embeddings.token_type_embeddings",
+    "layer_normalization": "embeddings.LayerNorm",
+    "dense": "pooler.dense",
+}
+
+
+def serialized(name, config, package="keras_hub"):
+    return json.dumps(
+        {
+            "module": f"{package}.src.models.bert",
+            "class_name": name,
+            "config": config,
+            "registered_name": f"{package}>{name}",
+        }
+    )
+
+
+def datasets(model):
+    """Path and array of each of a BertModel's weights."""
+    weights = {k: x.detach().numpy() for k, x in model.named_parameters()}
+    layers = dict(BODY)
+    for block, group in enumerate(("transformer_encoder", "transformer_encoder_1")):
+        for path, name in BLOCK.items():
+            layers[f"{group}/{path}"] = f"encoder.layer.{block}.{name}"
+    arrays = {}
+    for path, name in layers.items():
+        x = weights[f"{name}.weight"]
+        if "dense" in path:
+            x = x.T
+            if path.endswith(("query_dense", "key_dense", "value_dense")):
+                x = x.reshape(24, 3, 8)
+            elif path.endswith(f"{ATTENTION}/output_dense"):
+                x = x.reshape(3, 8, 24)
+        arrays[f"layers/{path}/vars/0"] = x
+        if "embedding" not in path:
+            x = weights[f"{name}.bias"]
+            by_head = path.endswith(("query_dense", "key_dense", "value_dense"))
+            arrays[f"layers/{path}/vars/1"] = x.reshape(3, 8) if by_head else x
+    return arrays
+
+
+def write_h5(file, arrays):
+    with h5py.File(file, "w") as opened:
+        opened.create_group("layers/input_layer/vars").attrs["name"] = "token_ids"
+        for path, array in arrays.items():
+            opened[path] = array
+
+
+def written(model, folder, edit=lambda arrays: None):
+    arrays = datasets(model)
+    edit(arrays)
+    write_h5(folder / "model.weights.h5", arrays)
+    (folder / "config.json").write_text(serialized("BertBackbone", CONFIG))
+    (folder / "assets/tokenizer").mkdir(parents=True)
+    (folder / "assets/tokenizer/vocabulary.txt").write_text("\n".join(TOKENS) + "\n")
+    rules = {"lowercase": True, "strip_accents": False, "vocabulary": None}
+    (folder / "tokenizer.json").write_text(serialized("BertTokenizer", rules))
+    return folder
+
+
+def with_head(model, folder, activation="linear", name="BertTextClassifier"):
+    """A task's files beside a backbone's."""
+    head = {
+        "layers/dense/vars/0": model.classifier.weight.detach().numpy().T,
+        "layers/dense/vars/1": model.classifier.bias.detach().numpy(),
+        "optimizer/vars/0": np.array(0),
+    }
+    write_h5(folder / "task.weights.h5", head)
+    task = {"num_classes": 3, "activation": activation, "dropout": 0.2}
+    (folder / "task.json").write_text(serialized(name, task))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return their_model("BertModel", hidden_act="gelu_new")
+
+
+def test_backbone(backbone, tmp_path, caplog):
+    caplog.clear()
+    model = zoo.BertBackbone.from_preset(written(backbone, tmp_path))
+    assert not caplog.messages
+    found, expected = run(model, TEXTS), theirs_of(backbone)
+    assert_close(found["sequence_output"], expected.last_hidden_state, MASK)
+    assert_close(found["pooled_output"], expected.pooler_output)
+    assert model.tokenizer.encode("A b é").tolist() == [5, 6, 1]
+    assert zoo.Tokenizer.from_preset(tmp_path) == model.tokenizer
+    zoo.BertTagger.from_preset(tmp_path)
+    assert "tagger/kernel" in caplog.text
+
+
+def test_classifier(tmp_path, caplog):
+    theirs = their_model(
+        "BertForSequenceClassification", hidden_act="gelu_new", num_labels=3
+    )
+    caplog.clear()
+    folder = with_head(theirs, written(theirs.bert, tmp_path))
+    model = zoo.BertClassifier.from_preset(folder)
+    assert not caplog.messages
+    assert model.config.head_dropout == 0.2
+    assert_close(run(model, TEXTS), theirs_of(theirs).logits)
+    with pytest.raises(ValueError, match="linear or softmax .* got 'relu'"):
+        zoo.BertClassifier.from_preset(with_head(theirs, folder, "relu"))
+
+
+def test_a_masked_language_model_gives_its_encoder(backbone, tmp_path, caplog):
+    folder = written(backbone, tmp_path)
+    (folder / "task.json").write_text(serialized("BertMaskedLM", {}))
+    caplog.clear()
+    zoo.BertPretrainer.from_preset(folder)
+    assert "no weights for masked_lm/bias" in caplog.text
+
+
+def test_older_names(backbone, tmp_path):
+    def edit(arrays):
+        for path in list(arrays):
+            arrays[f"_layer_checkpoint_dependencies{path[6:]}"] = arrays.pop(path)
+
+    folder = written(backbone, tmp_path, edit)
+    text = serialized("BertBackbone", CONFIG, package="keras_nlp")
+    (folder / "config.json").write_text(text)
+    found = run(zoo.BertBackbone.from_preset(folder), TEXTS)
+    assert_close(found["pooled_output"], theirs_of(backbone).pooler_output)
+
+
+def test_other_models(backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    (folder / "config.json").write_text(serialized("GPT2Backbone", {}))
+    with pytest.raises(ValueError, match="preset of Keras Hub's GPT2Backbone"):
+        zoo.BertBackbone.from_preset(folder)
+    (folder / "config.json").write_text(serialized("BertBackbone", {}))
+    with pytest.raises(ValueError, match="config.json does not say dropout, hidden_di"):
+        zoo.BertBackbone.from_preset(folder)
+
+
+# === Files that do not fit ===
+
+
+def test_leftover_and_missing_names(backbone, tmp_path):
+    def edit(arrays):
+        del arrays["layers/transformer_encoder_1/_feedforward_output_dense/vars/1"]
+        arrays["layers/dense/vars/2"] = np.ones(3, "float32")
+
+    with pytest.raises(
+        ValueError,
+        match="Missing: layers/transformer_encoder_1/_feedforward_output_dense/vars/1. "
+        "Unexpected: layers/dense/vars/2.",
+    ):
+        zoo.BertBackbone.from_preset(written(backbone, tmp_path, edit))
+
+
+def test_another_number_of_heads(backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    settings = CONFIG | {"num_heads": 4}
+    (folder / "config.json").write_text(serialized("BertBackbone", settings))
+    with pytest.raises(ValueError, match=r"must be of 4 heads, got shape \(24, 3, 8\)"):
+        zoo.BertBackbone.from_preset(folder)
+
+
+@pytest.mark.parametrize("kind", ["external", "sparse", "compressed", "integers"])
+def test_weights_must_lie_in_the_file(kind, backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    path = "layers/dense/vars/1"
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(96))
+    options = {
+        "external": {"external": [(str(secret), 0, 96)], "dtype": "float32"},
+        "sparse": {"dtype": "float32"},
+        "compressed": {"data": np.zeros(24, "float32"), "compression": "gzip"},
+        "integers": {"data": np.zeros(24, "int32")},
+    }[kind]
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        del file[path]
+        file.create_dataset(path, shape=(24,), **options)
+    with pytest.raises(
+        ValueError, match=f"{path} must be an array of floats that lies"
+    ):
+        zoo.BertBackbone.from_preset(folder)
+
+
+def test_links_to_other_files_are_not_followed(backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(24, "float32")
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        del file["layers/dense/vars/1"]
+        file["layers/dense/vars/1"] = h5py.ExternalLink(tmp_path / "other.h5", "x")
+    with pytest.raises(ValueError, match="Missing: layers/dense/vars/1"):
+        zoo.BertBackbone.from_preset(folder)
+
+
+def test_a_damaged_file(backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    file = folder / "model.weights.h5"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="model.weights.h5 can't be read"):
+        zoo.BertBackbone.from_preset(folder)
+
+
+# === Keras Hub itself ===
+
+
+@pytest.mark.filterwarnings("default")  # its own are not ours to mend
+def test_presets_that_keras_hub_writes(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    rng = np.random.default_rng(0)
+    settings = {k: x for k, x in CONFIG.items() if k not in ("name", "trainable")}
+    theirs = keras_hub.models.BertBackbone(**settings)
+    for weight in theirs.weights:
+        weight.assign(rng.normal("gamma" in weight.path, 0.2, weight.shape))
+    classifier = keras_hub.models.BertTextClassifier(theirs, 3)
+    classifier.save_to_preset(tmp_path)
+    ours = zoo.BertBackbone.from_preset(tmp_path)
+    inputs = {k: x.astype("int32") for k, x in TEXTS.items()}
+    expected = theirs(inputs)
+    for name, value in run(ours, TEXTS).items():
+        where = MASK if value.ndim == 3 else slice(None)
+        far = np.abs(value - ops.convert_to_numpy(expected[name]))
+        assert far[where].max() < 1e-4, name
+    found = run(zoo.BertClassifier.from_preset(tmp_path), TEXTS)
+    assert np.abs(found - ops.convert_to_numpy(classifier(inputs))).max() < 1e-4
