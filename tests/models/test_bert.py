@@ -5,6 +5,7 @@ tests/presets/test_convert_bert.py.
 """
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ from zoo.models.bert import PRESETS
 from zoo.presets import count_parameters
 from zoo.presets.weights import named_weights
 from zoo.training import engine
+from zoo.training.layer_rates import layerwise_factors
 
 CONFIG = zoo.BertConfig(**SIZES, dropout=0.0)
 TEXTS = texts()
@@ -317,3 +319,45 @@ def test_weights_and_presets(tmp_path):
     assert again.config == CONFIG
     for a, b, c in zip(*(m.get_weights() for m in (model, other, again)), strict=True):
         assert np.array_equal(a, b) and np.array_equal(a, c)
+
+
+# === Fine-tuning's view of its layers ===
+
+
+@pytest.mark.parametrize(
+    ("fields", "blocks"),
+    [({"num_layers": 3}, 3), ({"shared_layers": True, "embedding_width": 8}, 1)],
+)
+def test_rates_fall_from_the_head_down(fields, blocks):
+    config = zoo.BertClassifierConfig(**SIZES | {"num_layers": 3} | fields)
+    model = zoo.BertClassifier(config)
+    factors = layerwise_factors(model.stack(), 0.5)
+    for name, weight in named_weights(model).items():
+        if not name.startswith("bert/"):
+            expected = 1
+        elif block := re.match(r"bert/block_(\d+)/", name):
+            expected = 0.5 ** (blocks - int(block[1]))
+        else:
+            expected = 0.5 ** (blocks + 1)
+        assert factors.get(id(weight), 1) == expected, name
+
+
+def test_embeddings_learn_slowest():
+    """One step of plain descent moves each weight by its rate times its gradient."""
+    moved = []
+    for decay in (1.0, 0.5):
+        model = made(zoo.BertPretrainer)
+        before = {
+            k: np.array(engine().numpy(w)) for k, w in named_weights(model).items()
+        }
+        model.compile(keras.optimizers.SGD(0.1), layer_decay=decay, **EAGER)
+        step(model, masked_texts())
+        after = named_weights(model)
+        moved.append({k: engine().numpy(after[k]) - x for k, x in before.items()})
+    for part, factor in (
+        ("bert/token_embedding/embeddings", 0.25),
+        ("bert/block_0/feed_forward/expand/kernel", 0.5),
+        ("masked_lm/transform/kernel", 1),
+    ):
+        assert np.abs(moved[1][part] - factor * moved[0][part]).max() < 1e-6
+        assert np.abs(moved[1][part]).max() > 1e-4

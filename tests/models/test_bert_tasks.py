@@ -15,6 +15,7 @@ from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, run, texts
 from tests.models.test_bert import nats
 from tests.training.toys import with_weights
 from zoo.data.questions import best_spans
+from zoo.training import engine
 
 RNG = np.random.default_rng(5)
 TEXTS = texts()
@@ -47,6 +48,7 @@ def evaluated(model, *batch):
         (zoo.BertTaggerConfig, {"num_classes": 1}, "number from 2, got 1"),
         (zoo.BertClassifierConfig, {"head_dropout": 1}, "head_dropout must be in"),
         (zoo.BertTaggerConfig, {"width": 25}, "Nearest widths"),
+        (zoo.BertClassifierConfig, {"head": "gpt"}, "head must be one of .*'electra'"),
     ],
 )
 def test_bad_configurations_say_what_is_wrong(config, fields, message):
@@ -95,6 +97,22 @@ def test_the_head_has_a_dropout_of_its_own():
     for fields, rate in (({}, 0.1), ({"head_dropout": 0.4}, 0.4)):
         model = classifier(**fields)
         assert (model.dropout.rate, model.bert.dropout.rate) == (rate, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("head", "dropped"), [("bert", 0.5), ("roberta", 0.75), ("electra", 0.75)]
+)
+def test_heads_that_drop_what_they_read(head, dropped):
+    """The share of zeros where both products leave their inputs as they are."""
+    width = SIZES["width"]
+    config = zoo.BertClassifierConfig(
+        **SIZES, num_classes=width, dropout=0.0, head_dropout=0.5, head=head
+    )
+    model = zoo.BertClassifier(config)
+    for layer in (model.transform or model.pooler, model.classifier):
+        layer.kernel.assign(np.eye(width))
+    scores = engine().numpy(model(texts(64)["token_ids"], training=True))
+    assert abs(np.mean(scores == 0) - dropped) < 0.05
 
 
 # === Tags ===

@@ -39,6 +39,10 @@ def rates(discriminator=0.1, generator=0.1):
     return {"discriminator": SGD(discriminator), "generator": SGD(generator)}
 
 
+def adams():
+    return {"discriminator": Adam(0.01), "generator": Adam(0.0)}
+
+
 def compiled(config, optimizers=None, **options):
     keras.utils.set_random_seed(0)
     model = with_weights(DCGAN(config), stddev=0.2)
@@ -239,6 +243,20 @@ def test_several_discriminator_steps_each_use_their_own_noise(small):
     for name, value in logs.items():
         assert float(several[name]) == pytest.approx(float(value), abs=1e-5), name
     assert_weights(model, values(small))
+
+
+def test_adams_first_moments_are_the_gradients():
+    # Axis by axis, however a backend lays kernels out in memory.
+    moved, held = compiled(SMALL, rates(1.0, 0.0)), compiled(SMALL, adams())
+    before = values(moved)
+    step(moved, batch(SMALL)), step(held, batch(SMALL))
+    after, adam = values(moved), held.optimizer.members["discriminator"]
+    variables = held.discriminator.trainable_variables
+    for variable, moment in zip(variables, adam._momentums, strict=True):
+        gradient = before[variable.path] - after[variable.path]
+        np.testing.assert_allclose(
+            numpy(moment), 0.1 * gradient, rtol=0, atol=1e-5, err_msg=variable.path
+        )
 
 
 @pytest.mark.slow

@@ -18,13 +18,14 @@ def metrics(out):
     ]
 
 
-def stopped_at_checkpoint(monkeypatch, main, config):
-    """Runs a recipe until it has written its first checkpoint."""
+def stopped_at_checkpoint(monkeypatch, main, config, number=1):
+    """Runs a recipe until it has written its first checkpoint, or a later one."""
     save = Run.save
 
     def save_then_stop(self, model):
         save(self, model)
-        raise KeyboardInterrupt
+        if len(self.rows) == number:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", save_then_stop)

@@ -3,11 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from recipes import bert_fill_mask, bert_finetune, bert_pretrain
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.models.bert_pretrainer import BertPretrainer
 from zoo.models.bert_tasks import BertClassifier
+from zoo.training import engine
 from zoo.training.run import parse
 
 PRETRAIN = bert_pretrain.Config(smoke=True)
@@ -90,6 +92,62 @@ def test_fine_tuning_resumes(pretrained, finetuned, tmp_path, monkeypatch):
     stopped_at_checkpoint(monkeypatch, bert_finetune.main, config)
     bert_finetune.main(replace(config, resume=True))
     assert_same_run(tmp_path, finetuned[0])
+
+
+@pytest.mark.slow
+def test_fine_tuning_with_lora_resumes(pretrained, tmp_path, monkeypatch):
+    config = replace(
+        FINETUNE,
+        encoder=pretrained[0] / "preset",
+        out=tmp_path / "whole",
+        layer_decay=0.8,
+        lora_rank=2,
+        learning_rate=1e-3,
+    )
+    summary = bert_finetune.main(config)
+    assert summary["trainable_parameters"] < summary["parameters"] / 5
+    # The best epoch's preset is plain, and was read back for the test.
+    assert BertClassifier.from_preset(tmp_path / "whole/preset").config.num_classes == 2
+    config = replace(config, out=tmp_path / "resumed")
+    stopped_at_checkpoint(monkeypatch, bert_finetune.main, config)
+    bert_finetune.main(replace(config, resume=True))
+    assert_same_run(tmp_path / "resumed", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("checkpoints", [pytest.param(3, marks=pytest.mark.slow), 4])
+def test_resuming_keeps_patience_and_the_best_epoch(checkpoints, tmp_path, monkeypatch):
+    """Also where it had ended, before it could say so."""
+
+    def falling(model, examples, sequences):
+        updates = int(engine().numpy(model.optimizer.iterations))
+        return {"accuracy": [0.1, 0.5, 0.9, 0.4, 0.3, 0.2][updates]}
+
+    monkeypatch.setattr(bert_finetune, "class_figures", falling)
+    for part in ("train", "dev"):
+        rows = [f"the {word}\t{index % 2}" for index, word in enumerate("abcdefgh")]
+        (tmp_path / f"{part}.tsv").write_text("\n".join(rows) + "\n")
+    config = bert_finetune.Config(
+        dataset="tsv",
+        data_dir=tmp_path,
+        out=tmp_path / "whole",
+        length=8,
+        batch_size=8,  # one update an epoch
+        epochs=5,
+        patience=2,
+    )
+    summary = bert_finetune.main(config)
+    found = [summary[name] for name in ("best_epoch", "best_val_accuracy", "steps")]
+    assert found == [2, 0.9, 4]
+    config = replace(config, out=tmp_path / "resumed")
+    stopped_at_checkpoint(monkeypatch, bert_finetune.main, config, checkpoints)
+    summary = bert_finetune.main(replace(config, resume=True))
+    assert (summary["best_epoch"], summary["steps"]) == (2, 4)
+    assert_same_run(tmp_path / "resumed", tmp_path / "whole")
+    whole, resumed = (
+        load_file(tmp_path / run / "preset/model.safetensors")
+        for run in ("whole", "resumed")
+    )
+    assert all(np.array_equal(array, resumed[name]) for name, array in whole.items())
 
 
 def test_gaps_are_filled(pretrained, capsys):

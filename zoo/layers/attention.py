@@ -6,7 +6,7 @@ Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
 import keras
 from keras import ops
 
-from zoo.layers.dense import Dense
+from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
 from zoo.training.engine import engine
@@ -26,8 +26,7 @@ def check_heads(width: int, num_heads: int) -> None:
 class MultiHeadAttention(keras.layers.Layer):
     """Self-attention or, given a context, cross-attention; causal, padded, cached.
 
-    Queries, keys and values of one input come from one product. Its columns are
-    ordered head by head, so that cutting them cuts between heads.
+    Queries, keys and values of one input come from one product.
     """
 
     def __init__(
@@ -51,11 +50,16 @@ class MultiHeadAttention(keras.layers.Layer):
         self.causal, self.cross, self.rotary = causal, cross, rotary
         dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
         make = {"kernel_initializer": initializer, **dense}
+
+        def heads(*parts):
+            name = "_".join(parts)
+            return HeadsDense(parts, num_heads, self.head_width, name=name, **make)
+
         if cross:
-            self.query = Dense(width, name="query", **make)
-            self.key_value = Dense(2 * width, name="key_value", **make)
+            self.query = heads("query")
+            self.key_value = heads("key", "value")
         else:
-            self.query_key_value = Dense(3 * width, name="query_key_value", **make)
+            self.query_key_value = heads("query", "key", "value")
         self.output_projection = Dense(
             width,
             name="output",
@@ -124,14 +128,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def _project(self, x_BTD, context_BSD):
         if not self.cross:
-            return self._heads(self.query_key_value(x_BTD), 3)
-        query = self._heads(self.query(x_BTD), 1)
-        return *query, *self._heads(self.key_value(context_BSD), 2)
-
-    def _heads(self, x, parts):
-        """(B, T, parts·D) to `parts` arrays (B, T, N, H)."""
-        shape = (-1, x.shape[1], self.num_heads, parts, self.head_width)
-        return ops.unstack(ops.reshape(x, shape), axis=3)
+            return self.query_key_value.heads(x_BTD)
+        return *self.query.heads(x_BTD), *self.key_value.heads(context_BSD)
 
     def empty_cache(self, batch: int, length: int):
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""

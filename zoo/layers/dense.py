@@ -1,6 +1,10 @@
-"""A product with a matrix."""
+"""Products with a matrix."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -16,3 +20,88 @@ class Dense(keras.layers.Dense):
         """(…, D) to (…, units)."""
         rows = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
         return ops.reshape(rows, (-1, *x.shape[1:-1], self.units))
+
+    @property
+    def kernel(self):
+        """The matrix (D, units), LoRA's product added.
+
+        Not cast to the layer's precision, as Keras's is: where it is saved, outside of
+        a call, all of it is wanted.
+        """
+        if not self.lora_enabled:
+            return super().kernel
+        return self._kernel + self.lora_product(self.lora_kernel_a, self.lora_kernel_b)
+
+    def lora_product(self, a, b):
+        """What factors (D, rank) and (rank, units) add to the matrix."""
+        return (self.lora_alpha / self.lora_rank) * ops.matmul(a, b)
+
+    def load_own_variables(self, store) -> None:
+        """Keras's, but A stays: with both factors at zero neither would ever move."""
+        factor = ops.copy(self.lora_kernel_a) if self.lora_enabled else None
+        super().load_own_variables(store)
+        if factor is not None:
+            self.lora_kernel_a.assign(factor)
+
+
+class HeadsDense(Dense):
+    """Projections of attention's heads as one product, such as queries and keys.
+
+    Columns are ordered head by head and, within a head, part by part, so that cutting
+    them cuts between heads. LoRA adapts each part by factors of its own.
+
+    Shapes: D width, N heads, H head width, P parts, C parts with LoRA, R rank.
+    """
+
+    def __init__(
+        self, parts: Sequence[str], num_heads: int, head_width: int, **kwargs: Any
+    ) -> None:
+        super().__init__(len(parts) * num_heads * head_width, **kwargs)
+        self.parts, self.num_heads = tuple(parts), num_heads
+        self.head_width = head_width
+
+    def heads(self, x):
+        """(B, T, D) to a part each, (B, T, N, H)."""
+        shape = (-1, x.shape[1], self.num_heads, len(self.parts), self.head_width)
+        return ops.unstack(ops.reshape(self(x), shape), axis=3)
+
+    def enable_lora(
+        self,
+        rank: int,
+        lora_alpha: float | None = None,
+        a_initializer: Any = "he_uniform",
+        b_initializer: Any = "zeros",
+        parts: Sequence[str] | None = None,
+    ) -> None:
+        """Keras's, for `parts` alone, or for all.
+
+        A (D, C·R) and B (C·R, N·H) hold the factors of one part beside those of the
+        next.
+        """
+        adapted = [part for part in self.parts if parts is None or part in parts]
+        self._tracker.unlock()
+        shared = {"dtype": "float32", "regularizer": self.kernel_regularizer}
+        self.lora_kernel_a = self.add_weight(
+            name="lora_kernel_a",
+            shape=(self._kernel.shape[0], len(adapted) * rank),
+            initializer=a_initializer,
+            **shared,
+        )
+        self.lora_kernel_b = self.add_weight(
+            name="lora_kernel_b",
+            shape=(len(adapted) * rank, self.num_heads * self.head_width),
+            initializer=b_initializer,
+            **shared,
+        )
+        self._kernel.trainable = False
+        self._tracker.lock()
+        self.adapted, self.lora_enabled = tuple(adapted), True
+        self.lora_rank, self.lora_alpha = rank, lora_alpha or rank
+
+    def lora_product(self, a, b):
+        """Each part's own product, (D, N·P·H); zeros for parts without LoRA."""
+        places = [self.parts.index(part) for part in self.adapted]
+        own = np.eye(len(self.parts))[places][:, None, None, :, None]  # (C, 1, 1, P, 1)
+        b_CRNH = ops.reshape(b, (len(places), -1, self.num_heads, self.head_width))
+        b_CRNPH = ops.expand_dims(b_CRNH, 3) * ops.cast(own, b.dtype)
+        return super().lora_product(a, ops.reshape(b_CRNPH, (a.shape[1], self.units)))

@@ -49,8 +49,8 @@ class BertConfig:
         norm_epsilon: added to the variance in norms.
         initial_stddev: of all matrices, before values beyond two of it are redrawn.
         pooler: whether `BertBackbone` has a pooler, and `BertPretrainer` the sentence
-            loss that trains it. `BertClassifier` always has one; taggers and span
-            readers never do.
+            loss that trains it. `BertClassifier` always has one, if its head is
+            BERT's; taggers and span readers never do.
         embedding_width: E, of embeddings that a projection widens to D (ALBERT); 0
             means D and no projection.
         shared_layers: whether all blocks are one (ALBERT).
@@ -277,6 +277,13 @@ class Bert(FromPreset, Model):
         self.pooler = None
         if config.pooler if pooler is None else pooler:
             self.pooler = self.dense(config.width, "pooler", activation="tanh")
+
+    def stack(self):
+        """Embeddings and blocks; the pooler is part of the head."""
+        blocks = self.bert.blocks
+        layers = self.bert._flatten_layers(include_self=False, recursive=False)
+        embeddings = [layer for layer in layers if layer not in blocks]
+        return [embeddings, *([block] for block in blocks)]
 
     def dense(self, units: int, name: str, **kwargs: Any) -> Dense:
         """A product, its matrix drawn as all others are."""

@@ -1,13 +1,14 @@
 """Tasks for BERT's fine-tuning: classes of texts, tags of tokens, spans of answers.
 
-Devlin et al. 2019, section 4; the heads are those of the Hugging Face port.
+Devlin et al. 2019, section 4; the heads are those of the Hugging Face port, the
+variants' too.
 
 Shapes: B batch, N texts, T tokens, D width, C classes.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -16,8 +17,13 @@ from keras import ops
 from zoo.data.questions import best_spans
 from zoo.layers.dropout import Dropout
 from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
-from zoo.models.config_checks import check_count, check_rate, check_whole
-from zoo.training import Phase, WeightedMean
+from zoo.models.config_checks import (
+    check_choice,
+    check_count,
+    check_rate,
+    check_whole,
+)
+from zoo.training import Phase, WeightedMean, engine
 from zoo.training.batched import Batched
 
 # The tag of tokens that do not count, such as a word's later pieces.
@@ -26,37 +32,60 @@ IGNORED = -100
 IMPOSSIBLE = -1e9
 
 
+# The layer between the first token and a text's classes, by the model that came with
+# it: its activation, and whether what it reads is dropped too. BERT's is the pooler,
+# which comes pretrained; ALBERT has it as well.
+HEADS = {
+    "bert": ("tanh", False),
+    "roberta": ("tanh", True),
+    "electra": ("gelu", True),
+    "distilbert": ("relu", False),
+}
+
+
 @dataclass(frozen=True)
-class BertClassifierConfig(BertConfig):
-    """The shape of a classifier of texts.
+class BertTaggerConfig(BertConfig):
+    """The shape of a tagger of tokens.
 
     A configuration holds the encoder's fields beside its own, so that `from_preset` can
     change any field by its name and files stay flat.
 
     Attributes:
-        num_classes: C; 1 makes it a regression.
+        num_classes: C, tags, from 2 up.
         head_dropout: before the head; None means `dropout`.
     """
 
     num_classes: int = 2
     head_dropout: float | None = None
 
+    fewest_classes: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
         super().__post_init__()
-        check_whole(self, "num_classes")
+        check_whole(self, "num_classes", least=self.fewest_classes)
         if self.head_dropout is not None:
             check_rate(self, "head_dropout")
 
 
 @dataclass(frozen=True)
-class BertTaggerConfig(BertClassifierConfig):
-    """The shape of a tagger of tokens: `num_classes` tags, from 2 up."""
+class BertClassifierConfig(BertTaggerConfig):
+    """The shape of a classifier of texts.
+
+    Attributes:
+        num_classes: C; 1 makes it a regression.
+        head: whose head it has: "bert" (and ALBERT), "roberta", "electra" or
+            "distilbert".
+    """
+
+    head: str = "bert"
+
+    fewest_classes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
         super().__post_init__()
-        check_whole(self, "num_classes", least=2)
+        check_choice(self, "head", tuple(HEADS))
 
 
 class BertTask(Bert):
@@ -135,15 +164,27 @@ class BertClassifier(BertTask):
     Config = BertClassifierConfig
 
     def __init__(self, config: BertClassifierConfig, **kwargs: Any) -> None:
-        super().__init__(config, pooler=True, **kwargs)
+        # Another configuration has no head, and is refused there.
+        pooler = getattr(config, "head", "bert") == "bert"
+        super().__init__(config, pooler=pooler, **kwargs)
+        activation, self.drops_twice = HEADS[config.head]
+        self.transform: Any = None
+        if self.pooler is None:
+            self.transform = self.dense(
+                config.width, "transform", activation=activation
+            )
         self.dropout = _head_dropout(config, self.dtype_policy)
         self.classifier = self.dense(config.num_classes, "classifier")
         self.build()
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        pooled = self.pooled(self.bert(inputs, training=training))
-        scores = self.classifier(self.dropout(pooled, training=training))
+        x = ops.take(self.bert(inputs, training=training), 0, axis=1)
+        if self.drops_twice:
+            x = self.dropout(x, training=training)
+        transform: Any = self.transform or self.pooler
+        x = engine().by_rows(transform(x))
+        scores = self.classifier(self.dropout(x, training=training))
         return ops.cast(scores, "float32")
 
     def phases(self):
@@ -325,6 +366,6 @@ class BertSpanQA(BertTask):
         return self.batched(lambda inputs: self(inputs))
 
 
-def _head_dropout(config: BertClassifierConfig, dtype: Any) -> Dropout:
+def _head_dropout(config: BertTaggerConfig, dtype: Any) -> Dropout:
     rate = config.dropout if config.head_dropout is None else config.head_dropout
     return Dropout(rate, name="head_dropout", dtype=dtype)

@@ -208,6 +208,15 @@ class GPT(FromPreset, Generates, Model):
             layer.build((None, None, self.config.width))
         self.built = True
 
+    def stack(self):
+        """Embeddings and blocks, the norm above them counted with the last."""
+        layers = self._flatten_layers(include_self=False, recursive=False)
+        others = (*self.blocks, self.final_norm, self.head)
+        embeddings = [layer for layer in layers if layer not in others]
+        top = [] if self.final_norm is None else [self.final_norm]
+        below = [[block] for block in self.blocks[:-1]]
+        return [embeddings, *below, [self.blocks[-1], *top]]
+
     def call(self, inputs, training: bool = False):
         """Logits (B, T, V) for token ids (B, T); see the class."""
         visible = None

@@ -1,11 +1,12 @@
 """BERT and its variants in Hugging Face's format (`transformers`), with all heads.
 
-All five model types are read (bert, roberta, albert, electra, distilbert); bert is
-written. Heads that ELECTRA and DistilBERT classify with are other than ours.
+All five model types are read and written: bert, roberta, albert, electra, distilbert.
+Of ELECTRA's two networks the discriminator comes without its head.
 
 Shapes: D width, N heads, H head width.
 """
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ def _blocks(
     )
 
 
-# The encoder, by the start of its blocks' names. RoBERTa and ELECTRA have BERT's.
+# The encoder, by the start of its blocks' names.
 BODIES: dict[str, tuple[Row, ...]] = {
     "encoder.layer.": (
         *EMBEDDINGS,
@@ -86,13 +87,18 @@ BODIES: dict[str, tuple[Row, ...]] = {
     ),
 }
 
-# BERT's own, in the order in which they are written; then ELECTRA's discriminator's.
+# Whose blocks are not called as BERT's are.
+BODY_OF = {"albert": "encoder.albert_layer_groups.", "distilbert": "transformer.layer."}
+
+# By BERT's names, in the order in which they are written; then ELECTRA's
+# discriminator's.
 HEADS: tuple[Row, ...] = (
     ("pooler.dense", "pooler", "dense"),
     ("cls.predictions", "masked_lm", "bias"),
     ("cls.predictions.transform.dense", "masked_lm/transform", "dense"),
     ("cls.predictions.transform.LayerNorm", "masked_lm/norm", "norm"),
     ("cls.seq_relationship", "next_sentence", "dense"),
+    ("classifier.dense", "transform", "dense"),
     ("classifier", "classifier", "dense"),
     ("classifier", "tagger", "dense"),
     ("qa_outputs", "span", "dense"),
@@ -100,29 +106,40 @@ HEADS: tuple[Row, ...] = (
     ("discriminator_predictions.dense_prediction", "replaced/score", "dense"),
 )
 
-# The same layers by the names that the variants have for them.
-SYNONYMS = (
-    (r"\.gamma$", ".weight"),  # of checkpoints from TensorFlow
-    (r"\.beta$", ".bias"),
-    # ALBERT
-    (r"^pooler\.(weight|bias)$", r"pooler.dense.\1"),
-    (r"^predictions\.(dense|LayerNorm)\.", r"cls.predictions.transform.\1."),
-    (r"^predictions\.(bias|decoder)", r"cls.predictions.\1"),
-    (r"^sop_classifier\.classifier\.", "cls.seq_relationship."),
-    # RoBERTa, whose classifier's dense layer is the pooler by another name
-    (r"^lm_head\.dense\.", "cls.predictions.transform.dense."),
-    (r"^lm_head\.layer_norm\.", "cls.predictions.transform.LayerNorm."),
-    (r"^lm_head\.(bias|decoder)", r"cls.predictions.\1"),
-    (r"^classifier\.dense\.", "pooler.dense."),
-    (r"^classifier\.out_proj\.", "classifier."),
-    # ELECTRA's generator
-    (r"^generator_predictions\.(dense|LayerNorm)\.", r"cls.predictions.transform.\1."),
-    (r"^generator_lm_head\.", "cls.predictions.decoder."),
-    # DistilBERT
-    (r"^vocab_transform\.", "cls.predictions.transform.dense."),
-    (r"^vocab_layer_norm\.", "cls.predictions.transform.LayerNorm."),
-    (r"^vocab_projector\.", "cls.predictions.decoder."),
-)
+# Layers by the names that the variants have for them, and by BERT's.
+SYNONYMS: dict[str, dict[str, str]] = {
+    "bert": {},
+    "roberta": {
+        "lm_head": "cls.predictions",
+        "lm_head.decoder": "cls.predictions.decoder",
+        "lm_head.dense": "cls.predictions.transform.dense",
+        "lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
+        "classifier.out_proj": "classifier",
+    },
+    "albert": {
+        "pooler": "pooler.dense",
+        "predictions": "cls.predictions",
+        "predictions.decoder": "cls.predictions.decoder",
+        "predictions.dense": "cls.predictions.transform.dense",
+        "predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
+        "sop_classifier.classifier": "cls.seq_relationship",
+    },
+    "electra": {
+        "generator_lm_head": "cls.predictions",
+        "generator_predictions.dense": "cls.predictions.transform.dense",
+        "generator_predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
+        "classifier.out_proj": "classifier",
+    },
+    "distilbert": {
+        "vocab_projector": "cls.predictions",
+        "vocab_transform": "cls.predictions.transform.dense",
+        "vocab_layer_norm": "cls.predictions.transform.LayerNorm",
+        "pre_classifier": "classifier.dense",
+    },
+}
+ALL_SYNONYMS = {k: name for names in SYNONYMS.values() for k, name in names.items()}
+# Of checkpoints from TensorFlow.
+OLD_NORMS = {"gamma": "weight", "beta": "bias"}
 
 # What is no weight: numbers of positions.
 PASSED_OVER = re.compile(r"embeddings\.position_ids")
@@ -144,8 +161,19 @@ TASKS = {
     "ForTokenClassification": "BertTagger",
     "ForQuestionAnswering": "BertSpanQA",
 }
-POOLED = ("Model", "ForPreTraining", "ForSequenceClassification")
-POOLERS = ("bert", "roberta", "albert")
+CLASSES = {
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "albert": "Albert",
+    "electra": "Electra",
+    "distilbert": "DistilBert",
+}
+# Where there is a pooler.
+POOLED = {
+    "bert": ("Model", "ForPreTraining", "ForSequenceClassification"),
+    "roberta": ("Model",),
+    "albert": ("Model", "ForPreTraining", "ForSequenceClassification"),
+}
 POOLER = "pooler.dense.weight"
 
 ACTIVATIONS = {
@@ -169,8 +197,11 @@ FIELDS = (
     ("norm_epsilon", "layer_norm_eps", 1e-12),
     ("initial_stddev", "initializer_range", 0.02),
 )
-RENAMED = {
+# Other names, and none for what is fixed at the default.
+RENAMED: dict[str, dict[str, str | None]] = {
     "distilbert": {
+        "num_segments": None,
+        "norm_epsilon": None,
         "num_layers": "n_layers",
         "num_heads": "n_heads",
         "width": "dim",
@@ -190,8 +221,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "activation": "gelu_new",
     },
     "electra": {"num_heads": 4, "width": 256, "feed_forward_width": 1024},
-    "distilbert": {"num_layers": 6},
+    "distilbert": {"num_layers": 6, "num_segments": 0},
 }
+# Their name for the classifiers' dropout, and its default; others have BERT's.
+DROPOUTS: dict[tuple[str, str], tuple[str, float | None]] = {
+    ("albert", "ForSequenceClassification"): ("classifier_dropout_prob", 0.1),
+    ("albert", "ForTokenClassification"): ("classifier_dropout_prob", 0.1),
+    ("distilbert", "ForSequenceClassification"): ("seq_classif_dropout", 0.2),
+}
+BERT_S_DROPOUT = ("classifier_dropout", None)
 
 # Options that change what the model computes, and the only values that we have.
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -209,13 +247,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
 
 def architecture(theirs: Mapping[str, Any]) -> str:
     """The name of our model for a config.json of theirs; the backbone where unsure."""
-    kind, task = theirs["model_type"], _task(theirs)
-    if task == "ForSequenceClassification" and kind in ("electra", "distilbert"):
-        raise ValueError(
-            f"The head of {kind}'s classifiers of texts is other than BERT's, and is "
-            "not converted. Its encoder is: save it alone, by model.base_model."
-        )
-    return TASKS.get(task, "BertBackbone")
+    return TASKS.get(_task(theirs), "BertBackbone")
 
 
 def _task(theirs: Mapping[str, Any]) -> str:
@@ -236,7 +268,8 @@ def config_fields(
     Whether there is a pooler the weights' names say: bert-base-uncased calls itself a
     BertForMaskedLM, which has none, and has all of a BertForPreTraining. Our one
     dropout rate is their `hidden_dropout_prob`; ours has no dropout of attention's
-    probabilities (`attention_probs_dropout_prob`).
+    probabilities (`attention_probs_dropout_prob`), nor DistilBERT's of what it looks
+    for answers in (`qa_dropout`).
     """
     kind, task = theirs["model_type"], _task(theirs)
     for option, values in FIXED.items():
@@ -246,10 +279,10 @@ def config_fields(
                 f"only {option}={values[0]!r} is converted."
             )
     fields: dict[str, Any] = {}
-    for field, name, default in FIELDS:
-        name = RENAMED.get(kind, {}).get(field, name)
+    for field, bert_s, default in FIELDS:
+        name = _option(kind, field, bert_s)
         default = DEFAULTS.get(kind, {}).get(field, default)
-        fields[field] = theirs.get(name, default)
+        fields[field] = default if name is None else theirs.get(name, default)
     if fields["activation"] not in ACTIVATIONS:
         raise ValueError(
             f"zoo's BERT does not have the activation {fields['activation']!r}; these "
@@ -263,6 +296,7 @@ def config_fields(
                 f"Of {kind}'s masked language models only those with gelu "
                 f"are converted, got {fields['activation']!r}."
             )
+    fields |= {"position_offset": 0, "embedding_width": 0}
     if kind == "roberta":
         fields["position_offset"] = theirs.get("pad_token_id", 1) + 1
         fields["context_length"] -= fields["position_offset"]
@@ -271,17 +305,19 @@ def config_fields(
         if kind == "electra" and fields["embedding_width"] == fields["width"]:
             fields["embedding_width"] = 0
     fields["shared_layers"] = kind == "albert"
-    if kind == "distilbert":
-        fields["num_segments"] = 0
-    fields["pooler"] = kind in POOLERS and task in POOLED
+    fields["head"] = "bert" if kind == "albert" else kind
+    fields["pooler"] = task in POOLED.get(kind, ())
     if names is not None:
         fields["pooler"] = POOLER in {_renamed(name) for name in names}
     if task in ("ForSequenceClassification", "ForTokenClassification"):
         labels = theirs.get("id2label") or range(theirs.get("num_labels", 2))
         fields["num_classes"] = len(labels)
-        rate = "classifier_dropout_prob" if kind == "albert" else "classifier_dropout"
-        fields["head_dropout"] = theirs.get(rate)
+        fields["head_dropout"] = theirs.get(*DROPOUTS.get((kind, task), BERT_S_DROPOUT))
     return fields
+
+
+def _option(kind: str, field: str, name: str) -> str | None:
+    return RENAMED.get(kind, {}).get(field, name)
 
 
 def convert(
@@ -325,22 +361,22 @@ def convert(
 
 def _renamed(name: str) -> str:
     """The name of a weight as BERT has it, without the prefix of the encoder."""
-    name = re.sub(r"^(bert|roberta|albert|electra|distilbert)\.", "", name)
-    for pattern, replacement in SYNONYMS:
-        name = re.sub(pattern, replacement, name)
-    return name
+    name = re.sub(rf"^({'|'.join(SYNONYMS)})\.", "", name)
+    layer, dot, end = name.rpartition(".")
+    return f"{ALL_SYNONYMS.get(layer, layer)}{dot}{OLD_NORMS.get(end, end)}"
 
 
 def _untie(theirs: dict[str, np.ndarray]) -> None:
     """Removes the decoder's weights, which are others' by a second name."""
-    decoder = "cls.predictions.decoder"
+    head, decoder = "cls.predictions", "cls.predictions.decoder"
     bias = theirs.pop(f"{decoder}.bias", None)
     if bias is not None:
-        theirs.setdefault("cls.predictions.bias", bias)
-    kernel, table = f"{decoder}.weight", "embeddings.word_embeddings.weight"
+        theirs.setdefault(f"{head}.bias", bias)
+    table = "embeddings.word_embeddings.weight"
     for copy, original in (
-        (bias, "cls.predictions.bias"),
-        (theirs.pop(kernel, None), table),
+        (bias, f"{head}.bias"),
+        (theirs.pop(f"{decoder}.weight", None), table),
+        (theirs.pop(f"{head}.weight", None), table),
     ):
         if copy is not None and not np.array_equal(copy, theirs.get(original, copy)):
             raise ValueError(
@@ -400,43 +436,61 @@ def _cut(x: np.ndarray, count: int, config: Any) -> list[np.ndarray]:
 
 
 def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
-    """Writes a folder that `transformers` loads as BertModel or BertFor... a task.
+    """Writes a folder that `transformers` loads: a model of its type, with its head.
+
+    It is of the type that has the configuration's features: DistilBERT has no segments,
+    ALBERT shares layers, RoBERTa has positions before the first, ELECTRA narrow
+    embeddings or its own head, and BERT none of these.
 
     Raises:
-        ValueError: the model computes something that their BERT does not.
+        ValueError: the model computes something that this type does not.
     """
     config = model.config
-    for option, value in (
-        ("embedding_width", 0),
-        ("shared_layers", False),
-        ("position_offset", 0),
-    ):
-        if getattr(config, option) != value:
-            raise ValueError(
-                f"Hugging Face's BERT has {option}={value!r} only. This model has "
-                f"{getattr(config, option)!r}."
-            )
-    if not config.num_segments:
-        raise ValueError("Hugging Face's BERT has num_segments from 1. This has 0.")
+    kind = _their_kind(config)
     task = _their_task(model)
+    settings = _their_config(config, kind, task)
+    _check_same(config, settings)
+    if model.pooler is not None and task not in POOLED.get(kind, ()):
+        raise ValueError(
+            f"Hugging Face's {CLASSES[kind]} has no pooler here. This "
+            f"{type(model).__name__} has one; from_preset(folder, pooler=False) leaves "
+            "it out."
+        )
     ours = weights.arrays_of(model)
     arrays = {}
     layers = {name.split("/")[0] for name in ours}
     heads = [row for row in HEADS if _head(row) in layers]
-    for row in (*_expanded(BODIES["encoder.layer."], config), *heads):
+    names = {ours: theirs for theirs, ours in SYNONYMS[kind].items()}
+    body = BODIES[BODY_OF.get(kind, "encoder.layer.")]
+    for row in (*_expanded(body, config), *heads):
         in_body = row[1].startswith(("bert/", "pooler"))
-        prefix = "bert." if in_body and task != "Model" else ""
+        prefix = f"{kind}." if in_body and task != "Model" else ""
         parts = list(_parts(row))
         for name in dict.fromkeys(name for _, _, name in parts):
-            places = [f"{layer}.{end}" for layer, end, part in parts if part == name]
+            places = [
+                # A tagger's layer is called as BERT's everywhere.
+                f"{layer if _head(row) == 'tagger' else names.get(layer, layer)}.{end}"
+                for layer, end, part in parts
+                if part == name
+            ]
             cut = _cut(ours[name], len(places), config)
             for place, x in zip(places, cut, strict=True):
                 arrays[prefix + place] = np.ascontiguousarray(_transposed(x, row))
-    texts = {
-        "config.json": _their_config(config, task),
-        **weights.tokenizer_texts(model),
-    }
+    texts = {"config.json": settings, **weights.tokenizer_texts(model)}
     weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def _their_kind(config: Any) -> str:
+    """The model type that a configuration is of."""
+    if not config.num_segments:
+        return "distilbert"
+    if config.shared_layers:
+        return "albert"
+    if config.position_offset:
+        return "roberta"
+    if config.embedding_width or getattr(config, "head", "bert") == "electra":
+        return "electra"
+    return "bert"
 
 
 def _their_task(model: Any) -> str:
@@ -450,21 +504,52 @@ def _their_task(model: Any) -> str:
     return tasks[0] if model.pooler is not None else tasks[-1]
 
 
-def _their_config(config: Any, task: str) -> dict[str, Any]:
+def _their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
+    options = {_option(kind, field, name): field for field, name, _ in FIELDS}
     names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    values = {
+        **{field: getattr(config, field) for field, _, _ in FIELDS},
+        "feed_forward_width": config.feed_forward_width or 4 * config.width,
+        "context_length": config.context_length + config.position_offset,
+        "activation": names[config.activation],
+    }
     settings: dict[str, Any] = {
-        "architectures": [f"Bert{task}"],
-        "model_type": "bert",
-        **{theirs: getattr(config, field) for field, theirs, _ in FIELDS},
+        "architectures": [f"{CLASSES[kind]}{task}"],
+        "model_type": kind,
+        **{option: values[field] for option, field in options.items() if option},
         "attention_probs_dropout_prob": 0.0,
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
-    settings["hidden_act"] = names[config.activation]
-    settings["intermediate_size"] = config.feed_forward_width or 4 * config.width
+    match kind:
+        case "roberta":
+            settings["pad_token_id"] = config.position_offset - 1
+        case "albert" | "electra":
+            settings["embedding_size"] = config.embedding_width or config.width
+        case "distilbert":
+            settings["attention_dropout"] = 0.0
+            settings["qa_dropout"] = 0.0
     if hasattr(config, "num_classes"):
         labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
         settings["id2label"] = {str(index): label for label, index in labels.items()}
         settings["label2id"] = labels
-        settings["classifier_dropout"] = config.head_dropout
+        name, default = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
+        unset = config.head_dropout is None and default is not None
+        settings[name] = config.dropout if unset else config.head_dropout
     return settings
+
+
+def _check_same(config: Any, settings: Mapping[str, Any]) -> None:
+    """Raises unless their configuration says all that ours says."""
+    wanted = dataclasses.asdict(config) | {
+        "feed_forward_width": config.feed_forward_width or 4 * config.width
+    }
+    # Of the pooler the weights speak; dropout is not what a model computes.
+    for name in ("pooler", "dropout", "head_dropout"):
+        wanted.pop(name, None)
+    for name, value in config_fields(settings).items():
+        if wanted.get(name, value) != value:
+            raise ValueError(
+                f"Hugging Face's {settings['architectures'][0]} has {name}={value!r} "
+                f"where all else is as here. This model has {wanted[name]!r}."
+            )

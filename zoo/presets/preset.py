@@ -110,7 +110,8 @@ class FromPreset:
         if not cls._is_relative(found):
             return found.fields
         names = {field.name for field in dataclasses.fields(cls.Config)}
-        return {name: x for name, x in found.fields.items() if name in names}
+        fields = found.fields | found.others
+        return {name: x for name, x in fields.items() if name in names}
 
     @classmethod
     def _adopted(cls, arrays: dict, model: Any, preset: Any) -> dict:

@@ -57,6 +57,7 @@ class Preset:
         folder: with its weights; None where it is a configuration alone.
         converter: the module that converts the weights; None where they are ours.
         read: gives the folder's weights by name.
+        others: fields that models of its family may have, and it has not.
     """
 
     architecture: str
@@ -65,6 +66,7 @@ class Preset:
     folder: Path | None = None
     converter: Any = None
     read: Callable[[Path], dict[str, np.ndarray]] = weights.read
+    others: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def model_class(architecture: str) -> Any:
@@ -188,6 +190,11 @@ def _read(folder: Path) -> Preset:
             f"converted ({', '.join(CONVERTERS)}): its model_type is {kind!r}."
         )
     converter = importlib.import_module(CONVERTERS[kind])
-    fields = converter.config_fields(saved, source.names(folder))
+    found = converter.config_fields(saved, source.names(folder))
     architecture = converter.architecture(saved)
-    return Preset(architecture, fields, None, folder, converter, source.read)
+    names = {
+        field.name for field in dataclasses.fields(model_class(architecture).Config)
+    }
+    fields = {name: value for name, value in found.items() if name in names}
+    others = {name: value for name, value in found.items() if name not in names}
+    return Preset(architecture, fields, None, folder, converter, source.read, others)

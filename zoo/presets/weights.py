@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from zoo.data.atomic_files import replacing
 from zoo.training.engine import engine
+from zoo.training.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
 
 
 def named_weights(model) -> dict[str, Any]:
-    """A model's weights by names relative to it (`block_0/attention/output/bias`)."""
+    """A model's weights by names relative to it (`block_0/attention/output/bias`).
+
+    Those of LoRA are left out: in files a model that has it is the plain one that it
+    amounts to.
+    """
     prefix = f"{model.path}/"
-    named = {weight.path.removeprefix(prefix): weight for weight in model.weights}
-    if len(named) < len(model.weights):
+    factors = {
+        id(weight)
+        for layer in lora_layers(model)
+        for weight in (layer.lora_kernel_a, layer.lora_kernel_b)
+    }
+    weights = [weight for weight in model.weights if id(weight) not in factors]
+    named = {weight.path.removeprefix(prefix): weight for weight in weights}
+    if len(named) < len(weights):
         raise ValueError(
             f"Several weights of {type(model).__name__} have one name, so that they "
             "can't be told apart in a file. Give its layers names of their own."
@@ -30,9 +42,14 @@ def named_weights(model) -> dict[str, Any]:
 
 def arrays_of(model) -> dict[str, np.ndarray]:
     """Copies of a model's weights by name, floats as float32."""
+    adapted = {id(layer._kernel): layer for layer in lora_layers(model)}
     arrays = {}
     for name, weight in named_weights(model).items():
         array = engine().numpy(weight)
+        if (layer := adapted.get(id(weight))) is not None:
+            factors = (layer.lora_kernel_a, layer.lora_kernel_b)
+            product = layer.lora_product(*(engine().numpy(x) for x in factors))
+            array = array + ops.convert_to_numpy(product)
         keeps = np.issubdtype(array.dtype, np.integer) or array.dtype == bool
         arrays[name] = np.array(array, None if keeps else "float32", order="C")
     return arrays
@@ -56,6 +73,8 @@ def assign(model, arrays: Mapping[str, np.ndarray], source: Any) -> None:
         raise ValueError(f"The shapes of {source} do not fit: {_listed(wrong, '; ')}.")
     for name, weight in named.items():
         weight.assign(arrays[name])
+    for layer in lora_layers(model):
+        layer.lora_kernel_b.assign(np.zeros(layer.lora_kernel_b.shape, "float32"))
 
 
 def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> None:

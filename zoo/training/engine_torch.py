@@ -125,21 +125,19 @@ class TorchEngine(Engine):
     def tune(self, optimizer):
         """One fused kernel for Adam and AdamW instead of nine passes over memory.
 
-        It walks through memory: what an optimizer keeps lies like its variable.
+        It walks through memory, so that moments have to lie as their variables do.
         """
-        add = optimizer.add_variable_from_reference
-
-        def add_alike(reference, *args, **kwargs):
-            made = add(reference, *args, **kwargs)
-            if made.value.stride() != reference.value.stride():
-                alike = torch.empty_like(reference.value, dtype=made.value.dtype)
-                made.value.data = alike.copy_(made.value.data)
-            return made
-
-        optimizer.add_variable_from_reference = add_alike
         adam = isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad
-        if adam and hasattr(torch, "_fused_adam_"):
-            optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
+        if not adam or not hasattr(torch, "_fused_adam_"):
+            return
+        for moments in (optimizer._momentums, optimizer._velocities):
+            for variable, held in zip(
+                optimizer._trainable_variables, moments, strict=True
+            ):
+                if held.value.stride() != variable.value.stride():
+                    like = torch.empty_like(variable.value, dtype=held.value.dtype)
+                    held.value.data = like.copy_(held.value.data).data
+        optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
 
     def gradients(self, function, variables, inputs=()):
         """`torch.autograd.grad`: gradients never reach a phase's frozen networks."""

@@ -17,6 +17,8 @@ from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
 from zoo.training.callbacks import StopOnNaN
 from zoo.training.engine import Engine, engine
+from zoo.training.layer_rates import forget_hooks, layerwise_factors, scale_rates
+from zoo.training.lora import enable_lora, has_lora
 from zoo.training.optimizer_group import (
     OptimizerGroup,
     deserialize_optimizer,
@@ -123,13 +125,38 @@ class Model(keras.Model):
         """Whether decoupled weight decay applies: to matrices, not biases or norms."""
         return len(variable.shape) >= 2
 
+    def stack(self) -> Sequence[Sequence[keras.Layer]]:
+        """What was pretrained, from the embeddings up: the layers at each height.
+
+        Fine-tuning asks for it (`compile(layer_decay=)`, `enable_lora`). What is in
+        none of them is the head.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say how its layers lie above each other: "
+            "it has no stack()."
+        )
+
     # === Keras's interface ===
+
+    def enable_lora(
+        self,
+        rank: int,
+        alpha: float | None = None,
+        targets: Sequence[str] = ("query", "value"),
+    ) -> None:
+        """Low-rank adaptation (LoRA): freezes `stack()` but for small added products.
+
+        See `zoo.training.lora.enable_lora`. Call it before `compile`, and before the
+        model has predicted anything.
+        """
+        enable_lora(self, rank, alpha, targets)
 
     def compile(
         self,
         optimizer: str | Optimizer | Mapping[str, str | Optimizer] = "adam",
         *,
         accumulate: int = 1,
+        layer_decay: float = 1.0,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
@@ -141,6 +168,9 @@ class Model(keras.Model):
             optimizer: one optimizer, or one a phase by the phase's name.
             accumulate: cut each batch into this many micro-batches and make one
                 update from their mean gradient.
+            layer_decay: the rate of each layer of `stack()`, and the decay of its
+                weights, as a share of the layer's above it; heads learn at the
+                optimizer's rate (Sun et al. 2019, "How to Fine-Tune BERT").
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras; 1 on torch.
             jit_compile: as in Keras; "auto" heeds `fusion_pays` as well.
@@ -156,10 +186,15 @@ class Model(keras.Model):
             raise ValueError(
                 f"accumulate must be a whole number from 1. Received: {accumulate!r}"
             )
+        if not 0 < layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay must be above 0 and at most 1. Received: {layer_decay!r}"
+            )
         self._check_devices()
         self._report_replicated()
         self.plan = self._planned(accumulate)
         self._asked_jit_compile = jit_compile
+        self.layer_decay = float(layer_decay)
         super().compile(
             optimizer=self._group(optimizer),
             run_eagerly=run_eagerly,
@@ -271,7 +306,11 @@ class Model(keras.Model):
         with self.engine.stored():
             group.build_members(self.plan.phase_variables, self.decays)
         for member in group.members.values():
+            forget_hooks(member)
             self.plan.engine.tune(member)
+            if self.layer_decay != 1:
+                factors = layerwise_factors(self.stack(), self.layer_decay)
+                scale_rates(member, factors)
         return group
 
     def unpack(self, data: Any) -> Batch:
@@ -445,8 +484,12 @@ class Model(keras.Model):
         return cls(cls.Config(**values), name=config["name"], dtype=dtype)
 
     def get_compile_config(self) -> dict:
-        """Optimizers by phase, with their decay exclusions, and the step's options."""
-        if not self.compiled:
+        """Optimizers by phase, with their decay exclusions, and the step's options.
+
+        With LoRA there is none: what is saved is the plain model that it amounts to,
+        which that state does not fit.
+        """
+        if not self.compiled or has_lora(self):
             return {}
         with self.engine.stored():
             optimizers = {
@@ -456,6 +499,7 @@ class Model(keras.Model):
         return {
             "optimizer": optimizers,
             "accumulate": self.plan.accumulate,
+            "layer_decay": self.layer_decay,
             "run_eagerly": self.run_eagerly,
             "steps_per_execution": self.steps_per_execution,
             # As asked, since what "auto" means differs between backends.

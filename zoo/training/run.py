@@ -13,7 +13,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -139,6 +139,7 @@ class Run:
         evaluate,
         batch_tokens: int,
         unit: Literal["tokens", "images", "sequences"] = "tokens",
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Trains to `updates`, from the checkpoint if asked to resume.
 
@@ -150,6 +151,8 @@ class Run:
             evaluate: gives a dict of metrics; they are logged as `val_...`.
             batch_tokens: tokens (images, sequences) an update, for the throughput.
             unit: what it counts, for the throughput's name.
+            stop: asked after each evaluation whether to end early; it sees `rows`. A
+                run that is resumed where it had ended does not go on.
         """
         if updates % evaluate_every:
             raise ValueError(
@@ -161,8 +164,10 @@ class Run:
             resume = Resume(self.checkpoint, model)
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
+            if stop():
+                return
         start = int(engine().numpy(model.optimizer.iterations))
-        callbacks.append(_Logger(self, evaluate, batch_tokens, unit))
+        callbacks.append(_Logger(self, evaluate, batch_tokens, unit, stop))
         model.fit(
             batches(start),
             steps_per_epoch=evaluate_every,
@@ -208,9 +213,9 @@ class Run:
 class _Logger(keras.callbacks.Callback):
     """Evaluates, logs and checkpoints at the end of every epoch."""
 
-    def __init__(self, run: Run, evaluate, batch_tokens: int, unit: str) -> None:
+    def __init__(self, run: Run, evaluate, batch_tokens: int, unit: str, stop) -> None:
         super().__init__()
-        self.run, self.evaluate_fn = run, evaluate
+        self.run, self.evaluate_fn, self.stop = run, evaluate, stop
         self.batch_tokens, self.unit = batch_tokens, unit
         self.updates, self.counted = 0, 0.0
 
@@ -237,6 +242,7 @@ class _Logger(keras.callbacks.Callback):
         row["learning_rate"] = float(model.optimizer.learning_rate)
         row[f"{self.unit}_per_second"] = round(rate, 1)
         self.run.rows.append(row)
+        model.stop_training = model.stop_training or self.stop()
         self.run.save(model)
         shown = {k: v for k, v in row.items() if k.startswith("val_")}
         print("  " + "  ".join(f"{k} {v:.4f}" for k, v in shown.items()), flush=True)
