@@ -40,10 +40,11 @@ demo: $(call stamps,$(DEMO_BACKEND))  ## train a small GPT on text and print sam
 
 # $(call pytest,PYTHON,ARGS): one process a backend; runs them all, then fails if any did.
 define pytest
-	@failed=; for backend in $(TEST_BACKENDS); do \
+	@failed=; host=yes; for backend in $(TEST_BACKENDS); do \
 		echo "== $$backend =="; \
-		KERAS_BACKEND=$$backend $(1) -m pytest $(2) $(PYTEST_ARGS) \
+		ZOO_HOST_TESTS=$$host KERAS_BACKEND=$$backend $(1) -m pytest $(2) $(PYTEST_ARGS) \
 			|| failed="$$failed $$backend"; \
+		host=no; \
 	done; \
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi
 endef

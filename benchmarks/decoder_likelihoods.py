@@ -20,11 +20,8 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from zoo.evaluation import (
-    AnnealedSampler,
-    importance_weighted_bound,
-    mean_interval,
-)
+from zoo.evaluation import importance_weighted_bound, mean_interval
+from zoo.evaluation.annealed import AnnealedSampler
 from zoo.layers.image_format import from_signed
 from zoo.layers.observations import Gaussian
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoo.models.electra import Electra, ElectraConfig
     from zoo.models.gpt import GPT, GPTConfig
     from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
+    from zoo.models.transformer import Transformer, TransformerConfig
     from zoo.models.vae import VAE, VAEConfig
     from zoo.models.vqvae import VQVAE, VQVAEConfig
     from zoo.presets import list_presets
@@ -71,6 +72,8 @@ _HOMES = {
     "ImageTokens": "zoo.models.image_tokens",
     "LabelPrefix": "zoo.models.image_tokens",
     "TextPrefix": "zoo.models.image_tokens",
+    "Transformer": "zoo.models.transformer",
+    "TransformerConfig": "zoo.models.transformer",
     "Translator": "zoo.models.cyclegan",
     "TranslatorConfig": "zoo.models.cyclegan",
     "VAE": "zoo.models.vae",
@@ -117,6 +120,8 @@ __all__ = [
     "LabelPrefix",
     "TextPrefix",
     "Tokenizer",
+    "Transformer",
+    "TransformerConfig",
     "Translator",
     "TranslatorConfig",
     "VAE",

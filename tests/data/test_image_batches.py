@@ -8,6 +8,8 @@ import pytest
 
 from zoo.data import ImageBatches, binarized
 
+pytestmark = pytest.mark.host
+
 GREY = np.random.default_rng(0).integers(0, 256, (100, 2, 3, 1), np.uint8)
 NUMBERED = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
 

@@ -8,6 +8,8 @@ import pytest
 from zoo.data import Collocations, Documents, MaskedBatches, Masking, Sequences
 from zoo.data.masking import SPAN_LENGTHS, SPAN_SHARES
 
+pytestmark = pytest.mark.host
+
 B, T, M = 400, 128, 30
 UNITS = ["token", "word", "span", Collocations({2: ((300, 301, 1), (400, 401))})]
 SPECIAL = [0, 100, 101, 102, 103]

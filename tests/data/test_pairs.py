@@ -8,6 +8,8 @@ import pytest
 from zoo.data import Documents, full_sentences, load, sentence_pairs
 from zoo.data.sequences import shortened
 
+pytestmark = pytest.mark.host
+
 LENGTH = 32
 
 

@@ -9,6 +9,8 @@ import pytest
 from zoo.data import Collocations, Documents, collocations
 from zoo.data.pmi import _Fingerprints
 
+pytestmark = pytest.mark.host
+
 
 def plain_pmi(sentences: list[list[str]], min_count: int) -> dict[int, dict]:
     """Equation 3 by all cuts of each n-gram."""

@@ -5,6 +5,8 @@ import pytest
 
 from zoo.data import Question, Tokenizer, load, question_windows
 
+pytestmark = pytest.mark.host
+
 
 def question(context: str, answer: str | None, asked: str = "the cat ?") -> Question:
     answers = () if answer is None else (answer,)

@@ -5,6 +5,8 @@ import pytest
 
 from zoo.data import Sequences
 
+pytestmark = pytest.mark.host
+
 TOKENS = np.arange(10, 30)
 
 

@@ -14,6 +14,8 @@ from zoo.data import (
     tagged_sequences,
 )
 
+pytestmark = pytest.mark.host
+
 
 def test_texts_and_labels(words):
     texts = [LabelledText("the cat sat", 1), LabelledText("dogs bark on a mat .", 0)]

@@ -9,6 +9,8 @@ import pytest
 
 from zoo.data import LabelledText, TaggedWords, load
 
+pytestmark = pytest.mark.host
+
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 

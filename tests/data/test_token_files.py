@@ -7,6 +7,8 @@ import pytest
 
 from zoo.data import read_tokens, token_files, write_tokens
 
+pytestmark = pytest.mark.host
+
 
 @pytest.mark.parametrize(
     ("largest", "dtype"),

@@ -12,6 +12,8 @@ import tokenizers as hugging_face
 
 from zoo.data import Tokenizer, load, tokenizers
 
+pytestmark = pytest.mark.host
+
 TEXT = "Hello, world!\nHello again: naïve café — 東京 🎉\n\n\tIt's what they've said.\n"
 ODDITIES = [
     "",

@@ -11,6 +11,8 @@ from tests.data.test_images import random_pixels, write_mnist
 from zoo.data import ImageBatches, UnpairedBatches, load
 from zoo.data.outlines import outlines
 
+pytestmark = pytest.mark.host
+
 COUNTS = {"trainA": 3, "trainB": 2, "testA": 1, "testB": 2}
 
 

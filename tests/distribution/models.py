@@ -145,6 +145,20 @@ def electra_batch(rng):
     return bert_batch(rng) | {"noise": rng.random((BATCH, 3), dtype="float32")}
 
 
+def transformer():
+    config = zoo.TransformerConfig(64, 12, 1, 4, 16, 32, dropout=0.0)
+    return with_weights(zoo.Transformer(config, name="transformer"), stddev=0.2)
+
+
+def transformer_batch(rng):
+    """Rows of uneven numbers of tokens."""
+    batch = []
+    for length in (10, 13):
+        mask = np.arange(length) < rng.integers(6, length + 1, size=(BATCH, 1))
+        batch.append(rng.integers(3, 64, size=(BATCH, length), dtype="int32") * mask)
+    return tuple(batch)
+
+
 def gan():
     return with_weights(ConvGAN(name="gan"), stddev=0.2)
 
@@ -240,6 +254,7 @@ SLOW = {
     "cyclegan": (cyclegan, cyclegan_batch),
     "dcgan": (dcgan, dcgan_batch),
     "electra": (electra, electra_batch),
+    "transformer": (transformer, transformer_batch),
     "vqvae": (vqvae, vqvae_batch),
 }
 if keras.config.backend() != "tensorflow":

@@ -6,6 +6,8 @@ import pytest
 from zoo.evaluation import answer_metrics, best_no_answer_threshold
 from zoo.evaluation.answers import exact_match, normalized_answer, token_f1
 
+pytestmark = pytest.mark.host
+
 
 def test_normalisation():
     assert normalized_answer(" The U.S.A., a  (big)\tAnthem's an!") == "usa big anthems"

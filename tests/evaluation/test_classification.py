@@ -5,6 +5,8 @@ import pytest
 
 from zoo.evaluation import classification_metrics, regression_metrics
 
+pytestmark = pytest.mark.host
+
 
 def test_two_classes():
     labels = np.array([1] * 6 + [0] * 4)

@@ -4,6 +4,8 @@ from scipy import stats
 
 from zoo.evaluation.confidence import Interval, difference_interval, mean_interval
 
+pytestmark = pytest.mark.host
+
 OURS, THEIRS = [3.1, 2.9, 3.4, 3.0], [3.3, 2.2, 4.1]
 
 

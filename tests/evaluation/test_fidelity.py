@@ -3,6 +3,8 @@ import pytest
 
 from zoo.evaluation.fidelity import psnr, ssim
 
+pytestmark = pytest.mark.host
+
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(2, 14, 13, 3))
 Y = np.clip(X + RNG.normal(0, 0.1, X.shape), 0, 1)

@@ -6,6 +6,8 @@ from scipy import linalg
 
 from zoo.evaluation.frechet import Moments, frechet_distance
 
+pytestmark = pytest.mark.host
+
 RNG = np.random.default_rng(0)
 
 

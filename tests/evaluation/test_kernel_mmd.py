@@ -4,6 +4,8 @@ import pytest
 from zoo.evaluation import feature_arrays
 from zoo.evaluation.kernel_mmd import kernel_distance, squared_mmd
 
+pytestmark = pytest.mark.host
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(50, 7)), 1.2 * RNG.normal(size=(40, 7)) + 0.3
 

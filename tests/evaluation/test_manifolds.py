@@ -5,6 +5,8 @@ from scipy.spatial.distance import cdist
 from zoo.evaluation import feature_arrays
 from zoo.evaluation.manifolds import manifold_scores
 
+pytestmark = pytest.mark.host
+
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=(300, 5))
 FAKE = 0.7 * RNG.normal(size=(200, 5)) + 0.4

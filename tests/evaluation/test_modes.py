@@ -5,6 +5,8 @@ import pytest
 
 from zoo.evaluation.modes import mode_coverage
 
+pytestmark = pytest.mark.host
+
 
 def test_shares_and_what_they_say():
     classes = np.repeat([0, 1, 2], [50, 49, 1])

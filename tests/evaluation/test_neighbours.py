@@ -6,6 +6,8 @@ from scipy.spatial.distance import cdist
 from zoo.evaluation import feature_arrays
 from zoo.evaluation.neighbours import memorisation, nearest_neighbours, neighbour_grid
 
+pytestmark = pytest.mark.host
+
 RNG = np.random.default_rng(0)
 # Far from 0, where |x|² + |y|² - 2 x·y loses what is near.
 TRAIN, TEST, SAMPLES = (100 + RNG.random((n, 3, 3, 1)) for n in (120, 60, 50))

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.evaluation.pictures import image_grid, loss_curves, scatter
+from zoo.evaluation.pictures import attention_map, image_grid, loss_curves, scatter
+
+pytestmark = pytest.mark.host
 
 
 def pixels(path):
@@ -48,3 +50,19 @@ def test_scatter_and_curves_are_drawn(tmp_path):
     for name in ("scatter", "loss"):
         shown = pixels(tmp_path / f"{name}.png")
         assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 10
+
+
+def test_an_attention_map_is_dark_where_something_is_seen(tmp_path):
+    path = tmp_path / "map.png"
+    shares = np.zeros((3, 4))
+    shares[2, 3] = 1
+    attention_map(path, shares, "abc", "defg", title="x")
+    grey = pixels(path).mean(axis=-1)
+    marked = tmp_path / "empty.png"
+    attention_map(marked, 0 * shares, "abc", "defg", title="x")
+    changed = np.argwhere(np.abs(grey - pixels(marked).mean(axis=-1)) > 200)
+    height, width = grey.shape
+    assert len(changed) > 400
+    # Right and below the middle of the map, which lies left of its scale.
+    assert changed[:, 0].min() > 0.5 * height
+    assert 0.4 * width < changed[:, 1].min()

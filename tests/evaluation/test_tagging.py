@@ -6,6 +6,8 @@ import pytest
 
 from zoo.evaluation import entities, entity_metrics
 
+pytestmark = pytest.mark.host
+
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 

@@ -7,6 +7,8 @@ import torch
 
 from zoo.presets.torch_files import read_state_dict
 
+pytestmark = pytest.mark.host
+
 
 def state():
     module = torch.nn.Sequential(

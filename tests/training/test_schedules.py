@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 from keras.optimizers.schedules import deserialize, serialize
 
-from zoo.training import ConstantThenLinear, WarmupCosine
+from zoo.training import ConstantThenLinear, WarmupCosine, WarmupInverseSqrt
 from zoo.training.schedules import Scaled
 
 
@@ -49,11 +49,23 @@ def test_warmup_then_linear_is_berts():
     np.testing.assert_allclose(rates(schedule, steps), expected, rtol=1e-5)
 
 
+def test_warmup_inverse_sqrt_is_the_transformer_s():
+    """Vaswani et al. 2017, equation 3."""
+    schedule = WarmupInverseSqrt.of_width(512, warmup_steps=20)
+    updates = np.arange(1, 100)
+    expected = 512**-0.5 * np.minimum(updates**-0.5, updates * 20**-1.5)
+    np.testing.assert_allclose(rates(schedule, updates - 1), expected, rtol=1e-6)
+    assert expected.argmax() == 19
+    with pytest.raises(ValueError, match="warmup_steps must be .* from 1, got 0"):
+        WarmupInverseSqrt(1e-3, 0)
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
         WarmupCosine(1e-3, 40, 7, 1e-4),
         ConstantThenLinear(1e-3, 40, 7, 5),
+        WarmupInverseSqrt(1e-3, 7),
         Scaled(WarmupCosine(1e-3, 40, 7, 1e-4), 0.5),
     ],
     ids=lambda schedule: type(schedule).__name__,

@@ -7,7 +7,9 @@ from zoo.data.image_batches import ImageBatches, binarized
 from zoo.data.images import ImageDataset
 from zoo.data.masked_batches import MaskedBatches
 from zoo.data.masking import Masking
+from zoo.data.pair_batches import PairBatches, pairs_once
 from zoo.data.pairs import full_sentences, sentence_pairs
+from zoo.data.parallel import ParallelText
 from zoo.data.pmi import Collocations, collocations
 from zoo.data.questions import QuestionWindows, question_windows
 from zoo.data.sequences import Sequences
@@ -19,6 +21,7 @@ from zoo.data.task_sequences import (
 from zoo.data.tasks import LabelledText, Question, TaggedWords, TaskDataset
 from zoo.data.text_batches import TextBatches, each_once
 from zoo.data.token_files import read_tokens, write_tokens
+from zoo.data.token_pairs import TokenPairs, train_joint_bpe
 from zoo.data.tokenizers import Tokenizer
 from zoo.data.unpaired import UnpairedBatches, UnpairedDataset
 
@@ -30,6 +33,8 @@ __all__ = [
     "LabelledText",
     "MaskedBatches",
     "Masking",
+    "PairBatches",
+    "ParallelText",
     "Question",
     "QuestionWindows",
     "RandomCrops",
@@ -39,6 +44,7 @@ __all__ = [
     "TaskDataset",
     "TextBatches",
     "TextDataset",
+    "TokenPairs",
     "Tokenizer",
     "UnpairedBatches",
     "UnpairedDataset",
@@ -49,10 +55,12 @@ __all__ = [
     "labelled_sequences",
     "list_datasets",
     "load",
+    "pairs_once",
     "question_windows",
     "read_tokens",
     "sentence_pairs",
     "tagged_sequences",
+    "train_joint_bpe",
     "windows",
     "windows_with_weights",
     "write_tokens",

@@ -3,18 +3,16 @@
 Shapes: B global batch, T length of a window's inputs, N windows.
 """
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from zoo.data.shards import share
+from zoo.data.updates import Updates
 
 ENDLESS = 2**62  # updates in a Grain dataset, which must have a length
 
 
-class RandomCrops:
+class RandomCrops(Updates):
     """Batches of random windows of T + 1 token ids, a function of the update number.
 
     Args:
@@ -60,16 +58,6 @@ class RandomCrops:
         if update < 0:
             raise ValueError(f"update={update}; expected a number from 0")
         return self._batches[update]
-
-    def batches(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Returns the endless iterator over `batch(start)`, `batch(start + 1)` and on.
-
-        Batches are made when asked for: drawing one takes microseconds, and Grain's
-        prefetching threads take several times as long to hand it over.
-        """
-        if start < 0:
-            raise ValueError(f"start={start}; expected an update number from 0")
-        return map(self.batch, itertools.count(start))
 
 
 def windows(tokens: np.ndarray, length: int) -> np.ndarray:

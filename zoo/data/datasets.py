@@ -2,7 +2,8 @@
 
 To add one, write a loader that takes `data_dir` and its own options, and name it
 in `LOADERS`. Those of images are in `images.py`, `unpaired.py` and `outlines.py`, those
-of labelled texts in `tsv.py`, `conll.py` and `squad.py`.
+of labelled texts in `tsv.py`, `conll.py` and `squad.py`, those of translations in
+`parallel.py`.
 """
 
 import difflib
@@ -15,7 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.data import conll, images, outlines, squad, tfds, tsv, unpaired
+from zoo.data import (
+    animal_sentences,
+    conll,
+    images,
+    outlines,
+    parallel,
+    squad,
+    tfds,
+    tsv,
+    unpaired,
+)
 from zoo.data.downloads import downloaded
 
 SHAKESPEARE_URL = (
@@ -62,12 +73,13 @@ def load(
         data_dir: The file or folder to read from, for datasets that take one.
         expect: The kinds of dataset that the caller can use.
         **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
-            the columns of `tsv`, `language` of `xquad`, and of `tfds:NAME` those that
-            `load_tfds` names.
+            the columns of `tsv`, `language` of `xquad`, `source`, `target` and `test`
+            of `multi30k` and `parallel`, and of `tfds:NAME` those that `load_tfds`
+            names.
 
     Returns:
-        A `TextDataset`, a `TaskDataset`, an `ImageDataset` or an `UnpairedDataset`, as
-        the name says; of `tfds:NAME`, as its features say.
+        A `TextDataset`, a `TaskDataset`, a `ParallelText`, an `ImageDataset` or an
+        `UnpairedDataset`, as the name says; of `tfds:NAME`, as its features say.
 
     Raises:
         ValueError: The name is unknown, what was found is empty or damaged, or is of
@@ -265,6 +277,9 @@ LOADERS: dict[str, Callable[..., Any]] = {
     "small_digit_outlines": outlines.load_small_digit_outlines,
     "conll": conll.load_conll,
     "mrpc": tsv.load_mrpc,
+    "animal_sentences": animal_sentences.load_animal_sentences,
+    "multi30k": parallel.load_multi30k,
+    "parallel": parallel.load_parallel,
     "squad": squad.load_squad,
     "sst2": tsv.load_sst2,
     "tsv": tsv.load_tsv,

@@ -1,17 +1,16 @@
 """Batches that go through all examples once an epoch, in an order that seeks."""
 
 import functools
-import itertools
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
 from zoo.data.crops import ENDLESS
+from zoo.data.updates import Updates
 
 
-class EpochBatches(ABC):
+class EpochBatches(Updates):
     """Batches in another order every epoch, a function of (seed, update).
 
     An epoch is a permutation of all N examples, drawn from the seed and the epoch's
@@ -65,12 +64,6 @@ class EpochBatches(ABC):
         if update < 0:
             raise ValueError(f"update={update}; expected a number from 0")
         return self._batches[update]
-
-    def batches(self, start: int = 0) -> Iterator[Any]:
-        """Returns the endless iterator over `batch(start)`, `batch(start + 1)`, ..."""
-        if start < 0:
-            raise ValueError(f"start={start}; expected an update number from 0")
-        return map(self.batch, itertools.count(start))
 
     def _cut(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The order in which an epoch is cut into batches, one after the other."""

@@ -1,6 +1,8 @@
 """Datasets of labelled texts: what an example is, and how parts are made."""
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +117,7 @@ class TaskDataset:
 
 
 def parts_in(
-    name: str, data_dir: Path | None, suffixes: Sequence[str]
+    name: str, data_dir: Path | None, suffixes: Sequence[str], test: str = "test"
 ) -> dict[str, Path]:
     """Finds the files of a dataset's parts in a folder, or in its subfolder `name`.
 
@@ -123,10 +125,11 @@ def parts_in(
         name: Of the dataset.
         data_dir: The folder.
         suffixes: What their names may end in, as ".tsv".
+        test: What the name of the test's file begins with.
 
     Returns:
         The files of `train` and, if they are there, `validation` (which may also be
-        called `valid` or `dev`) and `test`.
+        called `valid`, `val` or `dev`) and `test`.
 
     Raises:
         FileNotFoundError: There is no file to train on.
@@ -134,8 +137,8 @@ def parts_in(
     folder = folder_of(name, data_dir)
     stems = {
         "train": ("train",),
-        "validation": ("validation", "valid", "dev"),
-        "test": ("test",),
+        "validation": ("validation", "valid", "val", "dev"),
+        "test": (test,),
     }
     found = {}
     for part, names in stems.items():
@@ -159,9 +162,18 @@ def folder_of(name: str, data_dir: Path | None) -> Path:
 
 
 def lines_of(file: Path) -> list[str]:
-    """A UTF-8 file's lines, cut at line feeds alone; a byte order mark is dropped."""
+    """A UTF-8 file's lines, cut at line feeds alone; a byte order mark is dropped.
+
+    A file whose name ends in .gz is decompressed.
+    """
+    data = file.read_bytes()
+    if file.suffix == ".gz":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{file} is a damaged gzip file: {error}") from error
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8 text: {error}") from error
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]

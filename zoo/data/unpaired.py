@@ -4,9 +4,8 @@ Shapes: N images of A, M of B, B batch, H height, W width, C channels.
 """
 
 import hashlib
-import itertools
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ import numpy as np
 from zoo.data.image_batches import ImageBatches
 from zoo.data.images import ImageDataset, hold_out_a_tenth
 from zoo.data.pictures import Picture, by_class, decode, is_picture
+from zoo.data.updates import Updates
 
 PARTS = ("trainA", "trainB", "testA", "testB")
 
@@ -159,7 +159,7 @@ def _in_archive(archive: Path) -> dict[str, list[Picture]]:
     return found
 
 
-class UnpairedBatches:
+class UnpairedBatches(Updates):
     """Batches of both domains, each in an order of its own every epoch.
 
     Args:
@@ -195,9 +195,3 @@ class UnpairedBatches:
     def batch(self, update: int) -> tuple[np.ndarray, ...]:
         """One update's (images of A, images of B), float32 in [0, 1]."""
         return tuple(domain.batch(update)[0] for domain in self._domains)
-
-    def batches(self, start: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
-        """The endless iterator over `batch(start)`, `batch(start + 1)`, ..."""
-        if start < 0:
-            raise ValueError(f"start={start}; expected an update number from 0")
-        return map(self.batch, itertools.count(start))

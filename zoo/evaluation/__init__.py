@@ -30,6 +30,7 @@ from zoo.evaluation.neighbours import (
 from zoo.evaluation.parzen import parzen_log_likelihood
 from zoo.evaluation.samples import feature_metrics, sample_metrics
 from zoo.evaluation.tagging import entities, entity_metrics
+from zoo.evaluation.translation import translation_metrics
 
 __all__ = [
     "ClassifierFeatures",
@@ -64,4 +65,5 @@ __all__ = [
     "sample_metrics",
     "squared_mmd",
     "text_metrics",
+    "translation_metrics",
 ]

@@ -117,6 +117,29 @@ def scatter(
     save_figure(figure, path)
 
 
+def attention_map(
+    path: Path,
+    shares: np.ndarray,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    *,
+    title: str,
+) -> None:
+    """Draws how much each row looks at each column, (T, S) in [0, 1], into a PNG."""
+    from matplotlib.figure import Figure
+
+    rows, columns = shares.shape
+    figure = Figure(figsize=(2 + 0.3 * columns, 2 + 0.3 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    axes.set_xticks(range(columns), column_names, rotation=60, ha="left")
+    axes.set_yticks(range(rows), row_names)
+    axes.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
+    axes.set_title(title, fontsize=10)
+    figure.colorbar(image, shrink=0.6)
+    save_figure(figure, path)
+
+
 def save_figure(figure, path: Path, dpi: int = 120) -> None:
     """Writes a matplotlib figure as a PNG, whole or not at all."""
     from zoo.data.atomic_files import replacing

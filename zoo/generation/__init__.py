@@ -3,5 +3,6 @@
 from zoo.generation.generate import Generates
 from zoo.generation.prompts import few_shot
 from zoo.generation.sampling import Sampling
+from zoo.generation.translate import Translates
 
-__all__ = ["Generates", "Sampling", "few_shot"]
+__all__ = ["Generates", "Sampling", "Translates", "few_shot"]

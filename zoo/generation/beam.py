@@ -1,50 +1,53 @@
 """Beam search (Sutskever et al. 2014) with the length penalty of Wu et al. 2016.
 
-Live beams and finished hypotheses are kept apart, so that a finished one is neither
+Live beams and the best finished hypothesis are kept apart, so that it is neither
 extended nor crowded out.
 
-Shapes: B batch, K beams, P padded prompt, S slots, V vocabulary.
+Shapes: B batch, K beams, S slots, V vocabulary.
 """
 
 from keras import ops, tree
 
-from zoo.generation.decoding import start
 from zoo.generation.sampling import NEVER
 
 
 def beam_search(
-    model,
-    advance,
-    prompts,
-    pads,
-    new_tokens,
-    last_slot,
-    num_beams,
-    length_penalty,
-    stops,
+    first, advance, length, last_slot, num_beams, length_penalty, length_offset, stops
 ):
-    """The best continuation of each padded prompt (B, P).
+    """The best continuation of each padded prompt.
 
-    A hypothesis of n new tokens scores its log-probability / n**length_penalty.
-    Returns the tokens (B, S), the number of new tokens (B,) of each, and the scores
-    (B,). Stops are single tokens, (M,); they count as the last new token.
+    A hypothesis of n new tokens scores its log-probability divided by
+    ((offset + n) / (offset + 1))**penalty: with an offset of 5 that is Wu et al. 2016,
+    equation 14; with one of 0 it is n**penalty.
+
+    Args:
+        first: the `State` after the prompts.
+        advance: of `one_token_step`.
+        length: of the padded prompts.
+        last_slot: where the longest hypothesis ends.
+        num_beams: K.
+        length_penalty: the power above.
+        length_offset: likewise.
+        stops: single tokens; they count as the last new token.
+
+    Returns:
+        The tokens (B, S), the number of new tokens (B,) of each, and the scores (B,).
     """
-    batch, length = prompts.shape
-    slots = length + new_tokens
+    batch, slots = first.tokens.shape
     stops = ops.convert_to_tensor(stops, "int32")
-    first = start(model, prompts, pads, new_tokens, keep_seen=False)
     state = tree.map_structure(lambda x: _spread(x, num_beams), first[1:])
-    tokens, pads, logits, _, _, caches = state
+    tokens, pads, logits, _, _, caches, context = state
     scores = ops.convert_to_tensor([[0.0] + [NEVER] * (num_beams - 1)] * batch)
-    best_tokens = ops.reshape(tokens, (batch, num_beams, slots))
-    best_scores = ops.full((batch, num_beams), NEVER)
-    best_lengths = ops.zeros((batch, num_beams), dtype="int32")
+    best_tokens = ops.reshape(tokens, (batch, num_beams, slots))[:, :1]
+    best_scores = ops.full((batch, 1), NEVER)
+    best_lengths = ops.zeros((batch, 1), dtype="int32")
     best = (best_tokens, best_scores, best_lengths)
     carry = (first.slot, tokens, logits, caches, scores, *best)
 
     def penalised(scores, slot):
         count = ops.cast(slot - length + 1, "float32")
-        return scores / ops.power(count, length_penalty)
+        growth = (length_offset + count) / (length_offset + 1)
+        return scores / ops.power(growth, length_penalty)
 
     def body(slot, tokens, logits, caches, scores, *best):
         vocabulary = logits.shape[-1]
@@ -67,7 +70,7 @@ def beam_search(
         pool_tokens = ops.concatenate([best_tokens, histories], axis=1)
         ages = ops.broadcast_to(slot - length + 1, ended.shape)
         pool_lengths = ops.concatenate([best_lengths, ops.cast(ages, "int32")], axis=1)
-        best_scores, kept = ops.top_k(pool_scores, num_beams)
+        best_scores, kept = ops.top_k(pool_scores, 1)
         best_tokens = _pick(pool_tokens, kept)
         best_lengths = ops.take_along_axis(pool_lengths, kept, axis=1)
 
@@ -78,7 +81,7 @@ def beam_search(
         rows = ops.arange(batch, dtype="int32")[:, None] * num_beams
         rows = ops.reshape(ops.cast(beams, "int32") + rows, (-1,))
         caches = [ops.take(x, rows, axis=0) for x in caches]
-        logits, caches = advance(slot, chosen, pads, caches)
+        logits, caches = advance(slot, chosen, pads, caches, context)
         best = (best_tokens, best_scores, best_lengths)
         return (slot + 1, tokens, logits, caches, scores, *best)
 
@@ -87,7 +90,7 @@ def beam_search(
         # for positive penalties, the present one otherwise.
         furthest = last_slot - 1 if length_penalty > 0 else slot
         hope = penalised(ops.max(scores, axis=1), furthest)
-        settled = ops.all(ops.min(best_scores, axis=1) >= hope)
+        settled = ops.all(best_scores[:, 0] >= hope)
         return ops.logical_and(slot < last_slot, ops.logical_not(settled))
 
     *_, tokens, scores, lengths = ops.while_loop(more, body, carry)

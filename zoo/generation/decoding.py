@@ -6,12 +6,15 @@ A slot is a column of the padded batch; a token's position does not count paddin
 Shapes: B batch, P padded prompt, S slots (P + new tokens), V vocabulary.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from zoo.generation.beam import beam_search
 from zoo.generation.sampling import choose
 from zoo.layers.dropout import DrawnSeed
 from zoo.training.engine import engine
@@ -28,6 +31,8 @@ class State(NamedTuple):
         seen: (B, V) whether a token occurred; (B, 1) where nobody asks.
         done: (B,) whether a stop has been generated.
         caches: keys and values of one block after the other.
+        context: what the model looks at besides the tokens, as `model.context` gave
+            it; empty for a language model.
     """
 
     slot: object
@@ -37,11 +42,19 @@ class State(NamedTuple):
     seen: object
     done: object
     caches: object
+    context: object
 
 
-def start(model, prompts, pads, new_tokens: int, keep_seen: bool) -> State:
-    """Runs the model over the padded prompts (B, P) and fills the caches."""
+def start(
+    model, prompts, pads, new_tokens: int, keep_seen: bool, sources: tuple = ()
+) -> State:
+    """Runs the model over the padded prompts (B, P) and fills the caches.
+
+    `sources` are arrays, one row a prompt, of which `model.context` makes what stays
+    the same from token to token.
+    """
     batch, length = prompts.shape
+    context = model.context(*sources) if sources else []
     slots = length + new_tokens
     columns = ops.arange(slots)
     rows = ops.arange(length)
@@ -50,7 +63,7 @@ def start(model, prompts, pads, new_tokens: int, keep_seen: bool) -> State:
         columns[None, None, :] >= pads[:, None, None],
     )
     positions = ops.maximum(rows[None, :] - pads[:, None], 0)
-    hidden, caches = model.hidden(
+    hidden, caches = _hidden(model, context)(
         prompts,
         positions=positions,
         attention_mask=visible,
@@ -70,21 +83,29 @@ def start(model, prompts, pads, new_tokens: int, keep_seen: bool) -> State:
         seen=seen,
         done=ops.zeros((batch,), dtype="bool"),
         caches=[x for pair in caches for x in pair],
+        context=context,
     )
+
+
+def _hidden(model, context) -> Callable:
+    """`model.hidden`, told of the context where there is one."""
+    return partial(model.hidden, context=context) if context else model.hidden
 
 
 def one_token_step(model):
     """The model on one more token a row.
 
-    Returns a function from the slot, the tokens (B,), the pads (B,) and the caches to
-    the scores (B, V) and the new caches.
+    Returns a function from the slot, the tokens (B,), the pads (B,), the caches and the
+    context to the scores (B, V) and the new caches.
     """
 
     def step(slot, tokens_B, pads, *flat):
+        held = 2 * model.config.num_layers
+        flat, context = flat[:held], list(flat[held:])
         slots = flat[0].shape[1]
         columns = ops.arange(slots)
         visible = ops.logical_and(columns[None, :] <= slot, columns >= pads[:, None])
-        hidden, caches = model.hidden(
+        hidden, caches = _hidden(model, context)(
             tokens_B[:, None],
             positions=ops.maximum(slot - pads, 0)[:, None],
             attention_mask=visible[:, None, :],
@@ -95,8 +116,8 @@ def one_token_step(model):
 
     captured = engine().capture(step)
 
-    def advance(slot, tokens_B, pads, caches):
-        logits, *caches = captured(slot, tokens_B, pads, *caches)
+    def advance(slot, tokens_B, pads, caches, context):
+        logits, *caches = captured(slot, tokens_B, pads, *caches, *context)
         return logits, caches
 
     return advance
@@ -139,7 +160,9 @@ class Decoder:
         if steps[3]:
             ids = ops.arange(vocabulary, dtype="int32")
             seen = ops.logical_or(seen, chosen[:, None] == ids[None, :])
-        logits, caches = self.advance(state.slot, chosen, state.pads, state.caches)
+        logits, caches = self.advance(
+            state.slot, chosen, state.pads, state.caches, state.context
+        )
         return State(
             slot=state.slot + 1,
             tokens=tokens,
@@ -150,14 +173,17 @@ class Decoder:
                 state.done, ended(tokens, state.slot, stops, prompt_length)
             ),
             caches=caches,
+            context=state.context,
         )
 
-    def decode(self, prompts, pads, new_tokens, sampling, stops, seed, last_slot):
-        """All tokens (B, S), and the slot after the last, in one compiled call."""
+    def decode(
+        self, prompts, pads, new_tokens, sampling, stops, seed, last_slot, sources=()
+    ) -> list[np.ndarray]:
+        """Each row's new tokens, up to its first stop, in one compiled call."""
         steps, length = sampling.steps, prompts.shape[1]
 
-        def run(prompts, pads, knobs, seed, last_slot):
-            state = start(self.model, prompts, pads, new_tokens, steps[3])
+        def run(prompts, pads, knobs, seed, last_slot, *sources):
+            state = start(self.model, prompts, pads, new_tokens, steps[3], sources)
 
             def more(*state):
                 state = State(*state)
@@ -173,9 +199,42 @@ class Decoder:
             state = State(*ops.while_loop(more, body, tuple(state)))
             return state.tokens, state.slot
 
-        key = ("decode", prompts.shape, new_tokens, steps, stops)
+        key = ("decode", prompts.shape, new_tokens, steps, stops, _shapes(sources))
         knobs = np.asarray(sampling.knobs, "float32")
-        return self.compiled(key, run)(prompts, pads, knobs, seed, last_slot)
+        decoded = self.compiled(key, run)
+        tokens, end = decoded(prompts, pads, knobs, seed, last_slot, *sources)
+        tokens = ops.convert_to_numpy(tokens)[:, length : int(end)]
+        return [cut(row, stops) for row in tokens]
+
+    def beams(
+        self,
+        prompts,
+        pads,
+        new_tokens,
+        num_beams,
+        length_penalty,
+        stops,
+        last_slot,
+        sources=(),
+        length_offset=0,
+    ) -> list[np.ndarray]:
+        """Likewise, by `beam_search`."""
+        if any(len(stop) > 1 for stop in stops):
+            raise ValueError("Beam search stops at single tokens, not at sequences.")
+        stop_ids = tuple(stop[0] for stop in stops) or (-1,)
+        options = (num_beams, length_penalty, length_offset, stop_ids)
+
+        def run(prompts, pads, last_slot, *sources):
+            first = start(self.model, prompts, pads, new_tokens, False, sources)
+            return beam_search(
+                first, self.advance, prompts.shape[1], last_slot, *options
+            )
+
+        key = ("beams", prompts.shape, new_tokens, options, _shapes(sources))
+        found = self.compiled(key, run)(prompts, pads, last_slot, *sources)
+        tokens, lengths, _ = map(ops.convert_to_numpy, found)
+        rows = zip(tokens[:, prompts.shape[1] :], lengths, strict=True)
+        return [cut(row[: int(count)], stops) for row, count in rows]
 
     def stream(self, prompts, pads, new_tokens, sampling, stops, seed):
         """Yields the tokens (B,) of each step and whether each row is done."""
@@ -211,3 +270,18 @@ def ended(tokens, slot, stops, prompt_length: int):
         same = ops.all(tail == ops.convert_to_tensor(stop, "int32")[None, :], axis=1)
         found = ops.logical_or(found, ops.logical_and(same, first >= prompt_length))
     return found
+
+
+def cut(new: np.ndarray, stops) -> np.ndarray:
+    """New tokens up to the first stop."""
+    ends = [len(new)]
+    for stop in stops:
+        for at in range(len(new) - len(stop) + 1):
+            if tuple(new[at : at + len(stop)]) == stop:
+                ends.append(at)
+                break
+    return new[: min(ends)]
+
+
+def _shapes(sources) -> tuple:
+    return tuple(source.shape for source in sources)

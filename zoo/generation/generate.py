@@ -1,7 +1,7 @@
 """`generate` and `score`, for every model that predicts the next token.
 
-A model that mixes `Generates` in has a `config` with `vocab_size` and
-`context_length`, and `hidden`, `logits` and `empty_caches` as `zoo.GPT` has.
+A model that mixes `Generates` in has a `config` with `vocab_size`, `context_length`
+and `num_layers`, and `hidden`, `logits` and `empty_caches` as `zoo.GPT` has.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,30 +10,24 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from zoo.generation.beam import beam_search
-from zoo.generation.decoding import Decoder
+from zoo.generation.decoding import cut
 from zoo.generation.sampling import Sampling
 from zoo.generation.scoring import pad_right, token_log_probs
+from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 from zoo.training.engine import engine
 
 # Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
 BUCKET = 64
 SCORE_BATCH = 16
-Prompts = Any
 Stop = str | int | Sequence[str | int | Sequence[int]] | None
 
 
-class Generates:
+class Generates(TakesTexts):
     """Sampling, beam search and scoring on top of a cached language model."""
-
-    config: Any
-    variables: Any
-    check_ids: Any
-    tokenizer: Any = None
 
     def generate(
         self,
-        prompts: Prompts,
+        prompts: Texts,
         max_new_tokens: int = 100,
         *,
         temperature: float = 1.0,
@@ -71,7 +65,7 @@ class Generates:
             Prompt and continuation, in the form of `prompts`.
         """
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty, allowed)
-        prompts = _plain(prompts)
+        prompts = plain(prompts)
         rows = self._rows(prompts)
         stops = self._stops(stop)
         self._check_request(rows, max_new_tokens, num_beams, sampling)
@@ -85,21 +79,19 @@ class Generates:
             return self._pieces(ids) if isinstance(prompts, str) else ids
         last = np.int32(padded.shape[1] + max_new_tokens)
         if num_beams > 1:
-            found = self._beams(
-                padded, pads, room, last, num_beams, length_penalty, stops
+            found = self._decoder.beams(
+                padded, pads, room, num_beams, length_penalty, stops, last
             )
         else:
-            tokens, end = self._decoder.decode(
+            found = self._decoder.decode(
                 padded, pads, room, sampling, stops, drawn, last
             )
-            tokens = ops.convert_to_numpy(tokens)[:, : int(end)]
-            found = [_cut(row[padded.shape[1] :], stops) for row in tokens]
         full = [
             np.concatenate([row, new]) for row, new in zip(rows, found, strict=True)
         ]
         return self._like(prompts, full)
 
-    def score(self, texts: Prompts, prompt: Prompts = None) -> Any:
+    def score(self, texts: Texts, prompt: Texts = None) -> Any:
         """Log-probabilities (nats) of tokens, each given all before it.
 
         Args:
@@ -111,11 +103,11 @@ class Generates:
         Returns:
             A float array for one text, a list of them for several.
         """
-        texts = _plain(texts)
-        rows, single = self._rows(texts), _is_single(texts)
+        texts = plain(texts)
+        rows, single = self._rows(texts), is_single(texts)
         prompts = [np.zeros(0, "int32")] * len(rows)
         if prompt is not None:
-            prompts = self._rows(_plain(prompt))
+            prompts = self._rows(plain(prompt))
             prompts = prompts * len(rows) if len(prompts) == 1 else prompts
             if len(prompts) != len(rows):
                 raise ValueError(
@@ -143,43 +135,12 @@ class Generates:
     # === Helpers ===
 
     @property
-    def _decoder(self) -> Decoder:
-        if "decoder" not in self.__dict__:
-            self.__dict__["decoder"] = Decoder(self)
-        return self.__dict__["decoder"]
-
-    @property
     def _scorer(self):
         if "scorer" not in self.__dict__:
             self.__dict__["scorer"] = engine().compile(
                 lambda ids: token_log_probs(self, ids), lambda: self.variables
             )
         return self.__dict__["scorer"]
-
-    def _rows(self, prompts: Prompts) -> list[np.ndarray]:
-        items = [prompts] if _is_single(prompts) else list(prompts)
-        rows = []
-        for item in items:
-            if isinstance(item, str):
-                item = self._need_tokenizer().encode(item)
-            row = np.asarray(item)
-            if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-                raise ValueError(
-                    "A prompt is a string or a list of whole-number token ids. "
-                    f"Received: {item!r}"
-                )
-            rows.append(row.astype("int32"))
-            self.check_ids(rows[-1])
-        return rows
-
-    def _need_tokenizer(self):
-        if self.tokenizer is None:
-            raise ValueError(
-                "Strings need a tokenizer: set model.tokenizer = "
-                "zoo.Tokenizer.from_preset(...), load the model with from_preset, or "
-                "pass token ids."
-            )
-        return self.tokenizer
 
     def _check_request(self, rows, max_new_tokens, num_beams, sampling) -> None:
         if not rows or min(len(row) for row in rows) == 0:
@@ -217,31 +178,6 @@ class Generates:
         pads = np.asarray([length - len(row) for row in rows], "int32")
         return padded, pads, -(-max_new_tokens // BUCKET) * BUCKET
 
-    def _beams(self, padded, pads, room, last, num_beams, length_penalty, stops):
-        if any(len(stop) > 1 for stop in stops):
-            raise ValueError("Beam search stops at single tokens, not at sequences.")
-        stop_ids = tuple(stop[0] for stop in stops) or (-1,)
-        search = self._decoder.compiled(
-            ("beams", padded.shape, room, num_beams, length_penalty, stop_ids),
-            lambda padded, pads, last: beam_search(
-                self,
-                self._decoder.advance,
-                padded,
-                pads,
-                room,
-                last,
-                num_beams,
-                length_penalty,
-                stop_ids,
-            ),
-        )
-        tokens, lengths, _ = search(padded, pads, last)
-        tokens = ops.convert_to_numpy(tokens)[:, padded.shape[1] :]
-        return [
-            _cut(row[: int(count)], stops)
-            for row, count in zip(tokens, ops.convert_to_numpy(lengths), strict=True)
-        ]
-
     def _stops(self, stop: Stop) -> tuple[tuple[int, ...], ...]:
         if stop is None:
             return ()
@@ -264,7 +200,7 @@ class Generates:
         for count, (tokens, done) in enumerate(chosen, start=1):
             held.append(int(tokens[0]))
             if done[0]:
-                yield from _cut(np.asarray(held), stops).tolist()
+                yield from cut(np.asarray(held), stops).tolist()
                 return
             if count == max_new_tokens:
                 break
@@ -285,42 +221,3 @@ class Generates:
         rest = self.tokenizer.decode(seen)[len(text) :]
         if rest:
             yield rest
-
-    def _like(self, prompts, rows: list[np.ndarray]):
-        if isinstance(prompts, str):
-            return self.tokenizer.decode(rows[0])
-        if _is_single(prompts):
-            return rows[0] if isinstance(prompts, np.ndarray) else rows[0].tolist()
-        if isinstance(prompts, np.ndarray):
-            lengths = {len(row) for row in rows}
-            return np.stack(rows) if len(lengths) == 1 else rows
-        return [
-            self.tokenizer.decode(row) if isinstance(item, str) else row.tolist()
-            for item, row in zip(prompts, rows, strict=True)
-        ]
-
-
-def _plain(prompts: Prompts) -> Prompts:
-    """Tensors of any backend as NumPy's arrays."""
-    if isinstance(prompts, (str, list, tuple, np.ndarray)):
-        return prompts
-    return ops.convert_to_numpy(prompts)
-
-
-def _is_single(prompts: Prompts) -> bool:
-    if isinstance(prompts, str):
-        return True
-    if isinstance(prompts, np.ndarray):
-        return prompts.ndim < 2
-    return bool(prompts) and isinstance(prompts[0], (int, np.integer))
-
-
-def _cut(new: np.ndarray, stops) -> np.ndarray:
-    """New tokens up to the first stop."""
-    ends = [len(new)]
-    for stop in stops:
-        for at in range(len(new) - len(stop) + 1):
-            if tuple(new[at : at + len(stop)]) == stop:
-                ends.append(at)
-                break
-    return new[: min(ends)]

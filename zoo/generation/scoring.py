@@ -9,17 +9,22 @@ from keras import ops
 
 def token_log_probs(model, token_ids):
     """Log-probabilities (B, T-1) of tokens 1 … T-1 (B, T), each given those before."""
-    logits = model(token_ids[:, :-1], training=False)
-    batch, length = token_ids.shape
+    return log_probs_of(model(token_ids[:, :-1], training=False), token_ids[:, 1:])
+
+
+def log_probs_of(logits, token_ids):
+    """Log-probabilities (B, T) of the tokens (B, T) under scores (B, T, V)."""
     nats = ops.sparse_categorical_crossentropy(
-        ops.reshape(token_ids[:, 1:], (-1,)),
+        ops.reshape(token_ids, (-1,)),
         ops.reshape(logits, (-1, logits.shape[-1])),
         from_logits=True,
     )
-    return -ops.reshape(nats, (batch, length - 1))
+    return -ops.reshape(nats, token_ids.shape)
 
 
-def pad_right(rows: list[np.ndarray], multiple: int, limit: int) -> np.ndarray:
+def pad_right(
+    rows: list[np.ndarray], multiple: int, limit: int, padding: int = 0
+) -> np.ndarray:
     """Rows of ids as one int32 array, its length rounded up to a `multiple`.
 
     Rounding up bounds the number of shapes that have to be compiled; `limit` is the
@@ -27,7 +32,7 @@ def pad_right(rows: list[np.ndarray], multiple: int, limit: int) -> np.ndarray:
     """
     longest = max(len(row) for row in rows)
     length = max(min(-(-longest // multiple) * multiple, limit), longest)
-    padded = np.zeros((len(rows), length), "int32")
+    padded = np.full((len(rows), length), padding, "int32")
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
     return padded

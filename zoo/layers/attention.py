@@ -3,6 +3,8 @@
 Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -96,15 +98,19 @@ class MultiHeadAttention(keras.layers.Layer):
             attention_mask: booleans that broadcast to (B, T, S), True where to look.
                 Comes on top of causality; with a cache it is the whole truth.
             positions: (T,) or (B, T), for rotary positions; default 0 … T-1.
-            cache: a pair of (B, S, N, H) arrays, keys and values seen so far.
+            cache: a pair of (B, S, N, H) arrays, keys and values seen so far; where
+                `cross`, those of the whole context, from `keys_values`.
             index: where in the cache these T tokens go.
             training: whether to drop.
             seed: a seed drawn beforehand.
 
         Returns:
-            (B, T, D), and the new cache as a second value where one was given.
+            (B, T, D), and the new cache as a second value where one was given and the
+            attention is to itself.
         """
-        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD)
+        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache)
+        if self.cross:
+            cache = None
         if self.rotary:
             if positions is None:
                 positions = ops.arange(x_BTD.shape[1])
@@ -126,10 +132,23 @@ class MultiHeadAttention(keras.layers.Layer):
         out = self.dropout(out, training=training, seed=seed)
         return out if cache is None else (out, cache)
 
-    def _project(self, x_BTD, context_BSD):
+    def keys_values(self, context_BSD):
+        """Of a cross-attention's context: what does not change from token to token."""
+        return self.key_value.heads(context_BSD)
+
+    def probabilities(self, x_BTD, context_BSD, attention_mask=None):
+        """How much each query of a cross-attention looks at each key, (B, N, T, S)."""
+        q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD)
+        scores = ops.einsum("btnh,bsnh->bnts", q_BTNH, k_BSNH)
+        scores = ops.cast(scores, "float32") / math.sqrt(self.head_width)
+        if attention_mask is not None:
+            scores = ops.where(ops.expand_dims(attention_mask, 1), scores, -1e30)
+        return ops.softmax(scores, axis=-1)
+
+    def _project(self, x_BTD, context_BSD, cache=None):
         if not self.cross:
             return self.query_key_value.heads(x_BTD)
-        return *self.query.heads(x_BTD), *self.key_value.heads(context_BSD)
+        return *self.query.heads(x_BTD), *(cache or self.keys_values(context_BSD))
 
     def empty_cache(self, batch: int, length: int):
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""

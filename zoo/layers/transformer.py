@@ -4,6 +4,7 @@ Shapes: B batch, T tokens, D width, F feed-forward width.
 """
 
 import keras
+from keras import ops
 
 from zoo.layers.attention import MultiHeadAttention
 from zoo.layers.dense import Dense
@@ -22,7 +23,7 @@ class FeedForward(keras.layers.Layer):
         width: int,
         hidden_width: int,
         *,
-        activation="relu",
+        activation=ops.relu,
         use_bias: bool = True,
         dropout: float = 0.0,
         initializer="glorot_uniform",
@@ -79,7 +80,7 @@ class TransformerBlock(keras.layers.Layer):
         rotary: bool = False,
         use_bias: bool = True,
         dropout: float = 0.0,
-        activation="relu",
+        activation=ops.relu,
         initializer="glorot_uniform",
         output_initializer=None,
         **kwargs,
@@ -135,6 +136,7 @@ class TransformerBlock(keras.layers.Layer):
         context_BSD=None,
         attention_mask=None,
         context_mask=None,
+        context_cache=None,
         positions=None,
         cache=None,
         index=None,
@@ -144,7 +146,8 @@ class TransformerBlock(keras.layers.Layer):
         """(B, T, D) to (B, T, D), and the new cache where one was given.
 
         Arguments are those of `MultiHeadAttention`; `context_mask` is the mask for
-        the cross-attention.
+        the cross-attention, and `context_cache` its keys and values, from
+        `keys_values`, in place of the context.
         """
         seeds = iter(seeds or [None] * 3)
         held = []
@@ -170,7 +173,12 @@ class TransformerBlock(keras.layers.Layer):
             x = self._residual(
                 x,
                 lambda x: cross(
-                    x, context_BSD, context_mask, training=training, seed=next(seeds)
+                    x,
+                    context_BSD,
+                    context_mask,
+                    cache=context_cache,
+                    training=training,
+                    seed=next(seeds),
                 ),
                 self.cross_norm,
             )
@@ -180,6 +188,18 @@ class TransformerBlock(keras.layers.Layer):
             self.feed_forward_norm,
         )
         return x if cache is None else (x, held[0])
+
+    def keys_values(self, context_BSD):
+        """A context's keys and values, which `call` takes as `context_cache`."""
+        assert self.cross_attention is not None
+        return self.cross_attention.keys_values(context_BSD)
+
+    def cross_probabilities(self, x_BTD, context_BSD, context_mask=None):
+        """Where the cross-attention looks, (B, N, T, S)."""
+        assert self.cross_attention is not None
+        x = self._residual(x_BTD, self.attention, self.attention_norm)
+        x = self.cross_norm(x) if self.norm_position == "pre" else x
+        return self.cross_attention.probabilities(x, context_BSD, context_mask)
 
     def _residual(self, x, sublayer, norm):
         if self.norm_position == "pre":
@@ -191,7 +211,14 @@ class TransformerBlock(keras.layers.Layer):
         return input_shape
 
 
-def rematerialised(block: TransformerBlock, x, attention_mask=None, positions=None):
+def rematerialised(
+    block: TransformerBlock,
+    x,
+    attention_mask=None,
+    positions=None,
+    context=None,
+    context_mask=None,
+):
     """A block in training, run again in the backward pass.
 
     Its activations are not kept: less memory for more time (Chen et al. 2016).
@@ -200,13 +227,17 @@ def rematerialised(block: TransformerBlock, x, attention_mask=None, positions=No
     # generators would leak out of the recomputation.
     seeds = block.draw_seeds()
 
-    def run(x):
+    def run(x, *context):
         return block(
             x,
+            *context,
             attention_mask=attention_mask,
+            context_mask=context_mask,
             positions=positions,
             training=True,
             seeds=seeds,
         )
 
-    return keras.remat(run)(x)
+    # An argument, not a part of the closure, through which TensorFlow sends nothing
+    # back.
+    return keras.remat(run)(x, *(() if context is None else (context,)))

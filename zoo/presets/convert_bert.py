@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zoo.presets import weights
+from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 
 # Their layer, ours, and how the weights of one become the other's; a star stands for
 # the number of the block.
@@ -175,13 +176,6 @@ POOLED = {
     "albert": ("Model", "ForPreTraining", "ForSequenceClassification"),
 }
 POOLER = "pooler.dense.weight"
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-}
 
 # Our field, their name for it, and their default.
 FIELDS = (
@@ -506,12 +500,11 @@ def _their_task(model: Any) -> str:
 
 def _their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
     options = {_option(kind, field, name): field for field, name, _ in FIELDS}
-    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     values = {
         **{field: getattr(config, field) for field, _, _ in FIELDS},
         "feed_forward_width": config.feed_forward_width or 4 * config.width,
         "context_length": config.context_length + config.position_offset,
-        "activation": names[config.activation],
+        "activation": THEIR_ACTIVATIONS[config.activation],
     }
     settings: dict[str, Any] = {
         "architectures": [f"{CLASSES[kind]}{task}"],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo.presets import weights
+from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 
 # Their name, ours, and a transform that is applied on the way in and undone on the
 # way out. A star stands for the number of the block.
@@ -36,13 +37,6 @@ HEAD = ("lm_head.weight", "head/kernel", "transpose")
 
 # Causal masks, which old checkpoints keep beside the weights.
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
-
-ACTIVATIONS = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu": "gelu",
-    "relu": "relu",
-}
 
 # Options that change what the model computes, and the only values that we have.
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -178,7 +172,6 @@ def _zero_bias(name: str, ours: Mapping[str, np.ndarray]) -> np.ndarray:
 def _their_config(model: Any) -> dict[str, Any]:
     config, tokenizer = model.config, model.tokenizer
     end = None if tokenizer is None else tokenizer.end_of_text_id
-    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -189,7 +182,7 @@ def _their_config(model: Any) -> dict[str, Any]:
         "n_head": config.num_heads,
         "n_embd": config.width,
         "n_inner": config.feed_forward_width or None,
-        "activation_function": names[config.activation],
+        "activation_function": THEIR_ACTIVATIONS[config.activation],
         "layer_norm_epsilon": config.norm_epsilon,
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,

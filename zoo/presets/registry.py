@@ -22,6 +22,7 @@ from zoo.presets import keras_hub_bert, tensorflow_bert, weights
 # one that `count_parameters` counts.
 ARCHITECTURES = {
     "GPT": "zoo.models.gpt",
+    "Transformer": "zoo.models.transformer",
     "BertBackbone": "zoo.models.bert",
     "BertPretrainer": "zoo.models.bert_pretrainer",
     "Electra": "zoo.models.electra",

@@ -6,7 +6,11 @@ from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.model import Model
 from zoo.training.optimizer_group import OptimizerGroup
 from zoo.training.phases import Phase, WeightedMean
-from zoo.training.schedules import ConstantThenLinear, WarmupCosine
+from zoo.training.schedules import (
+    ConstantThenLinear,
+    WarmupCosine,
+    WarmupInverseSqrt,
+)
 
 __all__ = [
     "ConstantThenLinear",
@@ -18,6 +22,7 @@ __all__ = [
     "StopOnNaN",
     "Throughput",
     "WarmupCosine",
+    "WarmupInverseSqrt",
     "WeightedMean",
     "engine",
     "input_gradient",

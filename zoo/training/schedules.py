@@ -51,6 +51,37 @@ class WarmupCosine(LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("zoo")
+class WarmupInverseSqrt(LearningRateSchedule):
+    """Linear warm-up to `peak`, then down with the root of the number of updates.
+
+    The schedule of Vaswani et al. 2017, section 5.3: update `i`, from 1, has the rate
+    `peak * min(i / warmup_steps, sqrt(warmup_steps / i))`. Theirs peaks at
+    `width**-0.5 * warmup_steps**-0.5`, which `of_width` gives.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int) -> None:
+        if not (isinstance(warmup_steps, int) and warmup_steps >= 1):
+            raise ValueError(
+                f"warmup_steps must be a whole number from 1, got {warmup_steps!r}"
+            )
+        self.peak, self.warmup_steps = peak, warmup_steps
+
+    @classmethod
+    def of_width(cls, width: int, warmup_steps: int = 4000) -> "WarmupInverseSqrt":
+        """Equation 3 of the paper, for a model of that width."""
+        return cls((width * warmup_steps) ** -0.5, warmup_steps)
+
+    def __call__(self, step):
+        """The rate for update `step`, counted from 0."""
+        progress = (ops.cast(step, "float32") + 1) / self.warmup_steps
+        return self.peak * ops.minimum(progress, ops.rsqrt(progress))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
+
+
+@keras.saving.register_keras_serializable("zoo")
 class ConstantThenLinear(LearningRateSchedule):
     """`peak` for `constant_steps` updates, then linearly to zero at `total_steps`.
 

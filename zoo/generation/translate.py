@@ -1,0 +1,193 @@
+"""`generate` and `score`, for every model that writes one text given another.
+
+A model that mixes `Translates` in has a `config` with `vocab_size`, `context_length`,
+`num_layers`, `pad_id`, `begin_id` and `end_id`; it is called with sources and targets;
+and it has `context`, `hidden`, `logits` and `empty_caches` as `zoo.Transformer` has.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo.generation.sampling import Sampling
+from zoo.generation.scoring import log_probs_of, pad_right
+from zoo.generation.texts import TakesTexts, Texts, is_single, plain
+from zoo.training.batched import Batched
+
+# Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
+BUCKET = 8
+GREEDY = Sampling(temperature=0.0)
+
+
+class Translates(TakesTexts):
+    """Sampling, beam search and scoring on top of a cached encoder-decoder.
+
+    Texts are strings, or ids without special tokens; such tokens around them (begin,
+    end, padding) do no harm.
+    """
+
+    def generate(
+        self,
+        sources: Texts,
+        max_new_tokens: int | None = None,
+        *,
+        num_beams: int = 1,
+        length_penalty: float = 0.6,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: int | None = None,
+        batch_size: int = 64,
+    ) -> Any:
+        """Writes a target for each source.
+
+        Args:
+            sources: a string, a list of ids, or a list of either; or an array of ids
+                (S,) or (B, S). Strings need `model.tokenizer`.
+            max_new_tokens: the longest target, its end counted; None for 50 more than
+                the source has, as in Vaswani et al. 2017, section 6.1.
+            num_beams: above 1, beam search; `temperature` and the like must be left.
+            length_penalty: the α of Wu et al. 2016, equation 14, for beams.
+            temperature: 0 is greedy.
+            top_k: see `Sampling`.
+            top_p: see `Sampling`.
+            repetition_penalty: see `Sampling`.
+            seed: for sampling; the same seed gives the same texts on a backend.
+            batch_size: sources at a time, of about one length.
+
+        Returns:
+            The targets, without special tokens around them, in the form of `sources`.
+        """
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        sources = plain(sources)
+        rows = self._sentences(sources)
+        self._check_request(rows, max_new_tokens, num_beams, sampling)
+        config, rng = self.config, np.random.default_rng(seed)
+        stops = ((config.end_id,),)
+        found: dict[int, np.ndarray] = {}
+        for numbers in _by_length([len(row) for row in rows], batch_size):
+            padded = self._padded([rows[number] for number in numbers])
+            limit = max_new_tokens or padded.shape[1] + 50
+            last = np.int32(min(1 + limit, config.context_length))
+            begin = np.full((len(numbers), 1), config.begin_id, "int32")
+            pads = np.zeros(len(numbers), "int32")
+            room = -(-int(last - 1) // BUCKET) * BUCKET
+            if num_beams > 1:
+                options = (num_beams, length_penalty, stops, last, (padded,))
+                new = self._decoder.beams(begin, pads, room, *options, length_offset=5)
+            else:
+                drawn = rng.integers(2**31 - 1, dtype="int32")
+                new = self._decoder.decode(
+                    begin, pads, room, sampling, stops, drawn, last, (padded,)
+                )
+            found |= zip(numbers, map(self._bare, new), strict=True)
+        return self._like(sources, [found[number] for number in range(len(rows))])
+
+    def score(self, sources: Texts, targets: Texts, batch_size: int = 64) -> Any:
+        """Log-probabilities (nats) of targets given sources, token by token.
+
+        Args:
+            sources: what `generate` takes.
+            targets: one a source, likewise.
+            batch_size: pairs at a time, of about one length.
+
+        Returns:
+            A float array for one pair, a list of them for several. Each has a value a
+            target token, and one more for the end.
+        """
+        sources, targets = plain(sources), plain(targets)
+        rows, outs = self._sentences(sources), self._sentences(targets)
+        if len(rows) != len(outs):
+            raise ValueError(
+                f"Give one target a source. Received {len(outs)} targets for "
+                f"{len(rows)} sources."
+            )
+        self._check_sources(rows)
+        self._check_lengths(outs, "target")
+        found: dict[int, np.ndarray] = {}
+        lengths = [max(len(a), len(b)) for a, b in zip(rows, outs, strict=True)]
+        for numbers in _by_length(lengths, batch_size):
+            scores = self._scorer(
+                self._padded([rows[number] for number in numbers]),
+                self._padded([outs[number] for number in numbers], begin=True),
+            )
+            for number, score in zip(numbers, scores, strict=True):
+                found[number] = score[: len(outs[number]) + 1]
+        return found[0] if is_single(targets) else [found[n] for n in range(len(rows))]
+
+    # === Helpers ===
+
+    @property
+    def _scorer(self) -> Batched:
+        if "scorer" not in self.__dict__:
+            model: Any = self
+            self.__dict__["scorer"] = Batched(
+                lambda sources, targets: log_probs_of(
+                    model((sources, targets[:, :-1]), training=False), targets[:, 1:]
+                ),
+                lambda: self.variables,
+            )
+        return self.__dict__["scorer"]
+
+    def _sentences(self, texts: Texts) -> list[np.ndarray]:
+        """Ids without special tokens around them."""
+        return [self._bare(row) for row in self._rows(texts)]
+
+    def _bare(self, row: np.ndarray) -> np.ndarray:
+        config = self.config
+        row = row[np.cumsum(row != config.begin_id) > 0]
+        row = row[np.cumsum(row == config.end_id) == 0]
+        return row[np.cumsum(row[::-1] != config.pad_id)[::-1] > 0]
+
+    def _padded(self, rows: Sequence[np.ndarray], begin: bool = False) -> np.ndarray:
+        """Sentences with their end and, of targets, their begin; padded to a bucket."""
+        config = self.config
+        before = [config.begin_id] if begin else []
+        rows = [np.concatenate([before, row, [config.end_id]]) for row in rows]
+        limit = config.context_length + begin
+        return pad_right(rows, BUCKET, limit, config.pad_id)
+
+    def _check_sources(self, rows: list[np.ndarray]) -> None:
+        lengths = [len(row) for row in rows]
+        if not rows or min(lengths) == 0:
+            raise ValueError(
+                "A source needs at least one token that is not padding. Received "
+                f"lengths {lengths[:8]}."
+            )
+        self._check_lengths(rows, "source")
+
+    def _check_lengths(self, rows: list[np.ndarray], kind: str) -> None:
+        longest = max(len(row) for row in rows)
+        if longest + 1 > self.config.context_length:
+            raise ValueError(
+                f"A {kind} of {longest} tokens and its end do not fit into "
+                f"context_length={self.config.context_length}. Shorten the text, or "
+                "make the model with a longer context."
+            )
+
+    def _check_request(self, rows, max_new_tokens, num_beams, sampling) -> None:
+        self._check_sources(rows)
+        most = self.config.context_length - 1
+        if max_new_tokens is not None and not 1 <= max_new_tokens <= most:
+            raise ValueError(
+                f"max_new_tokens must be from 1 to {most} (context_length={most + 1}), "
+                f"got {max_new_tokens}"
+            )
+        if num_beams < 1:
+            raise ValueError(f"num_beams must be from 1, got {num_beams}")
+        if num_beams > 1 and sampling != GREEDY:
+            raise ValueError(
+                "Beam search ranks by probability alone: leave temperature, top_k, "
+                f"top_p and repetition_penalty at their defaults. Received: {sampling}"
+            )
+
+
+def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """The numbers of rows, in batches of about one length."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be from 1, got {batch_size}")
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size].tolist()
