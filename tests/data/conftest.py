@@ -2,7 +2,7 @@ import pytest
 import tokenizers as hugging_face
 
 from zoo.data import Tokenizer
-from zoo.data.tokenizers import BERT_TOKENS
+from zoo.data.wordpiece import BERT_TOKENS
 
 SPECIAL = list(BERT_TOKENS)
 WORDS = "the cat sat on a mat new york city is big dogs bark . , ? ! -".split()

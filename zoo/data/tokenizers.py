@@ -4,25 +4,22 @@ import functools
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.data import wordpiece
 from zoo.data.atomic_files import replacing
+from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
 
 if TYPE_CHECKING:
     import tokenizers
 
 END_OF_TEXT = "<|endoftext|>"
-# BERT's and RoBERTa's names for the same special tokens.
-PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# RoBERTa's names for BERT's special tokens.
 ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
-CONTINUATION = "##"
-KERAS_HUB_VOCABULARY = Path("assets", "tokenizer", "vocabulary.txt")
-ALPHABET = 1000  # characters of a WordPiece vocabulary; others are [UNK]
 PACKAGE = Path(__file__).parents[1]
 PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
 
@@ -127,31 +124,7 @@ class Tokenizer:
         Raises:
             ValueError: `vocab_size` has no room for the texts' characters.
         """
-        from tokenizers import models, trainers
-
-        pieces = [*_all_pieces(texts)]
-        backend = _wordpiece(models.WordPiece(unk_token=UNK), lowercase)
-        first, inner = _characters(pieces, backend)
-        # Continued characters are given as special tokens to fix their ids: ties
-        # between pairs are broken by ids, which else differ from run to run.
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocab_size,
-            special_tokens=[*BERT_TOKENS, *(CONTINUATION + c for c in inner)],
-            initial_alphabet=first,
-            limit_alphabet=len(first),
-            continuing_subword_prefix=CONTINUATION,
-            show_progress=False,
-        )
-        backend.train_from_iterator(pieces, trainer)
-        vocabulary = backend.get_vocab()
-        if len(vocabulary) > vocab_size:
-            raise ValueError(
-                f"vocab_size={vocab_size}; expected at least {len(vocabulary)}: "
-                f"{len(BERT_TOKENS)} special tokens, and the texts' characters at the "
-                "start of words and inside"
-            )
-        model = models.WordPiece(vocabulary, unk_token=UNK)
-        return cls(_with_bert_tokens(_wordpiece(model, lowercase)))
+        return cls(wordpiece.trained([*_all_pieces(texts)], vocab_size, lowercase))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
@@ -173,8 +146,8 @@ class Tokenizer:
         file = path / "tokenizer.json" if path.is_dir() else path
         vocabulary, merges = path / "vocab.json", path / "merges.txt"
         try:
-            if (path / KERAS_HUB_VOCABULARY).is_file():
-                return cls(_from_keras_hub(path))
+            if (path / wordpiece.KERAS_HUB_VOCABULARY).is_file():
+                return cls(wordpiece.from_keras_hub(path))
             if file.is_file():
                 return cls(Tokenizer.from_file(str(file)))
             if vocabulary.is_file() and merges.is_file():
@@ -184,7 +157,7 @@ class Tokenizer:
                     backend.add_special_tokens([END_OF_TEXT])
                 return cls(backend)
             if (path / "vocab.txt").is_file():
-                return cls(_from_vocabulary(path))
+                return cls(wordpiece.from_vocabulary(path))
         except Exception as error:  # `tokenizers` raises no narrower class
             raise ValueError(f"{path} does not hold a tokenizer: {error}") from error
         raise FileNotFoundError(
@@ -429,93 +402,6 @@ def _byte_level(model: "tokenizers.models.BPE") -> "tokenizers.Tokenizer":
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return backend
-
-
-def _wordpiece(
-    model: "tokenizers.models.WordPiece",
-    lowercase: bool,
-    strip_accents: bool | None = None,
-    chinese_characters: bool = True,
-) -> "tokenizers.Tokenizer":
-    """BERT's rules; accents are stripped where letters are made small, if not said."""
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-
-    backend = Tokenizer(model)
-    backend.normalizer = normalizers.BertNormalizer(
-        lowercase=lowercase,
-        strip_accents=strip_accents,
-        handle_chinese_chars=chinese_characters,
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    return backend
-
-
-def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
-    """Special tokens, which other programs that read the file put around a text."""
-    from tokenizers import processors
-
-    ids = backend.get_vocab()
-    if missing := [token for token in BERT_TOKENS if token not in ids]:
-        raise ValueError(f"the vocabulary has no {', '.join(missing)}")
-    backend.add_special_tokens(list(BERT_TOKENS))
-    backend.post_processor = processors.BertProcessing((SEP, ids[SEP]), (CLS, ids[CLS]))
-    return backend
-
-
-def _characters(
-    texts: Iterable[str], backend: "tokenizers.Tokenizer"
-) -> tuple[list[str], list[str]]:
-    """The commonest characters of words, and those of them that continue a word."""
-    words: Counter[str] = Counter()
-    for text in texts:
-        words.update(backend.normalizer.normalize_str(text).split())
-    counts: Counter[str] = Counter()
-    inner: set[str] = set()
-    for text, count in words.items():
-        for word, _ in backend.pre_tokenizer.pre_tokenize_str(text):
-            counts.update(dict.fromkeys(word, count))
-            inner.update(word[1:])
-    kept = sorted(counts, key=lambda c: (-counts[c], c))[:ALPHABET]
-    return sorted(kept), sorted(inner.intersection(kept))
-
-
-def _from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
-    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json.
-
-    Its authors' folders do not say whether letters are made small; the vocabulary does.
-    """
-    file, vocabulary = folder / "tokenizer_config.json", folder / "vocab.txt"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    if (lowercase := config.get("do_lower_case")) is None:
-        lowercase = _is_lowercase(vocabulary.read_text("utf-8").splitlines())
-    return _of_file(
-        vocabulary,
-        lowercase,
-        config.get("strip_accents"),
-        config.get("tokenize_chinese_chars", True),
-    )
-
-
-def _is_lowercase(tokens: Sequence[str]) -> bool:
-    """Whether next to none of the tokens, but for special ones, has capitals."""
-    ordinary = [token for token in tokens if not re.fullmatch(r"\[.*\]", token)]
-    return sum(token != token.lower() for token in ordinary) < 0.01 * len(tokens)
-
-
-def _from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
-    """Of a preset of Keras Hub's WordPiece."""
-    config = json.loads((folder / "tokenizer.json").read_text("utf-8"))["config"]
-    vocabulary = folder / KERAS_HUB_VOCABULARY
-    return _of_file(vocabulary, config["lowercase"], config["strip_accents"])
-
-
-def _of_file(file: Path, *rules: Any) -> "tokenizers.Tokenizer":
-    """WordPiece of a file with a token a line, by `_wordpiece`'s rules."""
-    from tokenizers import models
-
-    model = models.WordPiece.from_file(str(file), unk_token=UNK)
-    return _with_bert_tokens(_wordpiece(model, *rules))
 
 
 def _all_pieces(texts: str | Iterable[str]) -> Iterator[str]:
