@@ -5,9 +5,10 @@
 
 784-400-40 with ReLU, MNIST binarised once by one seed, Adam at 1e-4, batches of 100:
 the setting of Pythae's reproduction script, but for its epochs (500) and its binarised
-file. Both likelihoods are importance-weighted bounds with 200 samples over the same
-test images, ours by `zoo.evaluation`, Pythae's by its own `get_nll`; and Pythae's
-weights are measured by `zoo.evaluation` too, in the last line.
+file. Both start from the same weights, as torch draws them, unless `--own-start` lets
+ours draw its own. Both likelihoods are importance-weighted bounds with 200 samples over
+the same test images, ours by `zoo.evaluation`, Pythae's by its own `get_nll`; and
+Pythae's weights are measured by `zoo.evaluation` too.
 """
 
 import argparse
@@ -63,12 +64,17 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=self.layers(z).reshape(-1, 1, 28, 28))
 
 
-def pythae_model(train: np.ndarray, epochs: int, seed: int) -> VAE:
-    """Pythae's VAE, trained by Pythae."""
+def pythae_model(seed: int) -> VAE:
+    """Pythae's VAE, not trained."""
+    torch.manual_seed(seed)
     config = VAEConfig(
         input_dim=(1, 28, 28), latent_dim=LATENT_DIM, reconstruction_loss="bce"
     )
-    model = VAE(config, Encoder(), Decoder())
+    return VAE(config, Encoder(), Decoder())
+
+
+def train_pythae(model: VAE, train: np.ndarray, epochs: int, seed: int) -> VAE:
+    """By Pythae's pipeline."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainerConfig(
             output_dir=folder,
@@ -83,22 +89,22 @@ def pythae_model(train: np.ndarray, epochs: int, seed: int) -> VAE:
     return model
 
 
-def our_model(train: np.ndarray, epochs: int, seed: int) -> zoo.VAE:
-    """Ours, trained by `fit`."""
-    keras.utils.set_random_seed(seed)
-    model = zoo.VAE(
-        zoo.VAEConfig(hidden=(WIDTH,), latent_dim=LATENT_DIM, activation="relu")
-    )
+def train_ours(model: zoo.VAE, train: np.ndarray, epochs: int) -> zoo.VAE:
+    """By `fit`."""
     model.compile(keras.optimizers.Adam(RATE))
     model.fit(train, batch_size=BATCH, epochs=epochs, verbose=2)
     return model
 
 
+def our_model() -> zoo.VAE:
+    """Ours, not trained."""
+    config = zoo.VAEConfig(hidden=(WIDTH,), latent_dim=LATENT_DIM, activation="relu")
+    return zoo.VAE(config)
+
+
 def with_weights_of(pythae: VAE) -> zoo.VAE:
     """Our model with Pythae's weights."""
-    model = zoo.VAE(
-        zoo.VAEConfig(hidden=(WIDTH,), latent_dim=LATENT_DIM, activation="relu")
-    )
+    model = our_model()
     names = {
         "encoder/hidden_0": pythae.encoder.hidden[0],
         "posterior/mean": pythae.encoder.mean,
@@ -120,6 +126,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--images", type=int, default=1000, help="of the test set")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--own-start", action="store_true")
     arguments = parser.parse_args()
     data = zoo.data.load("mnist", arguments.data_dir)
     train = zoo.data.binarized(data.train_images, seed=arguments.seed)
@@ -127,11 +134,14 @@ def main() -> None:
     test = test[: arguments.images]
     found = {}
     start = time.perf_counter()
-    ours = our_model(train, arguments.epochs, arguments.seed)
+    keras.utils.set_random_seed(arguments.seed)
+    theirs = pythae_model(arguments.seed)
+    ours = our_model() if arguments.own_start else with_weights_of(theirs)
+    train_ours(ours, train, arguments.epochs)
     found["zoo_seconds"] = time.perf_counter() - start
     found["zoo_nll"] = -float(ours.log_likelihood(test, num_samples=200).mean())
     start = time.perf_counter()
-    theirs = pythae_model(train, arguments.epochs, arguments.seed)
+    train_pythae(theirs, train, arguments.epochs, arguments.seed)
     found["pythae_seconds"] = time.perf_counter() - start
     by_us = with_weights_of(theirs).log_likelihood(test, num_samples=200)
     found["pythae_nll_by_zoo"] = -float(by_us.mean())
