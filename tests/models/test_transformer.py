@@ -235,6 +235,7 @@ def test_dropout_acts_in_training_alone():
     assert min(np.abs(a - b).max() for a, b in ((first, whole), (first, second))) > 0.1
 
 
+@pytest.mark.slow
 def test_half_precision():
     model = made(DEEP, dtype="mixed_bfloat16")
     model.compile(sgd())

@@ -41,6 +41,7 @@ def test_pretraining_leaves_what_the_contract_names(pretrained):
     assert BertPretrainer.from_preset(out / "preset").tokenizer is not None
 
 
+@pytest.mark.slow
 def test_electra_leaves_an_encoder(tmp_path):
     config = bert_pretrain.VARIANTS["electra"]
     summary = bert_pretrain.main(replace(config, smoke=True, out=tmp_path))
@@ -50,6 +51,7 @@ def test_electra_leaves_an_encoder(tmp_path):
     assert BertClassifier.from_preset(tmp_path / "preset").tokenizer is not None
 
 
+@pytest.mark.slow
 def test_distillation_leaves_a_student(pretrained, tmp_path):
     teacher = BertPretrainer.from_preset(pretrained[0] / "preset")
     deeper = BertPretrainer(replace(teacher.config, num_layers=2))
@@ -114,6 +116,7 @@ def test_fine_tuning_with_lora_resumes(pretrained, tmp_path, monkeypatch):
     assert_same_run(tmp_path / "resumed", tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_resuming_keeps_patience_and_the_best_epoch(checkpoints, tmp_path, monkeypatch):
     """Also where it had ended, before it could say so."""

@@ -42,6 +42,7 @@ def whole(config, tmp_path_factory):
     return out, main(replace(config, out=out))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(
     config, whole, tmp_path, monkeypatch
 ):

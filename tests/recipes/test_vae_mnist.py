@@ -29,6 +29,7 @@ def whole(tmp_path_factory):
     return out, main(replace(TINY, out=out))
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
     stopped_at_checkpoint(monkeypatch, main, replace(TINY, out=tmp_path))
     assert len(metrics(tmp_path)) == 1
