@@ -13,7 +13,6 @@ says how near translations come (PSNR, SSIM), beside pictures left as they are; 
 what share of them passes for the other domain.
 """
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -179,7 +178,7 @@ def main(config: Config) -> dict:
     few = slice(min(config.eval_images, len(a), len(b)))
 
     def evaluate() -> dict[str, float]:
-        with cyclegan.averaged_weights() if config.ema else contextlib.nullcontext():
+        with cyclegan.averaged_weights(needed=False):
             update = int(engine().numpy(cyclegan.optimizer.iterations))
             draw_pairs(run.out / "samples" / f"{update:07d}.png", cyclegan, a, b, data)
             return {
@@ -201,7 +200,7 @@ def main(config: Config) -> dict:
         unit="images",
     )
     draw_curves(run)
-    with cyclegan.averaged_weights() if config.ema else contextlib.nullcontext():
+    with cyclegan.averaged_weights(needed=False):
         draw_pairs(run.out / "translations.png", cyclegan, a, b, data)
         every = slice(few.stop if config.smoke else min(len(a), len(b)))
         found = translation_metrics(

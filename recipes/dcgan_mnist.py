@@ -14,7 +14,6 @@ from `recipes.classifier_mnist`, by whose features samples are compared with tra
 images.
 """
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -187,7 +186,7 @@ def main(config: Config) -> dict:
     labels = np.arange(count) % classes if classes else None
 
     def evaluate() -> dict[str, float]:
-        with gan.averaged_weights() if config.ema else contextlib.nullcontext():
+        with gan.averaged_weights(needed=False):
             metrics = gan.evaluate(
                 test, test_labels, batch_size=500, verbose=0, return_dict=True
             )

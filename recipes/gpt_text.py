@@ -8,7 +8,6 @@ KERAS_BACKEND=tensorflow, jax or torch chooses the backend. A run that was stopp
 on with --resume, and ends as if it had not been.
 """
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -191,7 +190,7 @@ def main(config: Config) -> dict:
     )
 
     def evaluate() -> dict:
-        with model.averaged_weights() if config.ema else contextlib.nullcontext():
+        with model.averaged_weights(needed=False):
             return text_metrics(model, validation, text.validation)
 
     crops = zoo.data.RandomCrops(

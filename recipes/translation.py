@@ -10,7 +10,6 @@ Sentences lie in `train.en` and `train.de`, line by line, and so do those of `va
 greedily and with beams, and the signatures of sacrebleu that make them comparable.
 """
 
-import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,12 +199,9 @@ def main(config: Config) -> dict:
         f"{keras.config.backend()} backend"
     )
 
-    def averaged() -> contextlib.AbstractContextManager:
-        return model.averaged_weights() if config.ema else contextlib.nullcontext()
-
     def evaluate() -> dict:
         once = iter(held_out)
-        with averaged():
+        with model.averaged_weights(needed=False):
             return model.evaluate(
                 once, steps=len(held_out), verbose=0, return_dict=True
             )
@@ -218,7 +214,7 @@ def main(config: Config) -> dict:
         evaluate=evaluate,
         batch_tokens=batches.target_tokens,
     )
-    with averaged():
+    with model.averaged_weights(needed=False):
         model.save_to_preset(run.out / "preset")
         pairs = (text.test or text.validation)[: config.test_sentences]
         figures, table = translated(config, model, pairs)

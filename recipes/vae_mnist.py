@@ -13,7 +13,6 @@ Pixels binarised anew for every batch ("dynamic") and once for all ("static") gi
 figures that must not be compared (Burda et al. 2016, section 5).
 """
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -192,7 +191,7 @@ def main(config: Config) -> dict:
     )
 
     def evaluate():
-        with vae.averaged_weights() if config.ema else contextlib.nullcontext():
+        with vae.averaged_weights(needed=False):
             return vae.evaluate(test, batch_size=500, verbose=0, return_dict=True)
 
     run.fit(

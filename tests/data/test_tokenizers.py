@@ -99,13 +99,11 @@ def test_bpe_vocabulary(bpe):
     assert len(bpe.encode("This is the statement")) < 10
 
 
-@pytest.mark.slow
-def test_bpe_training_is_deterministic(bpe, docs):
-    assert Tokenizer.train_bpe([docs], vocab_size=700) == bpe
-    assert Tokenizer.train_bpe(iter([docs]), vocab_size=700) == bpe
+def assert_trained_alike_anywhere(train, vocab_size):
+    """In two processes, whose hashes of strings differ."""
     code = (
         "from zoo.data import *; import hashlib;"
-        "t = Tokenizer.train_bpe(load('docs').validation, 700);"
+        f"t = Tokenizer.{train}(load('docs').validation, {vocab_size});"
         "print(hashlib.sha256(t.backend.to_str().encode()).hexdigest())"
     )
     runs = {
@@ -115,6 +113,13 @@ def test_bpe_training_is_deterministic(bpe, docs):
         for _ in range(2)
     }
     assert len(runs) == 1
+
+
+@pytest.mark.slow
+def test_bpe_training_is_deterministic(bpe, docs):
+    assert Tokenizer.train_bpe([docs], vocab_size=700) == bpe
+    assert Tokenizer.train_bpe(iter([docs]), vocab_size=700) == bpe
+    assert_trained_alike_anywhere("train_bpe", 700)
 
 
 def test_bpe_other_special_tokens(docs):
@@ -309,18 +314,7 @@ def test_wordpiece_vocabulary(docs):
 
 @pytest.mark.slow
 def test_wordpiece_training_is_deterministic(docs):
-    code = (
-        "from zoo.data import *; import hashlib;"
-        "t = Tokenizer.train_wordpiece(load('docs').validation, 900);"
-        "print(hashlib.sha256(t.backend.to_str().encode()).hexdigest())"
-    )
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(runs) == 1
+    assert_trained_alike_anywhere("train_wordpiece", 900)
 
 
 def test_wordpiece_save_and_load(tmp_path, docs):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import GPT, GPTConfig
 from zoo.layers import Dropout
 from zoo.presets.weights import named_weights
@@ -37,22 +38,8 @@ LOSSES = [
 ]
 
 
-def numpy_weights(model) -> dict[str, np.ndarray]:
-    """The same arrays on every backend, none of them zero or one throughout."""
-    rng = np.random.default_rng(1)
-    arrays = {}
-    for name, weight in sorted(named_weights(model).items()):
-        array = 0.2 * rng.normal(size=weight.shape) + name.endswith("gamma")
-        arrays[name] = array.astype("float32")
-    return arrays
-
-
 def made(config=CONFIG, **kwargs) -> GPT:
-    model = GPT(config, **kwargs)
-    arrays = numpy_weights(model)
-    for name, weight in named_weights(model).items():
-        weight.assign(arrays[name])
-    return model
+    return with_numpy_weights(GPT(config, **kwargs))
 
 
 def logits(model, inputs, **kwargs) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 from keras import ops
 
 import zoo
-from tests.models.translators import CONFIG, RNG, compiled_logits, made, numpy_weights
+from tests.models.numpy_weights import numpy_weights
+from tests.models.translators import CONFIG, RNG, compiled_logits, made
 from zoo import Transformer, TransformerConfig
 from zoo.presets.registry import count_parameters
 from zoo.presets.weights import named_weights

@@ -17,8 +17,27 @@ class TakesTexts:
 
     config: Any
     variables: Any
-    check_ids: Any
     tokenizer: Any = None
+
+    def check_ids(self, token_ids: np.ndarray) -> None:
+        """Raises for ids outside the vocabulary, naming the worst."""
+        vocab_size = self.config.vocab_size
+        if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < vocab_size:
+            raise ValueError(
+                f"Token ids must be from 0 to {vocab_size - 1} (vocab_size="
+                f"{vocab_size}). Received ids from {token_ids.min()} to "
+                f"{token_ids.max()}. Was the text encoded with another tokenizer? "
+                f"{type(self.config).__name__}(vocab_size=tokenizer.vocab_size) fits."
+            )
+
+    def check_length(self, length: int | None) -> None:
+        """Raises for more tokens than the model can look at."""
+        limit = self.config.context_length
+        if length is not None and length > limit:
+            raise ValueError(
+                f"{length} tokens do not fit into context_length={limit}. Shorten the "
+                "text, or make the model with a longer context."
+            )
 
     @property
     def _decoder(self) -> Decoder:

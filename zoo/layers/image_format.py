@@ -6,7 +6,6 @@ so; and tanh gives [-1, 1].
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers, ops
@@ -16,14 +15,14 @@ from zoo.training.engine import engine
 CHANNELS_LAST, CHANNELS_FIRST = "channels_last", "channels_first"
 
 
-def in_native_format(stack: Sequence[keras.Layer], dtype: Any) -> list[keras.Layer]:
-    """Layers from and to (B, H, W, C), of `stack` in `engine().image_format`."""
+def in_native_format(stack: Sequence[keras.Layer]) -> list[keras.Layer]:
+    """Layers from and to (B, H, W, C) in float32, `stack` in the engine's format."""
     if engine().image_format == CHANNELS_LAST:
         return [*stack]
     return [
-        layers.Permute((3, 1, 2), dtype=dtype, name="channels_first"),
+        layers.Permute((3, 1, 2), dtype="float32", name="channels_first"),
         *stack,
-        layers.Permute((2, 3, 1), dtype=dtype, name="channels_last"),
+        layers.Permute((2, 3, 1), dtype="float32", name="channels_last"),
     ]
 
 

@@ -232,7 +232,7 @@ def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
         # In float32, whatever the precision before.
         layers.Activation("tanh", dtype="float32"),
     ]
-    return keras.Sequential(in_native_format(stack, "float32"), name="generator")
+    return keras.Sequential(in_native_format(stack), name="generator")
 
 
 def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
@@ -259,7 +259,7 @@ def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
         layers.Activation("linear", dtype="float32"),
     ]
     given = keras.Input((*config.image_size, channels))
-    return keras.Sequential([given, *in_native_format(stack, "float32")], name=name)
+    return keras.Sequential([given, *in_native_format(stack)], name=name)
 
 
 def _of_images(dtype: Any) -> dict[str, Any]:

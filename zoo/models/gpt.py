@@ -249,13 +249,7 @@ class GPT(FromPreset, Generates, Model):
         Returns:
             The stream, and the new caches as a second value where some were given.
         """
-        length = token_ids.shape[1]
-        if length is not None and length > self.config.context_length:
-            raise ValueError(
-                f"{length} tokens do not fit into context_length="
-                f"{self.config.context_length}. Shorten the text, or make the model "
-                "with a longer context."
-            )
+        self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids)
         if self.positions is not None:
             x = self.positions(x, positions)
@@ -335,15 +329,3 @@ class GPT(FromPreset, Generates, Model):
         for ids in batch[:2] if isinstance(batch, tuple) else (batch,):
             if isinstance(ids, np.ndarray):
                 self.check_ids(ids)
-
-    def check_ids(self, token_ids: np.ndarray) -> None:
-        """Raises for ids outside the vocabulary, naming the worst."""
-        if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < (
-            self.config.vocab_size
-        ):
-            raise ValueError(
-                f"Token ids must be from 0 to {self.config.vocab_size - 1} "
-                f"(vocab_size={self.config.vocab_size}). Received ids from "
-                f"{token_ids.min()} to {token_ids.max()}. Was the text encoded with "
-                "another tokenizer? GPTConfig(vocab_size=tokenizer.vocab_size) fits."
-            )

@@ -225,13 +225,7 @@ class Transformer(FromPreset, Translates, Model):
         return x if caches is None else (x, new_caches)
 
     def _embedded(self, token_ids, positions, training):
-        length = token_ids.shape[1]
-        if length is not None and length > self.config.context_length:
-            raise ValueError(
-                f"{length} tokens do not fit into context_length="
-                f"{self.config.context_length}. Shorten the text, or make the model "
-                "with a longer context."
-            )
+        self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids) * math.sqrt(self.config.width)
         x = engine().by_rows(self.positions(x, positions))
         return self.dropout(x, training=training)
@@ -355,16 +349,4 @@ class Transformer(FromPreset, Translates, Model):
             raise ValueError(
                 "Weights have one value a target token, those of the begin unused: "
                 f"expected the shape {target_ids.shape}, got {weights[0].shape}."
-            )
-
-    def check_ids(self, token_ids: np.ndarray) -> None:
-        """Raises for ids outside the vocabulary, naming the worst."""
-        if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < (
-            self.config.vocab_size
-        ):
-            raise ValueError(
-                f"Token ids must be from 0 to {self.config.vocab_size - 1} "
-                f"(vocab_size={self.config.vocab_size}). Received ids from "
-                f"{token_ids.min()} to {token_ids.max()}. Was the text encoded with "
-                "another tokenizer?"
             )

@@ -135,8 +135,7 @@ class TorchEngine(Engine):
                 optimizer._trainable_variables, moments, strict=True
             ):
                 if held.value.stride() != variable.value.stride():
-                    like = torch.empty_like(variable.value, dtype=held.value.dtype)
-                    held.value.data = like.copy_(held.value.data).data
+                    held.value.data = _lying_like(variable.value.data, held.value.data)
         optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
 
     def gradients(self, function, variables, inputs=()):

@@ -426,14 +426,17 @@ class Model(keras.Model):
         return [self.plan.terms] if getattr(self, "plan", None) else []
 
     @contextlib.contextmanager
-    def averaged_weights(self):
+    def averaged_weights(self, needed: bool = True):
         """Within the block, the weights are the optimizers' moving averages.
 
-        For evaluation and sampling in the course of training. Raises if no optimizer
-        was made with `use_ema=True`.
+        For evaluation and sampling in the course of training.
+
+        Args:
+            needed: raise if no optimizer was made with `use_ema=True`; otherwise the
+                weights then stay as they are.
         """
         members = [m for m in self.optimizer.members.values() if m.use_ema]
-        if not members:
+        if needed and not members:
             raise ValueError(
                 "There are no averaged weights: compile with an optimizer that has "
                 "use_ema=True."
