@@ -38,25 +38,31 @@ demo: $(call stamps,$(DEMO_BACKEND))  ## train a small GPT on text and print sam
 	KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python -m recipes.gpt_text \
 		--variant demo --dataset docs --out runs/demo
 
-# $(call pytest,PYTHON,ARGS): one process a backend; runs them all, then fails if any did.
+# $(call pytest,PYTHON,ARGS,END): one process a backend; runs them all, then fails if any
+# did. They run at the same time if END is &, one after another if it is ;
 define pytest
-	@failed=; host=yes; for backend in $(TEST_BACKENDS); do \
-		echo "== $$backend =="; \
-		ZOO_HOST_TESTS=$$host KERAS_BACKEND=$$backend $(1) -m pytest $(2) $(PYTEST_ARGS) \
-			|| failed="$$failed $$backend"; \
+	@passed=$$(mktemp -d); host=yes; for backend in $(TEST_BACKENDS); do \
+		{ ZOO_HOST_TESTS=$$host KERAS_BACKEND=$$backend $(1) -m pytest $(2) $(PYTEST_ARGS) \
+			2>&1 && touch $$passed/$$backend; } | sed -u "s/^/$$backend | /" $(3) \
 		host=no; \
-	done; \
+	done; wait; failed=; for backend in $(TEST_BACKENDS); do \
+		[ -e $$passed/$$backend ] || failed="$$failed $$backend"; \
+	done; rm -r $$passed; \
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi
 endef
 
-# Most of the tests' time is XLA's: these leave out what makes its code fast.
-QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+# Most of the tests' time is XLA's: these leave out what makes its code fast, and keep
+# what JAX compiled once. And no backend's threads wait for work on a core that another
+# backend could use.
+QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+	JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax_cache \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 OMP_NUM_THREADS=1
 
 test: $(call stamps,$(TEST_BACKENDS) dev)  ## run the tests, one process a backend
-	$(call pytest,XLA_FLAGS="$(QUICK_XLA)" $(BIN)/python)
+	$(call pytest,$(QUICK) $(BIN)/python,,&)
 
 test-gpu:  ## run the GPU checks in the Python environment at hand (PYTHON_GPU=python3)
-	$(call pytest,$(PYTHON_GPU),-m gpu)
+	$(call pytest,$(PYTHON_GPU),-m gpu,;)
 
 lint: $(call stamps,dev)  ## check style and types
 	$(BIN)/python -m ruff check .

@@ -170,8 +170,8 @@ def gan_batch(rng):
     }
 
 
-def dcgan():
-    config = zoo.DCGANConfig(image_shape=(8, 8, 4), latent_dim=12, width=8)
+def dcgan(**options):
+    config = zoo.DCGANConfig((8, 8, 4), latent_dim=12, width=8, **options)
     model = with_weights(zoo.DCGAN(config, name="dcgan"), stddev=0.2)
     for variable in model.trainable_variables:
         if variable.path.endswith("gamma"):  # drawn, by the paper
@@ -183,6 +183,18 @@ def dcgan_batch(rng):
     return {
         "real": rng.random((BATCH, 8, 8, 4), dtype="float32"),
         "noise": rng.normal(size=(BATCH, 1, 12)).astype("float32"),
+    }
+
+
+def wgan_gp():
+    return dcgan(loss="wgan_gp", discriminator_norm="none", discriminator_steps=2)
+
+
+def wgan_gp_batch(rng):
+    return {
+        "real": rng.random((BATCH, 8, 8, 4), dtype="float32"),
+        "noise": rng.normal(size=(BATCH, 2, 12)).astype("float32"),
+        "mix": rng.random((BATCH, 2), dtype="float32"),
     }
 
 
@@ -256,6 +268,7 @@ SLOW = {
     "electra": (electra, electra_batch),
     "transformer": (transformer, transformer_batch),
     "vqvae": (vqvae, vqvae_batch),
+    "wgan_gp": (wgan_gp, wgan_gp_batch),
 }
 if keras.config.backend() != "tensorflow":
     # There DTensor crashes the process while it lays out the VAE's step.

@@ -29,16 +29,28 @@ from zoo.evaluation.neighbours import (
 )
 from zoo.evaluation.parzen import parzen_log_likelihood
 from zoo.evaluation.samples import feature_metrics, sample_metrics
+from zoo.evaluation.scaling_laws import (
+    ChinchillaLaw,
+    ComputeLaw,
+    KaplanLaw,
+    fit_scaling_law,
+    isoflop_minimum,
+)
 from zoo.evaluation.tagging import entities, entity_metrics
+from zoo.evaluation.trainings import Trainings
 from zoo.evaluation.translation import translation_metrics
 
 __all__ = [
+    "ChinchillaLaw",
     "ClassifierFeatures",
+    "ComputeLaw",
     "Features",
     "InceptionFeatures",
     "Interval",
+    "KaplanLaw",
     "Moments",
     "NoAnswerThreshold",
+    "Trainings",
     "annealed_importance_sampling",
     "bidirectional_bounds",
     "answer_metrics",
@@ -50,8 +62,10 @@ __all__ = [
     "entities",
     "entity_metrics",
     "feature_metrics",
+    "fit_scaling_law",
     "frechet_distance",
     "importance_weighted_bound",
+    "isoflop_minimum",
     "kernel_distance",
     "manifold_scores",
     "mean_interval",

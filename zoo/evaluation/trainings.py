@@ -1,0 +1,90 @@
+"""A table of trainings: how large, how long, and how good the model became."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.atomic_files import replacing
+from zoo.evaluation.scaling_laws import compute
+
+COLUMNS = ("parameters", "tokens", "loss")
+# Trainings whose computes differ by less are of one budget.
+SAME_BUDGET = 1.1
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """R trainings of one family of models.
+
+    Attributes:
+        parameters: (R,) N of each.
+        tokens: (R,) D that each was trained on, repeated ones counted again.
+        losses: (R,) in nats a token, on text that was held out.
+    """
+
+    parameters: np.ndarray
+    tokens: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def flops(self) -> np.ndarray:
+        """(R,) 6·N·D."""
+        return compute(self.parameters, self.tokens)
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[float, ...]]) -> "Trainings":
+        """Of (parameters, tokens, loss) of each."""
+        return cls(*np.array(rows, "float64").reshape(-1, 3).T)
+
+    @classmethod
+    def read(cls, path: Path) -> "Trainings":
+        """Of a CSV with the columns parameters, tokens and loss; others may be there.
+
+        Raises:
+            ValueError: a column is missing, or a figure is not a number above 0; the
+                message names the line.
+        """
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+                raise ValueError(
+                    f"{path} needs the columns {', '.join(COLUMNS)} in its first line. "
+                    f"Missing: {', '.join(sorted(missing))}"
+                )
+            rows = []
+            for row in reader:
+                try:
+                    figures = tuple(float(row[name]) for name in COLUMNS)
+                except (TypeError, ValueError):
+                    figures = (math.nan,)
+                if not all(0 < figure < math.inf for figure in figures):
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: parameters, tokens and loss "
+                        f"must be numbers above 0, got {[row[n] for n in COLUMNS]}"
+                    )
+                rows.append(figures)
+        return cls.of(rows)
+
+    def write(self, path: Path) -> None:
+        """Writes the CSV that `read` reads, whole or not at all."""
+        rows = np.stack([self.parameters, self.tokens, self.losses], axis=1).tolist()
+        lines = [",".join(COLUMNS)]
+        lines += [f"{n:.0f},{d:.0f},{loss!r}" for n, d, loss in rows]
+        with replacing(path) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+
+    def budgets(self) -> list["Trainings"]:
+        """Those that spent the same compute, from the least to the most."""
+        order = np.argsort(self.flops, kind="stable")
+        steps = np.diff(np.log(self.flops[order])) > math.log(SAME_BUDGET)
+        return [
+            Trainings(self.parameters[part], self.tokens[part], self.losses[part])
+            for part in np.split(order, np.flatnonzero(steps) + 1)
+        ]
