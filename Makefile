@@ -34,7 +34,14 @@ help:  ## print this (the default)
 	@echo "demo runs on tensorflow and the tests on all three, one after the other."
 	@echo "test and test-gpu take PYTEST_ARGS, bench takes BENCH_ARGS."
 
-demo: $(call stamps,$(DEMO_BACKEND))  ## train a small GPT on text and print samples, in minutes
+ZOO = KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/zoo
+
+demo: $(call stamps,$(DEMO_BACKEND))  ## use pretrained models, then train a small GPT; minutes
+	$(ZOO) list
+	$(ZOO) generate gpt.shakespeare_char "ROMEO:" --seed 1
+	$(ZOO) sample vqvae.mnist --count 40 --out runs/demo/digits.png
+	$(ZOO) translate cyclegan.digits pretrained/cyclegan.digits/three.png \
+		runs/demo/outline.png
 	KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python -m recipes.gpt_text \
 		--variant demo --dataset docs --out runs/demo
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import zoo
 from zoo.data import UnpairedDataset
-from zoo.evaluation.fidelity import psnr, ssim
+from zoo.evaluation import judged_translations
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.classifier import ImageClassifier
 from zoo.models.cyclegan import CycleGAN, CycleGANConfig, Direction
@@ -185,8 +185,8 @@ def main(config: Config) -> dict:
                 **cyclegan.evaluate(
                     a[few], b[few], batch_size=8, verbose=0, return_dict=True
                 ),
-                **translation_metrics(
-                    cyclegan, a[few], b[few], data.paired_test, judge
+                **judged_translations(
+                    cyclegan, a[few], b[few], paired=data.paired_test, judge=judge
                 ),
             }
 
@@ -203,8 +203,8 @@ def main(config: Config) -> dict:
     with cyclegan.averaged_weights(needed=False):
         draw_pairs(run.out / "translations.png", cyclegan, a, b, data)
         every = slice(few.stop if config.smoke else min(len(a), len(b)))
-        found = translation_metrics(
-            cyclegan, a[every], b[every], data.paired_test, judge
+        found = judged_translations(
+            cyclegan, a[every], b[every], paired=data.paired_test, judge=judge
         )
         cyclegan.save_to_preset(run.out / "preset")
     summary = run.finish(
@@ -220,40 +220,6 @@ def main(config: Config) -> dict:
         print(f"{name} {value:.4f}")
     print(f"see {run.out}")
     return summary
-
-
-def translation_metrics(
-    cyclegan: CycleGAN,
-    a: np.ndarray,
-    b: np.ndarray,
-    paired: bool,
-    judge: ImageClassifier | None,
-) -> dict[str, float]:
-    """How good translations are, both ways, by what there is to judge them.
-
-    Args:
-        cyclegan: translates.
-        a: pictures of A in [0, 1], (N, H, W, C).
-        b: pictures of B, likewise.
-        paired: whether `b[i]` is what `a[i]` should become: gives `psnr_`, `ssim_` and
-            `identity_psnr_`, of pictures left as they are.
-        judge: gives `passes_`, the share that it takes for the other domain, and
-            `untranslated_passes_`, of pictures left as they are.
-    """
-    metrics = {}
-    ways: list[tuple[Direction, np.ndarray, np.ndarray, int]]
-    ways = [("a_to_b", a, b, 1), ("b_to_a", b, a, 0)]
-    for way, given, wanted, target in ways:
-        found = cyclegan.translate(given, way)
-        if paired:
-            metrics[f"psnr_{way}"] = psnr(found, wanted).mean()
-            metrics[f"ssim_{way}"] = ssim(found, wanted).mean()
-            metrics[f"identity_psnr_{way}"] = psnr(given, wanted).mean()
-        if judge is not None:
-            for name, pictures in (("", found), ("untranslated_", given)):
-                classes = judge.predict_classes(pictures)
-                metrics[f"{name}passes_{way}"] = np.mean(classes == target)
-    return {name: float(value) for name, value in metrics.items()}
 
 
 def draw_pairs(

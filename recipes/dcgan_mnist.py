@@ -23,7 +23,7 @@ import numpy as np
 
 import zoo
 from zoo.data import ImageDataset
-from zoo.evaluation import ClassifierFeatures, mode_coverage, sample_metrics
+from zoo.evaluation import judged_samples
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.classifier import ImageClassifier
 from zoo.models.dcgan import DCGAN, DCGANConfig
@@ -213,7 +213,13 @@ def main(config: Config) -> dict:
     judged = {}
     if config.judge is not None:
         judge = ImageClassifier.from_preset(config.judge)
-        judged = judge_samples(config, gan, judge, data)
+        judged = judged_samples(
+            lambda count: gan.sample(count, seed=config.seed),
+            judge,
+            data,
+            config.judge_images,
+            config.seed,
+        )
     summary = run.finish(
         epochs=config.epochs,
         loss=config.loss,
@@ -228,35 +234,6 @@ def main(config: Config) -> dict:
         fid, floor = judged["judge_fid"], judged["judge_floor_fid"]
         print(f"FID {fid:.2f} by the judge's features, {floor:.2f} of test images")
     return summary
-
-
-def judge_samples(
-    config: Config, gan: DCGAN, judge: ImageClassifier, data: ImageDataset
-) -> dict:
-    """How samples differ from training images, by a classifier's features.
-
-    Test images in the samples' place give the floor; so there are as many of each.
-    """
-    parts = (data.train_images, data.test_images)
-    count = min(config.judge_images, *map(len, parts))
-    rng = np.random.default_rng(config.seed)
-    train, test = (
-        rng.choice(part, count, replace=False) / np.float32(255) for part in parts
-    )
-    samples = gan.sample(count, seed=config.seed)
-    metrics = sample_metrics(
-        train,
-        samples,
-        ClassifierFeatures(judge),
-        test=test,
-        subset_size=min(1000, count // 2),
-        seed=config.seed,
-    )
-    classes, real = (judge.predict_classes(images) for images in (samples, train))
-    modes = mode_coverage(classes, judge.config.num_classes, real)
-    metrics |= {"modes_covered": modes.covered, "modes_kl": modes.kl}
-    # A run's "precision" is another one.
-    return {f"judge_{name}": value for name, value in metrics.items()}
 
 
 def draw(run: Run, gan: DCGAN, latents: np.ndarray, labels: np.ndarray | None) -> None:

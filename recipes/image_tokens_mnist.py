@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 import zoo
+from zoo.evaluation import judged_requests
 from zoo.evaluation.pictures import image_grid, loss_curves, save_figure
 from zoo.models.classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix, token_sizes
@@ -293,22 +294,17 @@ def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
     if config.classifier is None:
         return {}
     classifier = ImageClassifier.from_preset(config.classifier)
-    labels = np.repeat(np.arange(len(words)), config.samples_per_class)
     rng = np.random.default_rng(config.seed + 1)
-    images = model.sample(
-        prompts(config, words, labels, rng),
-        seed=config.seed,
-        temperature=config.temperature,
-        top_k=config.top_k,
-    )
-    right = classifier.predict_classes(images) == labels
-    by_class = right.reshape(len(words), -1).mean(axis=1)
-    return {
-        "class_accuracy": float(right.mean()),
-        "worst_class": words[int(by_class.argmin())],
-        "worst_class_accuracy": float(by_class.min()),
-        "samples": len(labels),
-    }
+
+    def drawn(labels):
+        return model.sample(
+            prompts(config, words, labels, rng),
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
+        )
+
+    return judged_requests(drawn, classifier, words, config.samples_per_class)
 
 
 def draw(run: Run, first: Run, model: ImageTokens, test, counts, words) -> None:

@@ -4,8 +4,9 @@
     python -m recipes.scaling_laws --dataset tinyshakespeare
     python -m recipes.scaling_laws --table trainings.csv          # anyone's trainings
 
-Several sizes are trained at each of a few budgets of compute, C = 6·N·D, with one rule
-for the learning rate. Their losses give the best size for a compute (IsoFLOP curves),
+Several sizes are trained at each of a few budgets of compute, C = 6·N·D, as
+`recipes.gpt_text --variant nanogpt_cpu_best` trains: rotary positions, Muon, one
+learning rate. Their losses give the best size for a compute (IsoFLOP curves),
 L(C), and L(N, D), with uncertainty; from them comes the loss of the largest width at
 the next budget, written down in `prediction.json` before that training starts
 (Hoffmann et al. 2022; Kaplan et al. 2020).
@@ -19,10 +20,10 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import zoo
+from recipes import gpt_text
 from zoo.evaluation import Trainings, text_metrics
 from zoo.evaluation.pictures import save_figure
 from zoo.evaluation.scaling_laws import (
@@ -35,7 +36,6 @@ from zoo.evaluation.scaling_laws import (
     isoflop_minimum,
 )
 from zoo.presets.registry import count_parameters
-from zoo.training import WarmupCosine
 from zoo.training.run import Run, RunConfig, parse
 
 
@@ -55,10 +55,7 @@ class Config(RunConfig):
         width_per_layer: width over blocks; there are two or more.
         context_length: the most tokens a model looks at.
         batch_size: windows an update.
-        learning_rate: at its peak, of a model of width 32; it falls as 1 / width.
-        weight_decay: of matrices, decoupled.
-        beta_2: of Adam.
-        clip: the largest global norm of the gradients.
+        learning_rate: of Muon at its peak, for all sizes.
         resamples: of the bootstrap.
     """
 
@@ -75,10 +72,7 @@ class Config(RunConfig):
     width_per_layer: int = 32
     context_length: int = 64
     batch_size: int = 16
-    learning_rate: float = 1e-2
-    weight_decay: float = 0.1
-    beta_2: float = 0.99
-    clip: float = 1.0
+    learning_rate: float = 4e-3
     resamples: int = 200
 
 
@@ -91,7 +85,7 @@ class Plan:
 
     Attributes:
         width: of the model.
-        parameters: N, without the table of positions, which costs no products.
+        parameters: N.
         steps: updates.
         tokens: D, of all updates.
     """
@@ -115,6 +109,7 @@ def gpt_config(config: Config, width: int, vocab_size: int) -> zoo.GPTConfig:
         num_layers=max(2, width // config.width_per_layer),
         num_heads=max(1, width // config.head_width),
         width=width,
+        positions="rotary",
         activation="gelu",
         use_bias=False,
     )
@@ -124,7 +119,6 @@ def plan(config: Config, width: int, vocab_size: int, flops: float) -> Plan:
     """How long a size is trained on a budget."""
     sizes = gpt_config(config, width, vocab_size)
     parameters = count_parameters(sizes)
-    parameters -= sizes.context_length * sizes.width
     batch = config.batch_size * config.context_length
     steps = round(flops / (FLOPS_PER_TOKEN_AND_PARAMETER * parameters * batch))
     return Plan(width, parameters, max(steps, 1), max(steps, 1) * batch)
@@ -215,19 +209,13 @@ def train(config: Config, each: Plan, text, tokenizer) -> tuple[Run, zoo.GPT]:
     run = Run(replace(config, resume=resume))
     model = zoo.GPT(gpt_config(config, each.width, tokenizer.vocab_size))
     model.tokenizer = tokenizer
-    model.compile(
-        keras.optimizers.AdamW(
-            WarmupCosine(
-                config.learning_rate * 32 / each.width,
-                each.steps,
-                warmup_steps=each.steps // 10,
-                final=0.0,
-            ),
-            beta_2=config.beta_2,
-            weight_decay=config.weight_decay,
-            global_clipnorm=config.clip,
-        )
+    rule = replace(
+        gpt_text.VARIANTS["nanogpt_cpu_best"],
+        steps=each.steps,
+        learning_rate=config.learning_rate,
+        ema=0.0,
     )
+    model.compile(gpt_text.optimizer(rule))
     train_ids = tokenizer.encode(text.train)
     validation = tokenizer.encode(text.validation)
     crops = zoo.data.RandomCrops(

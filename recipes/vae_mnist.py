@@ -23,6 +23,7 @@ from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 import zoo
+from zoo.evaluation import likelihood_metrics
 from zoo.evaluation.pictures import image_grid, loss_curves, scatter
 from zoo.training import WarmupCosine
 from zoo.training.run import Run, RunConfig, parse
@@ -204,7 +205,10 @@ def main(config: Config) -> dict:
         unit="images",
     )
     draw(run, vae, data, test)
-    figures = likelihood(config, vae, test)
+    figures = {}
+    if config.nll_samples:
+        images = test[: config.nll_images or None]
+        figures = likelihood_metrics(vae, images, config.nll_samples, config.seed)
     vae.save_to_preset(run.out / "preset")
     summary = run.finish(
         **figures,
@@ -218,25 +222,6 @@ def main(config: Config) -> dict:
     )
     print(f"\ntest loss {summary['val_loss']:.3f} nats; see {run.out}")
     return summary
-
-
-def likelihood(config: Config, vae: zoo.VAE, test: np.ndarray) -> dict:
-    """The importance-weighted bound on the test images' -log p(x), with its error."""
-    if not config.nll_samples:
-        return {}
-    images = test[: config.nll_images or None]
-    log_likelihoods = vae.log_likelihood(
-        images, num_samples=config.nll_samples, seed=config.seed
-    )
-    nll = -float(log_likelihoods.mean())
-    dimensions = float(np.prod(images.shape[1:]))
-    return {
-        "nll": nll,
-        "nll_standard_error": float(log_likelihoods.std() / len(images) ** 0.5),
-        "nll_bits_per_dim": nll / dimensions / float(np.log(2)),
-        "nll_samples": config.nll_samples,
-        "nll_images": len(images),
-    }
 
 
 def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) -> None:

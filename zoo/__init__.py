@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zoo.models.transformer import Transformer, TransformerConfig
     from zoo.models.vae import VAE, VAEConfig
     from zoo.models.vqvae import VQVAE, VQVAEConfig
-    from zoo.presets import list_presets
+    from zoo.presets import from_preset, list_presets
 
 __version__ = "0.1.0"
 
@@ -81,6 +81,7 @@ _HOMES = {
     "VQVAE": "zoo.models.vqvae",
     "VQVAEConfig": "zoo.models.vqvae",
     "Tokenizer": "zoo.data.tokenizers",
+    "from_preset": "zoo.presets",
     "list_presets": "zoo.presets",
 }
 _PACKAGES = (
@@ -131,6 +132,7 @@ __all__ = [
     "data",
     "distribution",
     "evaluation",
+    "from_preset",
     "generation",
     "layers",
     "list_presets",

@@ -10,6 +10,19 @@ from typing import Any
 
 import tyro
 
+from zoo.commands import (
+    backend,
+    convert,
+    doctor,
+    evaluate,
+    fill_mask,
+    generate,
+    info,
+    listing,
+    sample,
+    train,
+    translate,
+)
 from zoo.distribution.plan import PlanConfig
 
 
@@ -27,20 +40,41 @@ def plan(config: PlanConfig) -> None:
         print(f"Drawn into {config.picture}")
 
 
-COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {"plan": (PlanConfig, plan)}
+COMMANDS: dict[str, tuple[type, Callable[[Any], object]]] = {
+    "list": (listing.ListConfig, listing.run),
+    "info": (info.InfoConfig, info.run),
+    "generate": (generate.GenerateConfig, generate.run),
+    "sample": (sample.SampleConfig, sample.run),
+    "translate": (translate.TranslateConfig, translate.run),
+    "fill-mask": (fill_mask.FillMaskConfig, fill_mask.run),
+    "evaluate": (evaluate.EvaluateConfig, evaluate.run),
+    "train": (train.TrainConfig, train.run),
+    "convert": (convert.ConvertConfig, convert.run),
+    "plan": (PlanConfig, plan),
+    "doctor": (doctor.DoctorConfig, doctor.run),
+}
+# These import no backend, or each in a process of its own.
+WITHOUT_BACKEND = ("list", "info", "train", "doctor")
 
 
 def main(args: list[str] | None = None) -> None:
     """Runs the subcommand that the arguments name."""
-    config = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in COMMANDS.items()},
-        prog="zoo",
-        description="Generative models in Keras 3. `zoo COMMAND --help` says more.",
-        args=args,
-    )
-    run = next(run for kind, run in COMMANDS.values() if isinstance(config, kind))
+    args = sys.argv[1:] if args is None else args
+    if args[:1] == ["train"] and args[1:] and not args[1].startswith("-"):
+        # What follows are the recipe's flags, not ours.
+        config: Any = train.TrainConfig(args[1], tuple(args[2:]))
+    else:
+        config = tyro.extras.subcommand_cli_from_dict(
+            {name: kind for name, (kind, _) in COMMANDS.items()},
+            prog="zoo",
+            description="Generative models in Keras 3. `zoo COMMAND --help` says more.",
+            args=args,
+        )
+    name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
-        run(config)
+        if name not in WITHOUT_BACKEND:
+            backend.choose()
+        COMMANDS[name][1](config)
     except (ValueError, OSError) as error:
         sys.exit(f"zoo: {error}")
 

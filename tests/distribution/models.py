@@ -171,7 +171,8 @@ def gan_batch(rng):
 
 
 def dcgan(**options):
-    config = zoo.DCGANConfig((8, 8, 4), latent_dim=12, width=8, **options)
+    size = {"image_shape": (8, 8, 4), "latent_dim": 12, "width": 8}
+    config = zoo.DCGANConfig(**size, **options)
     model = with_weights(zoo.DCGAN(config, name="dcgan"), stddev=0.2)
     for variable in model.trainable_variables:
         if variable.path.endswith("gamma"):  # drawn, by the paper

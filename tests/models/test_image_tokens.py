@@ -157,15 +157,20 @@ def test_a_save_that_fails_leaves_the_old_preset(by_class, tmp_path, monkeypatch
 
 
 def test_bad_presets(by_class, tmp_path):
-    with pytest.raises(FileNotFoundError, match="image_tokens.json"):
+    with pytest.raises(FileNotFoundError, match="config.json"):
         ImageTokens.from_preset(tmp_path)
     (tmp_path / "letter.txt").touch()
     with pytest.raises(ValueError, match="something else"):
         by_class.save_to_preset(tmp_path)
     assert (tmp_path / "letter.txt").exists()
-    (tmp_path / "image_tokens.json").write_text(json.dumps([]))
+    (tmp_path / "config.json").write_text(json.dumps([]))
     with pytest.raises(ValueError, match="damaged"):
         ImageTokens.from_preset(tmp_path)
+    by_class.gpt.save_to_preset(tmp_path / "gpt")
+    with pytest.raises(ValueError, match="something else"):
+        by_class.save_to_preset(tmp_path / "gpt")
+    with pytest.raises(ValueError, match="is a GPT, not a ImageTokens"):
+        ImageTokens.from_preset(tmp_path / "gpt")
 
 
 def test_bad_input(vqvae, by_class, by_text):

@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from zoo import GPT, GPTConfig, Tokenizer
-from zoo.presets import count_parameters, registry
+from zoo.presets import count_parameters, manifest
 
 CONFIG = GPTConfig(12, 8, 1, 2, 8, dropout=0.1, tie_embeddings=False)
 
@@ -80,7 +80,7 @@ def test_fields_that_a_configuration_has_not():
 
 
 def test_checkpoints_are_found_by_name(folder, model, monkeypatch):
-    monkeypatch.setattr(registry, "PRETRAINED", (folder.parent / "x", folder.parent))
+    monkeypatch.setattr(manifest, "PRETRAINED", (folder.parent / "x", folder.parent))
     folder.rename(folder.parent / "gpt.tiny_text")
     assert zoo.list_presets()[-1] == "gpt.tiny_text"
     assert same(GPT.from_preset("gpt.tiny_text"), model)

@@ -7,6 +7,8 @@ from safetensors.numpy import load_file
 
 from recipes import bert_fill_mask, bert_finetune, bert_pretrain
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
+from zoo.commands.fill_mask import FillMaskConfig
+from zoo.generation.fill_mask import fill_mask
 from zoo.models.bert_pretrainer import BertPretrainer
 from zoo.models.bert_tasks import BertClassifier
 from zoo.training import engine
@@ -154,15 +156,16 @@ def test_resuming_keeps_patience_and_the_best_epoch(checkpoints, tmp_path, monke
 
 
 def test_gaps_are_filled(pretrained, capsys):
-    config = bert_fill_mask.Config("a [MASK] is [MASK]", pretrained[0] / "preset", 3)
-    found = bert_fill_mask.main(config)
+    preset = pretrained[0] / "preset"
+    found = fill_mask(BertPretrainer.from_preset(preset), "a [MASK] is [MASK]", 3)
     assert [len(tokens) for tokens in found] == [3, 3]
     for tokens in found:
         shares = [share for _, share in tokens]
         assert shares == sorted(shares, reverse=True) and 0 < sum(shares) < 1
+    bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK] is [MASK]"))
     assert capsys.readouterr().out.count("[MASK]") == 2
     with pytest.raises(ValueError, match=r"no \[MASK\] in 'a b'"):
-        bert_fill_mask.main(replace(config, text="a b"))
+        bert_fill_mask.run(FillMaskConfig(str(preset), "a b"))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import numpy as np
 from zoo.data import wordpiece
 from zoo.data.atomic_files import replacing
 from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
+from zoo.presets.manifest import PRETRAINED
 
 if TYPE_CHECKING:
     import tokenizers
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 # RoBERTa's names for BERT's special tokens.
 ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
-PACKAGE = Path(__file__).parents[1]
-PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
 
 EVERY_CHARACTER = r"[\s\S]"
 CHARACTERS = {

@@ -17,7 +17,16 @@ from zoo.evaluation.confidence import (
 )
 from zoo.evaluation.features import ClassifierFeatures, Features, InceptionFeatures
 from zoo.evaluation.frechet import Moments, frechet_distance
-from zoo.evaluation.importance import elbo, importance_weighted_bound
+from zoo.evaluation.importance import (
+    elbo,
+    importance_weighted_bound,
+    likelihood_metrics,
+)
+from zoo.evaluation.judged import (
+    judged_requests,
+    judged_samples,
+    judged_translations,
+)
 from zoo.evaluation.kernel_mmd import kernel_distance, squared_mmd
 from zoo.evaluation.language import bits_per_byte, perplexity, text_metrics
 from zoo.evaluation.manifolds import manifold_scores
@@ -66,7 +75,11 @@ __all__ = [
     "frechet_distance",
     "importance_weighted_bound",
     "isoflop_minimum",
+    "judged_requests",
+    "judged_samples",
+    "judged_translations",
     "kernel_distance",
+    "likelihood_metrics",
     "manifold_scores",
     "mean_interval",
     "memorisation",

@@ -8,6 +8,7 @@ diagonal Gaussian, a decoder maps latents to the parameters of an observation mo
 Shapes: N examples, K samples of a latent, L latent dimensions.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -305,3 +306,25 @@ def checked_finite(log_likelihood: np.ndarray) -> np.ndarray:
             "encoder or the decoder gives NaN or overflows."
         )
     return log_likelihood
+
+
+def likelihood_metrics(
+    vae: Any, images: np.ndarray, num_samples: int, seed: int = 0
+) -> dict[str, float]:
+    """The importance-weighted bound on images' -log p(x), with its error, as a record.
+
+    Args:
+        vae: a `zoo.VAE`.
+        images: (N, H, W, C), as the observation model takes them.
+        num_samples: of each bound.
+        seed: of the samples.
+    """
+    log_likelihoods = vae.log_likelihood(images, num_samples=num_samples, seed=seed)
+    nll = -float(log_likelihoods.mean())
+    return {
+        "nll": nll,
+        "nll_standard_error": float(log_likelihoods.std() / len(images) ** 0.5),
+        "nll_bits_per_dim": nll / math.prod(images.shape[1:]) / math.log(2),
+        "nll_samples": num_samples,
+        "nll_images": len(images),
+    }

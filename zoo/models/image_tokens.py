@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +24,21 @@ from zoo.data.tokenizers import Tokenizer
 from zoo.models.config_checks import check_count
 from zoo.models.gpt import GPT
 from zoo.models.vqvae import VQVAE
+from zoo.presets import registry
 from zoo.training.engine import engine
 
-SETTINGS = "image_tokens.json"
+SETTINGS = "config.json"
+
+
+@dataclass(frozen=True)
+class ImageTokensConfig:
+    """What a preset says besides its two models.
+
+    Attributes:
+        prompts: "classes", by their numbers, or "text".
+    """
+
+    prompts: str = "classes"
 
 
 class Prefix(Protocol):
@@ -125,6 +138,8 @@ class ImageTokens:
         prefix: what the images are asked for by.
     """
 
+    Config = ImageTokensConfig
+
     def __init__(self, vqvae: VQVAE, gpt: GPT, prefix: Prefix) -> None:
         sizes = (gpt.config.vocab_size, gpt.config.context_length)
         needed = token_sizes(vqvae, prefix)
@@ -221,15 +236,15 @@ class ImageTokens:
         import zoo
 
         folder = Path(directory).expanduser()
-        if folder.exists() and not (folder / SETTINGS).is_file():
-            if not folder.is_dir() or any(folder.iterdir()):
-                raise ValueError(
-                    f"{folder} holds something else than a preset of ImageTokens. "
-                    "Choose another folder, or empty it."
-                )
+        if folder.exists() and not self._replaceable(folder):
+            raise ValueError(
+                f"{folder} holds something else than a preset of ImageTokens. "
+                "Choose another folder, or empty it."
+            )
         settings = {
             "architecture": "ImageTokens",
-            "prompts": "text" if isinstance(self.prefix, TextPrefix) else "classes",
+            "config": asdict(self.config),
+            "dtype": self.gpt.dtype_policy.name,
             "zoo_version": zoo.__version__,
         }
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -246,28 +261,39 @@ class ImageTokens:
                 new.rename(folder)
         engine().wait()
 
+    @staticmethod
+    def _replaceable(folder: Path) -> bool:
+        """Whether a folder is empty, or a preset of this class."""
+        if (folder / SETTINGS).is_file():
+            return registry.find(folder).architecture == "ImageTokens"
+        return folder.is_dir() and not any(folder.iterdir())
+
+    @property
+    def config(self) -> ImageTokensConfig:
+        """What a preset says of it."""
+        return ImageTokensConfig(
+            "text" if isinstance(self.prefix, TextPrefix) else "classes"
+        )
+
     @classmethod
-    def from_preset(cls, directory: str | os.PathLike[str]) -> "ImageTokens":
+    def from_preset(cls, preset: str | os.PathLike[str]) -> "ImageTokens":
         """Makes both models from what `save_to_preset` wrote.
 
+        Args:
+            preset: the folder, or a checkpoint's name.
+
         Raises:
-            FileNotFoundError: the folder is no such preset.
-            ValueError: it is damaged.
+            ValueError: it is no such preset, or is damaged.
         """
-        folder = Path(directory).expanduser()
-        file = folder / SETTINGS
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no {SETTINGS}. ImageTokens.save_to_preset writes "
-                "folders with one."
+        found = registry.find(preset)
+        if found.architecture != cls.__name__ or found.folder is None:
+            raise ValueError(
+                f"{os.fspath(preset)!r} is a {found.architecture}, not a "
+                f"{cls.__name__}: use zoo.from_preset."
             )
-        try:
-            prompts = json.loads(file.read_text("utf-8"))["prompts"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
-        vqvae = VQVAE.from_preset(folder / "vqvae")
-        gpt = GPT.from_preset(folder / "gpt")
-        if prompts == "text":
+        vqvae = VQVAE.from_preset(found.folder / "vqvae")
+        gpt = GPT.from_preset(found.folder / "gpt")
+        if cls.Config(**found.fields).prompts == "text":
             height, width = vqvae.config.code_shape
             length = gpt.config.context_length - height * width
             return cls(vqvae, gpt, TextPrefix(gpt.tokenizer, length))

@@ -11,6 +11,12 @@ from zoo.data.tokenizers import Tokenizer
 from zoo.presets import registry, weights
 
 
+def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
+    """A preset's model, of whichever class it is; see `FromPreset.from_preset`."""
+    cls = registry.model_class(registry.find(preset).architecture)
+    return cls.from_preset(preset, **options)
+
+
 class FromPreset:
     """Makes models from presets and saves them as presets.
 

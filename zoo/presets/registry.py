@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.data.tokenizers import PRETRAINED
 from zoo.presets import keras_hub_bert, tensorflow_bert, weights
+from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "Autoencoder": "zoo.models.autoencoder",
     "VAE": "zoo.models.vae",
     "VQVAE": "zoo.models.vqvae",
+    "ImageTokens": "zoo.models.image_tokens",
     "ImageClassifier": "zoo.models.classifier",
     "DCGAN": "zoo.models.dcgan",
     "CycleGAN": "zoo.models.cyclegan",
@@ -86,12 +87,6 @@ def configs() -> dict[str, Any]:
     for module in ARCHITECTURES.values():
         found |= getattr(importlib.import_module(module), "PRESETS", {})
     return found
-
-
-def checkpoints() -> dict[str, Path]:
-    """The folders of the checkpoints at hand, by name."""
-    files = (file for root in PRETRAINED for file in root.glob("*.*/config.json"))
-    return {file.parent.name: file.parent for file in sorted(files)}
 
 
 def list_presets() -> list[str]:
@@ -170,6 +165,8 @@ def architecture_of(config: Any) -> str:
 
 def _read(folder: Path) -> Preset:
     file = next(folder / name for name in CONFIGS if (folder / name).is_file())
+    if (folder / MANIFEST).is_file():
+        Manifest.read(folder).verify()
     try:
         saved = json.loads(file.read_text("utf-8"))
         if "architecture" in saved:

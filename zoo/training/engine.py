@@ -125,6 +125,9 @@ class Engine(Protocol):
     def peak_memory(self) -> int | None:
         """Bytes of device memory at the peak so far; None where it isn't counted."""
 
+    def device_names(self) -> list[str]:
+        """The devices at hand, accelerators first."""
+
     def jit_compile(self, model: Any, asked: bool | str) -> bool | str:
         """What Keras is told of `jit_compile`, where the user asked for this."""
         del model

@@ -194,6 +194,9 @@ class JaxEngine(Engine):
         """Nothing to restore."""
         del state
 
+    def device_names(self):
+        return [device.device_kind for device in jax.local_devices()]
+
     def peak_memory(self):
         """Counted where the device's allocator does."""
         stats = jax.local_devices()[0].memory_stats()

@@ -132,6 +132,10 @@ class TensorFlowEngine(Engine):
         generator = tf.random.get_global_generator()
         generator.state.assign(np.asarray(state["generator"], "int64"))
 
+    def device_names(self):
+        kinds = ("GPU", "CPU")
+        return [d.name for kind in kinds for d in tf.config.list_logical_devices(kind)]
+
     def peak_memory(self):
         """Counted on GPUs only."""
         if tf.config.list_physical_devices("GPU"):

@@ -239,6 +239,10 @@ class TorchEngine(Engine):
                 saved = torch.from_numpy(state[f"cuda{index}"])
                 torch.cuda.set_rng_state(saved, index)
 
+    def device_names(self):
+        count = torch.cuda.device_count()
+        return [*map(torch.cuda.get_device_name, range(count)), "cpu"]
+
     def peak_memory(self):
         """Counted on CUDA only."""
         if torch.cuda.is_available():

@@ -1,0 +1,146 @@
+"""The subcommands on the checkpoints that come with the repository."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.cli import main
+from zoo.commands import backend
+from zoo.presets.manifest import Manifest, checkpoints
+
+SMALL = zoo.GPTConfig(17, 12, 1, 2, 8)
+
+
+def test_list(capsys):
+    main(["list"])
+    out = capsys.readouterr().out
+    assert "classifier.mnist" in out and "gpt2_medium" in out
+
+
+def test_info(capsys):
+    main(["info", "gpt.shakespeare_char"])
+    out = " ".join(capsys.readouterr().out.split())
+    found = Manifest.read(checkpoints()["gpt.shakespeare_char"])
+    for expected in ("795,904", "sha256", "Apache-2.0", "rotary", "val_loss"):
+        assert expected in out
+    assert found.files[0].name in out
+
+
+def test_generate(capsys):
+    main("generate gpt.shakespeare_char ROMEO: --max-new-tokens 20 --seed 1".split())
+    out = capsys.readouterr().out
+    assert out.startswith("ROMEO:") and len(out) == len("ROMEO:") + 20 + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "count"),
+    [
+        ("vae.mnist", ["--count", "5"], 5),
+        ("dcgan.mnist", ["--count", "4"], 4),
+        ("vqvae.mnist", ["--prompts", "3", "1"], 2),
+    ],
+)
+def test_sample(name, options, count, tmp_path, capsys):
+    main(["sample", name, *options, "--out", str(tmp_path / "grid.png")])
+    assert f"{count} pictures in" in capsys.readouterr().out
+    assert np.asarray(Image.open(tmp_path / "grid.png")).std() > 10
+
+
+def test_translate_a_picture(tmp_path):
+    digit = np.zeros((28, 28), "uint8")
+    digit[4:24, 12:16] = 255
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    files = [str(tmp_path / "one.png"), str(tmp_path / "outline.png")]
+    main(["translate", "cyclegan.digits", *files])
+    outline = np.asarray(Image.open(files[1])) / 255
+    assert outline.shape == (28, 28)
+    # The stroke has become hollow; its rim stays.
+    assert outline[10:18, 13:15].mean() < 0.3 < 0.5 < outline[10:18, 10:18].max()
+
+
+def test_evaluate(tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("ROMEO: what light through yonder window\n" * 40)
+    data = ["--dataset", "text", "--data-dir", str(tmp_path), "--out", str(tmp_path)]
+    main(["evaluate", "gpt.shakespeare_char", *data])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert 1.0 < summary["val_loss"] < 4.0
+    assert f"val_loss: {summary['val_loss']:.6g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["zoo", "huggingface"])
+def test_convert(form, tmp_path, capsys):
+    zoo.GPT(SMALL).save_to_preset(tmp_path / "ours")
+    main(["convert", str(tmp_path / "ours"), str(tmp_path / "new"), "--to", form])
+    out = capsys.readouterr().out
+    assert "block_0/attention/output/kernel" in out and "0.0e+00" in out
+    again = zoo.from_preset(tmp_path / "new")
+    assert again.config == SMALL
+    if form == "huggingface":
+        assert float(out.split("at most ")[1].split()[0]) < 1e-4
+
+
+def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.py").write_text(
+        "import sys; print('ran', sys.argv[1:])"
+    )
+    monkeypatch.chdir(tmp_path)
+    code = "from zoo.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "own", "--steps", "3"],
+        capture_output=True,
+        text=True,
+    )
+    assert "ran ['--steps', '3']" in done.stdout, done.stderr
+    main(["train"])
+    assert capsys.readouterr().out == "own\n"
+    with pytest.raises(SystemExit, match="Recipes: own"):
+        main(["train", "another"])
+    monkeypatch.chdir(tmp_path / "recipes")
+    with pytest.raises(SystemExit, match="change into a checkout"):
+        main(["train", "gpt_text"])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("info gpt7", "Checkpoints: classifier.mnist"),
+        ("generate vae.mnist x", "continues no text"),
+        ("generate gpt.shakespeare_char x --max-new-tokens 100", "context_length=64"),
+        ("sample gpt.shakespeare_char", "draws no pictures"),
+        ("sample vqvae.mnist --prompts 10", "from 0 to 9"),
+        ("sample vae.mnist --count 0", "count"),
+        ("translate vae.mnist a.png b.png", "translates nothing"),
+        ("translate cyclegan.digits a.png", "Say where it goes"),
+        ("translate cyclegan.digits /no/where.png b.png", "/no/where.png"),
+        ("evaluate cyclegan.digits --dataset digits", "digits"),
+        ("convert vae.mnist /tmp/x --to huggingface", "transformers has no model"),
+        ("fill-mask vae.mnist x", "is a VAE, not a BertPretrainer"),
+    ],
+)
+def test_bad_requests_are_one_line(args, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(args.split())
+    assert message in stopped.value.code and "\n" not in stopped.value.code.strip()
+
+
+def test_a_backend_is_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setattr(backend, "installed", lambda: ["torch"])
+    backend.choose()
+    assert backend.os.environ["KERAS_BACKEND"] == "torch"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(ValueError, match="pip install 'zoo\\[jax\\]'"):
+        backend.choose()
+
+
+@pytest.mark.slow
+def test_doctor(capsys):
+    main(["doctor"])
+    assert "works" in capsys.readouterr().out

@@ -1,0 +1,95 @@
+"""Checkpoints' manifests: read, verified, damaged."""
+
+import shutil
+
+import pytest
+
+import zoo
+from zoo.presets import manifest
+from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
+from zoo.presets.names import CONFIGURATIONS
+from zoo.presets.registry import architecture_of, configs
+
+pytestmark = pytest.mark.host
+
+SECTIONS = ("Use", "Data and licence", "Recipe", "Evaluation", "Limits")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(checkpoints()["classifier.mnist"], tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", checkpoints())
+def test_each_checkpoint_is_whole_and_described(name):
+    folder = checkpoints()[name]
+    found = Manifest.read(folder)
+    found.verify()
+    named = {file.name for file in found.files}
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix in (".json", ".safetensors")
+    }
+    assert named == there
+    assert found.parameters > 0 and "seed" in found.source
+    evaluation = found.evaluation
+    assert evaluation.command.startswith(f"zoo evaluate {name} --dataset ")
+    assert evaluation.figures and set(evaluation.figures) == set(evaluation.tolerances)
+    card = (folder / "card.md").read_text("utf-8")
+    assert card.startswith(f"# {name}\n") and evaluation.command in card
+    for section in SECTIONS:
+        assert f"\n## {section}\n" in card, section
+
+
+def test_all_of_them_fit_into_a_repository():
+    sizes = [
+        file.bytes
+        for each in checkpoints().values()
+        for file in Manifest.read(each).files
+    ]
+    assert max(sizes) < 5e6 and sum(sizes) < 60e6
+
+
+def test_names_are_those_of_the_configurations():
+    found: dict[str, list[str]] = {}
+    for name, config in configs().items():
+        found.setdefault(architecture_of(config), []).append(name)
+    assert {key: [*names] for key, names in CONFIGURATIONS.items()} == found
+
+
+def test_a_flipped_bit_is_noticed(folder):
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model.safetensors is not the file.*damaged"):
+        zoo.ImageClassifier.from_preset(folder)
+
+
+def test_a_cut_file_is_noticed(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="it has 1,000 bytes of 425,248"):
+        zoo.ImageClassifier.from_preset(folder)
+
+
+def test_a_missing_file_is_noticed(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="Get the checkpoint anew"):
+        zoo.ImageClassifier.from_preset(folder)
+
+
+@pytest.mark.parametrize("text", ["= nothing", 'summary = "x"', "files = [1]"])
+def test_a_damaged_manifest(folder, text):
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(ValueError, match="manifest.toml is damaged"):
+        Manifest.read(folder)
+
+
+def test_hashes_anew(folder):
+    text = (folder / MANIFEST).read_text()
+    assert manifest.with_hashes(text, folder) == text
+    (folder / "config.json").write_text("{}")
+    (folder / MANIFEST).write_text(manifest.with_hashes(text, folder))
+    Manifest.read(folder).verify()

@@ -1,0 +1,34 @@
+"""Which backend a command runs on, when nobody has said."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+# Of those that are installed, the first is taken: JAX starts and draws fastest.
+PREFERRED = ("jax", "torch", "tensorflow")
+
+
+def installed() -> list[str]:
+    """The backends that can be imported."""
+    return [name for name in PREFERRED if importlib.util.find_spec(name) is not None]
+
+
+def choose() -> None:
+    """Sets KERAS_BACKEND, unless it or Keras's own settings say something.
+
+    Raises:
+        ValueError: no backend is installed, or not the one that was asked for.
+    """
+    found = installed()
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked is not None and asked in PREFERRED and asked not in found:
+        raise ValueError(
+            f"KERAS_BACKEND is {asked!r}, which is not installed. Installed: "
+            f"{', '.join(found) or 'none'}. pip install 'zoo[{asked}]' installs it."
+        )
+    if not found:
+        raise ValueError("No backend is installed: pip install 'zoo[jax]', or [torch].")
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    if asked is None and not (home / "keras.json").is_file():
+        os.environ["KERAS_BACKEND"] = found[0]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

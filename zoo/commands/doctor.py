@@ -1,0 +1,84 @@
+"""`zoo doctor`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """What is installed and what works: backends, devices, precision, versions.
+
+    Each backend is tried in a process of its own: a small GPT takes a training step in
+    each precision and generates.
+    """
+
+
+# Prints one line of JSON.
+CHECK = """
+import json, warnings
+warnings.simplefilter("ignore")
+import keras, numpy as np, zoo
+found = {}
+for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
+    keras.config.set_dtype_policy(policy)
+    try:
+        gpt = zoo.GPT(zoo.GPTConfig(16, 8, 1, 2, 8))
+        gpt.compile("adam")
+        ids = np.zeros((2, 9), "int32")
+        loss = gpt.fit(ids, batch_size=2, verbose=0).history["loss"][0]
+        gpt.generate([1, 2], 2)
+        found[policy] = "works" if np.isfinite(loss) else f"loss {loss}"
+    except Exception as error:
+        found[policy] = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+from zoo.training import engine
+print(json.dumps({"devices": engine().device_names(), "precision": found}))
+"""
+
+
+def run(config: DoctorConfig) -> None:
+    """Prints a table; exits with 1 if no backend works."""
+    import importlib.metadata
+    import json
+    import os
+    import platform
+    import subprocess
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    import zoo
+    from zoo.commands.backend import PREFERRED, installed
+
+    console = Console()
+    console.print(
+        f"zoo {zoo.__version__}, Keras {importlib.metadata.version('keras')}, "
+        f"Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        highlight=False,
+    )
+    table = Table("backend", "version", "devices", "float32", "bfloat16", "float16")
+    works = False
+    for backend in PREFERRED:
+        if backend not in installed():
+            hint = f"not installed: pip install 'zoo[{backend}]'"
+            table.add_row(backend, "", hint)
+            continue
+        done = subprocess.run(
+            [sys.executable, "-c", CHECK],
+            env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+        )
+        version = importlib.metadata.version(backend)
+        if done.returncode:
+            said = done.stderr.strip().rpartition("\n")[2] or "no message"
+            table.add_row(backend, version, said)
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        works |= found["precision"]["float32"] == "works"
+        table.add_row(
+            backend, version, ", ".join(found["devices"]), *found["precision"].values()
+        )
+    console.print(table)
+    if not works:
+        sys.exit("zoo: no backend works here")

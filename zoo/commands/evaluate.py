@@ -1,0 +1,190 @@
+"""`zoo evaluate`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.commands.arguments import Name
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Measure a checkpoint on data, as its recipe does.
+
+        zoo evaluate gpt.shakespeare_char --dataset tinyshakespeare --out runs/eval
+
+    Texts give val_loss, perplexity and bits a byte; VAEs val_loss (the ELBO) and nll;
+    DCGANs FID and more on a judge's features; CycleGANs PSNR and SSIM; models of image
+    tokens the share of samples that show what was asked for; classifiers accuracy.
+
+    Attributes:
+        name: a checkpoint that `zoo list` names, or a preset's folder.
+        dataset: what to measure on, by name.
+        data_dir: where a local dataset lies.
+        out: `summary.json` is written into this folder.
+        seed: of samples and noise.
+        images: at most so many test images or samples; 0 for all, or 10,000.
+        nll_samples: of a VAE's importance-weighted bound; 0 leaves it out.
+        binarize: a VAE's pixels, as "none" or as draws, once.
+        judge: a classifier of the data's classes, for what draws them.
+        temperature: of a model that draws codes one by one.
+    """
+
+    name: Name
+    dataset: str
+    data_dir: Path | None = None
+    out: Path = Path("runs/evaluate")
+    seed: int = 0
+    images: int = 0
+    nll_samples: int = 5000
+    binarize: Literal["none", "static"] = "static"
+    judge: str = "classifier.mnist"
+    temperature: float = 0.8
+
+
+def run(config: EvaluateConfig) -> dict[str, Any]:
+    """Writes the figures, prints and returns them."""
+    import json
+    import time
+
+    import keras
+
+    import zoo
+    from zoo.data.atomic_files import replacing
+
+    model = zoo.from_preset(config.name)
+    kind = type(model).__name__
+    if kind not in MEASURES:
+        raise ValueError(
+            f"{config.name!r} is a {kind}. What can be measured: {', '.join(MEASURES)}."
+        )
+    start = time.perf_counter()
+    figures = MEASURES[kind](model, config)
+    summary = {
+        **figures,
+        "checkpoint": config.name,
+        "dataset": config.dataset,
+        "seed": config.seed,
+        "backend": keras.config.backend(),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    with replacing(config.out / "summary.json") as file:
+        file.write((json.dumps(summary, indent=2) + "\n").encode())
+    for name, value in summary.items():
+        print(
+            f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}"
+        )
+    return summary
+
+
+def language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """On the text's validation part."""
+    from zoo.data import TextDataset, load
+    from zoo.evaluation import text_metrics
+
+    text = load(config.dataset, config.data_dir, expect=TextDataset)
+    if model.tokenizer is None:
+        raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+    model.compile("sgd")
+    found = text_metrics(
+        model, model.tokenizer.encode(text.validation), text.validation
+    )
+    return {f"val_{name}": value for name, value in found.items()}
+
+
+def vae(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """On the test images, binarised once."""
+    from zoo.data import binarized
+    from zoo.evaluation import likelihood_metrics
+
+    images = _images(config).test_images[: config.images or None]
+    if config.binarize == "none":
+        test = images / 255.0
+    else:
+        test = binarized(images, seed=config.seed)
+    model.compile("sgd")
+    found = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)
+    figures = {f"val_{name}": value for name, value in found.items()}
+    if config.nll_samples:
+        figures |= likelihood_metrics(model, test, config.nll_samples, config.seed)
+    return figures
+
+
+def gan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """Samples by a judge's features."""
+    from zoo.evaluation import judged_samples
+
+    return judged_samples(
+        lambda count: model.sample(count, seed=config.seed),
+        _judge(config),
+        _images(config),
+        config.images or 10_000,
+        config.seed,
+    )
+
+
+def image_tokens(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """Whether samples show what was asked for, by class number."""
+    from zoo.evaluation import judged_requests
+
+    if model.config.prompts != "classes":
+        raise ValueError(
+            f"{config.name!r} takes texts, whose classes are not known here: "
+            "recipes.image_tokens_mnist measures it."
+        )
+    judge = _judge(config)
+    names = [str(number) for number in range(judge.config.num_classes)]
+    count = max(1, (config.images or 1000) // len(names))
+
+    def drawn(labels):
+        return model.sample(labels, seed=config.seed, temperature=config.temperature)
+
+    return judged_requests(drawn, judge, names, count)
+
+
+def cyclegan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """Translations of the test pictures, both ways."""
+    import numpy as np
+
+    from zoo.data import UnpairedDataset, load
+    from zoo.evaluation import judged_translations
+
+    data = load(config.dataset, config.data_dir, expect=UnpairedDataset)
+    most = config.images or min(len(data.test_a), len(data.test_b))
+    a, b = (x[:most] / np.float32(255) for x in (data.test_a, data.test_b))
+    return judged_translations(model, a, b, paired=data.paired_test)
+
+
+def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """On the test images."""
+    import numpy as np
+
+    data = _images(config)
+    model.compile("sgd")
+    images = data.test_images[: config.images or None] / np.float32(255)
+    labels = data.test_labels[: config.images or None]
+    found = model.evaluate(images, labels, batch_size=500, verbose=0, return_dict=True)
+    return {f"val_{name}": value for name, value in found.items()}
+
+
+def _images(config: EvaluateConfig):
+    from zoo.data import ImageDataset, load
+
+    return load(config.dataset, config.data_dir, expect=ImageDataset)
+
+
+def _judge(config: EvaluateConfig):
+    import zoo
+
+    return zoo.ImageClassifier.from_preset(config.judge)
+
+
+MEASURES: dict[str, Callable[[Any, EvaluateConfig], dict[str, Any]]] = {
+    "GPT": language_model,
+    "VAE": vae,
+    "DCGAN": gan,
+    "ImageTokens": image_tokens,
+    "CycleGAN": cyclegan,
+    "ImageClassifier": classifier,
+}

@@ -1,0 +1,38 @@
+"""`zoo fill-mask`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from zoo.commands.arguments import Name
+
+
+@dataclass(frozen=True)
+class FillMaskConfig:
+    """Ask a pretrained BERT what stands in a gap.
+
+        zoo fill-mask bert_tiny.docs "A [MASK] is a sequence of bytes."
+
+    Attributes:
+        name: a checkpoint that `zoo list` names, or a folder of `recipes.bert_pretrain`
+            or of Hugging Face's BertForMaskedLM.
+        text: holds [MASK] once or more.
+        top: how many tokens to show for each gap.
+    """
+
+    name: Name
+    text: Annotated[str, tyro.conf.Positional]
+    top: int = 5
+
+
+def run(config: FillMaskConfig) -> None:
+    """Prints the likeliest tokens of each gap, with their probabilities."""
+    import zoo
+    from zoo.generation.fill_mask import fill_mask
+
+    bert = zoo.BertPretrainer.from_preset(config.name)
+    for number, found in enumerate(fill_mask(bert, config.text, config.top), start=1):
+        print(f"[MASK] {number}")
+        for token, probability in found:
+            print(f"  {probability:6.3f}  {token}")

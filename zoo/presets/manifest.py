@@ -1,0 +1,145 @@
+"""`manifest.toml`: what a checkpoint is, and the hashes of its files.
+
+Read without importing a backend, so that `zoo list` answers at once.
+"""
+
+import hashlib
+import json
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
+# Beside the installed package's modules, or in a checkout.
+PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
+MANIFEST = "manifest.toml"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file of the checkpoint.
+
+    Attributes:
+        name: in its folder.
+        bytes: its size.
+        sha256: of its bytes, in hexadecimal digits.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A measurement that can be repeated.
+
+    Attributes:
+        command: that measures.
+        figures: what it found, by their names in `summary.json`.
+        tolerances: how far another machine or backend may be from each.
+    """
+
+    command: str
+    figures: dict[str, float]
+    tolerances: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checkpoint, without its weights.
+
+    Attributes:
+        folder: that it was read from.
+        architecture: the model class.
+        summary: what it is, in one line.
+        parameters: how many.
+        source: the command that made it, with backend and seed.
+        license: of the weights, and of the data behind them.
+        preprocessing: what data must look like.
+        zoo_version: that it was made with.
+        files: all that it needs.
+        evaluation: how good it is.
+    """
+
+    folder: Path
+    architecture: str
+    summary: str
+    parameters: int
+    source: str
+    license: str
+    preprocessing: str
+    zoo_version: str
+    files: tuple[Checked, ...]
+    evaluation: Evaluation | None = field(default=None)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Of a checkpoint's folder.
+
+        Raises:
+            FileNotFoundError: it has none.
+            ValueError: it is damaged.
+        """
+        file = folder / MANIFEST
+        try:
+            said: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+            said["files"] = tuple(Checked(**each) for each in said["files"])
+            if "evaluation" in said:
+                said["evaluation"] = Evaluation(**said["evaluation"])
+            return cls(folder, **said)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
+            raise ValueError(f"{file} is damaged: {e}. Get it anew.") from e
+
+    def verify(self) -> None:
+        """Raises unless all files are there, and byte for byte what they were."""
+        for file in self.files:
+            path = self.folder / file.name
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} is missing. Get the checkpoint anew.")
+            if (found := checked(path, file.name)) != file:
+                raise ValueError(
+                    f"{path} is not the file that {MANIFEST} names: it has "
+                    f"{found.bytes:,} bytes of {file.bytes:,}, sha256 "
+                    f"{found.sha256[:12]}... and not {file.sha256[:12]}... It is "
+                    "damaged or was changed; get the checkpoint anew."
+                )
+
+
+def checked(path: Path, name: str) -> Checked:
+    """A file's size and hash."""
+    with path.open("rb") as file:
+        return Checked(
+            name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        )
+
+
+def checkpoints() -> dict[str, Path]:
+    """The folders of the checkpoints at hand, by name."""
+    files = (file for root in PRETRAINED for file in root.glob("*.*/config.json"))
+    return {file.parent.name: file.parent for file in sorted(files)}
+
+
+def with_hashes(text: str, folder: Path) -> str:
+    """A manifest's text with the files that the folder holds now at its end."""
+    head = text.partition("[[files]]")[0].rstrip()
+    parts = [head]
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".json", ".safetensors"):
+            file = checked(path, path.relative_to(folder).as_posix())
+            parts.append(
+                f"[[files]]\nname = {json.dumps(file.name)}\nbytes = {file.bytes}\n"
+                f"sha256 = {json.dumps(file.sha256)}"
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    # python -m zoo.presets.manifest pretrained/NAME ...: sizes and hashes anew.
+    for name in sys.argv[1:]:
+        manifest = Path(name) / MANIFEST
+        new = with_hashes(manifest.read_text("utf-8"), Path(name))
+        manifest.write_text(new, "utf-8")
+        Manifest.read(Path(name)).verify()

@@ -1,0 +1,38 @@
+"""The named configurations by architecture, for those who import no backend."""
+
+CONFIGURATIONS = {
+    "GPT": (
+        "gpt1",
+        "gpt2",
+        "gpt2_medium",
+        "gpt2_large",
+        "gpt2_xl",
+        "gpt3_125m",
+        "gpt3_350m",
+        "gpt3_760m",
+        "gpt3_1_3b",
+        "gpt3_2_7b",
+        "gpt3_6_7b",
+        "gpt3_13b",
+        "gpt3_175b",
+    ),
+    "Transformer": ("transformer_base", "transformer_big", "transformer_multi30k"),
+    "BertBackbone": (
+        "bert_tiny",
+        "bert_mini",
+        "bert_small",
+        "bert_medium",
+        "bert_base",
+        "bert_large",
+        "roberta_base",
+        "albert_base",
+        "electra_small",
+        "distilbert_base",
+    ),
+    "Autoencoder": ("autoencoder_mlp", "autoencoder_convolutional"),
+    "VAE": ("vae_mlp", "vae_convolutional", "vae_convolutional_64"),
+    "VQVAE": ("vqvae_8", "vqvae_28", "vqvae_32"),
+    "ImageClassifier": ("classifier_8", "classifier_28", "classifier_32"),
+    "DCGAN": ("dcgan_28", "dcgan_32", "dcgan_64"),
+    "CycleGAN": ("cyclegan_32", "cyclegan_128", "cyclegan_256"),
+}
