@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ListConfig:
-    """Checkpoints that are at hand, and named configurations.
+    """Checkpoints that are at hand or on the hub, and named configurations.
 
     A checkpoint comes with weights; a configuration is a size, to train from scratch.
     """
 
 
 def run(config: ListConfig) -> None:
-    """Prints both."""
+    """Prints all."""
     from rich.console import Console
     from rich.table import Table
 
+    from zoo.presets import hub
     from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
     from zoo.presets.names import CONFIGURATIONS
 
@@ -28,6 +29,10 @@ def run(config: ListConfig) -> None:
         found = Manifest.read(folder)
         table.add_row(name, found.architecture, f"{found.parameters:,}", found.summary)
     console.print(table)
+    elsewhere = Table("downloaded at first use", "from the Hugging Face hub")
+    for name, address in hub.NAMES.items():
+        elsewhere.add_row(name, hub.PREFIX + address)
+    console.print(elsewhere)
     sizes = Table("model", "configurations, without weights")
     for architecture, names in CONFIGURATIONS.items():
         sizes.add_row(architecture, ", ".join(names))

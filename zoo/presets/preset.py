@@ -49,8 +49,9 @@ class FromPreset:
 
         Args:
             preset: a checkpoint's name, a folder from `save_to_preset`, a Hugging
-                Face folder, or a configuration's name, which comes without weights.
-                BERT's are read from Keras Hub's presets and its authors' folders too.
+                Face folder or address (`hf://owner/name`), or a configuration's name,
+                which comes without weights. BERT's are read from Keras Hub's presets
+                and its authors' folders too.
             load_weights: False leaves them random.
             dtype: a precision; default is the saved one.
             name: the model's.

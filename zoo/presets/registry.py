@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.presets import keras_hub_bert, tensorflow_bert, weights
+from zoo.presets import hub, keras_hub_bert, tensorflow_bert, weights
 from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 
 # Where each architecture lives. The first of those that share a configuration is the
@@ -99,13 +99,18 @@ def list_presets() -> list[str]:
 
 
 def find(preset: str | os.PathLike[str]) -> Preset:
-    """Looks a name or folder up, folders first; raises if there is neither."""
+    """Looks a name or folder up, folders first; raises if there is neither.
+
+    Names of the hub (`hf://owner/name`, `gpt2.webtext`) are fetched.
+    """
     folder = Path(preset).expanduser()
     if any((folder / file).is_file() for file in CONFIGS):
         return _read(folder)
     name = os.fspath(preset)
     if name in (found := checkpoints()):
         return _read(found[name])
+    if (address := hub.address(name)) is not None:
+        return _read(hub.fetch(address))
     if name in (known := configs()):
         architecture = architecture_of(known[name])
         return Preset(architecture, dataclasses.asdict(known[name]))
