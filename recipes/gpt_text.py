@@ -63,7 +63,9 @@ class Config(RunConfig):
     num_heads: int = 4
     width: int = 128
     context_length: int = 64
-    positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    positions: Literal[
+        "learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl"
+    ] = "learned"
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
     dropout: float = 0.0
     batch_size: int = 12

@@ -38,8 +38,21 @@ if TYPE_CHECKING:
     from zoo.models.dcgan import DCGAN, DCGANConfig
     from zoo.models.distiller import Distiller
     from zoo.models.electra import Electra, ElectraConfig
+    from zoo.models.elmo import (
+        ELMo,
+        ELMoClassifier,
+        ELMoClassifierConfig,
+        ELMoConfig,
+    )
     from zoo.models.gpt import GPT, GPTConfig
     from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
+    from zoo.models.linear import LinearLM, LinearLMConfig
+    from zoo.models.ngram import NgramConfig, NgramLM
+    from zoo.models.recurrent import RecurrentLM, RecurrentLMConfig
+    from zoo.models.self_attention import (
+        SelfAttentionClassifier,
+        SelfAttentionClassifierConfig,
+    )
     from zoo.models.transformer import Transformer, TransformerConfig
     from zoo.models.vae import VAE, VAEConfig
     from zoo.models.vqvae import VQVAE, VQVAEConfig
@@ -63,6 +76,10 @@ _HOMES = {
     "DCGAN": "zoo.models.dcgan",
     "DCGANConfig": "zoo.models.dcgan",
     "Distiller": "zoo.models.distiller",
+    "ELMo": "zoo.models.elmo",
+    "ELMoClassifier": "zoo.models.elmo",
+    "ELMoClassifierConfig": "zoo.models.elmo",
+    "ELMoConfig": "zoo.models.elmo",
     "Electra": "zoo.models.electra",
     "ElectraConfig": "zoo.models.electra",
     "GPT": "zoo.models.gpt",
@@ -71,6 +88,14 @@ _HOMES = {
     "ImageClassifierConfig": "zoo.models.classifier",
     "ImageTokens": "zoo.models.image_tokens",
     "LabelPrefix": "zoo.models.image_tokens",
+    "LinearLM": "zoo.models.linear",
+    "LinearLMConfig": "zoo.models.linear",
+    "NgramConfig": "zoo.models.ngram",
+    "NgramLM": "zoo.models.ngram",
+    "SelfAttentionClassifier": "zoo.models.self_attention",
+    "SelfAttentionClassifierConfig": "zoo.models.self_attention",
+    "RecurrentLM": "zoo.models.recurrent",
+    "RecurrentLMConfig": "zoo.models.recurrent",
     "TextPrefix": "zoo.models.image_tokens",
     "Transformer": "zoo.models.transformer",
     "TransformerConfig": "zoo.models.transformer",
@@ -111,6 +136,10 @@ __all__ = [
     "DCGAN",
     "DCGANConfig",
     "Distiller",
+    "ELMo",
+    "ELMoClassifier",
+    "ELMoClassifierConfig",
+    "ELMoConfig",
     "Electra",
     "ElectraConfig",
     "GPT",
@@ -119,6 +148,14 @@ __all__ = [
     "ImageClassifierConfig",
     "ImageTokens",
     "LabelPrefix",
+    "LinearLM",
+    "LinearLMConfig",
+    "NgramConfig",
+    "NgramLM",
+    "SelfAttentionClassifier",
+    "SelfAttentionClassifierConfig",
+    "RecurrentLM",
+    "RecurrentLMConfig",
     "TextPrefix",
     "Tokenizer",
     "Transformer",

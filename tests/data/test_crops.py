@@ -148,6 +148,21 @@ def test_weighted_windows_miss_none(num_tokens):
     assert not targets[weights == 0].any()
 
 
+@pytest.mark.parametrize("num_tokens", [2, 5, 9, 10, 11, 30])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_overlapping_windows_count_every_target_once(num_tokens, stride):
+    tokens = np.arange(1, num_tokens + 1)
+    inputs, targets, weights = windows_with_weights(tokens, 8, stride)
+    counted = weights == 1
+    np.testing.assert_array_equal(inputs[counted], tokens[:-1])
+    np.testing.assert_array_equal(targets[counted], tokens[1:])
+    assert not weights[1:, : 8 - stride].any()
+    # What is seen before a counted token is the text, and its window begins there.
+    for row, own in enumerate(inputs):
+        seen = own[: np.flatnonzero(counted[row])[-1] + 1]
+        np.testing.assert_array_equal(seen, 1 + row * stride + np.arange(len(seen)))
+
+
 def test_windows_refuse():
     with pytest.raises(ValueError, match="4 tokens are too few for length=4.* 5"):
         windows(np.arange(4), 4)
@@ -155,3 +170,6 @@ def test_windows_refuse():
         windows_with_weights(np.arange(1), 4)
     with pytest.raises(ValueError, match="length=0"):
         windows_with_weights(np.arange(9), 0)
+    for stride in (0, 5):
+        with pytest.raises(ValueError, match=f"stride={stride}; expected 1 to"):
+            windows_with_weights(np.arange(9), 4, stride)

@@ -11,10 +11,17 @@ NEW = 15
 
 
 @pytest.mark.parametrize(
-    ("positions", "num_layers"), [("learned", 2), ("sinusoidal", 1), ("rotary", 1)]
+    ("positions", "num_layers", "window"),
+    [
+        ("learned", 2, 0),
+        ("sinusoidal", 1, 0),
+        ("rotary", 1, 5),
+        ("t5_bias", 2, 0),
+        ("transformer_xl", 1, 7),
+    ],
 )
-def test_the_cache_changes_nothing(positions, num_layers):
-    model = random_gpt(num_layers, positions=positions)
+def test_the_cache_changes_nothing(positions, num_layers, window):
+    model = random_gpt(num_layers, positions=positions, window=window)
     found = model.generate(PROMPTS, NEW, temperature=0)
     assert found == greedy(model, PROMPTS, NEW)
     assert len({token for row in found for token in row}) > 6

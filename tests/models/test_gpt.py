@@ -85,6 +85,7 @@ def nats(scores, targets) -> np.ndarray:
         ({"width": 0}, "width must be a whole number from 1, got 0"),
         ({"feed_forward_width": -1}, "feed_forward_width must be"),
         ({"width": 6, "positions": "rotary"}, "num_heads must be even, got width=6"),
+        ({"window": -1}, "window must be a whole number from 0, got -1"),
     ],
 )
 def test_bad_configurations_say_what_is_wrong(fields, message):
@@ -120,7 +121,13 @@ def test_logits_are_float32_of_the_right_shape():
 
 @pytest.mark.parametrize(
     ("positions", "norm_position"),
-    [("learned", "pre"), ("sinusoidal", "post"), ("rotary", "pre")],
+    [
+        ("learned", "pre"),
+        ("sinusoidal", "post"),
+        ("rotary", "pre"),
+        ("t5_bias", "pre"),
+        ("transformer_xl", "pre"),
+    ],
 )
 def test_sees_the_past_alone_and_in_order(positions, norm_position):
     model = made(changed(positions=positions, norm_position=norm_position))
@@ -149,6 +156,35 @@ def test_padding_is_not_seen():
     assert np.abs(logits(model, INPUTS) - logits(model, other))[mask].max() > 1e-2
     whole = logits(model, {"token_ids": INPUTS})
     assert np.abs(whole - logits(model, INPUTS)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("positions", "window"), [("rotary", 0), ("t5_bias", 4), ("transformer_xl", 0)]
+)
+def test_relative_positions_do_not_know_where_a_text_begins(positions, window):
+    model = made(changed(positions=positions, window=window))
+    moved = np.roll(INPUTS, 3, axis=1)
+    mask = np.arange(12) >= np.zeros((4, 1)) + 3
+    padded = logits(model, {"token_ids": moved, "padding_mask": mask})
+    assert np.abs(padded[:, 3:] - logits(model, INPUTS)[:, :9]).max() < 1e-5
+
+
+def test_a_window_is_as_long_as_it_says():
+    model = made(changed(positions="rotary", window=4))
+    first = logits(model, INPUTS)
+    other = INPUTS.copy()
+    other[:, 2] = (other[:, 2] + 1) % 17
+    difference = np.abs(first - logits(model, other)).max(axis=(0, 2))
+    assert np.array_equal(difference > 1e-5, (np.arange(12) >= 2) & (np.arange(12) < 6))
+
+
+def test_t5_s_blocks_share_one_bias():
+    model = made(changed(positions="t5_bias", num_layers=2))
+    names = [name for name in named_weights(model) if "relative" in name]
+    assert names == ["relative_positions/embeddings"]
+    own = made(changed(positions="transformer_xl", num_layers=2))
+    names = [name for name in named_weights(own) if "relative" in name]
+    assert len(names) == 6 and all(name.startswith("block_") for name in names)
 
 
 def test_too_long_a_text():
@@ -319,6 +355,38 @@ def test_mixed_precision(dtype):
 
 
 # === Saving ===
+
+
+def test_transformer_xl_s_positions_learn_and_are_saved(tmp_path):
+    model = made(changed(positions="transformer_xl"))
+    start = model.get_weights()
+    model.compile(sgd())
+    model.fit(WINDOWS, verbose=0)
+    for before, after in zip(start, model.get_weights(), strict=True):
+        assert not np.array_equal(before, after)
+    model.save_to_preset(tmp_path)
+    loaded = GPT.from_preset(tmp_path)
+    assert loaded.config == model.config
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_bias_that_blocks_share_learns_and_is_saved(tmp_path):
+    """Its gradient is the sum of all blocks', rematerialised or not."""
+    config = changed(positions="t5_bias", window=5, num_layers=2)
+    ends = []
+    for remat in (False, True):
+        model = made(dataclasses.replace(config, remat=remat))
+        start = model.get_weights()
+        model.compile(sgd())
+        model.fit(WINDOWS, verbose=0)
+        ends.append(model.get_weights())
+    model.save(tmp_path / "gpt.keras")
+    loaded = keras.models.load_model(tmp_path / "gpt.keras").get_weights()
+    for before, plain, after, again in zip(start, *ends, loaded, strict=True):
+        assert not np.array_equal(before, after)
+        assert np.abs(after - plain).max() < 1e-6
+        assert np.array_equal(after, again)
 
 
 def test_saved_whole(tmp_path):

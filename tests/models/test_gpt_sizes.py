@@ -78,6 +78,9 @@ def test_options_change_the_count_as_they_should():
     assert change(tie_embeddings=False) == 100 * 8
     assert change(use_bias=False) == -(2 * 9 * 8 + 5 * 8)
     assert change(positions="sinusoidal") == change(positions="rotary") == -16 * 8
+    assert change(positions="t5_bias") == -16 * 8 + 32 * 2
+    assert change(positions="transformer_xl") == -16 * 8 + 2 * (64 + 2 * 8)
+    assert change(window=4) == 0
     assert change(norm_position="post") == -2 * 8
     assert change(feed_forward_width=8) == -2 * (24 * 8 * 2 + 24)
     assert change(dropout=0.5) == change(remat=True) == 0

@@ -308,7 +308,9 @@ def test_unsupported_options_are_named(option, value):
         config_fields(settings | {option: value})
 
 
-@pytest.mark.parametrize("fields", [{"norm_position": "post"}, {"positions": "rotary"}])
+@pytest.mark.parametrize(
+    "fields", [{"norm_position": "post"}, {"positions": "rotary"}, {"window": 8}]
+)
 def test_models_that_are_no_gpt2_are_not_exported(fields, tmp_path):
     model = GPT(GPTConfig(31, 40, 1, 3, 24, **fields))
     with pytest.raises(ValueError, match=next(iter(fields))):

@@ -13,6 +13,7 @@ from zoo.data.parallel import ParallelText
 from zoo.data.pmi import Collocations, collocations
 from zoo.data.questions import QuestionWindows, question_windows
 from zoo.data.sequences import Sequences
+from zoo.data.streams import Streams
 from zoo.data.task_sequences import (
     TaggedSequences,
     labelled_sequences,
@@ -39,6 +40,7 @@ __all__ = [
     "QuestionWindows",
     "RandomCrops",
     "Sequences",
+    "Streams",
     "TaggedSequences",
     "TaggedWords",
     "TaskDataset",

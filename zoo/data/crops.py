@@ -75,36 +75,44 @@ def windows(tokens: np.ndarray, length: int) -> np.ndarray:
 
 
 def windows_with_weights(
-    tokens: np.ndarray, length: int
+    tokens: np.ndarray, length: int, stride: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cuts tokens into windows that predict every token but the first exactly once.
 
     Args:
         tokens: Token ids of shape (number of tokens,), at least two.
         length: T.
+        stride: From the beginning of a window to that of the next, 1 to T; the default
+            is T. Overlapping windows but the first count their last `stride` tokens
+            alone, which so are predicted from at least T - stride tokens.
 
     Returns:
         inputs, targets (int32) and weights (float32), each of shape (N, T). The
-        last window is padded with token 0 of weight 0; all other weights are 1.
+        last window is padded with token 0 of weight 0; weights are 1 or 0.
     """
-    tokens = _checked(tokens, length, at_least=2)
+    tokens = checked_tokens(tokens, length, at_least=2)
+    stride = length if stride is None else stride
+    if not 1 <= stride <= length:
+        raise ValueError(f"stride={stride}; expected 1 to length={length}")
     num_targets = len(tokens) - 1
-    num_windows = -(-num_targets // length)
-
-    def cut(values: np.ndarray | float, dtype: type) -> np.ndarray:
-        padded: np.ndarray = np.zeros(num_windows * length, dtype)
-        padded[:num_targets] = values
-        return padded.reshape(num_windows, length)
-
-    return cut(tokens[:-1], np.int32), cut(tokens[1:], np.int32), cut(1.0, np.float32)
+    num_windows = 1 + -(-max(num_targets - length, 0) // stride)
+    places = stride * np.arange(num_windows)[:, None] + np.arange(length)
+    padded = np.zeros(places[-1, -1] + 2, np.int32)
+    padded[: len(tokens)] = tokens
+    weights = places < num_targets
+    weights[1:, : length - stride] = False
+    # The last token is a target alone.
+    inputs = np.where(places < num_targets, padded[places], 0).astype(np.int32)
+    return inputs, padded[places + 1], weights.astype(np.float32)
 
 
 def _all_windows(tokens: np.ndarray, length: int) -> np.ndarray:
     """Views the windows that start at every token: (number of tokens - T, T + 1)."""
-    return sliding_window_view(_checked(tokens, length, length + 1), length + 1)
+    return sliding_window_view(checked_tokens(tokens, length, length + 1), length + 1)
 
 
-def _checked(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray:
+def checked_tokens(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray:
+    """Token ids as an array; raises unless there are `at_least` so many."""
     if length < 1:
         raise ValueError(f"length={length}; expected at least 1")
     tokens = np.asarray(tokens)
@@ -116,6 +124,6 @@ def _checked(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray:
     if len(tokens) < at_least:
         raise ValueError(
             f"{len(tokens)} tokens are too few for length={length}: at least "
-            f"{at_least} are needed; take a longer text or a smaller length"
+            f"{at_least} are needed; take a longer text, or shorter or fewer windows"
         )
     return tokens

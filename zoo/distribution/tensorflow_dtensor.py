@@ -19,7 +19,7 @@ from zoo.distribution.tensorflow_devices import (
     kind,
     refuse_other_processes,
 )
-from zoo.training.engine import unrolled
+from zoo.training.engine import unrolled, unrolled_scan
 from zoo.training.engine_tensorflow import TensorFlowEngine
 
 
@@ -167,6 +167,14 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
     def repeat(self, function, count):
         """Unrolled: DTensor lays out no loops."""
         return unrolled(function, count)
+
+    def scan(self, function, state, inputs, reverse=False):
+        """Likewise."""
+        return unrolled_scan(function, state, inputs, reverse)
+
+    def custom_gradient(self, function):
+        """The tape's own gradient: DTensor crashes on TensorFlow's way to give one."""
+        return lambda *arrays: function(*arrays)[0]
 
     def when(self, condition, function, variables):
         """Done and, where the condition fails, undone: nor does it lay out branches."""

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from keras import tree
 from torch.distributed.tensor import (
     DTensor,
+    Partial,
     Replicate,
     Shard,
     distribute_tensor,
@@ -291,18 +292,34 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
 
-    def attention(self, q, k, v, mask=None, is_causal=False):
+    def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
         """Each process attends with the fused kernel to its own rows and heads."""
         if not any(isinstance(x, DTensor) for x in (q, k, v)):
-            return super().attention(q, k, v, mask, is_causal)
+            return super().attention(q, k, v, mask, is_causal, bias)
         parts = [DATA if q.shape[0] % self.mesh.data == 0 else None, None]
         placements = self._placements((*parts, MODEL, None))
         q, k, v = (self._as(x, placements).to_local() for x in (q, k, v))
         if mask is not None:
             rows = parts if mask.shape[0] > 1 else [None]
             mask = self._as(mask, self._placements(rows)).to_local()
-        attended = super().attention(q, k, v, mask, is_causal)
+        if bias is not None:
+            bias = self._local_bias(bias, parts[0])
+        attended = super().attention(q, k, v, mask, is_causal, bias)
         return DTensor.from_local(attended, self.devices, placements, run_check=False)
+
+    def _local_bias(self, bias, rows):
+        """This process's part, of its heads and, where they differ, of its rows."""
+        differ = bias.shape[0] > 1
+        placements = self._placements((rows if differ else None, MODEL))
+        whole = self._as(bias, placements)
+        if differ or rows is None:
+            return whole.to_local()
+        # One for all rows: its gradient is the sum over those that others have.
+        sums = [
+            Partial() if name == rows else placement
+            for name, placement in zip(self.axes, placements, strict=True)
+        ]
+        return whole.to_local(grad_placements=sums)
 
     def dropout(self, x, rate, seed):
         """One mask for the global batch, of which each process uses its part."""

@@ -31,25 +31,34 @@ def bits_per_byte(log_probs: np.ndarray, text: str | bytes | int) -> float:
     return -float(np.sum(np.asarray(log_probs, "float64"))) / math.log(2) / num_bytes
 
 
-def text_metrics(model, tokens: np.ndarray, text: str, batch_size: int = 32) -> dict:
+def text_metrics(
+    model,
+    tokens: np.ndarray,
+    text: str,
+    batch_size: int = 32,
+    stride: int | None = None,
+) -> dict:
     """Loss and its equivalents over every token of a text but the first.
 
     The text is cut into windows of the model's context length, one after the other,
     so the first tokens of a window are predicted from little context: as in nanoGPT's
-    evaluation, and unlike a sliding window, which flatters.
+    evaluation, and unlike a sliding window, which `stride` makes and which flatters.
 
     Args:
         model: a compiled language model with a `config.context_length`.
         tokens: all of the text's ids.
         text: the text that they encode.
         batch_size: windows at a time.
+        stride: from one window to the next; see `windows_with_weights`.
 
     Returns:
         `loss` (nats a token), `perplexity` and `bits_per_byte`.
     """
     from zoo.data import windows_with_weights
 
-    inputs, targets, weights = windows_with_weights(tokens, model.config.context_length)
+    inputs, targets, weights = windows_with_weights(
+        tokens, model.config.context_length, stride
+    )
     logs = model.evaluate(
         inputs,
         targets,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from zoo.generation.beam import beam_search
 from zoo.generation.sampling import choose
@@ -30,7 +30,8 @@ class State(NamedTuple):
         logits: (B, V) for the next token.
         seen: (B, V) whether a token occurred; (B, 1) where nobody asks.
         done: (B,) whether a stop has been generated.
-        caches: keys and values of one block after the other.
+        caches: the arrays of `model.empty_caches`, one after the other: keys and values
+            of the blocks, or a recurrent model's states.
         context: what the model looks at besides the tokens, as `model.context` gave
             it; empty for a language model.
     """
@@ -82,7 +83,7 @@ def start(
         logits=model.logits(hidden[:, -1]),
         seen=seen,
         done=ops.zeros((batch,), dtype="bool"),
-        caches=[x for pair in caches for x in pair],
+        caches=tree.flatten(caches),
         context=context,
     )
 
@@ -98,9 +99,10 @@ def one_token_step(model):
     Returns a function from the slot, the tokens (B,), the pads (B,), the caches and the
     context to the scores (B, V) and the new caches.
     """
+    structure = tree.map_structure(lambda _: 0, model.empty_caches(1, 1))
+    held = len(tree.flatten(structure))
 
     def step(slot, tokens_B, pads, *flat):
-        held = 2 * model.config.num_layers
         flat, context = flat[:held], list(flat[held:])
         slots = flat[0].shape[1]
         columns = ops.arange(slots)
@@ -109,10 +111,10 @@ def one_token_step(model):
             tokens_B[:, None],
             positions=ops.maximum(slot - pads, 0)[:, None],
             attention_mask=visible[:, None, :],
-            caches=list(zip(flat[::2], flat[1::2], strict=True)),
+            caches=tree.pack_sequence_as(structure, flat),
             index=slot,
         )
-        return [model.logits(hidden[:, -1]), *(x for pair in caches for x in pair)]
+        return [model.logits(hidden[:, -1]), *tree.flatten(caches)]
 
     captured = engine().capture(step)
 

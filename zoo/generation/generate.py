@@ -1,7 +1,9 @@
 """`generate` and `score`, for every model that predicts the next token.
 
-A model that mixes `Generates` in has a `config` with `vocab_size`, `context_length`
-and `num_layers`, and `hidden`, `logits` and `empty_caches` as `zoo.GPT` has.
+A network that mixes `Generates` in has a `config` with `vocab_size` and
+`context_length`, and `hidden`, `logits` and `empty_caches` as
+`zoo.models.language_model.LanguageModel` says. A model that computes nothing on a
+device (`zoo.NgramLM`) puts a decoder and a scorer of its own in the place of theirs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -115,7 +117,7 @@ class Generates(TakesTexts):
                     f"for {len(rows)} texts."
                 )
         joined = [np.concatenate(pair) for pair in zip(prompts, rows, strict=True)]
-        limit = self.config.context_length + 1
+        limit = self.longest + 1
         for row in joined:
             if not 2 <= len(row) <= limit:
                 raise ValueError(
@@ -135,6 +137,11 @@ class Generates(TakesTexts):
     # === Helpers ===
 
     @property
+    def longest(self) -> float:
+        """The most tokens that a prompt and its continuation may have."""
+        return self.config.context_length
+
+    @property
     def _scorer(self):
         if "scorer" not in self.__dict__:
             self.__dict__["scorer"] = engine().compile(
@@ -151,11 +158,11 @@ class Generates(TakesTexts):
         longest = max(len(row) for row in rows)
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be from 1, got {max_new_tokens}")
-        if longest + max_new_tokens > self.config.context_length:
+        if longest + max_new_tokens > self.longest:
             raise ValueError(
                 f"A prompt of {longest} tokens and {max_new_tokens} new ones do not "
-                f"fit into context_length={self.config.context_length}. Shorten the "
-                "prompt or ask for fewer."
+                f"fit into context_length={self.longest}. Shorten the prompt or ask "
+                "for fewer."
             )
         if num_beams < 1:
             raise ValueError(f"num_beams must be from 1, got {num_beams}")
@@ -171,7 +178,7 @@ class Generates(TakesTexts):
     def _padded(self, rows, max_new_tokens):
         """Prompts padded on the left to a bucket, and the room made for new tokens."""
         longest = max(len(row) for row in rows)
-        length = min(-(-longest // BUCKET) * BUCKET, self.config.context_length)
+        length = int(min(-(-longest // BUCKET) * BUCKET, self.longest))
         padded = np.zeros((len(rows), length), "int32")
         for index, row in enumerate(rows):
             padded[index, length - len(row) :] = row

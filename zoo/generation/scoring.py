@@ -23,7 +23,7 @@ def log_probs_of(logits, token_ids):
 
 
 def pad_right(
-    rows: list[np.ndarray], multiple: int, limit: int, padding: int = 0
+    rows: list[np.ndarray], multiple: int, limit: float, padding: int = 0
 ) -> np.ndarray:
     """Rows of ids as one int32 array, its length rounded up to a `multiple`.
 
@@ -31,7 +31,7 @@ def pad_right(
     longest that the model takes.
     """
     longest = max(len(row) for row in rows)
-    length = max(min(-(-longest // multiple) * multiple, limit), longest)
+    length = int(max(min(-(-longest // multiple) * multiple, limit), longest))
     padded = np.full((len(rows), length), padding, "int32")
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row

@@ -11,6 +11,7 @@ from keras import ops
 from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
+from zoo.layers.sliding import global_attention, in_window, sliding_attention
 from zoo.training.engine import engine
 
 
@@ -25,10 +26,20 @@ def check_heads(width: int, num_heads: int) -> None:
         )
 
 
+def attention_weights(scores_BNTS, mask=None):
+    """Softmax over the keys in float32; `mask` (B or 1, T or 1, S): where to look."""
+    scores = ops.cast(scores_BNTS, "float32")
+    if mask is not None:
+        scores = ops.where(ops.expand_dims(mask, 1), scores, -1e30)
+    return ops.softmax(scores, axis=-1)
+
+
 class MultiHeadAttention(keras.layers.Layer):
     """Self-attention or, given a context, cross-attention; causal, padded, cached.
 
-    Queries, keys and values of one input come from one product.
+    Queries, keys and values of one input come from one product. `relative` is a layer
+    of `zoo.layers.relative`, maybe one that others have too; with a `window`, tokens
+    look only at those less than `window` away (`zoo.layers.sliding`).
     """
 
     def __init__(
@@ -39,6 +50,8 @@ class MultiHeadAttention(keras.layers.Layer):
         causal: bool = False,
         cross: bool = False,
         rotary: bool = False,
+        relative: keras.layers.Layer | None = None,
+        window: int = 0,
         use_bias: bool = True,
         dropout: float = 0.0,
         initializer="glorot_uniform",
@@ -47,9 +60,15 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_heads(width, num_heads)
+        if cross and (relative is not None or window):
+            raise ValueError(
+                "Cross-attention has neither relative positions nor a window: a "
+                "context's tokens do not stand between the queries."
+            )
         self.num_heads, self.width = num_heads, width
         self.head_width = width // num_heads
         self.causal, self.cross, self.rotary = causal, cross, rotary
+        self.relative, self.window = relative, window
         dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
         make = {"kernel_initializer": initializer, **dense}
 
@@ -78,6 +97,8 @@ class MultiHeadAttention(keras.layers.Layer):
         )
         for projection in (*projections, self.output_projection):
             projection.build(shape)
+        if self.relative is not None and not self.relative.built:
+            self.relative.build(shape)
 
     def call(
         self,
@@ -85,6 +106,7 @@ class MultiHeadAttention(keras.layers.Layer):
         context_BSD=None,
         attention_mask=None,
         positions=None,
+        global_positions=None,
         cache=None,
         index=None,
         training: bool = False,
@@ -96,8 +118,13 @@ class MultiHeadAttention(keras.layers.Layer):
             x_BTD: the queries' input.
             context_BSD: the keys' and values' input; only where `cross`.
             attention_mask: booleans that broadcast to (B, T, S), True where to look.
-                Comes on top of causality; with a cache it is the whole truth.
-            positions: (T,) or (B, T), for rotary positions; default 0 … T-1.
+                Comes on top of causality and the window; with a cache it is the whole
+                truth about the future. A window saves time and memory where the mask is
+                the same for all queries, (B, 1, S), and there is no cache.
+            positions: (T,) or (B, T), for rotary positions; default 0 … T-1. Relative
+                ones are distances in the arrays.
+            global_positions: where tokens stand that look at all and are looked at by
+                all, whatever the window: whole numbers (B, G), -1 for none.
             cache: a pair of (B, S, N, H) arrays, keys and values seen so far; where
                 `cross`, those of the whole context, from `keys_values`.
             index: where in the cache these T tokens go.
@@ -108,25 +135,22 @@ class MultiHeadAttention(keras.layers.Layer):
             (B, T, D), and the new cache as a second value where one was given and the
             attention is to itself.
         """
-        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache)
+        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache, positions)
         if self.cross:
             cache = None
-        if self.rotary:
-            if positions is None:
-                positions = ops.arange(x_BTD.shape[1])
-            q_BTNH, k_BSNH = rotate(q_BTNH, positions), rotate(k_BSNH, positions)
         causal = self.causal
         if cache is not None:
             k_BSNH = engine().write(cache[0], k_BSNH, index)
             v_BSNH = engine().write(cache[1], v_BSNH, index)
             cache, causal = (k_BSNH, v_BSNH), False
-        attended = engine().attention(
-            q_BTNH,
-            k_BSNH,
-            v_BSNH,
-            mask=None if attention_mask is None else ops.expand_dims(attention_mask, 1),
-            is_causal=causal,
-        )
+        arrays = (q_BTNH, k_BSNH, v_BSNH)
+        if self._slides(x_BTD.shape[1], attention_mask, cache):
+            attended = self._slide(*arrays, attention_mask, global_positions)
+        else:
+            first = 0 if index is None else index
+            mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
+            mask = None if mask is None else ops.expand_dims(mask, 1)
+            attended = self._attend(*arrays, mask, causal, first)
         attended_BTD = ops.reshape(attended, (-1, x_BTD.shape[1], self.width))
         out = self.output_projection(attended_BTD)
         out = self.dropout(out, training=training, seed=seed)
@@ -136,19 +160,72 @@ class MultiHeadAttention(keras.layers.Layer):
         """Of a cross-attention's context: what does not change from token to token."""
         return self.key_value.heads(context_BSD)
 
-    def probabilities(self, x_BTD, context_BSD, attention_mask=None):
-        """How much each query of a cross-attention looks at each key, (B, N, T, S)."""
-        q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD)
+    def probabilities(
+        self, x_BTD, context_BSD=None, attention_mask=None, positions=None
+    ):
+        """How much each query looks at each key, (B, N, T, S); all of it at once."""
+        q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
+        mask = self._within(attention_mask, q_BTNH, k_BSNH)
+        if self.causal:
+            queries = q_BTNH.shape[1]
+            causal = ops.tril(ops.ones((queries, queries), dtype="bool"))[None]
+            mask = causal if mask is None else ops.logical_and(mask, causal)
+        q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
         scores = ops.einsum("btnh,bsnh->bnts", q_BTNH, k_BSNH)
-        scores = ops.cast(scores, "float32") / math.sqrt(self.head_width)
-        if attention_mask is not None:
-            scores = ops.where(ops.expand_dims(attention_mask, 1), scores, -1e30)
-        return ops.softmax(scores, axis=-1)
+        scores = scores / math.sqrt(self.head_width)
+        return attention_weights(scores if bias is None else scores + bias, mask)
 
-    def _project(self, x_BTD, context_BSD, cache=None):
-        if not self.cross:
-            return self.query_key_value.heads(x_BTD)
-        return *self.query.heads(x_BTD), *(cache or self.keys_values(context_BSD))
+    def _project(self, x_BTD, context_BSD, cache=None, positions=None):
+        if self.cross:
+            q_BTNH = self.query.heads(x_BTD)[0]
+            return q_BTNH, *(cache or self.keys_values(context_BSD))
+        q_BTNH, k_BTNH, v_BTNH = self.query_key_value.heads(x_BTD)
+        if self.rotary:
+            if positions is None:
+                positions = ops.arange(x_BTD.shape[1])
+            q_BTNH, k_BTNH = rotate(q_BTNH, positions), rotate(k_BTNH, positions)
+        return q_BTNH, k_BTNH, v_BTNH
+
+    def _attend(self, q_BTNH, k_BSNH, v_BSNH, mask=None, is_causal=False, first=0):
+        q_BTNH, bias = self._biased(q_BTNH, k_BSNH, first)
+        return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias)
+
+    def _biased(self, q_BTNH, k_BSNH, first=0):
+        if self.relative is None:
+            return q_BTNH, None
+        return self.relative(q_BTNH, num_keys=k_BSNH.shape[1], first=first)
+
+    def _slides(self, tokens: int, attention_mask, cache) -> bool:
+        """Whether tokens can attend chunk by chunk, and it is worth it."""
+        return (
+            0 < self.window < tokens
+            and cache is None
+            and (attention_mask is None or attention_mask.shape[1] == 1)
+        )
+
+    def _slide(self, q_BTNH, k_BTNH, v_BTNH, attention_mask, global_positions):
+        visible = None if attention_mask is None else attention_mask[:, 0]
+        arrays = (self._attend, q_BTNH, k_BTNH, v_BTNH, self.window)
+        if global_positions is None:
+            return sliding_attention(*arrays, causal=self.causal, visible=visible)
+        if self.relative is not None:
+            raise ValueError(
+                "Global tokens are at any distance, which relative positions do not "
+                "know chunk by chunk: use global_positions without `relative`."
+            )
+        return global_attention(
+            *arrays, global_positions, causal=self.causal, visible=visible
+        )
+
+    def _within(self, attention_mask, q_BTNH, k_BSNH, first=0, global_positions=None):
+        """The mask, False outside of the window too."""
+        queries, keys = q_BTNH.shape[1], k_BSNH.shape[1]
+        if not 0 < self.window < keys:
+            return attention_mask
+        near = in_window(queries, keys, self.window, first, global_positions)
+        if attention_mask is None:
+            return near
+        return ops.logical_and(attention_mask, near)
 
     def empty_cache(self, batch: int, length: int):
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""

@@ -110,5 +110,12 @@ def rotate(x_BTNH, positions):
     return ops.cast(turned, x_BTNH.dtype)
 
 
+def sinusoids(positions, width: int):
+    """Sines, then cosines, of numbers (M,), in float32 (M, D) (Dai et al. 2019)."""
+    frequencies = ops.convert_to_tensor(_frequencies(width), "float32")
+    angles = ops.cast(positions, "float32")[:, None] * frequencies
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
 def _frequencies(width: int) -> np.ndarray:
     return np.exp(-math.log(10000.0) * np.arange(0, width, 2) / width)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from zoo.layers.places import at_places
 from zoo.training.engine import engine
 
 
@@ -90,16 +91,10 @@ class ImageHistory(keras.layers.Layer):
         return seen
 
     def _keep(self, images, place, history) -> None:
-        numbers = ops.arange(self.size, dtype="int32")
-        takes = ops.cast(numbers[:, None] == place[None, :], "int32")  # (size, B)
-        rows = ops.arange(ops.shape(images)[0], dtype="int32")
-        new = ops.sum(takes, axis=1) > 0
-        brought = ops.take(images, ops.sum(takes * rows, axis=1), axis=0)
-        brought = ops.where(new[:, None, None, None], brought, 0.0)
-        brought = engine().total(brought)
-        new = engine().total(ops.cast(new, "float32"))
-        self.images.assign(ops.where(new[:, None, None, None] > 0, brought, history))
-        self.filled.assign(ops.maximum(ops.convert_to_tensor(self.filled), new))
+        images, new = at_places(images, place, self.size)
+        self.images.assign(ops.where(new[:, None, None, None], images, history))
+        filled = ops.convert_to_tensor(self.filled)
+        self.filled.assign(ops.maximum(filled, ops.cast(new, "float32")))
 
     def compute_output_shape(self, input_shape, *_, **__):
         """Unchanged."""

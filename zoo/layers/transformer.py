@@ -78,6 +78,8 @@ class TransformerBlock(keras.layers.Layer):
         causal: bool = False,
         cross: bool = False,
         rotary: bool = False,
+        relative: keras.layers.Layer | None = None,
+        window: int = 0,
         use_bias: bool = True,
         dropout: float = 0.0,
         activation=ops.relu,
@@ -100,7 +102,14 @@ class TransformerBlock(keras.layers.Layer):
             "dtype": self.dtype_policy,
         }
         self.attention = MultiHeadAttention(
-            num_heads, width, causal=causal, rotary=rotary, name="attention", **common
+            num_heads,
+            width,
+            causal=causal,
+            rotary=rotary,
+            relative=relative,
+            window=window,
+            name="attention",
+            **common,
         )
         self.attention_norm = self._norm("attention_norm", norm_epsilon, use_bias)
         self.cross_attention: MultiHeadAttention | None = None

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from zoo.generation.generate import Generates
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention import check_heads
 from zoo.layers.dense import Dense
@@ -21,12 +19,13 @@ from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal, residual
 from zoo.layers.norm import LayerNorm
+from zoo.layers.relative import T5Bias, TransformerXLPositions
 from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock, rematerialised
 from zoo.models.config_checks import check_choice, check_rate, check_whole
-from zoo.presets.preset import FromPreset
-from zoo.training import Model, Phase, WeightedMean, engine
+from zoo.models.language_model import LanguageModel
+from zoo.training import engine
 
-POSITIONS = ("learned", "sinusoidal", "rotary")
+POSITIONS = ("learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,9 @@ class GPTConfig:
         activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
         norm_position: "pre" (GPT-2) or "post" (GPT-1).
         norm_epsilon: added to the variance in norms.
-        positions: "learned", "sinusoidal" or "rotary".
+        positions: "learned", "sinusoidal" or "rotary"; or relative ones, by distance:
+            "t5_bias" (Raffel et al. 2020) or "transformer_xl" (Dai et al. 2019).
+        window: tokens look at themselves and the `window` - 1 before them; 0 for all.
         tie_embeddings: use the token embedding as output head.
         initial_stddev: of all matrices; residual outputs get it / sqrt(2·layers).
         remat: recompute blocks in the backward pass instead of keeping activations.
@@ -63,6 +64,7 @@ class GPTConfig:
     norm_position: str = "pre"
     norm_epsilon: float = 1e-5
     positions: str = "learned"
+    window: int = 0
     tie_embeddings: bool = True
     initial_stddev: float = 0.02
     remat: bool = False
@@ -71,7 +73,7 @@ class GPTConfig:
         """Checks what can be checked before anything is built."""
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
-        check_whole(self, "feed_forward_width", least=0)
+        check_whole(self, "feed_forward_width", "window", least=0)
         check_heads(self.width, self.num_heads)
         check_choice(self, "activation", tuple(ACTIVATIONS))
         check_choice(self, "norm_position", NORM_POSITIONS)
@@ -124,21 +126,16 @@ GPT3_LEARNING_RATES = {
 
 
 @keras.saving.register_keras_serializable("zoo")
-class GPT(FromPreset, Generates, Model):
-    """A causal language model.
-
-    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask`
-    (True at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of
-    token ids (B, T+1), or inputs, targets and weights (B, T) each.
-    """
+class GPT(LanguageModel):
+    """A causal transformer; how it is called and trained `LanguageModel` says."""
 
     Config = GPTConfig
     # As in Megatron-LM (Shoeybi et al. 2019), heads and hidden units are cut; but the
     # embedding by its width, since vocabularies such as 50257 have no divisors.
     layout = (
         (r"embeddings$", (None, "model")),
-        (r"(query_key_value|expand)/kernel$", (None, "model")),
-        (r"(query_key_value|expand)/bias$", ("model",)),
+        (r"(query_key_value|expand|position)/kernel$", (None, "model")),
+        (r"(query_key_value|expand)/bias$|(content|position)_bias$", ("model",)),
         (r"(output|contract)/kernel$", ("model", None)),
         (r"head/kernel$", ("model", None)),
     )
@@ -164,6 +161,11 @@ class GPT(FromPreset, Generates, Model):
                 name="positions",
                 dtype=self.dtype_policy,
             )
+        self.relative = None
+        if config.positions == "t5_bias":
+            self.relative = T5Bias(
+                config.num_heads, causal=True, name="relative_positions", **shared
+            )
         self.dropout = Dropout(config.dropout, name="dropout", dtype=self.dtype_policy)
         self.blocks = [
             TransformerBlock(
@@ -174,6 +176,8 @@ class GPT(FromPreset, Generates, Model):
                 norm_epsilon=config.norm_epsilon,
                 causal=True,
                 rotary=config.positions == "rotary",
+                relative=self._relative(shared),
+                window=config.window,
                 use_bias=config.use_bias,
                 dropout=config.dropout,
                 activation=ACTIVATIONS[config.activation],
@@ -202,11 +206,17 @@ class GPT(FromPreset, Generates, Model):
             )
         self.build()
 
-    def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
-        for layer in self._flatten_layers(include_self=False, recursive=False):
-            layer.build((None, None, self.config.width))
-        self.built = True
+    def _relative(self, shared: dict) -> keras.Layer | None:
+        """A block's own relative positions, or T5's, which are all blocks'."""
+        if self.config.positions != "transformer_xl":
+            return self.relative
+        return TransformerXLPositions(
+            self.config.num_heads,
+            self.config.width,
+            causal=True,
+            name="relative",
+            **shared,
+        )
 
     def stack(self):
         """Embeddings and blocks, the norm above them counted with the last."""
@@ -216,16 +226,6 @@ class GPT(FromPreset, Generates, Model):
         top = [] if self.final_norm is None else [self.final_norm]
         below = [[block] for block in self.blocks[:-1]]
         return [embeddings, *below, [self.blocks[-1], *top]]
-
-    def call(self, inputs, training: bool = False):
-        """Logits (B, T, V) for token ids (B, T); see the class."""
-        visible = None
-        if isinstance(inputs, dict):
-            visible = inputs.get("padding_mask")
-            visible = None if visible is None else ops.cast(visible, "bool")[:, None, :]
-            inputs = inputs["token_ids"]
-        hidden = self.hidden(inputs, attention_mask=visible, training=training)
-        return self.logits(hidden)
 
     def hidden(
         self,
@@ -238,16 +238,7 @@ class GPT(FromPreset, Generates, Model):
     ):
         """The residual stream (B, T, D) above the last block, normed.
 
-        Args:
-            token_ids: (B, T).
-            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
-            attention_mask: (B, 1 or T, S), True where attention may look.
-            caches: one a block, from `empty_caches`; needs the mask and `index`.
-            index: where in the caches the tokens go.
-            training: whether to drop.
-
-        Returns:
-            The stream, and the new caches as a second value where some were given.
+        Caches, one a block, need the mask and `index`; see `LanguageModel.hidden`.
         """
         self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids)
@@ -287,45 +278,3 @@ class GPT(FromPreset, Generates, Model):
     def empty_caches(self, batch: int, length: int) -> list:
         """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
         return [block.attention.empty_cache(batch, length) for block in self.blocks]
-
-    # === Training ===
-
-    def phases(self):
-        """One: the next token's cross-entropy."""
-        return (
-            Phase(
-                "next_token", self.next_token_loss, [self], weights=self.loss_weights
-            ),
-        )
-
-    def prepare(self, batch):
-        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict."""
-        if not isinstance(batch, tuple):
-            return {"inputs": batch[:, :-1], "targets": batch[:, 1:]}
-        names = ("inputs", "targets", "weights")
-        return dict(zip(names, batch, strict=False))
-
-    def loss_weights(self, batch) -> dict:
-        """How many predictions count."""
-        if "weights" in batch:
-            return {"loss": ops.sum(ops.cast(batch["weights"], "float32"))}
-        return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
-
-    def next_token_loss(self, batch, training):
-        """Mean negative log-probability of the targets, in nats a token."""
-        logits = self(batch["inputs"], training=training)
-        nats = ops.sparse_categorical_crossentropy(
-            ops.reshape(batch["targets"], (-1,)),
-            ops.reshape(logits, (-1, self.config.vocab_size)),
-            from_logits=True,
-        )
-        weights = batch.get("weights")
-        if weights is not None:
-            weights = ops.reshape(weights, (-1,))
-        return {"loss": WeightedMean.of(nats, weights)}
-
-    def check(self, batch) -> None:
-        """Ids outside the vocabulary raise."""
-        for ids in batch[:2] if isinstance(batch, tuple) else (batch,):
-            if isinstance(ids, np.ndarray):
-                self.check_ids(ids)

@@ -121,7 +121,8 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
         ValueError: the model computes something that GPT-2 does not.
     """
     config = model.config
-    for option, value in (("norm_position", "pre"), ("positions", "learned")):
+    supported = {"norm_position": "pre", "positions": "learned", "window": 0}
+    for option, value in supported.items():
         if getattr(config, option) != value:
             raise ValueError(
                 f"Hugging Face's GPT-2 has {option}={value!r} only. "

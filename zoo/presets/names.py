@@ -16,6 +16,7 @@ CONFIGURATIONS = {
         "gpt3_13b",
         "gpt3_175b",
     ),
+    "RecurrentLM": ("lstm_ptb_medium", "lstm_ptb_large"),
     "Transformer": ("transformer_base", "transformer_big", "transformer_multi30k"),
     "BertBackbone": (
         "bert_tiny",

@@ -81,7 +81,7 @@ class FromPreset:
                 arrays = convert(arrays, model.config, found.architecture)
             if cls._is_relative(found) or (cls.family and found.converter):
                 arrays = cls._adopted(arrays, model, preset)
-            weights.assign(model, arrays, found.folder)
+            model._assign(arrays, found.folder)
         if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
             model.tokenizer = Tokenizer.load(found.folder)
         return model
@@ -100,7 +100,15 @@ class FromPreset:
             "zoo_version": zoo.__version__,
         }
         texts = {"config.json": settings, **weights.tokenizer_texts(self)}
-        weights.write(directory, weights.arrays_of(self), texts, {"format": "zoo"})
+        weights.write(directory, self._arrays(), texts, {"format": "zoo"})
+
+    def _arrays(self) -> dict[str, Any]:
+        """What is saved, by name."""
+        return weights.arrays_of(self)
+
+    def _assign(self, arrays: Any, source: Any) -> None:
+        """Takes what was saved, or raises; `source` names the file."""
+        weights.assign(self, arrays, source)
 
     @classmethod
     def _is_relative(cls, found: registry.Preset) -> bool:

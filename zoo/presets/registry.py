@@ -22,6 +22,11 @@ from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 # one that `count_parameters` counts.
 ARCHITECTURES = {
     "GPT": "zoo.models.gpt",
+    "LinearLM": "zoo.models.linear",
+    "NgramLM": "zoo.models.ngram",
+    "RecurrentLM": "zoo.models.recurrent",
+    "ELMo": "zoo.models.elmo",
+    "ELMoClassifier": "zoo.models.elmo",
     "Transformer": "zoo.models.transformer",
     "BertBackbone": "zoo.models.bert",
     "BertPretrainer": "zoo.models.bert_pretrainer",
@@ -29,6 +34,7 @@ ARCHITECTURES = {
     "BertClassifier": "zoo.models.bert_tasks",
     "BertTagger": "zoo.models.bert_tasks",
     "BertSpanQA": "zoo.models.bert_tasks",
+    "SelfAttentionClassifier": "zoo.models.self_attention",
     "Autoencoder": "zoo.models.autoencoder",
     "VAE": "zoo.models.vae",
     "VQVAE": "zoo.models.vqvae",

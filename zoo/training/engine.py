@@ -83,6 +83,35 @@ class Engine(Protocol):
         A compiled loop, so that only one pass's activations live at a time.
         """
 
+    def scan(
+        self,
+        function: Callable[[Tensor, list[Tensor]], tuple[Tensor, Tensor]],
+        state: Tensor,
+        inputs: Sequence[Tensor],
+        reverse: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Carries a state through time: `state, output = function(state, slices)`.
+
+        No gradient goes through it on every backend: see `custom_gradient`.
+
+        Args:
+            function: one step.
+            state: before the first step.
+            inputs: arrays (T, ...), of which step t gets [x[t] for x in inputs].
+            reverse: from the last to the first.
+
+        Returns:
+            The last state, and the outputs of all steps, (T, ...).
+        """
+        return ops.scan(function, state, list(inputs), reverse=reverse)
+
+    def custom_gradient(self, function: Callable) -> Callable:
+        """`function(*arrays)`, which returns its value, one array, and the way back.
+
+        See `keras.ops.custom_gradient`.
+        """
+        return ops.custom_gradient(function)
+
     def when(
         self, condition: Tensor, function: Callable[[], None], variables: Variables
     ) -> None:
@@ -201,13 +230,22 @@ class Engine(Protocol):
         return x
 
     def attention(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Any = None, is_causal: bool = False
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Any = None,
+        is_causal: bool = False,
+        bias: Any = None,
     ) -> Tensor:
         """Scaled dot products of (B, T, N, H) with (B, S, N, H) twice.
 
-        `mask` is (B or 1, 1, T or 1, S), True where to look.
+        `mask` is (B or 1, 1, T or 1, S), True where to look; `bias` (B or 1, N, T, S)
+        is added to the scaled products.
         """
-        return ops.dot_product_attention(q, k, v, mask=mask, is_causal=is_causal)
+        return ops.dot_product_attention(
+            q, k, v, bias=bias, mask=mask, is_causal=is_causal
+        )
 
     def reflect(self, x: Tensor, size: int, axes: tuple[int, int]) -> Tensor:
         """Pictures with `size` mirrored rows and columns on each side of two axes."""
@@ -291,6 +329,18 @@ def unrolled(function: Callable[[int], Any], count: int) -> Any:
     for index in range(1, count):
         total = keras.tree.map_structure(operator.add, total, function(index))
     return total
+
+
+def unrolled_scan(
+    function: Callable, state: Tensor, inputs: Sequence[Tensor], reverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`Engine.scan` as a plain loop."""
+    steps = list(zip(*(ops.unstack(x) for x in inputs), strict=True))
+    outputs = []
+    for slices in reversed(steps) if reverse else steps:
+        state, output = function(state, list(slices))
+        outputs.append(output)
+    return state, ops.stack(outputs[::-1] if reverse else outputs)
 
 
 def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

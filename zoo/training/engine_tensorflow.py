@@ -81,6 +81,35 @@ class TensorFlowEngine(Engine):
         )
         return tree.pack_sequence_as(first, total)
 
+    def scan(self, function, state, inputs, reverse=False):
+        """A `while_loop` after the first step, which gives the shapes.
+
+        Keras's carries the state through arrays, and XLA does not take it.
+        """
+        count = tf.shape(inputs[0])[0]
+
+        def step(number, state):
+            at = count - 1 - number if reverse else number
+            state, output = function(state, [x[at] for x in inputs])
+            return at, state, output
+
+        at, state, output = step(0, state)
+        outputs = tf.TensorArray(output.dtype, count, element_shape=output.shape)
+
+        def body(number, state, outputs):
+            at, state, output = step(number, state)
+            return number + 1, state, outputs.write(at, output)
+
+        _, state, outputs = tf.while_loop(
+            lambda number, *_: number < count,
+            body,
+            (tf.constant(1), state, outputs.write(at, output)),
+            parallel_iterations=1,
+        )
+        outputs = outputs.stack()
+        outputs.set_shape([inputs[0].shape[0], *output.shape])
+        return state, outputs
+
     def when(self, condition, function, variables):
         """`tf.cond` needs a value from both branches."""
         del variables

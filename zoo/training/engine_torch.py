@@ -48,7 +48,9 @@ class TorchEngine(Engine):
         Gradients are on only where they are asked for.
         """
         data = _tensors(data)
-        if model.run_eagerly or model.jit_compile:
+        # Eager calls are dear on several devices, whatever the length of the loop.
+        unrecorded = model.long_loops and self.mesh.size == 1
+        if model.run_eagerly or model.jit_compile or unrecorded:
             return self._read(step.train(model, data))
         flat = [x for x in tree.flatten(data) if x is not None]
         structure = tree.map_structure(lambda x: None if x is None else 0, data)
@@ -168,6 +170,19 @@ class TorchEngine(Engine):
         del variables
         if bool(condition):
             function()
+
+    def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
+        """The kernel takes a bias or a mask, and causality with neither."""
+        if bias is not None:
+            if is_causal:
+                causal = torch.ones(bias.shape[2:], dtype=torch.bool).to(bias.device)
+                causal = causal.tril()
+                mask = causal if mask is None else ops.logical_and(mask, causal)
+            if mask is not None:
+                # Large, and finite for rows that see nothing.
+                bias = ops.where(mask, bias, 0.7 * torch.finfo(bias.dtype).min)
+            mask, is_causal = None, False
+        return super().attention(q, k, v, mask, is_causal, bias)
 
     def reflect(self, x, size, axes):
         """The kernel wants the axes last."""

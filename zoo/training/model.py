@@ -72,6 +72,9 @@ class Model(keras.Model):
     # Whether much of a step is elementwise work, which XLA fuses, between products:
     # then "auto" compiles on a CPU too. Convolutions are faster there without it.
     fusion_pays: ClassVar[bool] = False
+    # Whether a step loops over tokens: a recording of it, which unrolls the loop, takes
+    # longer than many steps.
+    long_loops: ClassVar[bool] = False
     plan: Plan
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:

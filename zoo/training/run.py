@@ -180,6 +180,10 @@ class Run:
     def save(self, model) -> None:
         """Writes the checkpoint and the metrics so far."""
         save_checkpoint(self.checkpoint, model, rows=self.rows, seconds=self.seconds)
+        self.write_metrics()
+
+    def write_metrics(self) -> None:
+        """Writes the metrics so far, a line an evaluation."""
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
         with replacing(self.out / "metrics.jsonl") as file:
             file.write(lines.encode())

@@ -1,0 +1,346 @@
+r"""ELMo: learn words in context from text, then judge sentences by what was learned.
+
+    python -m recipes.elmo                              # a small grammar, minutes
+    python -m recipes.elmo --variant sst2 --data-dir data/
+    python -m recipes.elmo --variant sst2 --data-dir data/ --text docs
+    python -m recipes.elmo --variant tsv --data-dir my_table/
+
+First a forward and a backward language model are trained on sentences: the dataset's
+own, or the lines of another text (`--text`). Then, with several seeds each, the same
+classifier is trained for as long on the layers of both, mixed as the task wants them,
+and on the embeddings below them alone, in which a word is the same in any context. The
+sentences of the small grammar differ in the order of their words alone.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import zoo
+from zoo.data import (
+    LabelledText,
+    ParallelText,
+    Sequences,
+    TaskDataset,
+    TextBatches,
+    TextDataset,
+    Tokenizer,
+    each_once,
+    labelled_sequences,
+)
+from zoo.data.animal_sentences import WHEN
+from zoo.evaluation.confidence import Interval, mean_interval
+from zoo.evaluation.pictures import loss_curves
+from zoo.models.elmo import ELMo, ELMoClassifier, ELMoConfig
+from zoo.training import WarmupCosine, engine
+from zoo.training.run import Run, RunConfig, parse
+
+PARTS = ("train", "validation", "test")
+KINDS = {"elmo": True, "static": False}
+# All sentences are padded to one length: a loop over tokens takes long to compile.
+BUCKETS = 1
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """An ELMo, its sentences, and the classifiers on its features.
+
+    Attributes:
+        text: another dataset to pretrain on, by name, sentence by line.
+        text_dir: where that one lies.
+        vocab_size: of the WordPiece trained on all sentences.
+        length: tokens of the longest sentence; longer ones are cut.
+        num_layers: LSTMs of each direction.
+        width: of embeddings, and of the LSTMs of one direction.
+        dropout: between the LSTMs, and in the classifiers.
+        batch_size: sentences an update, of both trainings.
+        accumulate: micro-batches that a batch of pretraining is cut into.
+        steps: updates of pretraining.
+        learning_rate: of pretraining, at its peak; it falls to zero by a cosine.
+        warmup_steps: of its linear rise.
+        weight_decay: of matrices, decoupled.
+        clip: largest norm of all gradients together.
+        eval_every: updates between evaluations and checkpoints.
+        classifiers: of each kind, with seeds of their own; at least two.
+        hidden_width: of the classifiers.
+        epochs: passes of each classifier over the training part.
+        classifier_rate: of the classifiers, constant.
+    """
+
+    dataset: str = "sst2"
+    out: Path = Path("runs/elmo")
+    text: str = ""
+    text_dir: Path | None = None
+    vocab_size: int = 8000
+    length: int = 48
+    num_layers: int = 2
+    width: int = 128
+    dropout: float = 0.3
+    batch_size: int = 32
+    accumulate: int = 1
+    steps: int = 3000
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    eval_every: int = 250
+    classifiers: int = 5
+    hidden_width: int = 128
+    epochs: int = 5
+    classifier_rate: float = 1e-3
+
+
+SST2 = Config()
+VARIANTS = {
+    "demo": replace(
+        SST2,
+        dataset="animal_sentences",
+        vocab_size=300,
+        length=24,
+        width=64,
+        dropout=0.1,
+        steps=600,
+        eval_every=100,
+        classifiers=3,
+        hidden_width=32,
+        epochs=3,
+    ),
+    "sst2": SST2,
+    "tsv": replace(SST2, dataset="tsv"),
+}
+
+
+def main(config: Config) -> dict:
+    """Pretrains, classifies, compares; returns the summary."""
+    if config.smoke:
+        config = replace(config, width=16, steps=2, eval_every=1, classifiers=2)
+        config = replace(config, hidden_width=8, epochs=1, batch_size=8, num_layers=1)
+    if config.classifiers < 2:
+        raise ValueError(
+            f"classifiers={config.classifiers}: of fewer than two there is no spread"
+        )
+    run = Run(config)
+    data = task_of(config)
+    pretraining = {
+        "train": [example.text for example in data.train],
+        "validation": [example.text for example in data.validation],
+    }
+    if config.text:
+        text = zoo.data.load(config.text, config.text_dir, expect=TextDataset)
+        pretraining = {part: lines(getattr(text, part)) for part in pretraining}
+    tokenizer = Tokenizer.train_wordpiece(
+        [*pretraining["train"], *(example.text for example in data.train)],
+        config.vocab_size,
+    )
+    train, held_out = (
+        unlabelled(pretraining[part], tokenizer, config.length)
+        for part in ("train", "validation")
+    )
+    model = ELMo(
+        ELMoConfig(
+            tokenizer.vocab_size, config.num_layers, config.width, config.dropout
+        )
+    )
+    model.tokenizer = tokenizer
+    schedule = WarmupCosine(
+        config.learning_rate,
+        config.steps,
+        warmup_steps=min(config.warmup_steps, config.steps // 10),
+    )
+    model.compile(
+        keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
+        ),
+        accumulate=config.accumulate,
+    )
+    print(
+        f"{model.count_params():,} parameters, {len(train):,} sentences of "
+        f"{config.text or config.dataset}, {keras.config.backend()} backend"
+    )
+    once = [batch for _, batch in each_once(held_out, config.batch_size, BUCKETS)]
+    batches = TextBatches(
+        train, config.batch_size, num_buckets=BUCKETS, seed=config.seed
+    )
+    run.fit(
+        model,
+        batches.batches,
+        updates=config.steps,
+        evaluate_every=config.eval_every,
+        evaluate=lambda: model.evaluate(
+            iter(once), steps=len(once), verbose=0, return_dict=True
+        ),
+        batch_tokens=config.batch_size,
+        unit="sequences",
+    )
+    preset = run.out / "preset"
+    model.save_to_preset(preset)
+    updates = [row["update"] for row in run.rows]
+    directions = ("forward", "backward")
+    curves = {name: run.curve(f"val_{name}") for name in directions}
+    title = f"ELMo on {config.text or config.dataset} ({config.variant})"
+    loss_curves(run.out / "loss.png", updates, curves, title=title)
+    figures = compared(config, run, data, tokenizer, preset)
+    summary = run.finish(
+        **figures,
+        parameters=model.count_params(),
+        vocab_size=tokenizer.vocab_size,
+        dataset=config.dataset,
+        dataset_sha256=data.sha256,
+        text=config.text,
+    )
+    print(f"see {run.out}")
+    return summary
+
+
+def task_of(config: Config) -> TaskDataset:
+    """Labelled sentences; those of the small grammar, by the order of their words."""
+    data = zoo.data.load(
+        config.dataset, config.data_dir, expect=(TaskDataset, ParallelText)
+    )
+    if isinstance(data, ParallelText):
+        data = word_order(data)
+    if not isinstance(data.train[0], LabelledText) or not data.class_names:
+        raise ValueError(
+            f"{config.dataset!r} has no classes of texts; expected a dataset such as "
+            "'sst2', 'tsv' or 'animal_sentences'"
+        )
+    if config.smoke:
+        first = 4 * config.batch_size
+        parts = {part: getattr(data, part)[:first] for part in PARTS}
+        data = replace(data, **parts)
+    return data
+
+
+def word_order(sentences: ParallelText) -> TaskDataset:
+    """Do English sentences of `animal_sentences` begin with the time?
+
+    They say when in half of all cases, and at their end in the other half, with the
+    same words.
+    """
+    if sentences.name != "animal_sentences":
+        raise ValueError(f"{sentences.name!r} are translations; they have no classes")
+    times = tuple(time.lower() for time, _ in WHEN)
+
+    def labelled(pairs: Sequence[tuple[str, str]]) -> tuple[LabelledText, ...]:
+        return tuple(
+            LabelledText(text, int(text.lower().startswith(times))) for text, _ in pairs
+        )
+
+    train, validation, test = (labelled(getattr(sentences, part)) for part in PARTS)
+    return TaskDataset(
+        sentences.name,
+        train,
+        validation,
+        test,
+        ("last", "first"),
+        sentences.sha256,
+        sentences.origin,
+        sentences.licence,
+    )
+
+
+def lines(text: str) -> list[str]:
+    """Those that are not empty."""
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def unlabelled(texts: list[str], tokenizer: Tokenizer, length: int) -> Sequences:
+    """Sentences to read, from their [CLS] to their [SEP]."""
+    examples = [LabelledText(text, 0) for text in texts]
+    sequences = labelled_sequences(examples, tokenizer, length)
+    return dataclasses.replace(sequences, labels=None)
+
+
+def compared(
+    config: Config, run: Run, data: TaskDataset, tokenizer: Tokenizer, preset: Path
+) -> dict[str, Any]:
+    """Trains the classifiers of both kinds; prints, draws and returns how they did."""
+    parts = {
+        part: labelled_sequences(getattr(data, part), tokenizer, config.length)
+        for part in PARTS
+        if getattr(data, part)
+    }
+    tested = "test" if "test" in parts else "validation"
+    curves: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    scores: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    mixtures = []
+    for kind in KINDS:
+        for number in range(config.classifiers):
+            seed = config.seed + 1 + number
+            model, curve = classifier(config, kind, seed, data, parts, preset)
+            curves[kind].append(curve)
+            scores[kind].append(accuracy(model, parts[tested]))
+            if model.mix is not None:
+                mixtures.append(engine().numpy(model.mix.layer_weights()))
+            print(f"{kind}, seed {seed}: {tested} accuracy {scores[kind][-1]:.4f}")
+    steps = range(1, config.epochs + 1)
+    per_epoch = len(parts["train"]) // config.batch_size
+    loss_curves(
+        run.out / "accuracy.png",
+        [per_epoch * step for step in steps],
+        {kind: np.mean(values, axis=0).tolist() for kind, values in curves.items()},
+        title=f"Classifiers of {config.dataset}, mean of {config.classifiers}",
+        unit="validation accuracy",
+    )
+    shares = np.mean(mixtures, axis=0)
+    found: dict[str, Any] = {f"layer_{i}_share": float(x) for i, x in enumerate(shares)}
+    print("shares of the layers: " + "  ".join(f"{share:.3f}" for share in shares))
+    for kind, values in scores.items():
+        interval: Interval = mean_interval(values)
+        print(f"{kind}: {tested} accuracy {interval}")
+        found |= {
+            f"{kind}_{tested}_accuracy": interval.mean,
+            f"{kind}_{tested}_accuracy_half_width": interval.half_width,
+            f"{kind}_{tested}_accuracy_std": float(np.std(values, ddof=1)),
+        }
+    return found
+
+
+def classifier(
+    config: Config, kind: str, seed: int, data: TaskDataset, parts: dict, preset: Path
+) -> tuple[ELMoClassifier, list[float]]:
+    """One that is trained, and its validation accuracy after each epoch."""
+    keras.utils.set_random_seed(seed)
+    model = ELMoClassifier.from_preset(
+        preset,
+        num_classes=len(data.class_names),
+        hidden_width=config.hidden_width,
+        contextual=KINDS[kind],
+    )
+    model.compile(keras.optimizers.Adam(config.classifier_rate))
+    batches = TextBatches(
+        parts["train"], config.batch_size, num_buckets=BUCKETS, seed=seed
+    )
+    curve: list[float] = []
+    model.fit(
+        batches.batches(),
+        steps_per_epoch=batches.steps_per_epoch,
+        epochs=config.epochs,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: curve.append(
+                    accuracy(model, parts["validation"])
+                )
+            )
+        ],
+    )
+    return model, curve
+
+
+def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
+    """The share of sequences whose class is found."""
+    right = 0
+    for _, (inputs, classes) in each_once(sequences, 64, BUCKETS):
+        found = model.predict_probabilities(inputs).argmax(axis=-1)
+        right += int(np.sum(found == classes))
+    return right / len(sequences)
+
+
+if __name__ == "__main__":
+    main(parse(VARIANTS, __doc__ or ""))

@@ -1,0 +1,379 @@
+"""Train every language model from counting to GPT on one text, and compare them.
+
+    python -m recipes.lm_ladder                                   # docs, minutes
+    python -m recipes.lm_ladder --variant shakespeare             # tinyshakespeare
+    python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the networks
+
+The rungs: n-grams of orders 1 to 6 (Kneser-Ney), a linear model of the mean embedding,
+recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT. Each leaves a
+folder under --out, whose preset loads by `from_preset`; `ladder.png` and `samples.txt`
+show all of them.
+
+All predict the same tokens: every character of the validation text but the first.
+N-grams read it in one piece. Networks read overlapping windows, each half a context
+after the one before, and count the second half of each (of the first, all of it), so
+that they always see at least half a context.
+
+Finished rungs are not trained again with --resume, and the one in the middle goes on.
+"""
+
+import json
+import shutil
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import zoo
+from zoo.evaluation import text_metrics
+from zoo.evaluation.language import bits_per_byte
+from zoo.evaluation.pictures import save_figure
+from zoo.models.language_model import LanguageModel
+from zoo.presets import count_parameters
+from zoo.training import WarmupCosine, engine
+from zoo.training.run import Run, RunConfig, parse
+
+SUMMARY, CHECKPOINT = "summary.json", "checkpoint.safetensors"
+CELLS = ("elman", "gru", "lstm")
+NETWORKS = ("linear", *CELLS, "gpt")
+# What the table shows of a rung.
+COLUMNS = {
+    "parameters": "{:,.0f}",
+    "seconds": "{:,.2f}",
+    "flops": "{:.1e}",
+    "val_loss": "{:.3f}",
+    "val_bits_per_byte": "{:.3f}",
+    "val_bits_per_character": "{:.3f}",
+}
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """A text, and the sizes of what learns it.
+
+    Attributes:
+        max_order: of the n-grams, which begin with order 1.
+        smoothing: of the n-grams; see `zoo.NgramConfig`.
+        rungs: the networks, of linear, elman, gru, lstm and gpt.
+        num_layers: transformer blocks of the GPT.
+        num_heads: attention heads of the GPT.
+        width: of the GPT and of the linear model's embeddings.
+        recurrent_layers: of recurrent networks, as wide as makes them as large as the
+            GPT.
+        context_length: tokens of a window.
+        dropout: of the GPT and the recurrent networks.
+        batch_size: windows an update.
+        accumulate: micro-batches that a batch is cut into.
+        steps: updates of each network.
+        learning_rate: of the GPT at its peak; a tenth of it at the end of the cosine.
+        recurrent_learning_rate: of the recurrent networks, likewise.
+        linear_learning_rate: of the linear model, likewise.
+        warmup_steps: of a linear warm-up.
+        weight_decay: of matrices, decoupled.
+        clip: the largest global norm of the gradients.
+        eval_every: updates between evaluations and checkpoints.
+        prompt: how the samples begin.
+        sample_tokens: how long they are, at most what the context takes.
+        temperature: of sampling.
+    """
+
+    dataset: str = "docs"
+    out: Path = Path("runs/lm_ladder")
+    max_order: int = 6
+    smoothing: str = "kneser_ney"
+    rungs: tuple[str, ...] = NETWORKS
+    num_layers: int = 4
+    num_heads: int = 4
+    width: int = 128
+    recurrent_layers: int = 2
+    context_length: int = 64
+    dropout: float = 0.0
+    batch_size: int = 12
+    accumulate: int = 1
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    recurrent_learning_rate: float = 2e-3
+    linear_learning_rate: float = 1e-2
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    eval_every: int = 500
+    prompt: str = "\n"
+    sample_tokens: int = 200
+    temperature: float = 0.8
+
+
+# Sizes and text of nanoGPT's train_shakespeare_char.py on a CPU.
+SHAKESPEARE = Config(dataset="tinyshakespeare")
+VARIANTS = {
+    "demo": Config(num_layers=2, width=64, steps=600, eval_every=200),
+    "shakespeare": SHAKESPEARE,
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What all rungs learn from and are tested on."""
+
+    tokenizer: zoo.Tokenizer
+    train: np.ndarray
+    validation: np.ndarray
+    validation_text: str
+
+    @classmethod
+    def of(cls, dataset: zoo.data.TextDataset) -> "Text":
+        """A token a character."""
+        tokenizer = zoo.Tokenizer.characters(dataset.train + dataset.validation)
+        train, validation = map(tokenizer.encode, (dataset.train, dataset.validation))
+        return cls(tokenizer, train, validation, dataset.validation)
+
+
+def main(config: Config) -> dict:
+    """Climbs all rungs, compares them; returns the summary."""
+    if unknown := sorted(set(config.rungs) - set(NETWORKS)):
+        raise ValueError(f"rungs must be of {', '.join(NETWORKS)}; got {unknown}")
+    if config.smoke:
+        config = replace(config, num_layers=1, width=16, steps=2, eval_every=1)
+        config = replace(config, recurrent_layers=1, context_length=32, max_order=2)
+        config = replace(config, warmup_steps=0, sample_tokens=8)
+    climbs: dict[str, Callable] = {
+        f"ngram_{order}": count for order in range(1, config.max_order + 1)
+    } | {name: train for name in NETWORKS if name in config.rungs}
+    folders = {name: config.out / name for name in climbs}
+    if config.resume and not any(map(was_started, folders.values())):
+        raise FileNotFoundError(
+            f"There is no checkpoint to resume from in {config.out}. Leave --resume "
+            "out to start anew."
+        )
+    # Rungs are resumed, each by itself; the devices are in use from here on.
+    run = Run(replace(config, resume=False))
+    if not config.resume and engine().is_main:
+        for folder in folders.values():
+            for mark in (SUMMARY, CHECKPOINT):
+                (folder / mark).unlink(missing_ok=True)
+    dataset = zoo.data.load(
+        config.dataset, config.data_dir, expect=zoo.data.TextDataset
+    )
+    text = Text.of(dataset)
+    print(
+        f"{len(text.train):,} characters of {config.dataset}, "
+        f"{text.tokenizer.vocab_size} different ones, {keras.config.backend()} backend"
+    )
+    samples = {}
+    for name, climb in climbs.items():
+        folder = folders[name]
+        if config.resume and (folder / SUMMARY).exists():
+            found = json.loads((folder / SUMMARY).read_text("utf-8"))
+        else:
+            started = config.resume and was_started(folder)
+            own = replace(config, out=folder, resume=started)
+            own = replace(own, mesh_data=1, mesh_model=1)
+            found = climb(Run(own), name, config, text)
+        samples[name] = found["sample"]
+        kept = ("tokens_per_second", "val_perplexity", *COLUMNS)
+        row = {key: found[key] for key in kept if key in found}
+        run.rows.append({"update": found["steps"], "rung": name, **row})
+        run.seconds += found["seconds"]
+    run.write_metrics()
+    show(run.rows)
+    draw(run.out / "ladder.png", run.rows, f"{config.dataset} ({config.variant})")
+    lines = [f"=== {name} ===\n{sample}\n" for name, sample in samples.items()]
+    (run.out / "samples.txt").write_text("\n".join(lines), encoding="utf-8")
+    if engine().is_main:
+        preset = folders[run.rows[-1]["rung"]] / "preset"
+        shutil.copytree(preset, run.out / "preset", dirs_exist_ok=True)
+    summary = run.finish(
+        **{
+            f"{row['rung']}_{key}": row[key]
+            for row in run.rows
+            for key in COLUMNS
+            if key in row
+        },
+        seconds=round(run.seconds, 2),
+        dataset=config.dataset,
+        dataset_sha256=dataset.sha256,
+        vocab_size=text.tokenizer.vocab_size,
+    )
+    print(f"\nSamples of all and a picture are in {run.out}")
+    return summary
+
+
+def was_started(folder: Path) -> bool:
+    """Whether a rung left something to go on from."""
+    return any((folder / mark).exists() for mark in (SUMMARY, CHECKPOINT))
+
+
+def count(run: Run, name: str, config: Config, text: Text) -> dict:
+    """An n-gram rung: one pass over the text."""
+    order = int(name.removeprefix("ngram_"))
+    model = zoo.NgramLM(
+        zoo.NgramConfig(text.tokenizer.vocab_size, order, config.smoothing)
+    )
+    start = time.perf_counter()
+    model.fit(text.train)
+    run.seconds = time.perf_counter() - start
+    nats = -model.log_probs(text.validation)
+    loss = float(nats.mean())
+    run.rows = [
+        {
+            "update": 1,
+            "val_loss": loss,
+            "val_perplexity": float(np.exp(loss)),
+            "val_bits_per_byte": bits_per_byte(-nats, text.validation_text),
+            "tokens_per_second": round(len(text.train) / run.seconds, 1),
+        }
+    ]
+    run.write_metrics()
+    return finished(run, model, config, text)
+
+
+def train(run: Run, name: str, config: Config, text: Text) -> dict:
+    """A network's rung."""
+    model = network(name, config, text.tokenizer.vocab_size)
+    model.compile(optimizer(name, config), accumulate=config.accumulate)
+    print(f"{name}: {model.count_params():,} parameters")
+    crops = zoo.data.RandomCrops(
+        text.train, config.context_length, config.batch_size, seed=config.seed
+    )
+    batch_tokens = config.batch_size * config.context_length
+    run.fit(
+        model,
+        crops.batches,
+        updates=config.steps,
+        evaluate_every=config.eval_every,
+        evaluate=lambda: text_metrics(
+            model,
+            text.validation,
+            text.validation_text,
+            stride=config.context_length // 2,
+        ),
+        batch_tokens=batch_tokens,
+    )
+    # A multiplication and an addition a parameter and token, and twice that on the way
+    # back (Kaplan et al. 2020), as if embeddings were multiplied too.
+    flops = 6.0 * model.count_params() * batch_tokens * config.steps
+    return finished(run, model, config, text, flops=flops)
+
+
+def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
+    """The GPT, or what is compared with it."""
+    sizes = (vocab_size, config.context_length)
+    gpt = zoo.GPTConfig(
+        *sizes,
+        config.num_layers,
+        config.num_heads,
+        config.width,
+        dropout=config.dropout,
+        activation="gelu",
+        use_bias=False,
+    )
+    if name == "gpt":
+        return zoo.GPT(gpt)
+    if name == "linear":
+        return zoo.LinearLM(zoo.LinearLMConfig(*sizes, config.width))
+
+    def recurrent(width: int) -> zoo.RecurrentLMConfig:
+        layers, dropout = config.recurrent_layers, config.dropout
+        return zoo.RecurrentLMConfig(*sizes, layers, width, cell=name, dropout=dropout)
+
+    widths = range(8, 2**14, 8)
+    matched = bisect_left(
+        widths,
+        count_parameters(gpt),
+        key=lambda width: count_parameters(recurrent(width)),
+    )
+    return zoo.RecurrentLM(recurrent(widths[matched]))
+
+
+def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
+    """AdamW as in nanoGPT, with a rate for each kind of network."""
+    rates = dict.fromkeys(CELLS, config.recurrent_learning_rate)
+    rates |= {"linear": config.linear_learning_rate, "gpt": config.learning_rate}
+    rate = rates[name]
+    warmup = min(config.warmup_steps, config.steps // 10)
+    return keras.optimizers.AdamW(
+        WarmupCosine(rate, config.steps, warmup_steps=warmup, final=rate / 10),
+        beta_2=0.99,
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip,
+    )
+
+
+def finished(run: Run, model: Any, config: Config, text: Text, **figures: Any) -> dict:
+    """Samples, saves, and writes the rung's summary."""
+    model.tokenizer = text.tokenizer
+    room = config.context_length - len(text.tokenizer.encode(config.prompt))
+    sample = model.generate(
+        config.prompt,
+        min(config.sample_tokens, room),
+        temperature=config.temperature,
+        seed=config.seed,
+    )
+    model.save_to_preset(run.out / "preset")
+    bytes_a_character = len(text.validation_text.encode()) / len(text.validation_text)
+    bits = run.rows[-1]["val_bits_per_byte"]
+    return run.finish(
+        sample=sample.strip(),
+        parameters=model.count_params(),
+        val_bits_per_character=bits * bytes_a_character,
+        seconds=round(run.seconds, 4),
+        **figures,
+    )
+
+
+def show(rows: list[dict]) -> None:
+    """Prints a line a rung."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rung")
+    for name in COLUMNS:
+        table.add_column(name.removeprefix("val_").replace("_", " "), justify="right")
+    for row in rows:
+        cells = [
+            form.format(row[name]) if name in row else "-"
+            for name, form in COLUMNS.items()
+        ]
+        table.add_row(row["rung"].replace("_", " "), *cells)
+    Console().print(table)
+
+
+def draw(path: Path, rows: list[dict], title: str) -> None:
+    """Bits a byte over the cost of training, and over parameters, into a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    kinds = {
+        "n-grams, by order": [r for r in rows if r["rung"].startswith("ngram_")],
+        "networks": [r for r in rows if not r["rung"].startswith("ngram_")],
+    }
+    for axes, measure in ((left, "seconds"), (right, "parameters")):
+        for (kind, own), style in zip(kinds.items(), ("o-", "s"), strict=True):
+            x, y = ([row[key] for row in own] for key in (measure, "val_bits_per_byte"))
+            (points,) = axes.plot(x, y, style, label=kind)
+            for row, place in zip(own, zip(x, y, strict=True), strict=True):
+                axes.annotate(
+                    row["rung"].removeprefix("ngram_"),
+                    place,
+                    textcoords="offset points",
+                    xytext=(6, 4),
+                    color=points.get_color(),
+                )
+        axes.set(xscale="log", xlabel=measure)
+        axes.margins(0.12)
+        axes.grid(alpha=0.3)
+    left.set(xlabel="seconds of training", ylabel="bits a byte of validation text")
+    right.set(xlabel="parameters, or n-grams counted")
+    left.legend(frameon=False)
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    main(parse(VARIANTS, __doc__ or ""))

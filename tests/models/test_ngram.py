@@ -1,0 +1,258 @@
+"""N-gram models beside nltk's, plain dictionaries and the frequencies of their text."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.models.plain_ngrams import PlainNgrams
+from zoo import GPT, NgramConfig, NgramLM, Tokenizer
+from zoo.models.smoothing import good_turing
+
+pytestmark = pytest.mark.host
+
+V = 7
+SMOOTHINGS = ("mle", "add_k", "katz", "kneser_ney")
+RNG = np.random.default_rng(0)
+
+
+def skewed(size, vocab_size=V):
+    """Tokens that depend on the one before, frequent and rare ones."""
+    text = [0]
+    for step in RNG.zipf(1.6, size - 1):
+        text.append(int(text[-1] * 2 + step) % vocab_size)
+    return text
+
+
+TEXTS = [skewed(300), skewed(1), skewed(40)]
+# Its first n-grams occur again, each with a left neighbour, which nltk takes as given.
+ROUND = skewed(200)
+ROUND = [*ROUND, *ROUND[:4], *range(V)]
+
+
+def fitted(texts=TEXTS, **fields) -> NgramLM:
+    return NgramLM(NgramConfig(**{"vocab_size": V} | fields)).fit(texts)
+
+
+def contexts(longest, vocab_size=V):
+    """All up to that length, seen or not."""
+    for length in range(longest + 1):
+        yield from itertools.product(range(vocab_size), repeat=length)
+
+
+# === Probabilities ===
+
+
+def reference(plain, smoothing, order):
+    return {
+        "mle": lambda w, h: plain.add_k(0, w, h),
+        "add_k": lambda w, h: plain.add_k(0.3, w, h),
+        "katz": plain.katz,
+        "kneser_ney": lambda w, h: plain.kneser_ney(0.6, w, h),
+    }[smoothing]
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("vocab_size", [V, V + 2])  # two that never occur
+def test_probabilities_are_the_formulas(order, smoothing, vocab_size):
+    model = fitted(
+        order=order, smoothing=smoothing, k=0.3, discount=0.6, vocab_size=vocab_size
+    )
+    expected = reference(PlainNgrams(TEXTS, vocab_size, order), smoothing, order)
+    unseen = 0
+    for context in contexts(min(order - 1, 2), vocab_size):
+        found = model.probabilities(np.asarray(context, int))
+        assert found.shape == (vocab_size,) and found.min() >= 0
+        by_hand = [expected(token, context) for token in range(vocab_size)]
+        assert np.abs(found - by_hand).max() < 1e-12
+        if smoothing == "mle" and not found.any():
+            unseen += 1
+        else:
+            assert found.sum() == pytest.approx(1, abs=1e-12)
+    assert smoothing == "mle" or order == 1 or found.min() > 0
+    # All that may precede a token has, but pairs.
+    expected_unseen = order > 1 and (order, vocab_size) != (2, V)
+    assert bool(unseen) == (smoothing == "mle" and expected_unseen)
+
+
+def test_long_contexts_of_katz():
+    """Sums of what is left are small beside 1 there."""
+    text = skewed(4000)
+    model = fitted([text], order=5, smoothing="katz")
+    plain = PlainNgrams([text], V, 5)
+    for start in range(0, 300, 3):
+        context = text[start : start + 4]
+        found = model.probabilities(context)
+        assert found.sum() == pytest.approx(1, abs=1e-12)
+        by_hand = [plain.katz(token, tuple(context)) for token in range(V)]
+        assert np.abs(found - by_hand).max() < 1e-9
+
+
+def test_good_turing_discounts():
+    """Church & Gale 1991, table 1: bigrams of 22 million words of newswire."""
+    times = [2018046, 449721, 188933, 105668, 68379, 48190]
+    counts = np.repeat([1, 2, 3, 4, 5, 6], times)
+    found = good_turing(counts)[1:6] * np.arange(1, 6)
+    # r* = (r + 1) n_{r+1} / n_r, less Katz's share for counts from 6.
+    expected = [0.446, 1.26, 2.24, 3.24, 4.22]
+    common = 6 * times[5] / times[0]
+    katz = [
+        r * (star / r - common) / (1 - common) for r, star in enumerate(expected, 1)
+    ]
+    assert np.abs(found - katz).max() < 0.02
+    assert np.array_equal(good_turing(np.asarray([3, 3, 8])), np.ones(7))
+
+
+def test_nltk_agrees():
+    lm = pytest.importorskip("nltk.lm")
+    everygrams = pytest.importorskip("nltk.util").everygrams
+    words = [str(token) for token in ROUND]
+    for order in (2, 4):
+        for nltk_model, fields in (
+            (lm.MLE(order), {"smoothing": "mle"}),
+            (lm.Laplace(order), {"smoothing": "add_k"}),
+            (lm.Lidstone(0.2, order), {"smoothing": "add_k", "k": 0.2}),
+            (
+                lm.KneserNeyInterpolated(order, discount=0.4),
+                {"smoothing": "kneser_ney", "discount": 0.4},
+            ),
+        ):
+            nltk_model.fit([everygrams(words, max_len=order)], sorted(set(words)))
+            # nltk adds one word, for those that are unknown, to the vocabulary.
+            more = fields["smoothing"] == "add_k"
+            model = fitted([ROUND], order=order, vocab_size=V + more, **fields)
+            for context in contexts(min(order - 1, 2)):
+                found = model.probabilities(np.asarray(context, int))
+                by_hand = [
+                    nltk_model.score(str(token), tuple(map(str, context)))
+                    for token in range(V)
+                ]
+                assert np.abs(found[:V] - by_hand).max() < 1e-9
+
+
+# === Texts ===
+
+
+def test_the_beginning_is_predicted_from_what_there_is():
+    for smoothing in SMOOTHINGS:
+        model = fitted(order=4, smoothing=smoothing)
+        text = TEXTS[0][:9]
+        found = np.exp(model.score(text))
+        for at, probability in enumerate(found, start=1):
+            before = model.probabilities(text[:at])
+            assert probability == pytest.approx(before[text[at]], abs=1e-12)
+            # Only the last three count.
+            assert np.array_equal(
+                before, model.probabilities(text[max(at - 3, 0) : at])
+            )
+    # A context of one token asks the bigrams, as many as there are texts' tokens.
+    counts = np.zeros(V)
+    for text in TEXTS:
+        for a, b in itertools.pairwise(text):
+            counts[b] += a == 3
+    found = fitted(order=4, smoothing="mle").probabilities([3])
+    assert np.abs(found - counts / counts.sum()).max() < 1e-12
+
+
+def test_scores_of_several_texts_and_prompts():
+    model = fitted(order=3)
+    texts = [TEXTS[0][:30], TEXTS[2], [6, 6, 6, 6]]
+    together = model.score(texts)
+    for text, found in zip(texts, together, strict=True):
+        assert found == pytest.approx(model.score(text), abs=1e-12)
+        assert found == pytest.approx(model.log_probs(np.asarray(text)), abs=1e-12)
+    given = model.score([5, 2], prompt=[1, 4, 3])
+    assert given == pytest.approx(model.score([1, 4, 3, 5, 2])[2:], abs=1e-12)
+    long = model.score(np.tile(TEXTS[0], 20))  # there is no context length
+    assert long.shape == (20 * 300 - 1,)
+
+
+def test_no_ngram_reaches_across_texts():
+    apart = fitted([[0, 1], [2, 3]], order=2, smoothing="mle")
+    assert not apart.probabilities([1]).any()
+    assert fitted([0, 1, 2, 3], order=2, smoothing="mle").probabilities([1])[2] == 1
+    assert apart.fit([4, 5]).probabilities([])[4:6].tolist() == [0.5, 0.5]
+    assert apart.count_params() == 3
+
+
+def test_strings():
+    model = NgramLM(NgramConfig(3))
+    model.tokenizer = Tokenizer.characters("abc")
+    model.fit(["abcabc", "ab"])
+    assert model.probabilities("ab").argmax() == 2
+    assert np.array_equal(model.probabilities("ab"), model.probabilities([0, 1]))
+    assert np.array_equal(model.score("abc"), model.score([0, 1, 2]))
+
+
+# === Saving ===
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_saved_and_loaded(smoothing, tmp_path):
+    model = fitted(order=3, smoothing=smoothing, k=0.5)
+    model.tokenizer = Tokenizer.characters("abcdefg")
+    model.save_to_preset(tmp_path)
+    loaded = NgramLM.from_preset(tmp_path)
+    assert loaded.config == model.config
+    assert loaded.tokenizer == model.tokenizer
+    for context in contexts(2):
+        ids = np.asarray(context, int)
+        assert np.array_equal(loaded.probabilities(ids), model.probabilities(ids))
+    changed = NgramLM.from_preset(tmp_path, smoothing="add_k", k=2.0)
+    again = fitted(order=3, smoothing="add_k", k=2.0)
+    assert np.array_equal(changed.score(TEXTS[0]), again.score(TEXTS[0]))
+
+
+def test_presets_of_something_else(tmp_path):
+    fitted(order=3).save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="is a NgramLM, not a GPT: use zoo.NgramLM"):
+        GPT.from_preset(tmp_path)
+    with pytest.raises(ValueError, match="Missing: order_4/counts, order_4/keys"):
+        NgramLM.from_preset(tmp_path, order=4)
+    with pytest.raises(ValueError, match="leave dtype and name out"):
+        NgramLM.from_preset(tmp_path, dtype="float16")
+    with pytest.raises(ValueError, match="counted nothing yet"):
+        NgramLM(NgramConfig(V)).save_to_preset(tmp_path / "new")
+
+
+# === Errors ===
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"order": 0}, "order must be a whole number from 1, got 0"),
+        ({"vocab_size": 2.5}, "vocab_size must be a whole number from 1, got 2.5"),
+        ({"smoothing": "good"}, "smoothing must be one of .*'katz'.*got 'good'"),
+        ({"k": 0}, "k must be above 0, got 0; smoothing='mle' adds nothing"),
+        ({"discount": 1.5}, r"discount must be in \(0, 1\], got 1.5"),
+    ],
+)
+def test_bad_configurations(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(NgramConfig(V), **fields)
+
+
+def test_bad_requests():
+    with pytest.raises(TypeError, match="NgramLM is made from an NgramConfig"):
+        NgramLM(V)
+    model = NgramLM(NgramConfig(V))
+    for request in (lambda: model.probabilities([1]), lambda: model.score([1, 2])):
+        with pytest.raises(ValueError, match=r"counted nothing yet: call fit\(ids\)"):
+            request()
+    for nothing in ([], [[]], [[], []]):
+        with pytest.raises(ValueError, match="There is nothing to count"):
+            model.fit(nothing)
+    with pytest.raises(ValueError, match="Token ids must be from 0 to 6"):
+        model.fit([1, 7])
+    model = fitted()
+    with pytest.raises(ValueError, match="Give one context"):
+        model.probabilities([[1], [2]])
+    with pytest.raises(ValueError, match="Token ids must be from 0 to 6"):
+        model.probabilities([7])
+    with pytest.raises(ValueError, match="at least two tokens"):
+        model.log_probs(np.asarray([1]))
+    with pytest.raises(ValueError, match="needs from 2 to inf tokens.*Received: 1"):
+        model.score([1])

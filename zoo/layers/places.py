@@ -1,0 +1,26 @@
+"""Tables of which each row of a batch fills one place."""
+
+from keras import ops
+
+from zoo.training.engine import engine
+
+
+def at_places(rows, places, size: int):
+    """Rows as a table, those of all replicas.
+
+    Args:
+        rows: (B, ...), floating-point.
+        places: (B,) int32, each row's place, or -1 for none; no place twice.
+        size: places of the table.
+
+    Returns:
+        (size, ...), zeros where there is no row; and (size,), True where there is one.
+    """
+    numbers = ops.arange(size, dtype="int32")
+    takes = ops.cast(numbers[:, None] == places[None, :], "int32")  # (size, B)
+    order = ops.arange(ops.shape(rows)[0], dtype="int32")
+    filled = ops.cast(ops.sum(takes, axis=1), "float32")
+    table = ops.take(rows, ops.sum(takes * order, axis=1), axis=0)
+    there = ops.reshape(filled, (-1, *[1] * (len(rows.shape) - 1))) > 0
+    table = engine().total(ops.where(there, table, 0.0))
+    return table, engine().total(filled) > 0

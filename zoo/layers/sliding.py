@@ -1,0 +1,165 @@
+"""Sliding-window attention with global tokens (Beltagy et al. 2020, Longformer).
+
+A token looks at the tokens less than `window` away: itself and `window - 1` before it
+and, unless attention is causal, after it. Global tokens look at all and all look at
+them; in causal attention, they look at all before them, and all after them look at
+them. Longformer projects what its global tokens read and are read by once more; here
+they share the others' projections.
+
+Shapes: B batch, T tokens, N heads, H head width, G global tokens, W window, C chunks
+of a text, R = B·C chunks of all texts, S keys of a chunk.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from keras import ops
+
+
+def in_window(
+    num_queries: int, num_keys: int, window: int, first=0, global_positions=None
+):
+    """Which keys a query may see, (B or 1, T, S), but for causality.
+
+    Args:
+        num_queries: T.
+        num_keys: S.
+        window: how near they have to be.
+        first: the key at which the first query stands.
+        global_positions: keys that all see, (B, G), and that see all; -1 for none.
+    """
+    rows = first + ops.arange(num_queries, dtype="int32")[:, None]
+    columns = ops.arange(num_keys, dtype="int32")[None, :]
+    near = (ops.abs(rows - columns) < window)[None]
+    if global_positions is None:
+        return near
+    places = ops.cast(global_positions, "int32")[:, :, None, None]
+    is_global = ops.any(ops.logical_or(rows == places, columns == places), axis=1)
+    return ops.logical_or(near, is_global)
+
+
+def sliding_attention(
+    attend: Callable,
+    q_BTNH,
+    k_BTNH,
+    v_BTNH,
+    window: int,
+    *,
+    causal: bool = False,
+    visible=None,
+    others=None,
+):
+    """Attention within a window, in time and memory that grow as B·T·W.
+
+    Texts are cut into chunks of W tokens, each of which attends to itself and its
+    neighbours as if it were a text of its own.
+
+    Args:
+        attend: `attend(q, k, v, mask, first=)` on (R, W, N, H) and (R, S, N, H) twice,
+            with a mask (R, 1, W, S), True where to look; `first` is the key at which
+            the first query stands.
+        q_BTNH: queries.
+        k_BTNH: keys.
+        v_BTNH: values.
+        window: W.
+        causal: nobody looks ahead.
+        visible: (B or 1, T), False at padding, which nobody looks at.
+        others: keys and values (B, G, N, H) that every chunk sees too, and which
+            queries may look at them, (B, T, G).
+
+    Returns:
+        What was attended to, (B, T, N, H).
+    """
+    _, tokens, heads, head_width = q_BTNH.shape
+    chunks = -(-tokens // window)
+    sides = (1, 0) if causal else (1, 1)
+    parts = 1 + sum(sides)
+
+    def chunked(x):
+        """(B, T, ...) to (B, C, W, ...); what is missing is 0."""
+        rest = [(0, 0)] * (len(x.shape) - 2)
+        x = ops.pad(x, [(0, 0), (0, chunks * window - tokens), *rest])
+        return ops.reshape(x, (-1, chunks, window, *x.shape[2:]))
+
+    def queries(x):
+        """(B, T, ...) to (R, W, ...)."""
+        return ops.reshape(chunked(x), (-1, window, *x.shape[2:]))
+
+    def keys(x):
+        """(B, T, ...) to each chunk between its neighbours, (R, S, ...)."""
+        rest = [(0, 0)] * (len(x.shape) - 1)
+        x = ops.pad(chunked(x), [(0, 0), sides, *rest])
+        x = ops.concatenate([x[:, i : i + chunks] for i in range(parts)], axis=2)
+        return ops.reshape(x, (-1, parts * window, *x.shape[3:]))
+
+    ahead = np.arange(parts * window) - window - np.arange(window)[:, None]
+    near = (np.abs(ahead) < window) & ~(causal & (ahead > 0))
+    # Numbers, since not every backend pads booleans.
+    visible = ops.cast(_given(visible, q_BTNH), "int32")
+    mask_RWS = ops.logical_and(keys(visible)[:, None, :] > 0, near)
+    k_RSNH, v_RSNH = keys(k_BTNH), keys(v_BTNH)
+    if others is not None:
+        k_BGNH, v_BGNH, mask_BTG = others
+        k_RSNH, v_RSNH = (
+            ops.concatenate([ops.repeat(x, chunks, axis=0), own], axis=1)
+            for x, own in ((k_BGNH, k_RSNH), (v_BGNH, v_RSNH))
+        )
+        mask_RWG = queries(ops.cast(mask_BTG, "int32")) > 0
+        mask_RWS = ops.concatenate([mask_RWG, mask_RWS], axis=2)
+    attended = attend(queries(q_BTNH), k_RSNH, v_RSNH, mask_RWS[:, None], first=window)
+    attended = ops.reshape(attended, (-1, chunks * window, heads, head_width))
+    return attended[:, :tokens]
+
+
+def global_attention(
+    attend: Callable,
+    q_BTNH,
+    k_BTNH,
+    v_BTNH,
+    window: int,
+    positions,
+    *,
+    causal: bool = False,
+    visible=None,
+):
+    """`sliding_attention` with global tokens, each of which costs T more.
+
+    Args are as there, and `positions`: where global tokens stand, whole numbers (B, G),
+    each once a row; -1 for none.
+    """
+    places = ops.arange(q_BTNH.shape[1], dtype="int32")
+    positions = ops.cast(positions, "int32")
+    visible = _given(visible, q_BTNH)
+    is_at = positions[:, :, None] == places  # (B, G, T)
+    is_global = ops.any(is_at, axis=1)
+    may_look = ops.broadcast_to(visible[:, None, :], ops.shape(is_at))
+    seen_BG1 = ops.any(ops.logical_and(is_at, may_look), axis=2, keepdims=True)
+    seen_BGT = ops.broadcast_to(seen_BG1, ops.shape(is_at))
+    if causal:
+        may_look = ops.logical_and(may_look, places <= positions[:, :, None])
+        seen_BGT = ops.logical_and(seen_BGT, places >= positions[:, :, None])
+    one_hot = ops.cast(is_at, q_BTNH.dtype)
+    q_BGNH, k_BGNH, v_BGNH = (
+        ops.einsum("bgt,btnh->bgnh", one_hot, x) for x in (q_BTNH, k_BTNH, v_BTNH)
+    )
+    near = sliding_attention(
+        attend,
+        q_BTNH,
+        k_BTNH,
+        v_BTNH,
+        window,
+        causal=causal,
+        # Global tokens are seen once, not as neighbours too.
+        visible=ops.logical_and(visible, ops.logical_not(is_global)),
+        others=(k_BGNH, v_BGNH, ops.transpose(seen_BGT, (0, 2, 1))),
+    )
+    far = attend(q_BGNH, k_BTNH, v_BTNH, may_look[:, None], first=0)
+    far = ops.einsum("bgt,bgnh->btnh", one_hot, far)
+    return ops.where(is_global[:, :, None, None], far, near)
+
+
+def _given(visible, q_BTNH):
+    """(B, T), all True where nothing else is known."""
+    if visible is None:
+        visible = ops.ones((1, q_BTNH.shape[1]), dtype="bool")
+    return ops.broadcast_to(visible, ops.shape(q_BTNH)[:2])

@@ -1,0 +1,383 @@
+"""ELMo: a forward and a backward language model, whose layers are features of words.
+
+Peters et al. 2018; sections and equations below are theirs. Their words are spelled by
+convolutions over characters, ours are tokens of a vocabulary, which may be characters;
+their LSTMs are projected down, ours are as wide as what goes in.
+
+Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.distribution.layout import GATHERED
+from zoo.layers.dense import Dense
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.initializers import Normal
+from zoo.layers.recurrent import LSTM
+from zoo.layers.scalar_mix import ScalarMix
+from zoo.models.bert import check_range, classified
+from zoo.models.config_checks import check_rate, check_whole
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase, engine
+from zoo.training.batched import Batched
+
+INPUTS = ("token_ids", "padding_mask")
+
+
+@dataclass(frozen=True)
+class ELMoConfig:
+    """The shape of an ELMo.
+
+    Attributes:
+        vocab_size: number of token ids, V.
+        num_layers: LSTMs of each direction, L.
+        width: of embeddings, and of the LSTMs of one direction, D.
+        dropout: of what goes into each LSTM, and into the softmax.
+    """
+
+    vocab_size: int
+    num_layers: int = 2
+    width: int = 512
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_whole(self, "vocab_size", "num_layers", "width")
+        check_rate(self, "dropout")
+
+
+@dataclass(frozen=True)
+class ELMoClassifierConfig(ELMoConfig):
+    """The shape of a classifier of texts by their features.
+
+    Attributes:
+        num_classes: C.
+        hidden_width: of the layer between features and classes.
+        contextual: whether it sees all layers, mixed, or the embeddings alone.
+    """
+
+    num_classes: int = 2
+    hidden_width: int = 128
+    contextual: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_whole(self, "num_classes", least=2)
+        check_whole(self, "hidden_width")
+
+
+class BidirectionalLSTM(keras.layers.Layer):
+    """Two stacks of LSTMs over shared embeddings, one reading backward (section 3.1).
+
+    From the second LSTM on, each adds to what it reads.
+    """
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        dtype = {"dtype": self.dtype_policy}
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size,
+            config.width,
+            Normal(config.width**-0.5),
+            name="token_embedding",
+            **dtype,
+        )
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.forward_layers, self.backward_layers = (
+            [
+                LSTM(
+                    config.width,
+                    backward=direction == "backward",
+                    name=f"{direction}_{index}",
+                    **dtype,
+                )
+                for index in range(config.num_layers)
+            ]
+            for direction in ("forward", "backward")
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build((None, None, self.config.width))
+
+    def call(self, inputs, training: bool = False):
+        """All layers of both directions, each (L+1, B, T, D), embeddings first."""
+        inputs = inputs_of(inputs)
+        mask = inputs.get("padding_mask")
+        embedded = engine().by_rows(self.token_embedding(inputs["token_ids"]))
+        return tuple(
+            self._read(layers, embedded, mask, training)
+            for layers in (self.forward_layers, self.backward_layers)
+        )
+
+    def _read(self, layers, x, mask, training):
+        found = [x]
+        for layer in layers:
+            # Padding leaves the state as it was: the backward LSTMs begin at the last
+            # token.
+            read, _ = layer(self.dropout(x, training=training), None, mask)
+            x = read if len(found) == 1 else x + read
+            found.append(x)
+        return ops.stack(found)
+
+
+class BiLM(FromPreset, Model):
+    """What both models have in common: the two directions, and checks of texts."""
+
+    layout = (
+        (r"embeddings$", (None, "model")),
+        (r"head/kernel$", ("model", None)),
+        # Gates lie side by side, so that parts of the columns are no parts of a state.
+        (r"(forward|backward)_\d+/(recurrent_)?kernel$", (None, "model"), GATHERED),
+    )
+    fusion_pays = True
+    long_loops = True
+    family = "elmo"
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.elmo = BidirectionalLSTM(config, name=self.family, dtype=self.dtype_policy)
+
+    def features(self, token_ids: Any, padding_mask: Any = None):
+        """All layers of any number of texts, for `zoo.layers.ScalarMix`.
+
+        Args:
+            token_ids: (N, T).
+            padding_mask: (N, T), True at tokens; default all.
+
+        Returns:
+            (L+1, N, T, 2·D), forward and backward side by side; the first layer is the
+            embeddings, twice. Those of padding mean nothing.
+        """
+        token_ids = np.asarray(token_ids)
+        mask = np.ones(token_ids.shape) if padding_mask is None else padding_mask
+        inputs = {"token_ids": token_ids, "padding_mask": np.asarray(mask, "bool")}
+        self.check_texts(inputs)
+        return np.moveaxis(self._features(*inputs.values()), 0, 1)
+
+    @cached_property
+    def _features(self) -> Batched:
+        def features(token_ids, padding_mask):
+            inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+            found = ops.concatenate(self.elmo(inputs), axis=-1)
+            return ops.transpose(ops.cast(found, "float32"), (1, 0, 2, 3))
+
+        return Batched(features, lambda: self.variables, batch_size=32)
+
+    def check_texts(self, inputs: Any) -> None:
+        """Raises for token ids or masks that the LSTMs can't take."""
+        inputs = inputs_of(inputs)
+        shape = np.shape(inputs["token_ids"])
+        mask = inputs.get("padding_mask", np.ones(shape))
+        if len(shape) != 2 or np.shape(mask) != shape:
+            raise ValueError(
+                "token_ids and padding_mask must be of one shape (texts, tokens), got "
+                f"{shape} and {np.shape(mask)}"
+            )
+        check_range("token_ids", inputs["token_ids"], self.config.vocab_size)
+        check_range("padding_mask", mask, 2)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ELMo(BiLM):
+    """A bidirectional language model, and the features that it learns.
+
+    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True at
+    tokens), it gives `forward` and `backward` logits (B, T, V) in float32: for the
+    token after each token and for the one before it. Both come from one softmax. `fit`
+    takes such inputs, and logs the cross-entropies `forward` and `backward` in nats a
+    token, and their sum, `loss`. `features` gives all layers.
+    """
+
+    Config = ELMoConfig
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.head = Dense(config.vocab_size, name="head", **dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in (self.elmo, self.head):
+            layer.build((None, None, self.config.width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        forward, backward = self.elmo(inputs, training=training)
+        return {
+            "forward": self._logits(forward[-1], training),
+            "backward": self._logits(backward[-1], training),
+        }
+
+    def _logits(self, x, training):
+        return ops.cast(self.head(self.dropout(x, training=training)), "float32")
+
+    def phases(self):
+        """One: both directions' cross-entropies, summed."""
+        return (
+            Phase(
+                "bidirectional",
+                self.bidirectional_loss,
+                [self],
+                objective={"forward": 1.0, "backward": 1.0},
+                weights=self.loss_weights,
+            ),
+        )
+
+    def prepare(self, batch):
+        """Token ids, or a dict with a mask, as a dict."""
+        inputs = inputs_of(batch)
+        token_ids = inputs["token_ids"]
+        mask = inputs.get("padding_mask")
+        mask = ops.ones_like(token_ids) if mask is None else mask
+        return {"token_ids": token_ids, "padding_mask": ops.cast(mask, "bool")}
+
+    def loss_weights(self, batch) -> dict:
+        """How many tokens have a neighbour; the same in either direction."""
+        count = ops.sum(self._pairs(batch))
+        return {"forward": count, "backward": count}
+
+    def _pairs(self, batch):
+        """Where there are two tokens side by side, (B, T-1)."""
+        mask = ops.cast(batch["padding_mask"], "float32")
+        return mask[:, :-1] * mask[:, 1:]
+
+    def bidirectional_loss(self, batch, training):
+        """Mean negative log-probabilities, in nats a token (section 3.1)."""
+        logits = self(batch, training=training)
+        ids, pairs = batch["token_ids"], self._pairs(batch)
+        forward, _ = classified(logits["forward"][:, :-1], ids[:, 1:], pairs)
+        backward, _ = classified(logits["backward"][:, 1:], ids[:, :-1], pairs)
+        return {"forward": forward, "backward": backward}
+
+    def check(self, batch) -> None:
+        """Texts that do not fit the model raise."""
+        self.check_texts(batch)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ELMoClassifier(BiLM):
+    """Classes of texts by features that stay as they were pretrained.
+
+    A `ScalarMix` of the layers, a hidden layer, the maximum over a text's tokens, and
+    the classes; these are all that is trained. `from_preset` takes ELMo's presets.
+    Called with ELMo's inputs it gives scores (B, C) in float32. `fit` takes (inputs,
+    classes) and logs `loss`, the cross-entropy in nats, and `accuracy`.
+    """
+
+    Config = ELMoClassifierConfig
+
+    def __init__(self, config: ELMoClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        self.mix = None
+        if config.contextual:
+            self.mix = ScalarMix(config.num_layers + 1, name="mix", **dtype)
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.hidden = Dense(
+            config.hidden_width, activation="relu", name="hidden", **dtype
+        )
+        self.classifier = Dense(config.num_classes, name="classifier", **dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        self.elmo.build((None, None, self.config.width))
+        features = (None, None, 2 * self.config.width)
+        if self.mix is not None:
+            self.mix.build((None, *features))
+        self.hidden.build(features)
+        self.classifier.build((None, self.config.hidden_width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        inputs = inputs_of(inputs)
+        # Nothing goes back through what is not trained.
+        if self.mix is not None:
+            layers = ops.concatenate(self.elmo(inputs), axis=-1)
+            x = self.mix(ops.stop_gradient(layers))
+        else:
+            x = ops.stop_gradient(self.elmo.token_embedding(inputs["token_ids"]))
+            x = ops.concatenate([x, x], axis=-1)
+        x = self.hidden(self.dropout(x, training=training))
+        mask = inputs.get("padding_mask")
+        if mask is not None:
+            # The hidden layer is never negative.
+            x = x * ops.cast(mask, x.dtype)[:, :, None]
+        x = self.dropout(ops.max(x, axis=1), training=training)
+        return ops.cast(self.classifier(x), "float32")
+
+    def phases(self):
+        """One: the classes' cross-entropy, of what comes after the features."""
+        trained = [layer for layer in (self.mix, self.hidden, self.classifier) if layer]
+        return (Phase("classes", self.class_loss, trained, weights=self.loss_weights),)
+
+    def prepare(self, batch):
+        """(inputs, classes) as a dict."""
+        inputs, classes = batch
+        return {**inputs_of(inputs), "classes": classes}
+
+    def loss_weights(self, batch) -> dict:
+        """How many texts there are."""
+        return {"loss": ops.cast(ops.size(batch["classes"]), "float32")}
+
+    def class_loss(self, batch, training):
+        """See the class."""
+        scores = self(inputs_of(batch), training=training)
+        loss, accuracy = classified(scores, batch["classes"])
+        return {"loss": loss, "accuracy": accuracy}
+
+    def check(self, batch) -> None:
+        """Data that do not fit the model raise."""
+        if not (isinstance(batch, tuple) and len(batch) == 2):
+            raise ValueError("ELMoClassifier is trained with (inputs, classes).")
+        inputs, classes = batch
+        self.check_texts(inputs)
+        if np.shape(classes) != np.shape(inputs_of(inputs)["token_ids"])[:1]:
+            raise ValueError(
+                f"ELMoClassifier needs one class a text, got shape {np.shape(classes)}"
+            )
+        check_range("classes", classes, self.config.num_classes)
+
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the classes (N, C) for any number of texts."""
+        self.check_texts(inputs)
+        inputs = inputs_of(inputs)
+        ids = np.asarray(inputs["token_ids"], "int32")
+        mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), "bool")
+        return self._probabilities(ids, mask)
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        def probabilities(token_ids, padding_mask):
+            inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+            return ops.softmax(self(inputs))
+
+        return Batched(probabilities, lambda: self.variables, batch_size=64)
+
+
+def inputs_of(inputs: Any) -> dict:
+    """Token ids alone, or a dict that has them, as a dict of what the LSTMs take."""
+    if not isinstance(inputs, Mapping):
+        return {"token_ids": inputs}
+    if "token_ids" not in inputs:
+        raise ValueError(
+            "Inputs are token_ids alone or a dict with token_ids and, where needed, "
+            f"padding_mask. Received: {sorted(inputs)}"
+        )
+    return {name: inputs[name] for name in INPUTS if name in inputs}

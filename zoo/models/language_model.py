@@ -1,0 +1,122 @@
+"""What every network that predicts the next token has in common.
+
+Shapes: B batch, T tokens, D width, V vocabulary.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from zoo.generation.generate import Generates
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase, WeightedMean
+
+
+class LanguageModel(FromPreset, Generates, Model):
+    """A network that predicts the next token: its calls, loss and data.
+
+    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True
+    at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of token ids
+    (B, T+1), or inputs, targets and weights (B, T) each.
+
+    A subclass has a `config` with `vocab_size`, `context_length` and `width`, and gives
+    `hidden`, `logits` and `empty_caches`.
+    """
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build((None, None, self.config.width))
+        self.built = True
+
+    def hidden(
+        self,
+        token_ids,
+        positions=None,
+        attention_mask=None,
+        caches=None,
+        index=None,
+        training: bool = False,
+    ):
+        """What is known (B, T, D) after each token of (B, T).
+
+        Args:
+            token_ids: (B, T).
+            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
+            attention_mask: (B, 1 or T, S), True at what may be looked at.
+            caches: from `empty_caches`, or those that the last call gave.
+            index: where in the caches the tokens go.
+            training: whether to drop.
+
+        Returns:
+            An array, and the new caches as a second value where some were given.
+        """
+        raise NotImplementedError
+
+    def logits(self, x):
+        """Scores (..., V) in float32 for what is known (..., D)."""
+        raise NotImplementedError
+
+    def empty_caches(self, batch: int, length: int) -> list:
+        """What is kept of no tokens yet, nested arrays with a row an example.
+
+        Those that grow have room for `length` tokens along their second axis.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs, training: bool = False):
+        """Logits (B, T, V) for token ids (B, T); see the class."""
+        visible = None
+        if isinstance(inputs, dict):
+            visible = inputs.get("padding_mask")
+            visible = None if visible is None else ops.cast(visible, "bool")[:, None, :]
+            inputs = inputs["token_ids"]
+        hidden = self.hidden(inputs, attention_mask=visible, training=training)
+        return self.logits(hidden)
+
+    # === Training ===
+
+    def phases(self):
+        """One: the next token's cross-entropy."""
+        return (
+            Phase(
+                "next_token", self.next_token_loss, [self], weights=self.loss_weights
+            ),
+        )
+
+    def prepare(self, batch):
+        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict."""
+        if not isinstance(batch, tuple):
+            return {"inputs": batch[:, :-1], "targets": batch[:, 1:]}
+        names = ("inputs", "targets", "weights")
+        return dict(zip(names, batch, strict=False))
+
+    def loss_weights(self, batch) -> dict:
+        """How many predictions count."""
+        if "weights" in batch:
+            return {"loss": ops.sum(ops.cast(batch["weights"], "float32"))}
+        return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
+
+    def next_token_loss(self, batch, training):
+        """Mean negative log-probability of the targets, in nats a token."""
+        logits = self.read(batch, training)
+        nats = ops.sparse_categorical_crossentropy(
+            ops.reshape(batch["targets"], (-1,)),
+            ops.reshape(logits, (-1, self.config.vocab_size)),
+            from_logits=True,
+        )
+        weights = batch.get("weights")
+        if weights is not None:
+            weights = ops.reshape(weights, (-1,))
+        return {"loss": WeightedMean.of(nats, weights)}
+
+    def read(self, batch, training):
+        """Logits (B, T, V) of a prepared batch."""
+        return self(batch["inputs"], training=training)
+
+    def check(self, batch) -> None:
+        """Ids outside the vocabulary raise."""
+        for ids in batch[:2] if isinstance(batch, tuple) else (batch,):
+            if isinstance(ids, np.ndarray):
+                self.check_ids(ids)
