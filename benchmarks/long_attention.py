@@ -20,7 +20,7 @@ import time
 from benchmarks.one_backend import BACKENDS
 
 LENGTHS = (1024, 4096, 16384)
-HEADS, WIDTH, WINDOW, ROUNDS = 8, 256, 256, 3
+HEADS, WIDTH, WINDOW, ROUNDS = 8, 256, 256, 2
 # The window, and whether there is a bias.
 KINDS = {
     "sliding": (WINDOW, False),

@@ -302,6 +302,7 @@ class Laws:
         """IsoFLOP curves, L(C), and the best size; all on logarithmic axes."""
         from matplotlib import colormaps
         from matplotlib.figure import Figure
+        from matplotlib.ticker import ScalarFormatter
 
         figure = Figure(figsize=(15, 4.5), layout="constrained")
         curves, frontier, best = figure.subplots(1, 3)
@@ -360,6 +361,9 @@ class Laws:
             axes.set_yscale("log")
             axes.grid(alpha=0.3, which="both")
             axes.legend(frameon=False, fontsize=8)
+            if axes is not best:  # losses within one power of ten
+                axes.yaxis.set_major_formatter(ScalarFormatter())
+                axes.yaxis.set_minor_formatter(ScalarFormatter())
         figure.suptitle(f"Scaling laws: {title}")
         save_figure(figure, path)
 

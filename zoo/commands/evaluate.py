@@ -182,6 +182,8 @@ def _judge(config: EvaluateConfig):
 
 MEASURES: dict[str, Callable[[Any, EvaluateConfig], dict[str, Any]]] = {
     "GPT": language_model,
+    "LinearLM": language_model,
+    "RecurrentLM": language_model,
     "VAE": vae,
     "DCGAN": gan,
     "ImageTokens": image_tokens,
