@@ -292,6 +292,15 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
 
+    def input_gradient(self, function, x):
+        """Refused: the losses of a penalty are not those of one device."""
+        del function, x
+        raise NotImplementedError(
+            "Gradients with respect to inputs, such as WGAN-GP's penalty, do not equal "
+            "one device's on several torch devices yet. Train on one, or with JAX or "
+            "TensorFlow."
+        )
+
     def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
         """Each process attends with the fused kernel to its own rows and heads."""
         if not any(isinstance(x, DTensor) for x in (q, k, v)):
