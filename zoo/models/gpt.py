@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import ops
 
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention import check_heads
@@ -268,12 +267,6 @@ class GPT(LanguageModel):
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x if caches is None else (x, new_caches)
-
-    def logits(self, x):
-        """Scores (..., V) in float32 for the stream (..., D)."""
-        if self.head is None:
-            return self.token_embedding.logits(x)
-        return ops.cast(self.head(x), "float32")
 
     def empty_caches(self, batch: int, length: int) -> list:
         """Keys and values of no tokens yet, one pair a block, for `length` tokens."""

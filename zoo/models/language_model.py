@@ -9,6 +9,8 @@ import numpy as np
 from keras import ops
 
 from zoo.generation.generate import Generates
+from zoo.layers.dense import Dense
+from zoo.layers.embeddings import TokenEmbedding
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 
@@ -20,9 +22,13 @@ class LanguageModel(FromPreset, Generates, Model):
     at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of token ids
     (B, T+1), or inputs, targets and weights (B, T) each.
 
-    A subclass has a `config` with `vocab_size`, `context_length` and `width`, and gives
-    `hidden`, `logits` and `empty_caches`.
+    A subclass has a `config` with `vocab_size`, `context_length` and `width`, a
+    `token_embedding` and a `head`, None where the embedding is the head too, and gives
+    `hidden` and `empty_caches`.
     """
+
+    token_embedding: TokenEmbedding
+    head: Dense | None
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights; the configuration says all their shapes."""
@@ -56,7 +62,9 @@ class LanguageModel(FromPreset, Generates, Model):
 
     def logits(self, x):
         """Scores (..., V) in float32 for what is known (..., D)."""
-        raise NotImplementedError
+        if self.head is None:
+            return self.token_embedding.logits(x)
+        return ops.cast(self.head(x), "float32")
 
     def empty_caches(self, batch: int, length: int) -> list:
         """What is kept of no tokens yet, nested arrays with a row an example.

@@ -92,10 +92,6 @@ class LinearLM(LanguageModel):
             visible = ops.logical_and(visible, attention_mask)
         return mean_of_visible(x, visible)
 
-    def logits(self, x):
-        """Scores (..., V) in float32 for means (..., D)."""
-        return ops.cast(self.head(x), "float32")
-
     def empty_caches(self, batch: int, length: int) -> list:
         """Embeddings of no tokens yet, zeros (B, S, D)."""
         shape = (batch, length, self.config.width)

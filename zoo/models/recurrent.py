@@ -156,12 +156,6 @@ class RecurrentLM(LanguageModel):
             x = self.dropout(x, training=training)
         return x if caches is None else (x, states)
 
-    def logits(self, x):
-        """Scores (..., V) in float32 for outputs (..., D)."""
-        if self.head is None:
-            return self.token_embedding.logits(x)
-        return ops.cast(self.head(x), "float32")
-
     def empty_caches(self, batch: int, length: int) -> list:
         """The state of each layer before any token; it takes any number of them."""
         del length
