@@ -21,8 +21,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 import zoo
 from zoo.data import (
@@ -41,6 +39,7 @@ from zoo.evaluation import (
     answer_metrics,
     classification_metrics,
     entity_metrics,
+    linear_probe,
     regression_metrics,
 )
 from zoo.evaluation.pictures import loss_curves
@@ -139,6 +138,12 @@ def main(config: Config) -> dict:
         data = smoke_data()
     else:
         data = zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset)
+    if (
+        config.probe
+        and isinstance(data.train[0], LabelledText)
+        and not data.class_names
+    ):
+        raise ValueError(f"--probe needs classes; {config.dataset} has values.")
     train_examples = data.train[: config.batch_size] if config.smoke else data.train
     tokenizer = (
         Tokenizer.load(config.encoder)
@@ -196,8 +201,7 @@ def main(config: Config) -> dict:
     if data.test:
         found = task.metrics(model, data.test, task.sequences(data.test))
         figures |= {f"test_{name}": value for name, value in found.items()}
-    if isinstance(data.train[0], LabelledText) and data.class_names:
-        figures |= baselines(config, task, data)
+    figures |= baselines(config, task, data)
     draw(run, key)
     summary = run.finish(
         **figures,
@@ -307,28 +311,25 @@ def answer_figures(model, examples, sequences) -> dict[str, float]:
 
 
 def baselines(config: Config, task: Task, data: TaskDataset) -> dict[str, float]:
-    """The share of the commonest class and, if asked for, the linear probe's."""
+    """The share of the commonest class and, if asked for, the linear probe's figures.
+
+    Both on the test part, or on validation's if there is none.
+    """
     test = data.test or data.validation
-    labels = np.array([example.label for example in test])
-    known = np.array([example.label for example in data.train])
-    found = {"majority_accuracy": float(np.mean(labels == np.bincount(known).argmax()))}
-    if not config.probe:
-        return found
-    encoder = task.model()
-    encode = encoder.batched(encoder.bert)
-
-    def features(inputs):
-        sequence = encode(*encoder.arrays(inputs))
-        mask = inputs["padding_mask"][..., None]
-        return (sequence * mask).sum(axis=1) / mask.sum(axis=1)
-
-    train = task.sequences(data.train)
-    x = np.array(outputs(train, features))
-    scaler = StandardScaler().fit(x)
-    probe = LogisticRegression(max_iter=1000, C=0.1)
-    probe.fit(scaler.transform(x), train.labels)
-    tested = np.array(outputs(task.sequences(test), features))
-    found["probe_accuracy"] = float(probe.score(scaler.transform(tested), labels))
+    found = {}
+    if isinstance(test[0], LabelledText) and data.class_names:
+        labels = np.array([example.label for example in test])
+        known = np.array([example.label for example in data.train])
+        found["majority_accuracy"] = float(
+            np.mean(labels == np.bincount(known).argmax())
+        )
+    if config.probe:
+        start = task.model()
+        frozen = start.batched(start.bert)
+        train = task.sequences(data.train)
+        probe = linear_probe(lambda inputs: frozen(*start.arrays(inputs)), train)
+        figures = task.metrics(probe, test, task.sequences(test))
+        found |= {f"probe_{name}": value for name, value in figures.items()}
     return found
 
 

@@ -140,8 +140,7 @@ def main(config: Config) -> dict:
     test_codes = vqvae.encode(test)
 
     resume = config.resume and (config.out / "checkpoint.safetensors").exists()
-    # The devices are in use since the first stage.
-    run = Run(replace(config, resume=resume, mesh_data=1, mesh_model=1))
+    run = Run(replace(config, resume=resume))
     words = [DIGITS.get(name, name) for name in data.class_names]
     model = train_gpt(run, config, vqvae, data, words, codes, test_codes)
 

@@ -172,7 +172,6 @@ def main(config: Config) -> dict:
         else:
             started = config.resume and was_started(folder)
             own = replace(config, out=folder, resume=started)
-            own = replace(own, mesh_data=1, mesh_model=1)
             found = climb(Run(own), name, config, text)
         samples[name] = found["sample"]
         kept = ("tokens_per_second", "val_perplexity", *COLUMNS)

@@ -216,10 +216,12 @@ def train(config: Config, each: Plan, text, tokenizer) -> tuple[Run, zoo.GPT]:
         ema=0.0,
     )
     model.compile(gpt_text.optimizer(rule))
-    train_ids = tokenizer.encode(text.train)
     validation = tokenizer.encode(text.validation)
     crops = zoo.data.RandomCrops(
-        train_ids, config.context_length, config.batch_size, seed=config.seed
+        tokenizer.encode(text.train),
+        config.context_length,
+        config.batch_size,
+        seed=config.seed,
     )
     run.fit(
         model,

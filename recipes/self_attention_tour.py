@@ -158,9 +158,6 @@ def of_step(config: Config, step: str) -> Config:
         out=out,
         # A run that was stopped has checkpoints of the first steps alone.
         resume=config.resume and (first or (out / "checkpoint.safetensors").exists()),
-        # The devices are in use since the first step.
-        mesh_data=config.mesh_data if first else 1,
-        mesh_model=config.mesh_model if first else 1,
     )
 
 

@@ -37,6 +37,7 @@ from zoo.evaluation.neighbours import (
     neighbour_grid,
 )
 from zoo.evaluation.parzen import parzen_log_likelihood
+from zoo.evaluation.probes import linear_probe
 from zoo.evaluation.samples import feature_metrics, sample_metrics
 from zoo.evaluation.scaling_laws import (
     ChinchillaLaw,
@@ -80,6 +81,7 @@ __all__ = [
     "judged_translations",
     "kernel_distance",
     "likelihood_metrics",
+    "linear_probe",
     "manifold_scores",
     "mean_interval",
     "memorisation",

@@ -94,7 +94,9 @@ class Run:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.out = config, Path(config.out)
         self.checkpoint = self.out / "checkpoint.safetensors"
-        if (config.mesh_data, config.mesh_model) != (1, 1):
+        # A recipe of several runs has the devices in use since the first.
+        alone = engine().mesh.size == 1
+        if alone and (config.mesh_data, config.mesh_model) != (1, 1):
             self.devices = use(
                 config.mesh_data,
                 config.mesh_model,

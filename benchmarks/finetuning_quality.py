@@ -1,0 +1,195 @@
+"""Fine-tuning quality: zoo's BERT beside transformers', batch by batch, over seeds.
+
+    KERAS_BACKEND=torch python -m benchmarks.finetuning_quality --task sst2 \\
+        --encoder all-MiniLM-L6-v2/ --data-dir data/ --seeds 0 1 2
+
+Both start from one encoder and take the recipe's batches in the recipe's order, with
+its learning rates, weight decay, clipping and dropout; the epoch that validates best is
+tested, by the same figures. A new head is drawn by each as it draws it. Each training
+leaves a file in `--out`, and is not repeated where there is one.
+"""
+
+import argparse
+import copy
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+import zoo
+from recipes import bert_finetune
+from recipes.bert_finetune import Config, task_of
+from zoo.data import LabelledText, TaggedWords, TextBatches, Tokenizer
+from zoo.data.atomic_files import replacing
+from zoo.evaluation import difference_interval, mean_interval
+
+UNDECAYED = ("bias", "LayerNorm.weight")
+
+
+class Peer:
+    """A model of transformers that predicts by the names that ours go by."""
+
+    def __init__(self, encoder: Path, kind: type, num_classes: int) -> None:
+        labels = {"num_labels": num_classes} if num_classes else {}
+        self.model = kind.from_pretrained(encoder, **labels)
+
+    def outputs(self, inputs: dict[str, np.ndarray], **targets: torch.Tensor) -> Any:
+        return self.model(
+            input_ids=torch.from_numpy(inputs["token_ids"]).long(),
+            token_type_ids=torch.from_numpy(inputs["segment_ids"]).long(),
+            attention_mask=torch.from_numpy(inputs["padding_mask"]).long(),
+            **targets,
+        )
+
+    def predict_probabilities(self, inputs):
+        return self._predict(inputs).logits.softmax(-1).numpy()
+
+    def predict_tags(self, inputs):
+        return self._predict(inputs).logits.argmax(-1).numpy()
+
+    def predict_logits(self, inputs):
+        found = self._predict(inputs)
+        mask = torch.from_numpy(inputs["padding_mask"])
+        return {
+            name: torch.where(mask, found[name], -1e9).numpy()
+            for name in ("start_logits", "end_logits")
+        }
+
+    def _predict(self, inputs):
+        self.model.eval()
+        with torch.inference_mode():
+            return self.outputs(inputs)
+
+
+def targets_of(batch: tuple) -> dict[str, torch.Tensor]:
+    """Targets by the names that transformers has for them."""
+    targets = torch.from_numpy(batch[1]).long()
+    if len(batch) == 3:
+        return {"labels": torch.where(torch.from_numpy(batch[2]) > 0, targets, -100)}
+    if targets.ndim == 2:
+        return {"start_positions": targets[:, 0], "end_positions": targets[:, 1]}
+    return {"labels": targets}
+
+
+def train_peer(config: Config) -> dict[str, Any]:
+    """The recipe's training by a plain torch loop."""
+    data = zoo.data.load(config.dataset, config.data_dir)
+    tokenizer = Tokenizer.load(config.encoder)
+    task = task_of(config, data, tokenizer)
+    train, validation = map(task.sequences, (data.train, data.validation))
+    batches = TextBatches(train, config.batch_size, seed=config.seed)
+    kinds: dict[type, str] = {LabelledText: "Sequence", TaggedWords: "Token"}
+    name = kinds.get(type(data.train[0]))
+    kind = f"BertFor{name}Classification" if name else "BertForQuestionAnswering"
+    torch.manual_seed(config.seed)
+    peer = Peer(config.encoder, getattr(transformers, kind), len(data.class_names))
+    decayed = {
+        name: not any(part in name for part in UNDECAYED)
+        for name, _ in peer.model.named_parameters()
+    }
+    optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": [
+                    p for n, p in peer.model.named_parameters() if decayed[n] is on
+                ],
+                "weight_decay": config.weight_decay if on else 0.0,
+            }
+            for on in (True, False)
+        ],
+        config.learning_rate,
+        fused=True,
+    )
+    updates = config.epochs * batches.steps_per_epoch
+    schedule = transformers.get_linear_schedule_with_warmup(
+        optimizer, int(config.warmup * updates), updates
+    )
+    stream = batches.batches()
+    scores: list[float] = []
+    start = time.perf_counter()
+    for _ in range(config.epochs):
+        peer.model.train()
+        for _ in range(batches.steps_per_epoch):
+            batch = next(stream)
+            optimizer.zero_grad()
+            peer.outputs(batch[0], **targets_of(batch)).loss.backward()
+            torch.nn.utils.clip_grad_norm_(peer.model.parameters(), config.clip)
+            optimizer.step()
+            schedule.step()
+        found = task.metrics(peer, data.validation, validation)
+        scores.append(found[task.chosen_by])
+        print(json.dumps({"transformers": found}), flush=True)
+        if scores[-1] == max(scores):
+            best = copy.deepcopy(peer.model.state_dict())
+    seconds = time.perf_counter() - start
+    peer.model.load_state_dict(best)
+    found = task.metrics(peer, data.test, task.sequences(data.test))
+    return {
+        f"best_val_{task.chosen_by}": max(scores),
+        "val": scores,
+        **{f"test_{name}": value for name, value in found.items()},
+        "seconds": seconds,
+    }
+
+
+def train_zoo(config: Config) -> dict[str, Any]:
+    """The recipe itself."""
+    summary = bert_finetune.main(config)
+    rows = (config.out / "metrics.jsonl").read_text().splitlines()
+    (key,) = (k for k in summary if k.startswith("best_val_"))
+    name = key.removeprefix("best_")
+    return {**summary, "val": [json.loads(row)[name] for row in rows]}
+
+
+CONTENDERS = {"zoo": train_zoo, "transformers": train_peer}
+
+
+def main() -> None:
+    """Trains what is not trained yet; prints every run, then the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    tasks = [name for name in bert_finetune.VARIANTS if name != "tsv"]
+    parser.add_argument("--task", choices=tasks, required=True)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    parser.add_argument("--out", type=Path, default=Path("runs/finetuning_quality"))
+    flags = parser.parse_args()
+    config = bert_finetune.VARIANTS[flags.task]
+    changes = {
+        name: value
+        for name in ("epochs", "learning_rate")
+        if (value := getattr(flags, name)) is not None
+    }
+    config = replace(config, encoder=flags.encoder, data_dir=flags.data_dir, **changes)
+    runs: dict[str, list[dict]] = {name: [] for name in CONTENDERS}
+    for seed in flags.seeds:
+        for name, contender in CONTENDERS.items():
+            out = flags.out / flags.task / f"{name}_{seed}"
+            found = out / "figures.json"
+            if not found.exists():
+                first = seed == flags.seeds[0] and name == "zoo"
+                figures = contender(replace(config, seed=seed, out=out, probe=first))
+                text = json.dumps({"config": asdict(config), **figures}, default=str)
+                out.mkdir(parents=True, exist_ok=True)
+                with replacing(found) as file:
+                    file.write(text.encode())
+            runs[name].append(json.loads(found.read_text()))
+            shown = {k: v for k, v in runs[name][-1].items() if k != "config"}
+            print(json.dumps({"contender": name, "seed": seed, **shown}), flush=True)
+    for key in runs["transformers"][0]:
+        if key.startswith("test_"):
+            values = {name: [run[key] for run in found] for name, found in runs.items()}
+            both = {name: str(mean_interval(x)) for name, x in values.items()}
+            both["zoo less transformers"] = str(difference_interval(*values.values()))
+            print(json.dumps({"figure": key, **both}))
+
+
+if __name__ == "__main__":
+    main()
