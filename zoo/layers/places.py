@@ -14,13 +14,15 @@ def at_places(rows, places, size: int):
         size: places of the table.
 
     Returns:
-        (size, ...), zeros where there is no row; and (size,), True where there is one.
+        (size, ...), with anything where there is no row; and (size,), True where there
+        is one.
     """
     numbers = ops.arange(size, dtype="int32")
     takes = ops.cast(numbers[:, None] == places[None, :], "int32")  # (size, B)
     order = ops.arange(ops.shape(rows)[0], dtype="int32")
     filled = ops.cast(ops.sum(takes, axis=1), "float32")
     table = ops.take(rows, ops.sum(takes * order, axis=1), axis=0)
-    there = ops.reshape(filled, (-1, *[1] * (len(rows.shape) - 1))) > 0
-    table = engine().total(ops.where(there, table, 0.0))
+    if engine().replicas > 1:
+        there = ops.reshape(filled, (-1, *[1] * (len(rows.shape) - 1))) > 0
+        table = engine().total(ops.where(there, table, 0.0))
     return table, engine().total(filled) > 0

@@ -306,13 +306,20 @@ def _fused_adam(optimizer, gradients, variables, learning_rate):
     index = [optimizer._get_variable_index(v) for v in variables]
     steps = torch.full((), 1e9, device=first.device)
     values = [v.value for v in variables]
+    # The kernel walks through memory and takes all arrays to lie alike; a convolution's
+    # gradient comes transposed. What does not lie in the order of its axes, the kernel
+    # would copy first: it is shown them in the order in which they lie.
+    orders = [_order_in_memory(v) for v in values]
+    lying = [_lying_like(v, g) for v, g in zip(values, gradients, strict=True)]
+    moments = (
+        [moment[i].value for i in index]
+        for moment in (optimizer._momentums, optimizer._velocities)
+    )
     torch._fused_adam_(
-        values,
-        # The kernel walks through memory and takes all arrays to lie alike; a
-        # convolution's gradient comes transposed.
-        [_lying_like(v, g) for v, g in zip(values, gradients, strict=True)],
-        [optimizer._momentums[i].value for i in index],
-        [optimizer._velocities[i].value for i in index],
+        *(
+            [x.permute(order) for x, order in zip(tensors, orders, strict=True)]
+            for tensors in (values, lying, *moments)
+        ),
         [],
         [steps] * len(variables),
         lr=rate,
@@ -332,6 +339,12 @@ def _lie(weight, order):
     held = weight.value
     inverse = [order.index(axis) for axis in range(len(order))]
     held.data = held.data.permute(order).contiguous().permute(inverse)
+
+
+def _order_in_memory(value):
+    """Its axes, from the one with the longest stride to the one with the shortest."""
+    strides = value.stride()
+    return sorted(range(value.dim()), key=lambda axis: -strides[axis])
 
 
 def _lying_like(value, gradient):
