@@ -1,0 +1,179 @@
+"""Fine-tuning speed: zoo's BERT beside transformers' and Keras Hub's.
+
+    python -m benchmarks.finetuning --backend jax
+
+All train a classifier of MiniLM's shape (6 layers, width 384, 30,522 ids) in one
+process and take turns: transformers in a plain torch loop, Keras Hub by its `fit` on
+the same backend if it is installed. AdamW, clipping, dropout of 0.1 where all have it;
+transformers drops no attention probabilities here, as zoo does not, which leaves it its
+fastest kernel.
+
+Case "full" has texts of 128 tokens. Case "short" has lengths as SST-2's sentences have
+them: zoo's batches are of about one length, transformers pads each to its longest text,
+as its collator does, and Keras Hub to 128, as its preprocessor does.
+"""
+
+import importlib.util
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.one_backend import HAND_WRITTEN, Figures, all_cores, command_line, timed
+from benchmarks.timing import Contender
+
+LAYERS, HEADS, WIDTH, IDS, LENGTH, BATCH = 6, 12, 384, 30522, 128, 32
+RATE, DECAY, CLIP, DROPOUT = 5e-5, 0.01, 1.0, 0.1
+BUCKET = LENGTH // 8
+CASES = ("full", "short")
+
+
+def texts(case: str, count: int = 16 * BATCH) -> list[np.ndarray]:
+    """Random ids; of all lengths with a mean of 25 where they are short."""
+    random = np.random.default_rng(0)
+    lengths = np.full(count, LENGTH)
+    if case == "short":
+        lengths = np.clip(random.gamma(4.0, 25 / 4, count).astype(int), 4, LENGTH)
+    return [random.integers(1000, IDS, n, dtype="int32") for n in lengths]
+
+
+def batches(case: str, padding: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless (ids, classes), of the same texts; padding is 0.
+
+    Args:
+        case: of `CASES`.
+        padding: to the length of neighbours by "bucket", to each batch's "longest", or
+            "all" to 128.
+    """
+    found = texts(case)
+    lengths = np.array([len(text) for text in found])
+    order = np.arange(len(found))
+    if padding == "bucket":
+        order = np.argsort(-(-lengths // BUCKET), kind="stable")
+    made = []
+    for rows in order.reshape(-1, BATCH):
+        longest = lengths[rows].max()
+        width = {"bucket": -(-longest // BUCKET) * BUCKET, "longest": longest}
+        ids = np.zeros((BATCH, width.get(padding, LENGTH)), "int32")
+        for row, text in zip(ids, (found[i] for i in rows), strict=True):
+            row[: len(text)] = text
+        made.append((ids, (rows % 2).astype("int32")))
+    np.random.default_rng(1).shuffle(made)
+    return itertools.cycle(made)
+
+
+def zoo_fit(case: str) -> Contender:
+    """`model.fit` as a user calls it, its own overhead included."""
+    import keras
+
+    from zoo.models.bert_tasks import BertClassifier, BertClassifierConfig
+
+    config = BertClassifierConfig(IDS, LENGTH, LAYERS, HEADS, WIDTH, dropout=DROPOUT)
+    model = BertClassifier(config)
+    adam = keras.optimizers.AdamW(RATE, weight_decay=DECAY, global_clipnorm=CLIP)
+    model.compile(adam)
+    stream = (
+        ({"token_ids": ids, "padding_mask": ids > 0}, classes)
+        for ids, classes in batches(case, "bucket")
+    )
+
+    def run(steps: int) -> float:
+        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
+        return history.history["loss"][-1]
+
+    return Contender(run)
+
+
+def hub_fit(case: str) -> Contender:
+    """Keras Hub's classifier, by its `fit`."""
+    import keras
+    import keras_hub
+
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=IDS,
+        num_layers=LAYERS,
+        num_heads=HEADS,
+        hidden_dim=WIDTH,
+        intermediate_dim=4 * WIDTH,
+        dropout=DROPOUT,
+        max_sequence_length=LENGTH,
+    )
+    model = keras_hub.models.BertTextClassifier(
+        backbone, num_classes=2, preprocessor=None, dropout=DROPOUT
+    )
+    adam = keras.optimizers.AdamW(RATE, weight_decay=DECAY, global_clipnorm=CLIP)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(adam, loss, jit_compile="auto")
+    stream = batches(case, "all")
+
+    def run(steps: int) -> float:
+        # It takes no generator.
+        made = itertools.islice(stream, steps)
+        ids, classes = map(np.concatenate, zip(*made, strict=True))
+        inputs = {
+            "token_ids": ids,
+            "segment_ids": np.zeros_like(ids),
+            "padding_mask": ids > 0,
+        }
+        history = model.fit(
+            inputs, classes, batch_size=BATCH, shuffle=False, epochs=1, verbose=0
+        )
+        return history.history["loss"][-1]
+
+    return Contender(run)
+
+
+def transformers_loop(case: str) -> Contender:
+    """`BertForSequenceClassification` in a loop with fused AdamW."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=IDS,
+            hidden_size=WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            intermediate_size=4 * WIDTH,
+            max_position_embeddings=LENGTH,
+            hidden_dropout_prob=DROPOUT,
+            attention_probs_dropout_prob=0.0,
+        )
+    ).train()
+    parameters = model.parameters()
+    adam = torch.optim.AdamW(parameters, RATE, weight_decay=DECAY, fused=True)
+    stream = batches(case, "longest")
+
+    def run(steps: int) -> float:
+        for ids, classes in itertools.islice(stream, steps):
+            adam.zero_grad()
+            tokens = torch.from_numpy(ids).long()
+            loss = model(
+                input_ids=tokens,
+                attention_mask=(tokens > 0).long(),
+                labels=torch.from_numpy(classes).long(),
+            ).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            adam.step()
+        return loss.item()
+
+    return Contender(run)
+
+
+def measure(case: str, seconds: float) -> Figures:
+    """All contenders' speed, in examples a second; transformers' is the baseline."""
+    all_cores()
+    contenders = {"zoo": zoo_fit(case), HAND_WRITTEN: transformers_loop(case)}
+    if importlib.util.find_spec("keras_hub"):
+        contenders["Keras Hub"] = hub_fit(case)
+    found = timed(contenders, BATCH, seconds)
+    return {name.replace(HAND_WRITTEN, "transformers"): x for name, x in found.items()}
+
+
+if __name__ == "__main__":
+    command_line(
+        __doc__,
+        dict.fromkeys(CASES),
+        lambda flags, case: measure(case, flags.seconds),
+    )
