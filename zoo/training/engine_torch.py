@@ -24,6 +24,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.training import step
 from zoo.training.engine import Engine, unrolled
+from zoo.training.engine_torch_graph import simplify
 
 LOOKS_AT_VALUES = (
     DataDependentOutputException,
@@ -86,7 +87,7 @@ class TorchEngine(Engine):
 
         record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
         try:
-            graph = record(*pieces, *batch)
+            graph = simplify(record(*pieces, *batch))
         except LOOKS_AT_VALUES:
             log = logging.getLogger(__name__)
             log.info("The step looks at values; it runs eagerly.")
@@ -280,8 +281,7 @@ def _record(function, arrays):
     with torch.inference_mode(False), torch.no_grad():
         graph = make_fx(function)(*(x.clone() for x in arrays))
     graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph.forward
+    return simplify(graph).forward
 
 
 def _tensors(data):
