@@ -326,11 +326,9 @@ SLOW = {
     "elmo": (elmo, elmo_batch),
     "recurrent": (recurrent, gpt_batch),
     "transformer": (transformer, transformer_batch),
+    "vae": (vae, vae_batch),
     "vqvae": (vqvae, vqvae_batch),
 }
-if keras.config.backend() != "tensorflow":
-    # There DTensor crashes the process while it lays out the VAE's step.
-    SLOW["vae"] = (vae, vae_batch)
 if keras.config.backend() != "torch":
     # There several devices refuse gradients with respect to inputs.
     SLOW["wgan_gp"] = (wgan_gp, wgan_gp_batch)

@@ -158,6 +158,27 @@ def test_what_tensorflow_refuses(seen):
     assert "For several hosts use the jax or torch" in seen["errors"]["hosts"]
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="its DTensor needs it")
+def test_slices_with_new_axes_are_spelt_out():
+    from zoo.distribution.tensorflow_dtensor import _spelt_out
+
+    x = np.arange(24).reshape(2, 3, 4)
+    for spec in (
+        None,
+        (slice(None), None),
+        (None, 1),
+        (..., None, 2),
+        (0, None, ..., slice(1, 3)),
+        (slice(1), None, slice(None), slice(None), None),
+    ):
+        spelt = _spelt_out(spec, 3)
+        assert len([part for part in spelt if part is not None]) == 3
+        assert ... not in spelt
+        np.testing.assert_array_equal(x[spelt], x[spec])
+    for spec in (1, ..., (slice(None), 2)):
+        assert _spelt_out(spec, 3) is spec
+
+
 @pytest.mark.slow
 def test_a_recipe_runs_on_a_mesh(seen_slowly):
     first, again = seen_slowly["recipe"]["first"], seen_slowly["recipe"]["again"]

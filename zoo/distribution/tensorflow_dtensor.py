@@ -73,6 +73,7 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         )
         self._context = contextlib.ExitStack()
         self._context.enter_context(self.patched_variables())
+        self._context.enter_context(_axes_spelt_out())
 
     def exit(self) -> None:
         """Gives Keras its variables back."""
@@ -189,6 +190,38 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
 
 _started: list = []
+
+
+@contextlib.contextmanager
+def _axes_spelt_out():
+    """Within, `x[:, None]` is read as `x[:, None, :, :]`, as many as `x` has.
+
+    DTensor crashes the process where a slice with a new axis leaves axes out
+    (TensorFlow 2.21).
+    """
+    original = tf.Tensor.__getitem__
+
+    def __getitem__(x, spec, *args, **kwargs):
+        return original(x, _spelt_out(spec, x.shape.rank), *args, **kwargs)
+
+    tf.Tensor.__getitem__ = __getitem__
+    try:
+        yield
+    finally:
+        tf.Tensor.__getitem__ = original
+
+
+def _spelt_out(spec, rank):
+    """A slice with a new axis, none of its other axes left out."""
+    parts = list(spec) if isinstance(spec, tuple | list) else [spec]
+    if rank is None or not any(part is None for part in parts):
+        return spec
+    named = sum(part is not None and part is not ... for part in parts)
+    rest = [slice(None)] * (rank - named)
+    at = next((i for i, part in enumerate(parts) if part is ...), None)
+    if at is None:
+        return (*parts, *rest)
+    return (*parts[:at], *rest, *parts[at + 1 :])
 
 
 def _row(x, index, axis):
