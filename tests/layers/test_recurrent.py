@@ -36,16 +36,23 @@ def compiled(layer, function):
     return call
 
 
-def differentiated(layer):
-    """Of outputs and last state: both, and the gradients of what is weighed below."""
+def differentiable(layer):
+    """A function that gives what `differentiated` says."""
 
-    def function(x, state, up, up_state):
+    def function(x, state, up, up_state, mask=None):
         def objective(x, state):
-            out, last = layer(x, state)
+            out, last = layer(x, state, mask)
             return ops.sum(out * up) + ops.sum(last * up_state), (out, last)
 
         return engine().gradients(objective, layer.trainable_variables, [x, state])
 
+    return function
+
+
+def differentiated(layer):
+    """Of outputs and last state: both, and the gradients of what is weighed below."""
+
+    function = differentiable(layer)
     if keras.config.backend() != "torch":
         return compiled(layer, function)
     tensors = ops.convert_to_tensor
@@ -155,6 +162,56 @@ def test_reads_backward():
     )
     assert np.abs(found[:, ::-1] - expected).max() < 1e-6
     assert np.abs(last - end).max() < 1e-6
+
+
+MASKS = np.array([[0, 1, 1, 0, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0]], bool)
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="no kernels elsewhere")
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("cell", KINDS)
+def test_the_loop_gives_what_the_kernel_gives(cell, backward, monkeypatch):
+    """With padding anywhere, even a row of nothing else; a frozen layer too."""
+    layer, state = made(cell)
+    layer.backward = backward
+    up_state = np.random.default_rng(2).normal(size=state.shape).astype("float32")
+    arrays = [ops.convert_to_tensor(a) for a in (X, state, UP, up_state, MASKS)]
+    found = keras.tree.map_structure(
+        ops.convert_to_numpy, differentiable(layer)(*arrays)
+    )
+    layer.trainable = False
+    frozen, _ = layer(*arrays[:2], arrays[-1])
+    layer.trainable = True
+    monkeypatch.setattr(type(engine()), "recurrent", lambda *_: None)
+    expected = keras.tree.map_structure(
+        ops.convert_to_numpy, differentiable(layer)(*arrays)
+    )
+    pairs = zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True)
+    for a, b in pairs:
+        assert np.abs(b).max() > 0.01
+        assert np.abs(a - b).max() < 1e-5
+    assert np.abs(ops.convert_to_numpy(frozen) - found[0][0]).max() < 1e-6
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="no kernels elsewhere")
+def test_kernels_serve_full_precision_that_is_not_recorded(monkeypatch):
+    given = type(engine()).recurrent
+    served = []
+
+    def watched(*args):
+        served.append(given(*args) is not None)
+        return given(*args)
+
+    monkeypatch.setattr(type(engine()), "recurrent", watched)
+    layer, state = made("lstm")
+    layer(X, state)
+    half = CELLS["lstm"](H, dtype="mixed_bfloat16")
+    half(X, state)
+    captured = engine().capture(lambda x, state: list(layer(x, state)))
+    out, _ = captured(ops.convert_to_tensor(X), ops.convert_to_tensor(state))
+    assert served == [True, False, False]
+    expected = ops.convert_to_numpy(layer(X, state)[0])
+    assert np.abs(ops.convert_to_numpy(out) - expected).max() < 1e-5
 
 
 def test_forget_gates_start_open():

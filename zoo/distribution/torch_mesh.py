@@ -316,6 +316,9 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         attended = super().attention(q, k, v, mask, is_causal, bias)
         return DTensor.from_local(attended, self.devices, placements, run_check=False)
 
+    def recurrent(self, cell, x, state, weights, mask=None, backward=False):
+        """None: DTensor knows nothing of the kernels, and the step is recorded."""
+
     def _local_bias(self, bias, rows):
         """This process's part, of its heads and, where they differ, of its rows."""
         differ = bias.shape[0] > 1

@@ -7,7 +7,8 @@ their order and both biases are those of `torch.nn.RNN`, `GRU` and `LSTM`.
 The inputs of all tokens go through one product, so that the loop over tokens is left
 with the product of the state. Backpropagation through time (Werbos 1990) is written
 out: its loop has one product a token as well, and the gradient for the recurrent
-matrix is one product for all tokens.
+matrix is one product for all tokens. Where the backend has a kernel for a whole layer,
+that takes the loop's place.
 
 Shapes: B batch, T tokens, D input width, H width, G gates times H, S state: H, or 2·H
 for the LSTM's hidden and cell state.
@@ -32,6 +33,7 @@ class Recurrent(keras.layers.Layer):
         backward: read from the last token to the first; outputs stay in order.
     """
 
+    cell: ClassVar[str]
     num_gates: ClassVar[int]
     num_states: ClassVar[int] = 1
 
@@ -80,11 +82,23 @@ class Recurrent(keras.layers.Layer):
         """
         if state_BS is None:
             state_BS = self.empty_state(ops.shape(x_BTD)[0])
+        x_BTD = ops.cast(x_BTD, self.compute_dtype)
+        weights = (self.kernel, self.recurrent_kernel, self.bias, self.recurrent_bias)
+        native = engine().recurrent(
+            self.cell,
+            x_BTD,
+            state_BS,
+            [ops.convert_to_tensor(weight) for weight in weights],
+            mask_BT,
+            self.backward,
+        )
+        if native is not None:
+            return native
         kernel, recurrent_kernel = (
             ops.cast(matrix, self.compute_dtype)
             for matrix in (self.kernel, self.recurrent_kernel)
         )
-        rows = ops.cast(_rows(x_BTD), self.compute_dtype)
+        rows = _rows(x_BTD)
         gates = ops.cast(ops.matmul(rows, kernel), "float32")
         gates = gates + ops.cast(self.bias, "float32")
         gates = ops.reshape(gates, (*ops.shape(x_BTD)[:-1], gates.shape[-1]))
@@ -201,6 +215,7 @@ def _parts(x, count: int):
 class Elman(Recurrent):
     """h' = tanh(x + Uh); as `torch.nn.RNN`."""
 
+    cell = "elman"
     num_gates = 1
 
     def step(self, x_BG, product_BG, state_BS):
@@ -217,6 +232,7 @@ class Elman(Recurrent):
 class GRU(Recurrent):
     """h' = (1 - z) n + z h with n = tanh(x + r Uh); gates r, z, n as `torch.nn.GRU`."""
 
+    cell = "gru"
     num_gates = 3
 
     def step(self, x_BG, product_BG, state_BS):
@@ -260,6 +276,7 @@ class LSTM(Recurrent):
     Forget gates start open: their bias is 1 (Jozefowicz et al. 2015, section 5).
     """
 
+    cell = "lstm"
     num_gates = 4
     num_states = 2
 
@@ -297,4 +314,4 @@ class LSTM(Recurrent):
         return ops.concatenate([through(d_gates), d_cell * forget], axis=-1), d_gates
 
 
-CELLS: dict[str, type[Recurrent]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+CELLS: dict[str, type[Recurrent]] = {made.cell: made for made in (Elman, GRU, LSTM)}

@@ -247,6 +247,32 @@ class Engine(Protocol):
             q, k, v, bias=bias, mask=mask, is_causal=is_causal
         )
 
+    def recurrent(
+        self,
+        cell: str,
+        x: Tensor,
+        state: Tensor,
+        weights: Sequence[Tensor],
+        mask: Any = None,
+        backward: bool = False,
+    ) -> tuple[Tensor, Tensor] | None:
+        """A whole recurrent layer by a kernel of the backend; None where none serves.
+
+        Args:
+            cell: "elman", "gru" or "lstm".
+            x: (B, T, D).
+            state: (B, S).
+            weights: kernel, recurrent kernel and both biases, as
+                `zoo.layers.recurrent.Recurrent` has them.
+            mask: (B, T), False at padding.
+            backward: read from the last token to the first.
+
+        Returns:
+            What `Recurrent.call` returns, differentiable.
+        """
+        del cell, x, state, weights, mask, backward
+        return None
+
     def reflect(self, x: Tensor, size: int, axes: tuple[int, int]) -> Tensor:
         """Pictures with `size` mirrored rows and columns on each side of two axes."""
         added = [(size, size) if axis in axes else (0, 0) for axis in range(4)]

@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import (
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from zoo.training import step
+from zoo.training import engine_torch_recurrent, step
 from zoo.training.engine import Engine, unrolled
 from zoo.training.engine_torch_graph import simplify
 
@@ -184,6 +184,12 @@ class TorchEngine(Engine):
                 bias = ops.where(mask, bias, 0.7 * torch.finfo(bias.dtype).min)
             mask, is_causal = None, False
         return super().attention(q, k, v, mask, is_causal, bias)
+
+    def recurrent(self, cell, x, state, weights, mask=None, backward=False):
+        """Without the Python of a step for each token."""
+        if not engine_torch_recurrent.serves(x):
+            return None
+        return engine_torch_recurrent.read(cell, x, state, weights, mask, backward)
 
     def reflect(self, x, size, axes):
         """The kernel wants the axes last."""
