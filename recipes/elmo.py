@@ -4,6 +4,7 @@ r"""ELMo: learn words in context from text, then judge sentences by what was lea
     python -m recipes.elmo --variant sst2 --data-dir data/
     python -m recipes.elmo --variant sst2 --data-dir data/ --text docs
     python -m recipes.elmo --variant tsv --data-dir my_table/
+    python -m recipes.elmo --characters                 # words as they are spelled
 
 First a forward and a backward language model are trained on sentences: the dataset's
 own, or the lines of another text (`--text`). Then, with several seeds each, the same
@@ -32,6 +33,7 @@ from zoo.data import (
     Tokenizer,
     each_once,
     labelled_sequences,
+    spelled_sequences,
 )
 from zoo.data.animal_sentences import WHEN
 from zoo.evaluation.confidence import Interval, mean_interval
@@ -44,6 +46,9 @@ PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
 # All sentences are padded to one length: a loop over tokens takes long to compile.
 BUCKETS = 1
+# Convolutions of each width, from 1 up: a quarter of the paper's, and not its widest:
+# words are read anew wherever they stand, which is much of what an update costs.
+FILTERS = (8, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,12 @@ class Config(RunConfig):
     Attributes:
         text: another dataset to pretrain on, by name, sentence by line.
         text_dir: where that one lies.
-        vocab_size: of the WordPiece trained on all sentences.
+        vocab_size: of the WordPiece trained on all sentences; with `characters`, of
+            whole words.
         length: tokens of the longest sentence; longer ones are cut.
+        characters: read words as they are spelled, by convolutions over characters.
+        word_length: with `characters`, the bytes of a word that are read, two marks
+            included.
         num_layers: LSTMs of each direction.
         width: of embeddings, and of the LSTMs of one direction.
         dropout: between the LSTMs, and in the classifiers.
@@ -78,6 +87,8 @@ class Config(RunConfig):
     text_dir: Path | None = None
     vocab_size: int = 8000
     length: int = 48
+    characters: bool = False
+    word_length: int = 20
     num_layers: int = 2
     width: int = 128
     dropout: float = 0.3
@@ -133,17 +144,22 @@ def main(config: Config) -> dict:
     if config.text:
         text = zoo.data.load(config.text, config.text_dir, expect=TextDataset)
         pretraining = {part: lines(getattr(text, part)) for part in pretraining}
-    tokenizer = Tokenizer.train_wordpiece(
-        [*pretraining["train"], *(example.text for example in data.train)],
-        config.vocab_size,
+    known = [*pretraining["train"], *(example.text for example in data.train)]
+    train_tokenizer = (
+        Tokenizer.train_words if config.characters else Tokenizer.train_wordpiece
     )
+    tokenizer = train_tokenizer(known, config.vocab_size)
     train, held_out = (
-        unlabelled(pretraining[part], tokenizer, config.length)
+        unlabelled(config, pretraining[part], tokenizer)
         for part in ("train", "validation")
     )
     model = ELMo(
         ELMoConfig(
-            tokenizer.vocab_size, config.num_layers, config.width, config.dropout
+            tokenizer.vocab_size,
+            config.num_layers,
+            config.width,
+            config.dropout,
+            character_filters=FILTERS if config.characters else (),
         )
     )
     model.tokenizer = tokenizer
@@ -226,12 +242,12 @@ def word_order(sentences: ParallelText) -> TaskDataset:
         raise ValueError(f"{sentences.name!r} are translations; they have no classes")
     times = tuple(time.lower() for time, _ in WHEN)
 
-    def labelled(pairs: Sequence[tuple[str, str]]) -> tuple[LabelledText, ...]:
+    def with_classes(pairs: Sequence[tuple[str, str]]) -> tuple[LabelledText, ...]:
         return tuple(
             LabelledText(text, int(text.lower().startswith(times))) for text, _ in pairs
         )
 
-    train, validation, test = (labelled(getattr(sentences, part)) for part in PARTS)
+    train, validation, test = (with_classes(getattr(sentences, part)) for part in PARTS)
     return TaskDataset(
         sentences.name,
         train,
@@ -249,11 +265,19 @@ def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def unlabelled(texts: list[str], tokenizer: Tokenizer, length: int) -> Sequences:
+def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequences:
     """Sentences to read, from their [CLS] to their [SEP]."""
     examples = [LabelledText(text, 0) for text in texts]
-    sequences = labelled_sequences(examples, tokenizer, length)
-    return dataclasses.replace(sequences, labels=None)
+    return dataclasses.replace(labelled(config, examples, tokenizer), labels=None)
+
+
+def labelled(
+    config: Config, examples: Sequence[LabelledText], tokenizer: Tokenizer
+) -> Sequences:
+    """The same, of sentences with their classes; spelled, where that is asked for."""
+    if config.characters:
+        return spelled_sequences(examples, tokenizer, config.length, config.word_length)
+    return labelled_sequences(examples, tokenizer, config.length)
 
 
 def compared(
@@ -261,7 +285,7 @@ def compared(
 ) -> dict[str, Any]:
     """Trains the classifiers of both kinds; prints, draws and returns how they did."""
     parts = {
-        part: labelled_sequences(getattr(data, part), tokenizer, config.length)
+        part: labelled(config, getattr(data, part), tokenizer)
         for part in PARTS
         if getattr(data, part)
     }

@@ -196,15 +196,25 @@ def recurrent():
     return with_weights(zoo.RecurrentLM(config, name="recurrent"), stddev=0.8)
 
 
-def elmo():
-    config = zoo.ELMoConfig(64, 1, 16, dropout=0.0)
+def elmo(**characters):
+    config = zoo.ELMoConfig(64, 1, 16, dropout=0.0, **characters)
     return with_weights(zoo.ELMo(config, name="elmo"), stddev=0.8)
+
+
+def elmo_of_characters():
+    return elmo(character_filters=(4, 8, 8), character_width=8)
 
 
 def elmo_batch(rng):
     mask = np.arange(12) < rng.integers(6, 13, size=(BATCH, 1))
     ids = rng.integers(64, size=(BATCH, 12), dtype="int32") * mask
     return {"token_ids": ids, "padding_mask": mask}
+
+
+def elmo_of_characters_batch(rng):
+    batch = elmo_batch(rng)
+    spelled = rng.integers(1, 262, size=(BATCH, 12, 6), dtype="int32")
+    return {**batch, "character_ids": spelled * batch["padding_mask"][..., None]}
 
 
 def gan():
@@ -324,6 +334,7 @@ SLOW = {
     "gpt_xl": (gpt_xl, gpt_batch),
     "self_attention": (self_attention, self_attention_batch),
     "elmo": (elmo, elmo_batch),
+    "elmo_of_characters": (elmo_of_characters, elmo_of_characters_batch),
     "recurrent": (recurrent, gpt_batch),
     "transformer": (transformer, transformer_batch),
     "vae": (vae, vae_batch),

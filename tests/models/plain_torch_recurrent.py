@@ -34,16 +34,43 @@ def language_model(weights, ids, num_layers: int, states=None):
     return x @ table.T, ends
 
 
-def elmo_layers(weights, ids, lengths, num_layers: int):
+def word_vectors(weights, words):
+    """Words of a text (T, D), from token ids (T,) or from character ids (T, C)."""
+    if words.ndim == 1:
+        return weights["elmo/token_embedding/embeddings"][words]
+    ours = {
+        name.removeprefix("elmo/characters/"): array
+        for name, array in weights.items()
+        if name.startswith("elmo/characters/")
+    }
+    spelled = ours["embedding/embeddings"][words].transpose(1, 2)  # (T, E, C)
+    found = []
+    while f"convolution_{len(found) + 1}/kernel" in ours:
+        name = f"convolution_{len(found) + 1}"
+        kernel = ours[f"{name}/kernel"].unflatten(0, (len(found) + 1, -1))
+        convolved = functional.conv1d(
+            spelled, kernel.permute(2, 1, 0), ours[f"{name}/bias"]
+        )
+        found.append(functional.relu(convolved.amax(dim=2)))
+    x, number = torch.cat(found, dim=1), 0
+    while f"highway_{number}/both/kernel" in ours:
+        name = f"highway_{number}/both"
+        both = x @ ours[f"{name}/kernel"] + ours[f"{name}/bias"]
+        new, gate = both.chunk(2, dim=1)
+        gate = gate.sigmoid()
+        x, number = gate * x + (1 - gate) * functional.relu(new), number + 1
+    return x @ ours["projection/kernel"] + ours["projection/bias"]
+
+
+def elmo_layers(weights, words, lengths, num_layers: int):
     """All layers of both directions, each row of its own length, (L+1, B, T, D) each.
 
     Row by row, so that nothing of padding can play a part.
     """
-    table = weights["elmo/token_embedding/embeddings"]
     found = {"forward": [], "backward": []}
     for direction, rows in found.items():
-        for row, length in zip(ids, lengths, strict=True):
-            x = table[row[:length]][None]
+        for row, length in zip(words, lengths, strict=True):
+            x = word_vectors(weights, row[:length])[None]
             x = x.flip(1) if direction == "backward" else x
             layers = [x]
             for number in range(num_layers):
@@ -52,13 +79,14 @@ def elmo_layers(weights, ids, lengths, num_layers: int):
                 layers.append(x)
             stacked = torch.cat(layers)  # (L+1, length, D)
             stacked = stacked.flip(1) if direction == "backward" else stacked
-            rows.append(functional.pad(stacked, (0, 0, 0, ids.shape[1] - length)))
+            rows.append(functional.pad(stacked, (0, 0, 0, words.shape[1] - length)))
     return {direction: torch.stack(rows, dim=1) for direction, rows in found.items()}
 
 
-def elmo_nats(weights, ids, lengths, num_layers: int):
+def elmo_nats(weights, ids, lengths, num_layers: int, characters=None):
     """The mean cross-entropy of each direction, in nats a token."""
-    layers = elmo_layers(weights, ids, lengths, num_layers)
+    words = ids if characters is None else characters
+    layers = elmo_layers(weights, words, lengths, num_layers)
     scores = {
         name: x[-1] @ weights["head/kernel"] + weights["head/bias"]
         for name, x in layers.items()

@@ -9,13 +9,18 @@ from keras import ops
 
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import ELMo, ELMoClassifier, ELMoClassifierConfig, ELMoConfig
+from zoo.data.spelling import NUM_CHARACTERS
 
 V, T, B, D = 17, 5, 4, 6
 CONFIG = ELMoConfig(V, num_layers=2, width=D, dropout=0.0)
 CLASSES = ELMoClassifierConfig(
     V, 2, D, dropout=0.0, num_classes=3, hidden_width=5, contextual=True
 )
-RNG = np.random.default_rng(0)
+# Characters of a word, the widest convolution's and more.
+C = 6
+SPELLED = dataclasses.replace(
+    CONFIG, character_filters=(3, 2, 4), character_width=5, num_highways=2
+)
 RATE, MOMENTUM = 0.5, 0.9
 
 # Of `plain_torch_recurrent`, in float64; `test_reference_losses` recomputes them.
@@ -31,10 +36,22 @@ LOSSES = [
     5.325378528554609,
     5.906698286953112,
 ]
+SPELLED_LOSSES = [
+    5.813632384694758,
+    5.530730314551339,
+    5.932681767473363,
+    5.870653581682987,
+    5.974796325439393,
+    5.794597425649794,
+    5.989057474957608,
+    5.718718496590036,
+    5.254382740339695,
+    5.8608601280049495,
+]
 
 
-def batches():
-    """Ten batches of padded rows."""
+def batches(characters=False):
+    """Ten batches of padded rows; with the characters of their words, too."""
     rng = np.random.default_rng(2)
     found = []
     for _ in range(10):
@@ -43,6 +60,11 @@ def batches():
         start, step = rng.integers(1, V, size=(2, B, 1))
         ids = (start + step * np.arange(T)) % V
         found.append({"token_ids": (ids * mask).astype("int32"), "padding_mask": mask})
+    if characters:
+        spellings = rng.integers(1, NUM_CHARACTERS, size=(V, C)).astype("int32")
+        for batch in found:
+            spelled = spellings[batch["token_ids"]]
+            batch["character_ids"] = spelled * batch["padding_mask"][..., None]
     return found
 
 
@@ -57,11 +79,20 @@ def elmo():
     return model, model.get_weights()
 
 
+@pytest.fixture(scope="module")
+def spelled():
+    model = with_numpy_weights(ELMo(SPELLED))
+    model.compile(keras.optimizers.SGD(RATE, momentum=MOMENTUM))
+    return model, model.get_weights()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"width": 0}, "width must be a whole number from 1, got 0"),
         ({"dropout": 1.0}, "dropout must be in"),
+        ({"character_filters": (4, 0)}, "each of character_filters must be .* got 0"),
+        ({"num_highways": -1}, "num_highways must be a whole number from 0"),
         ({"num_classes": 1}, "num_classes must be a whole number from 2"),
         ({"hidden_width": 0}, "hidden_width must be a whole number from 1"),
     ],
@@ -84,7 +115,20 @@ def test_ten_losses_are_those_of_every_backend(elmo):
         assert log["forward"][0] + log["backward"][0] == pytest.approx(log["loss"][0])
 
 
-def test_reference_losses():
+def test_ten_losses_over_characters_are_those_of_every_backend(spelled):
+    model, start = spelled
+    model.set_weights(start)
+    found = [
+        model.fit(batch, verbose=0).history["loss"][0]
+        for batch in batches(characters=True)
+    ]
+    assert found == pytest.approx(SPELLED_LOSSES, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "losses"), [(CONFIG, LOSSES), (SPELLED, SPELLED_LOSSES)]
+)
+def test_reference_losses(config, losses):
     pytest.importorskip("torch")
     import torch
 
@@ -93,11 +137,17 @@ def test_reference_losses():
     def loss(batch):
         ids = torch.tensor(batch["token_ids"], dtype=torch.int64)
         lengths = batch["padding_mask"].sum(axis=1).tolist()
-        return lambda weights: sum(elmo_nats(weights, ids, lengths, 2).values())
+        characters = batch.get("character_ids")
+        if characters is not None:
+            characters = torch.tensor(characters, dtype=torch.int64)
+        return lambda weights: sum(
+            elmo_nats(weights, ids, lengths, 2, characters).values()
+        )
 
-    arrays = numpy_weights(ELMo(CONFIG))
-    found = descend(arrays, map(loss, batches()), RATE, MOMENTUM)
-    assert found == pytest.approx(LOSSES, rel=1e-9)
+    arrays = numpy_weights(ELMo(config))
+    given = batches(characters=bool(config.character_filters))
+    found = descend(arrays, map(loss, given), RATE, MOMENTUM)
+    assert found == pytest.approx(losses, rel=1e-9)
 
 
 def test_features_are_all_layers_of_both_directions(elmo):
@@ -114,6 +164,22 @@ def test_features_are_all_layers_of_both_directions(elmo):
     expected = torch.cat([layers["forward"], layers["backward"]], dim=-1).numpy()
     assert np.abs(found - expected)[:, MASK].max() < 1e-5
     assert np.array_equal(found[0, ..., :D], found[0, ..., D:])
+
+
+def test_features_over_characters_are_the_references(spelled):
+    """Also where a word has no name: token ids play no part."""
+    torch = pytest.importorskip("torch")
+    from tests.models.plain_torch_recurrent import elmo_layers
+
+    model, start = spelled
+    model.set_weights(start)
+    characters = batches(characters=True)[0]["character_ids"]
+    found = model.features(characters, MASK)
+    weights = {k: torch.tensor(v).double() for k, v in numpy_weights(model).items()}
+    lengths = MASK.sum(axis=1).tolist()
+    layers = elmo_layers(weights, torch.tensor(characters).long(), lengths, 2)
+    expected = torch.cat([layers["forward"], layers["backward"]], dim=-1).numpy()
+    assert np.abs(found - expected)[:, MASK].max() < 1e-5
 
 
 def test_each_direction_sees_its_side_alone(elmo):
@@ -147,6 +213,24 @@ def test_texts_that_do_not_fit_are_refused(elmo):
         model.features(IDS, MASK[:, 1:])
     with pytest.raises(ValueError, match="a dict with token_ids"):
         model.fit({"ids": IDS}, verbose=0)
+
+
+def test_characters_that_do_not_fit_are_refused(spelled):
+    model, _ = spelled
+    batch = batches(characters=True)[0]
+    characters = batch["character_ids"]
+    with pytest.raises(ValueError, match=r"at least 3 characters .* got \(4, 5, 2\)"):
+        model.features(characters[..., :2])
+    with pytest.raises(
+        ValueError, match=r"\(texts, words, characters\).* got \(4, 5\)"
+    ):
+        model.features(IDS)
+    with pytest.raises(ValueError, match="character_ids must be from 0 to 261"):
+        model.features(characters + NUM_CHARACTERS)
+    with pytest.raises(ValueError, match=r"of one shape .*\(4, 4\) .* of \(4, 5\)"):
+        model.fit({**batch, "token_ids": IDS[:, 1:]}, verbose=0)
+    with pytest.raises(ValueError, match="a dict with token_ids"):
+        model.fit({"character_ids": characters}, verbose=0)
 
 
 # === Classes by features ===
@@ -194,6 +278,25 @@ def test_embeddings_alone_do_not_know_the_order():
         assert (np.abs(found[0] - found[1]).max() < 1e-6) == same
 
 
+def test_a_classifier_over_characters(spelled, tmp_path):
+    """Of a preset; it needs no token ids."""
+    pretrained, start = spelled
+    pretrained.set_weights(start)
+    pretrained.save_to_preset(tmp_path)
+    batch = batches(characters=True)[0]
+    inputs = {name: batch[name] for name in ("character_ids", "padding_mask")}
+    classes = np.array([0, 1, 1, 0], "int32")
+    for contextual in (True, False):
+        model = ELMoClassifier.from_preset(
+            tmp_path, hidden_width=5, contextual=contextual
+        )
+        assert model.config.character_filters == SPELLED.character_filters
+        model.compile(keras.optimizers.SGD(0.5))
+        losses = model.fit(inputs, classes, epochs=2, shuffle=False, verbose=0).history
+        assert losses["loss"][1] < losses["loss"][0]
+        assert model.predict_probabilities(inputs).shape == (B, 2)
+
+
 def test_classes_that_do_not_fit_are_refused():
     model = ELMoClassifier(CLASSES)
     model.compile("adam")
@@ -208,8 +311,9 @@ def test_classes_that_do_not_fit_are_refused():
 # === Saving ===
 
 
-def test_saved_whole(elmo, tmp_path):
-    model, start = elmo
+@pytest.mark.parametrize("over", ["elmo", "spelled"])
+def test_saved_whole(over, request, tmp_path):
+    model, start = request.getfixturevalue(over)
     model.set_weights(start)
     model.save(tmp_path / "elmo.keras")
     loaded = keras.models.load_model(tmp_path / "elmo.keras")

@@ -36,6 +36,18 @@ def test_a_run_leaves_what_the_contract_names(whole):
     assert ELMo.from_preset(out / "preset").tokenizer is not None
 
 
+def test_words_as_they_are_spelled(tmp_path):
+    config = replace(SMOKE, characters=True, word_length=12, out=tmp_path)
+    assert main(config)["steps"] == 2
+    model = ELMo.from_preset(tmp_path / "preset")
+    assert model.config.character_filters
+    # Of whole words, so that one that is not known has no name.
+    assert model.tokenizer.encode("the bogus").tolist() == [
+        model.tokenizer.token_to_id("the"),
+        model.tokenizer.unk_id,
+    ]
+
+
 @pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(whole, tmp_path, monkeypatch):
     stopped_at_checkpoint(monkeypatch, main, replace(SMOKE, out=tmp_path))

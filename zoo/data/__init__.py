@@ -13,6 +13,7 @@ from zoo.data.parallel import ParallelText
 from zoo.data.pmi import Collocations, collocations
 from zoo.data.questions import QuestionWindows, question_windows
 from zoo.data.sequences import Sequences
+from zoo.data.spelling import SpelledSequences, spelled, spelled_sequences
 from zoo.data.streams import Streams
 from zoo.data.task_sequences import (
     TaggedSequences,
@@ -40,6 +41,7 @@ __all__ = [
     "QuestionWindows",
     "RandomCrops",
     "Sequences",
+    "SpelledSequences",
     "Streams",
     "TaggedSequences",
     "TaggedWords",
@@ -61,6 +63,8 @@ __all__ = [
     "question_windows",
     "read_tokens",
     "sentence_pairs",
+    "spelled",
+    "spelled_sequences",
     "tagged_sequences",
     "train_joint_bpe",
     "windows",

@@ -126,6 +126,26 @@ class Tokenizer:
         return cls(wordpiece.trained([*_all_pieces(texts)], vocab_size, lowercase))
 
     @classmethod
+    def train_words(
+        cls, texts: str | Iterable[str], vocab_size: int, lowercase: bool = True
+    ) -> "Tokenizer":
+        """Takes the commonest words, cut as BERT cuts them; others are [UNK].
+
+        Special tokens are `train_wordpiece`'s, with ids 0 to 4.
+
+        Args:
+            texts: One text or several.
+            vocab_size: Tokens in all; fewer result where there are fewer words.
+            lowercase: Write all letters small and without accents ("uncased").
+
+        Raises:
+            ValueError: `vocab_size` has no room for a word.
+        """
+        return cls(
+            wordpiece.trained_words([*_all_pieces(texts)], vocab_size, lowercase)
+        )
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
         """Loads a tokenizer from a file or folder.
 

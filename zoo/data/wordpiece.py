@@ -46,8 +46,27 @@ def trained(
     return _with_bert_tokens(_wordpiece(model, lowercase))
 
 
+def trained_words(
+    texts: Sequence[str], vocab_size: int, lowercase: bool
+) -> "tokenizers.Tokenizer":
+    """See `zoo.Tokenizer.train_words`."""
+    from tokenizers import models, trainers
+
+    if vocab_size <= len(BERT_TOKENS):
+        raise ValueError(
+            f"vocab_size={vocab_size}; expected more than the {len(BERT_TOKENS)} "
+            "special tokens"
+        )
+    backend = _wordpiece(models.WordLevel(unk_token=UNK), lowercase)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocab_size, special_tokens=[*BERT_TOKENS], show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return _with_bert_tokens(backend)
+
+
 def _wordpiece(
-    model: "tokenizers.models.WordPiece",
+    model: "tokenizers.models.Model",
     lowercase: bool,
     strip_accents: bool | None = None,
     chinese_characters: bool = True,

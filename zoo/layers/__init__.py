@@ -1,6 +1,7 @@
 """Layers that the models share."""
 
 from zoo.layers.attention import MultiHeadAttention
+from zoo.layers.characters import CharacterConvolutions, Highway
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import (
@@ -24,10 +25,12 @@ __all__ = [
     "GRU",
     "LSTM",
     "BatchNorm",
+    "CharacterConvolutions",
     "Dense",
     "Dropout",
     "Elman",
     "FeedForward",
+    "Highway",
     "ImageHistory",
     "InstanceNorm",
     "LayerNorm",

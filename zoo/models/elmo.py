@@ -1,10 +1,11 @@
 """ELMo: a forward and a backward language model, whose layers are features of words.
 
-Peters et al. 2018; sections and equations below are theirs. Their words are spelled by
-convolutions over characters, ours are tokens of a vocabulary, which may be characters;
-their LSTMs are projected down, ours are as wide as what goes in.
+Peters et al. 2018; sections and equations below are theirs. Words are read as they are
+spelled, by convolutions over their characters, as theirs are, or by tokens of a
+vocabulary. Their LSTMs are projected down, ours are as wide as what goes in.
 
-Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C classes.
+Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C classes;
+M characters of a word.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.data.spelling import NUM_CHARACTERS
 from zoo.distribution.layout import GATHERED
+from zoo.layers.characters import CharacterConvolutions
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import TokenEmbedding
@@ -24,12 +27,12 @@ from zoo.layers.initializers import Normal
 from zoo.layers.recurrent import LSTM
 from zoo.layers.scalar_mix import ScalarMix
 from zoo.models.bert import check_range, classified
-from zoo.models.config_checks import check_rate, check_whole
+from zoo.models.config_checks import check_count, check_rate, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
 
-INPUTS = ("token_ids", "padding_mask")
+INPUTS = ("token_ids", "character_ids", "padding_mask")
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,33 @@ class ELMoConfig:
         num_layers: LSTMs of each direction, L.
         width: of embeddings, and of the LSTMs of one direction, D.
         dropout: of what goes into each LSTM, and into the softmax.
+        character_filters: how many convolutions over characters there are of each
+            width, from width 1 up; none: words are embedded by their token ids. The
+            paper has 32, 32, 64, 128, 256, 512, 1024.
+        character_width: of characters' embeddings.
+        num_highways: behind the convolutions.
     """
 
     vocab_size: int
     num_layers: int = 2
     width: int = 512
     dropout: float = 0.1
+    character_filters: tuple[int, ...] = ()
+    character_width: int = 16
+    num_highways: int = 2
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
-        check_whole(self, "vocab_size", "num_layers", "width")
+        check_whole(self, "vocab_size", "num_layers", "width", "character_width")
+        check_whole(self, "num_highways", least=0)
+        for count in self.character_filters:
+            check_count("each of character_filters", count)
         check_rate(self, "dropout")
+
+    @property
+    def words(self) -> str:
+        """The input that words are read from."""
+        return "character_ids" if self.character_filters else "token_ids"
 
 
 @dataclass(frozen=True)
@@ -85,13 +104,24 @@ class BidirectionalLSTM(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         dtype = {"dtype": self.dtype_policy}
-        self.token_embedding = TokenEmbedding(
-            config.vocab_size,
-            config.width,
-            Normal(config.width**-0.5),
-            name="token_embedding",
-            **dtype,
-        )
+        if config.character_filters:
+            self.embedding = CharacterConvolutions(
+                NUM_CHARACTERS,
+                config.character_filters,
+                config.character_width,
+                config.num_highways,
+                config.width,
+                name="characters",
+                **dtype,
+            )
+        else:
+            self.embedding = TokenEmbedding(
+                config.vocab_size,
+                config.width,
+                Normal(config.width**-0.5),
+                name="token_embedding",
+                **dtype,
+            )
         self.dropout = Dropout(config.dropout, name="dropout", **dtype)
         self.forward_layers, self.backward_layers = (
             [
@@ -111,11 +141,15 @@ class BidirectionalLSTM(keras.layers.Layer):
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
 
+    def embedded(self, inputs):
+        """Words without their context, (B, T, D)."""
+        return engine().by_rows(self.embedding(inputs[self.config.words]))
+
     def call(self, inputs, training: bool = False):
         """All layers of both directions, each (L+1, B, T, D), embeddings first."""
-        inputs = inputs_of(inputs)
+        inputs = inputs_of(inputs, self.config.words)
         mask = inputs.get("padding_mask")
-        embedded = engine().by_rows(self.token_embedding(inputs["token_ids"]))
+        embedded = self.embedded(inputs)
         return tuple(
             self._read(layers, embedded, mask, training)
             for layers in (self.forward_layers, self.backward_layers)
@@ -136,6 +170,8 @@ class BiLM(FromPreset, Model):
     """What both models have in common: the two directions, and checks of texts."""
 
     layout = (
+        # Convolutions of several widths lie side by side where they are used.
+        (r"characters/.*(embeddings|kernel)$", (None, "model"), GATHERED),
         (r"embeddings$", (None, "model")),
         (r"head/kernel$", ("model", None)),
         # Gates lie side by side, so that parts of the columns are no parts of a state.
@@ -149,43 +185,55 @@ class BiLM(FromPreset, Model):
         super().__init__(config, **kwargs)
         self.elmo = BidirectionalLSTM(config, name=self.family, dtype=self.dtype_policy)
 
-    def features(self, token_ids: Any, padding_mask: Any = None):
+    def features(self, words: Any, padding_mask: Any = None):
         """All layers of any number of texts, for `zoo.layers.ScalarMix`.
 
         Args:
-            token_ids: (N, T).
+            words: token ids (N, T); with `character_filters`, character ids (N, T, M).
             padding_mask: (N, T), True at tokens; default all.
 
         Returns:
             (L+1, N, T, 2·D), forward and backward side by side; the first layer is the
             embeddings, twice. Those of padding mean nothing.
         """
-        token_ids = np.asarray(token_ids)
-        mask = np.ones(token_ids.shape) if padding_mask is None else padding_mask
-        inputs = {"token_ids": token_ids, "padding_mask": np.asarray(mask, "bool")}
+        words = np.asarray(words)
+        mask = np.ones(words.shape[:2]) if padding_mask is None else padding_mask
+        inputs = {self.config.words: words, "padding_mask": np.asarray(mask, "bool")}
         self.check_texts(inputs)
         return np.moveaxis(self._features(*inputs.values()), 0, 1)
 
     @cached_property
     def _features(self) -> Batched:
-        def features(token_ids, padding_mask):
-            inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+        def features(words, padding_mask):
+            inputs = {self.config.words: words, "padding_mask": padding_mask}
             found = ops.concatenate(self.elmo(inputs), axis=-1)
             return ops.transpose(ops.cast(found, "float32"), (1, 0, 2, 3))
 
         return Batched(features, lambda: self.variables, batch_size=32)
 
     def check_texts(self, inputs: Any) -> None:
-        """Raises for token ids or masks that the LSTMs can't take."""
-        inputs = inputs_of(inputs)
-        shape = np.shape(inputs["token_ids"])
+        """Raises for words or masks that the model can't take."""
+        inputs = inputs_of(inputs, self.config.words)
+        shape = np.shape(inputs[self.config.words])
+        if self.config.character_filters:
+            least = len(self.config.character_filters)
+            if len(shape) != 3 or shape[2] < least:
+                raise ValueError(
+                    "character_ids must be of shape (texts, words, characters), with "
+                    f"at least {least} characters for the widest of character_filters, "
+                    f"got {shape}"
+                )
+            check_range("character_ids", inputs["character_ids"], NUM_CHARACTERS)
+            shape = shape[:2]
         mask = inputs.get("padding_mask", np.ones(shape))
-        if len(shape) != 2 or np.shape(mask) != shape:
+        ids = inputs.get("token_ids", np.zeros(shape, int))
+        if len(shape) != 2 or np.shape(mask) != shape or np.shape(ids) != shape:
             raise ValueError(
                 "token_ids and padding_mask must be of one shape (texts, tokens), got "
-                f"{shape} and {np.shape(mask)}"
+                f"{np.shape(ids)} and {np.shape(mask)} for "
+                f"{self.config.words} of {shape}"
             )
-        check_range("token_ids", inputs["token_ids"], self.config.vocab_size)
+        check_range("token_ids", ids, self.config.vocab_size)
         check_range("padding_mask", mask, 2)
 
 
@@ -198,6 +246,10 @@ class ELMo(BiLM):
     token after each token and for the one before it. Both come from one softmax. `fit`
     takes such inputs, and logs the cross-entropies `forward` and `backward` in nats a
     token, and their sum, `loss`. `features` gives all layers.
+
+    With `character_filters` it reads `character_ids` (B, T, M) of
+    `zoo.data.SpelledSequences` instead, so that any word has features; `fit` takes
+    `token_ids` too, for the words that are to be told.
     """
 
     Config = ELMoConfig
@@ -240,11 +292,10 @@ class ELMo(BiLM):
 
     def prepare(self, batch):
         """Token ids, or a dict with a mask, as a dict."""
-        inputs = inputs_of(batch)
-        token_ids = inputs["token_ids"]
+        inputs = inputs_of(batch, "token_ids")
         mask = inputs.get("padding_mask")
-        mask = ops.ones_like(token_ids) if mask is None else mask
-        return {"token_ids": token_ids, "padding_mask": ops.cast(mask, "bool")}
+        mask = ops.ones_like(inputs["token_ids"]) if mask is None else mask
+        return {**inputs, "padding_mask": ops.cast(mask, "bool")}
 
     def loss_weights(self, batch) -> dict:
         """How many tokens have a neighbour; the same in either direction."""
@@ -266,6 +317,7 @@ class ELMo(BiLM):
 
     def check(self, batch) -> None:
         """Texts that do not fit the model raise."""
+        inputs_of(batch, "token_ids")
         self.check_texts(batch)
 
 
@@ -306,13 +358,13 @@ class ELMoClassifier(BiLM):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        inputs = inputs_of(inputs)
+        inputs = inputs_of(inputs, self.config.words)
         # Nothing goes back through what is not trained.
         if self.mix is not None:
             layers = ops.concatenate(self.elmo(inputs), axis=-1)
             x = self.mix(ops.stop_gradient(layers))
         else:
-            x = ops.stop_gradient(self.elmo.token_embedding(inputs["token_ids"]))
+            x = ops.stop_gradient(self.elmo.embedded(inputs))
             x = ops.concatenate([x, x], axis=-1)
         x = self.hidden(self.dropout(x, training=training))
         mask = inputs.get("padding_mask")
@@ -330,7 +382,7 @@ class ELMoClassifier(BiLM):
     def prepare(self, batch):
         """(inputs, classes) as a dict."""
         inputs, classes = batch
-        return {**inputs_of(inputs), "classes": classes}
+        return {**inputs_of(inputs, self.config.words), "classes": classes}
 
     def loss_weights(self, batch) -> dict:
         """How many texts there are."""
@@ -338,7 +390,7 @@ class ELMoClassifier(BiLM):
 
     def class_loss(self, batch, training):
         """See the class."""
-        scores = self(inputs_of(batch), training=training)
+        scores = self(inputs_of(batch, self.config.words), training=training)
         loss, accuracy = classified(scores, batch["classes"])
         return {"loss": loss, "accuracy": accuracy}
 
@@ -348,7 +400,8 @@ class ELMoClassifier(BiLM):
             raise ValueError("ELMoClassifier is trained with (inputs, classes).")
         inputs, classes = batch
         self.check_texts(inputs)
-        if np.shape(classes) != np.shape(inputs_of(inputs)["token_ids"])[:1]:
+        words = inputs_of(inputs, self.config.words)[self.config.words]
+        if np.shape(classes) != np.shape(words)[:1]:
             raise ValueError(
                 f"ELMoClassifier needs one class a text, got shape {np.shape(classes)}"
             )
@@ -357,27 +410,32 @@ class ELMoClassifier(BiLM):
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
         """Probabilities of the classes (N, C) for any number of texts."""
         self.check_texts(inputs)
-        inputs = inputs_of(inputs)
-        ids = np.asarray(inputs["token_ids"], "int32")
-        mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), "bool")
+        inputs = inputs_of(inputs, self.config.words)
+        ids = np.asarray(inputs[self.config.words], "int32")
+        mask = np.asarray(inputs.get("padding_mask", np.ones(ids.shape[:2])), "bool")
         return self._probabilities(ids, mask)
 
     @cached_property
     def _probabilities(self) -> Batched:
-        def probabilities(token_ids, padding_mask):
-            inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+        def probabilities(words, padding_mask):
+            inputs = {self.config.words: words, "padding_mask": padding_mask}
             return ops.softmax(self(inputs))
 
         return Batched(probabilities, lambda: self.variables, batch_size=64)
 
 
-def inputs_of(inputs: Any) -> dict:
-    """Token ids alone, or a dict that has them, as a dict of what the LSTMs take."""
+def inputs_of(inputs: Any, needed: str) -> dict:
+    """Token or character ids alone, or a dict that has them, as a dict.
+
+    Args:
+        inputs: words by themselves, or by name.
+        needed: the name that words by themselves get, and that a dict must have.
+    """
     if not isinstance(inputs, Mapping):
-        return {"token_ids": inputs}
-    if "token_ids" not in inputs:
+        return {needed: inputs}
+    if needed not in inputs:
         raise ValueError(
-            "Inputs are token_ids alone or a dict with token_ids and, where needed, "
+            f"Inputs are {needed} alone or a dict with {needed} and, where needed, "
             f"padding_mask. Received: {sorted(inputs)}"
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
