@@ -151,7 +151,7 @@ class MultiHeadAttention(keras.layers.Layer):
             mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
             mask = None if mask is None else ops.expand_dims(mask, 1)
             attended = self._attend(*arrays, mask, causal, first)
-        attended_BTD = ops.reshape(attended, (-1, x_BTD.shape[1], self.width))
+        attended_BTD = ops.reshape(attended, (-1, ops.shape(x_BTD)[1], self.width))
         out = self.output_projection(attended_BTD)
         out = self.dropout(out, training=training, seed=seed)
         return out if cache is None else (out, cache)
@@ -182,7 +182,7 @@ class MultiHeadAttention(keras.layers.Layer):
         q_BTNH, k_BTNH, v_BTNH = self.query_key_value.heads(x_BTD)
         if self.rotary:
             if positions is None:
-                positions = ops.arange(x_BTD.shape[1])
+                positions = ops.arange(ops.shape(x_BTD)[1], dtype="int32")
             q_BTNH, k_BTNH = rotate(q_BTNH, positions), rotate(k_BTNH, positions)
         return q_BTNH, k_BTNH, v_BTNH
 

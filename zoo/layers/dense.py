@@ -19,7 +19,7 @@ class Dense(keras.layers.Dense):
     def call(self, x, training=None):
         """(…, D) to (…, units)."""
         rows = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
-        return ops.reshape(rows, (-1, *x.shape[1:-1], self.units))
+        return ops.reshape(rows, (-1, *ops.shape(x)[1:-1], self.units))
 
     @property
     def kernel(self):
@@ -62,7 +62,7 @@ class HeadsDense(Dense):
 
     def heads(self, x):
         """(B, T, D) to a part each, (B, T, N, H)."""
-        shape = (-1, x.shape[1], self.num_heads, len(self.parts), self.head_width)
+        shape = (-1, ops.shape(x)[1], self.num_heads, len(self.parts), self.head_width)
         return ops.unstack(ops.reshape(self(x), shape), axis=3)
 
     def enable_lora(

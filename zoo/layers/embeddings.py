@@ -40,7 +40,7 @@ class TokenEmbedding(keras.layers.Layer):
         """Vectors (..., D) to scores (..., V) in float32."""
         table = ops.transpose(ops.cast(self.embeddings, x.dtype))
         scores = ops.matmul(ops.reshape(x, (-1, self.width)), table)
-        scores = ops.reshape(scores, (-1, *x.shape[1:-1], self.vocab_size))
+        scores = ops.reshape(scores, (-1, *ops.shape(x)[1:-1], self.vocab_size))
         return ops.cast(scores, "float32")
 
 
@@ -63,7 +63,7 @@ class LearnedPositions(keras.layers.Layer):
     def call(self, x, positions=None):
         """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
         if positions is None:
-            rows = self.embeddings[: x.shape[1]]
+            rows = self.embeddings[: ops.shape(x)[1]]
         else:
             rows = ops.take(self.embeddings, positions, axis=0)
         return x + ops.cast(rows, x.dtype)
@@ -87,7 +87,8 @@ class SinusoidalPositions(keras.layers.Layer):
     def call(self, x, positions=None):
         """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
         if positions is None:
-            return x + ops.cast(self.table[: x.shape[1]], x.dtype)
+            rows = ops.convert_to_tensor(self.table)[: ops.shape(x)[1]]
+            return x + ops.cast(rows, x.dtype)
         rows = ops.take(ops.convert_to_tensor(self.table), positions, axis=0)
         return x + ops.cast(rows, x.dtype)
 

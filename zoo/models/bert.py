@@ -246,7 +246,7 @@ class BertEncoder(keras.layers.Layer):
             x = x + self.segment_embedding(segment_ids)
         positions = None
         if offset := self.config.position_offset:
-            positions = offset + ops.arange(token_ids.shape[1])
+            positions = offset + ops.arange(ops.shape(token_ids)[1], dtype="int32")
         x = self.embedding_norm(engine().by_rows(self.positions(x, positions)))
         x = self.dropout(x, training=training)
         return x if self.projection is None else engine().by_rows(self.projection(x))

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -161,6 +162,28 @@ class Engine(Protocol):
         """What Keras is told of `jit_compile`, where the user asked for this."""
         del model
         return asked
+
+    # === Files for other programs ===
+
+    def export_onnx(self, network: Any, file: Path) -> None:
+        """Writes a `zoo.presets.inference.Served` as ONNX.
+
+        Raises:
+            ValueError: this backend can't; the message says which one can.
+        """
+        del network, file
+        raise ValueError(
+            f"On {keras.config.backend()} no ONNX is written. TensorFlow and torch "
+            "write it: set KERAS_BACKEND to one of them."
+        )
+
+    def export_saved_model(self, network: Any, folder: Path) -> None:
+        """Likewise, as a SavedModel of TensorFlow's."""
+        del network, folder
+        raise ValueError(
+            f"On {keras.config.backend()} no SavedModel is written. TensorFlow and JAX "
+            "write it: set KERAS_BACKEND to one of them."
+        )
 
     # === Several devices ===
 

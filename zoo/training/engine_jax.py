@@ -13,6 +13,7 @@ from keras import ops, tree
 
 from zoo.training import step
 from zoo.training.engine import Engine
+from zoo.training.optional import optional, quiet_export
 
 
 class JaxEngine(Engine):
@@ -201,3 +202,35 @@ class JaxEngine(Engine):
         """Counted where the device's allocator does."""
         stats = jax.local_devices()[0].memory_stats()
         return stats.get("peak_bytes_in_use") if stats else None
+
+    def export_saved_model(self, network, folder):
+        """Through Keras, by jax2tf, which has to know how sides hang together."""
+        optional("tensorflow", "Writing a SavedModel on JAX", "tensorflow")
+        shapes = {a.name: _symbolic(a.shape) for a in network.arrays}
+        constraints = []
+        for name, side in network.sides.items():
+            constraints.append(f"{name} >= {-(-side.least // side.multiple)}")
+            if side.most:
+                constraints.append(f"{name} <= {side.most // side.multiple}")
+        options = {
+            "polymorphic_shapes": [shapes],
+            "polymorphic_constraints": constraints,
+            # Inference alone; to write its gradient, JAX would lose the constraints.
+            "with_gradient": False,
+        }
+        with quiet_export():
+            network.export(
+                folder,
+                verbose=False,
+                input_signature=network.signature,
+                jax2tf_kwargs=options,
+            )
+
+
+def _symbolic(shape):
+    """The sides of an array in the language of jax.export."""
+    sides = (
+        side if isinstance(side, int) else f"{side.multiple}*{side.name}"
+        for side in shape
+    )
+    return f"({', '.join(map(str, sides))})"

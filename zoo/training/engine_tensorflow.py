@@ -10,6 +10,7 @@ from keras import ops, tree
 from zoo.distribution.batches import adapted
 from zoo.training import host_memory, step
 from zoo.training.engine import Engine
+from zoo.training.optional import optional, quiet_export
 
 
 class TensorFlowEngine(Engine):
@@ -171,6 +172,21 @@ class TensorFlowEngine(Engine):
             return tf.config.experimental.get_memory_info("GPU:0")["peak"]
         return None
 
+    def export_onnx(self, network, file):
+        """Through Keras, by tf2onnx."""
+        purpose = "Writing ONNX on TensorFlow"
+        optional("tf2onnx", purpose, "export")
+        _teach_erfc()
+        with quiet_export():
+            network.export(
+                file, "onnx", verbose=False, input_signature=network.signature
+            )
+
+    def export_saved_model(self, network, folder):
+        """Through Keras."""
+        with quiet_export():
+            network.export(folder, verbose=False, input_signature=network.signature)
+
 
 def _grad(tape, outputs, leaves, cotangents=None):
     """Dense gradients; zeros, as JAX gives, for what the outputs don't depend on."""
@@ -185,3 +201,30 @@ def _set_tensorflows_limits() -> None:
     """Those that it sets with the first dataset a process makes from a generator."""
     signature = tf.TensorSpec((), "int32")
     next(iter(tf.data.Dataset.from_generator(lambda: [0], output_signature=signature)))
+
+
+@cache
+def _teach_erfc():
+    """Tells tf2onnx of the one operation of exact GELU that it lacks: 1 - erf(x)."""
+    from tf2onnx import utils
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx, node, **kwargs):
+            del kwargs
+            (output,) = node.output
+            kind, shape = ctx.get_dtype(output), ctx.get_shape(output)
+            ctx.remove_node(node.name)
+            erf = ctx.make_node("Erf", node.input, dtypes=[kind], shapes=[shape])
+            one = utils.make_name("one")
+            one = ctx.make_const(one, np.ones((), utils.map_onnx_to_numpy_type(kind)))
+            ctx.make_node(
+                "Sub",
+                [one.output[0], erf.output[0]],
+                name=node.name,
+                outputs=[output],
+                dtypes=[kind],
+                shapes=[shape],
+            )

@@ -25,6 +25,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from zoo.training import engine_torch_recurrent, step
 from zoo.training.engine import Engine, unrolled
 from zoo.training.engine_torch_graph import simplify
+from zoo.training.optional import optional, quiet_export
 
 LOOKS_AT_VALUES = (
     DataDependentOutputException,
@@ -246,6 +247,42 @@ class TorchEngine(Engine):
         places = index + torch.arange(update.shape[1], device=array.device)
         return array.index_copy_(1, places, update.to(array.dtype))
 
+    def export_onnx(self, network, file):
+        """By torch's own exporter, which Keras calls for fixed sides alone.
+
+        For others Keras traces, and then neither layer norm nor reflection passes.
+        """
+        optional("onnxscript", "Writing ONNX on torch", "export")
+        dims = {
+            name: torch.export.Dim(
+                name,
+                min=-(-side.least // side.multiple),
+                max=side.most // side.multiple or None,
+            )
+            for name, side in network.sides.items()
+        }
+        shapes = {
+            array.name: {
+                axis: side.multiple * dims[side.name]
+                for axis, side in enumerate(array.shape)
+                if not isinstance(side, int)
+            }
+            for array in network.arrays
+        }
+        samples = {k: torch.as_tensor(x) for k, x in network.samples().items()}
+        with quiet_export(), torch.no_grad():
+            program = torch.onnx.export(
+                _OneArgument(network).eval(),
+                (),
+                kwargs={"inputs": samples},
+                dynamo=True,
+                dynamic_shapes={"inputs": shapes},
+                input_names=list(samples),
+                output_names=list(network.names_of_outputs),
+                verbose=False,
+            )
+            program.save(file)
+
     def random_state(self):
         """The CPU's generator, and every GPU's."""
         state = {"cpu": torch.get_rng_state().numpy()}
@@ -270,6 +307,17 @@ class TorchEngine(Engine):
         if torch.cuda.is_available():
             return torch.cuda.max_memory_allocated()
         return None
+
+
+class _OneArgument(torch.nn.Module):
+    """Keras's layers take any arguments; torch's exporter wants their names."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs):
+        return self.network(inputs)
 
 
 def _grad(outputs, leaves, cotangents=None):
