@@ -339,10 +339,8 @@ SLOW = {
     "transformer": (transformer, transformer_batch),
     "vae": (vae, vae_batch),
     "vqvae": (vqvae, vqvae_batch),
+    "wgan_gp": (wgan_gp, wgan_gp_batch),
 }
-if keras.config.backend() != "torch":
-    # There several devices refuse gradients with respect to inputs.
-    SLOW["wgan_gp"] = (wgan_gp, wgan_gp_batch)
 CASES = QUICK | SLOW
 
 # What a model needs instead. A relative change of 1e-7 in its weights, on one device,

@@ -48,6 +48,27 @@ def _reflection_pad_backward(gradient, x, padding):
     return [([lies], [lies, lies, None]) for lies in _APART]
 
 
+# DTensor's own ways to convolve take the parts as they lie, channels cut or not, and
+# say that the result lies like the pictures. The second order of a convolution takes
+# rows for channels, so that it went wrong silently (torch 2.13). Without them the
+# rules count, and what lies otherwise is sent first.
+for _op in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
+    DTensor._op_dispatcher._custom_op_handlers.pop(_op.default, None)
+
+
+@register_sharding(torch.ops.aten.convolution.default)
+def _convolve(x, kernel, bias, stride, padding, dilation, transposed, output, groups):
+    whole, settings = Replicate(), [None] * 6
+    bias_lies = None if bias is None else whole
+    found = [
+        ([lies], [lies, whole, bias_lies, *settings]) for lies in (whole, Shard(0))
+    ]
+    if bias is None and not transposed and groups == 1:
+        # Sums over parts of the channels.
+        found.append(([Partial()], [Shard(1), Shard(1), None, *settings]))
+    return found
+
+
 class TorchMeshEngine(GathersAtUse, TorchEngine):
     """See `zoo.training.engine.Engine`."""
 
@@ -291,15 +312,6 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             return x
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
-
-    def input_gradient(self, function, x):
-        """Refused: the losses of a penalty are not those of one device."""
-        del function, x
-        raise NotImplementedError(
-            "Gradients with respect to inputs, such as WGAN-GP's penalty, do not equal "
-            "one device's on several torch devices yet. Train on one, or with JAX or "
-            "TensorFlow."
-        )
 
     def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
         """Each process attends with the fused kernel to its own rows and heads."""
