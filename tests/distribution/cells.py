@@ -187,6 +187,58 @@ def noise(folder):
     return found
 
 
+def executions(folder):
+    """Five batches, by two an execution: of the last execution there is half."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 3)).astype("f4"), rng.normal(size=(80, 1)).astype("f4")
+    found = {}
+    for steps in (1, 2):
+        with use(**CELLS["data"]):
+            keras.utils.set_random_seed(0)
+            model = Regression()
+            model.compile(keras.optimizers.SGD(0.1), steps_per_execution=steps)
+            try:
+                predicted = model.predict(x, batch_size=16, verbose=0)
+                fitted = model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+                evaluated = model.evaluate(x, y, batch_size=16, verbose=0)
+            except ValueError as error:
+                found[steps] = str(error)
+                continue
+            found[steps] = {
+                "predicted": predicted.tolist(),
+                "loss": fitted.history["loss"],
+                "evaluated": float(np.ravel(evaluated)[0]),
+                "updates": int(engine().numpy(model.optimizer.iterations)),
+            }
+    return found
+
+
+def slices(folder):
+    """On TensorFlow: parts of an array that is cut along each of its axes in turn."""
+    if BACKEND != "tensorflow":
+        return {}
+    from tensorflow.experimental import dtensor
+
+    x = np.arange(64.0).reshape(4, 4, 4)
+    taken = {
+        "first": lambda x: x[0],
+        "column": lambda x: x[:, -1],
+        "new axis": lambda x: x[:, None],
+        "place": lambda x: x[1, 2],
+    }
+    found = {
+        name: {"one": take(x).tolist(), "ours": []} for name, take in taken.items()
+    }
+    with use(**CELLS["data"]):
+        for axis in range(3):
+            axes = tuple("data" if i == axis else None for i in range(3))
+            for name, take in taken.items():
+                with dtensor.default_mesh(engine().devices):
+                    part = tf.function(take, autograph=False)(engine()._laid(x, axes))
+                found[name]["ours"].append(engine().whole(part).numpy().tolist())
+    return found
+
+
 def dropout(folder):
     """Ones, dropped: no two shards may lose the same."""
     found = {}
@@ -377,6 +429,8 @@ PARTS = (
     checkpoints,
     ragged,
     noise,
+    executions,
+    slices,
     dropout,
     float16,
     precision,

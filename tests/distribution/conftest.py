@@ -11,7 +11,7 @@ import sys
 import keras
 import pytest
 
-QUICK = ("matrix", "noise", "dropout", "float16", "errors")
+QUICK = ("matrix", "noise", "executions", "slices", "dropout", "float16", "errors")
 SLOW = ("models", "checkpoints", "ragged", "precision", "generation", "recipe")
 started = pytest.StashKey[dict]()
 

@@ -150,6 +150,58 @@ def bert_batch(rng):
     }
 
 
+SMALL_BERT = (64, 12, 1, 4, 16)  # vocabulary, context, layers, heads, width
+
+
+def bert_inputs(rng):
+    batch = bert_batch(rng)
+    return {name: batch[name] for name in ("token_ids", "segment_ids", "padding_mask")}
+
+
+def bert_classifier():
+    config = zoo.BertClassifierConfig(*SMALL_BERT, dropout=0.0, num_classes=3)
+    return with_weights(zoo.BertClassifier(config, name="classes"), stddev=0.2)
+
+
+def bert_classifier_batch(rng):
+    return bert_inputs(rng), rng.integers(3, size=BATCH, dtype="int32")
+
+
+def bert_tagger():
+    config = zoo.BertTaggerConfig(*SMALL_BERT, dropout=0.0, num_classes=3)
+    return with_weights(zoo.BertTagger(config, name="tags"), stddev=0.2)
+
+
+def bert_tagger_batch(rng):
+    """Some tokens have no tag."""
+    tags = rng.integers(-1, 3, size=(BATCH, 12), dtype="int32")
+    return bert_inputs(rng), np.where(tags < 0, -100, tags).astype("int32")
+
+
+def bert_span():
+    config = zoo.BertConfig(*SMALL_BERT, dropout=0.0)
+    return with_weights(zoo.BertSpanQA(config, name="spans"), stddev=0.2)
+
+
+def bert_span_batch(rng):
+    """Answers end before the padding; some count half."""
+    spans = np.sort(rng.integers(6, size=(BATCH, 2), dtype="int32"), axis=1)
+    return bert_inputs(rng), spans, rng.choice([0.5, 1.0], BATCH).astype("float32")
+
+
+def bert_lora():
+    """Of a frozen body, the factors and the head."""
+    model = bert_classifier()
+    model.enable_lora(2)
+    return with_weights(model, stddev=0.2)
+
+
+def distiller():
+    teacher = zoo.BertConfig(64, 12, 2, 4, 16, dropout=0.0)
+    teacher = with_weights(zoo.BertPretrainer(teacher, name="teacher"), stddev=0.2)
+    return zoo.Distiller(teacher, name="distiller")
+
+
 def electra():
     config = zoo.ElectraConfig(
         64, 12, 1, 8, 16, dropout=0.0, embedding_width=8, generator_divisor=2
@@ -215,6 +267,17 @@ def elmo_of_characters_batch(rng):
     batch = elmo_batch(rng)
     spelled = rng.integers(1, 262, size=(BATCH, 12, 6), dtype="int32")
     return {**batch, "character_ids": spelled * batch["padding_mask"][..., None]}
+
+
+def elmo_classifier():
+    config = zoo.ELMoClassifierConfig(
+        64, 1, 16, dropout=0.0, num_classes=3, hidden_width=8
+    )
+    return with_weights(zoo.ELMoClassifier(config, name="elmo_classes"), stddev=0.8)
+
+
+def elmo_classifier_batch(rng):
+    return elmo_batch(rng), rng.integers(3, size=BATCH, dtype="int32")
 
 
 def gan():
@@ -296,6 +359,25 @@ def vae_batch(rng):
     }
 
 
+def autoencoder():
+    config = zoo.AutoencoderConfig((8, 8, 1), 4, "convolutional", (4, 8))
+    return with_weights(zoo.Autoencoder(config, name="autoencoder"), stddev=0.2)
+
+
+def autoencoder_batch(rng):
+    return rng.random((BATCH, 8, 8, 1), dtype="float32")
+
+
+def classifier():
+    config = zoo.ImageClassifierConfig((8, 8, 1), 3, (4, 8), 8, dropout=0.0)
+    return with_weights(zoo.ImageClassifier(config, name="classifier"), stddev=0.2)
+
+
+def classifier_batch(rng):
+    images = rng.random((BATCH, 8, 8, 1), dtype="float32")
+    return images, rng.integers(3, size=BATCH, dtype="int32")
+
+
 def cyclegan():
     config = zoo.CycleGANConfig(
         (16, 16),
@@ -325,9 +407,16 @@ def cyclegan_batch(rng):
 
 QUICK = {"gpt": (gpt, gpt_batch), "gan": (gan, gan_batch)}
 SLOW = {
+    "autoencoder": (autoencoder, autoencoder_batch),
     "bert": (bert, bert_batch),
+    "bert_classifier": (bert_classifier, bert_classifier_batch),
+    "bert_lora": (bert_lora, bert_classifier_batch),
+    "bert_span": (bert_span, bert_span_batch),
+    "bert_tagger": (bert_tagger, bert_tagger_batch),
+    "classifier": (classifier, classifier_batch),
     "cyclegan": (cyclegan, cyclegan_batch),
     "dcgan": (dcgan, dcgan_batch),
+    "distiller": (distiller, bert_batch),
     "electra": (electra, electra_batch),
     "linear": (linear, gpt_batch),
     "gpt_t5": (gpt_t5, gpt_batch),
@@ -335,6 +424,7 @@ SLOW = {
     "self_attention": (self_attention, self_attention_batch),
     "elmo": (elmo, elmo_batch),
     "elmo_of_characters": (elmo_of_characters, elmo_of_characters_batch),
+    "elmo_classifier": (elmo_classifier, elmo_classifier_batch),
     "recurrent": (recurrent, gpt_batch),
     "transformer": (transformer, transformer_batch),
     "vae": (vae, vae_batch),

@@ -93,6 +93,18 @@ def test_noise_is_drawn_for_the_global_batch(seen, cell):
     assert seen["noise"][cell] == pytest.approx(seen["noise"][other], rel=1e-5)
 
 
+def test_several_steps_an_execution(seen):
+    """The same on TensorFlow and JAX; Keras refuses them on torch."""
+    one, two = seen["executions"]["1"], seen["executions"]["2"]
+    if BACKEND == "torch":
+        assert "steps_per_execution" in two
+        return
+    assert (one["updates"], np.shape(one["predicted"])) == (5, (80, 1))
+    assert two["updates"] == 5
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("cell", ROWS)
 def test_each_device_drops_other_units(seen, cell):
     dropped = np.array(seen["dropout"][cell])
@@ -159,12 +171,16 @@ def test_what_tensorflow_refuses(seen):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="its DTensor needs it")
-def test_slices_with_new_axes_are_spelt_out():
+def test_slices_are_spelt_out():
     from zoo.distribution.tensorflow_dtensor import _spelt_out
 
     x = np.arange(24).reshape(2, 3, 4)
     for spec in (
         None,
+        1,
+        ...,
+        slice(1),
+        (slice(None), 2),
         (slice(None), None),
         (None, 1),
         (..., None, 2),
@@ -175,8 +191,17 @@ def test_slices_with_new_axes_are_spelt_out():
         assert len([part for part in spelt if part is not None]) == 3
         assert ... not in spelt
         np.testing.assert_array_equal(x[spelt], x[spec])
-    for spec in (1, ..., (slice(None), 2)):
-        assert _spelt_out(spec, 3) is spec
+    assert _spelt_out(x > 3, 3).shape == x.shape
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="its DTensor needs it")
+@pytest.mark.parametrize("name", ["first", "column", "new axis", "place"])
+def test_slices_of_what_is_cut(seen, name):
+    """Whatever axis is cut; left to itself, DTensor gives other numbers."""
+    found = seen["slices"][name]
+    assert len(found["ours"]) == 3
+    for ours in found["ours"]:
+        np.testing.assert_array_equal(ours, found["one"])
 
 
 @pytest.mark.slow

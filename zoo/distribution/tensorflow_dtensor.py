@@ -6,6 +6,7 @@ laid out before each step, which is compiled for the mesh.
 """
 
 import contextlib
+import itertools
 import os
 
 import tensorflow as tf
@@ -129,8 +130,12 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
     # === Steps ===
 
-    def step_function(self, name, step):
-        """Lays out each batch, then runs the step that was compiled for the mesh."""
+    def step_function(self, model, name, step):
+        """Lays out each batch, then runs the step that was compiled for the mesh.
+
+        Several steps an execution are run one after the other, since batches are laid
+        out outside of the step.
+        """
         compiled = tf.function(self._stored_step(step, name), autograph=False)
         # TensorFlow takes functions made on one line for one that is traced again.
         compiled._omit_frequent_tracing_warning = True
@@ -140,9 +145,18 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
             with dtensor.default_mesh(self.devices):
                 return tree.map_structure(self.whole, compiled(data))
 
-        if name == "predict_function":
-            return lambda batches: run(batches[0])
-        return lambda iterator: run(next(iterator))
+        def predict(batches):
+            outputs = [run(batch) for batch in batches]
+            return tree.map_structure(lambda *parts: tf.concat(parts, 0), *outputs)
+
+        def execute(iterator):
+            logs = run(next(iterator))
+            # The last execution of an epoch may have fewer.
+            for batch in itertools.islice(iterator, model.steps_per_execution - 1):
+                logs = run(batch)
+            return logs
+
+        return predict if name == "predict_function" else execute
 
     def _stored_step(self, step, name):
         def stored(data):
@@ -194,33 +208,37 @@ _started: list = []
 
 @contextlib.contextmanager
 def _axes_spelt_out():
-    """Within, `x[:, None]` is read as `x[:, None, :, :]`, as many as `x` has.
+    """Within, `x[0]` is read as `x[0, :, :]`, with as many axes as `x` has.
 
-    DTensor crashes the process where a slice with a new axis leaves axes out
-    (TensorFlow 2.21).
+    Where a slice leaves axes out that are cut, DTensor gives wrong numbers without a
+    word, and with a new axis (`x[:, None]`) it crashes the process (TensorFlow 2.21).
     """
-    original = tf.Tensor.__getitem__
+    sliced = (tf.Tensor, tf.Variable)
+    originals = [each.__getitem__ for each in sliced]
 
-    def __getitem__(x, spec, *args, **kwargs):
-        return original(x, _spelt_out(spec, x.shape.rank), *args, **kwargs)
+    def spelling(original):
+        def __getitem__(x, spec):
+            return original(x, _spelt_out(spec, x.shape.rank))
 
-    tf.Tensor.__getitem__ = __getitem__
+        return __getitem__
+
+    for each, original in zip(sliced, originals, strict=True):
+        each.__getitem__ = spelling(original)
     try:
         yield
     finally:
-        tf.Tensor.__getitem__ = original
+        for each, original in zip(sliced, originals, strict=True):
+            each.__getitem__ = original
 
 
 def _spelt_out(spec, rank):
-    """A slice with a new axis, none of its other axes left out."""
-    parts = list(spec) if isinstance(spec, tuple | list) else [spec]
-    if rank is None or not any(part is None for part in parts):
+    """The same slice with every axis in it; masks and unknown ranks as they are."""
+    if rank is None or getattr(spec, "ndim", None):
         return spec
+    parts = list(spec) if isinstance(spec, tuple | list) else [spec]
     named = sum(part is not None and part is not ... for part in parts)
     rest = [slice(None)] * (rank - named)
-    at = next((i for i, part in enumerate(parts) if part is ...), None)
-    if at is None:
-        return (*parts, *rest)
+    at = next((i for i, part in enumerate(parts) if part is ...), len(parts))
     return (*parts[:at], *rest, *parts[at + 1 :])
 
 

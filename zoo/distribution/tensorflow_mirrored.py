@@ -77,7 +77,7 @@ class MirroredEngine(TensorFlowEngine):
             if x is None:
                 return None
             # The strategy gathers by adding, which booleans can't, and forgets shapes.
-            numbers = tf.cast(x, "uint8") if x.dtype == tf.bool else x
+            numbers = tf.cast(x, "int32") if x.dtype == tf.bool else x
             whole = tf.cast(context.all_gather(numbers, axis=0), x.dtype)
             return tf.ensure_shape(whole, [None, *x.shape[1:]])
 

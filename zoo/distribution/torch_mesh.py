@@ -290,9 +290,10 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         """All processes read the same condition."""
         super().when(condition.full_tensor(), function, variables)
 
-    def step_function(self, name, step):
+    def step_function(self, model, name, step):
         """`predict` takes and gives plain tensors."""
-        if name != "predict_function":
+        # Keras refuses several steps an execution on torch.
+        if name != "predict_function" or model.steps_per_execution > 1:
             return None
 
         @torch.no_grad()

@@ -196,12 +196,12 @@ class Engine(Protocol):
         del model
         host_memory.keep_freed()
 
-    def step_function(self, name: str, step: Callable) -> Callable | None:
+    def step_function(self, model: Any, name: str, step: Callable) -> Callable | None:
         """What Keras is to call with an iterator of batches; None for its own.
 
         `name` is Keras's attribute: train_function, test_function, predict_function.
         """
-        del name, step
+        del model, name, step
         return None
 
     def fit_arguments(self, arguments: dict, divisor: int) -> dict:

@@ -393,7 +393,7 @@ class Model(keras.Model):
 
     def _make(self, name: str, step: Callable, force: bool) -> Callable | None:
         made = None if force else getattr(self, name, None)
-        made = made or self.engine.step_function(name, step)
+        made = made or self.engine.step_function(self, name, step)
         if made is not None:
             setattr(self, name, made)
         return made
