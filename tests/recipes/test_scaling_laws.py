@@ -21,6 +21,17 @@ def test_the_family_spends_its_budgets():
     for each in plans:
         spent = 6 * each.parameters * each.tokens
         assert np.abs(spent / budgets - 1).min() < 0.05
+    # Long enough for a law, and sizes enough to see the best one of each budget.
+    assert min(each.steps for each in plans) >= CONFIG.fewest_steps >= 500
+    for budget in Trainings.of(
+        [(p.parameters, p.tokens, 1.0) for p in plans]
+    ).budgets():
+        assert len(budget) >= 4
+        # From more tokens a parameter than is best to fewer.
+        ratios = budget.tokens / budget.parameters
+        assert ratios.min() < 20 < ratios.max()
+    few = family(replace(CONFIG, fewest_steps=1), 65)
+    assert len(few) > len(plans) and min(each.steps for each in few) < 500
     model = zoo.GPT(scaling_laws.gpt_config(CONFIG, 48, 65))
     own = plan(CONFIG, 48, 65, 1e12)
     assert own.parameters == model.count_params()
