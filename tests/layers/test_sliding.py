@@ -90,6 +90,36 @@ def test_relative_positions_within_a_window(kind, causal):
     assert np.abs(ours - theirs).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("kind", ["t5", "xl", "global"])
+def test_in_sixteen_bits(kind, dtype):
+    """Where there are padding and windows; also what goes back."""
+    relative = {
+        "t5": lambda: T5Bias(N, causal=True, num_buckets=4, max_distance=6),
+        "xl": lambda: TransformerXLPositions(N, D, causal=True, dtype=dtype),
+        "global": lambda: None,
+    }[kind]
+    given = {"global_positions": GLOBALS} if kind == "global" else {}
+    x, target = normal(9, B, T, D), 10 * normal(10, B, T, D)
+    ends = []
+    for precision in ("float32", dtype):
+        layer = built(3, causal=True, relative=relative(), dtype=precision)
+        inputs = keras.Input((T, D))
+        outputs = layer(inputs, attention_mask=PADDING, **given)
+        outputs = outputs * ops.cast(PADDING, outputs.dtype)[:, 0, :, None]
+        model = keras.Model(inputs, outputs)
+        model.compile(keras.optimizers.SGD(1.0), "mse")
+        before = model.get_weights()
+        found = ops.convert_to_numpy(ops.cast(model(x), "float32"))
+        model.fit(x, target, batch_size=B, shuffle=False, verbose=0)
+        pairs = zip(before, model.get_weights(), strict=True)
+        ends.append([found, np.concatenate([np.ravel(a - b) for a, b in pairs])])
+    close = {"mixed_bfloat16": 0.05, "mixed_float16": 0.01}[dtype]  # 8 and 11 bits
+    # All changes as one vector: those of single weights may be sums that cancel.
+    for exact, found in zip(*ends, strict=True):
+        assert np.linalg.norm(found - exact) < close * np.linalg.norm(exact)
+
+
 def test_relative_positions_know_no_global_tokens():
     layer = MultiHeadAttention(N, D, window=3, relative=T5Bias(N))
     with pytest.raises(ValueError, match="use global_positions without `relative`"):

@@ -327,21 +327,18 @@ def test_dropout_acts_in_training_alone():
 
 
 @pytest.mark.parametrize(
-    "dtype",
+    "fields",
     [
-        "mixed_bfloat16",
-        pytest.param(
-            "mixed_float16",
-            marks=pytest.mark.xfail(
-                keras.config.backend() == "jax",
-                reason="jax.nn.dot_product_attention asks for a product that XLA does "
-                "not have on CPUs",
-            ),
-        ),
+        {},
+        {"positions": "t5_bias", "window": 3},
+        {"positions": "transformer_xl"},
+        {"positions": "rotary", "window": 3},
     ],
+    ids=lambda fields: "-".join(map(str, fields.values())),
 )
-def test_mixed_precision(dtype):
-    model, full = made(dtype=dtype), made()
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(dtype, fields):
+    model, full = made(changed(**fields), dtype=dtype), made(changed(**fields))
     close = {"mixed_bfloat16": 0.2, "mixed_float16": 0.02}[dtype]  # 8 and 11 bits
     found = logits(model, INPUTS)
     assert found.dtype == "float32"
