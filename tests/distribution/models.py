@@ -296,8 +296,11 @@ def dcgan(**options):
     config = zoo.DCGANConfig(**size, **options)
     model = with_weights(zoo.DCGAN(config, name="dcgan"), stddev=0.2)
     for variable in model.trainable_variables:
-        if variable.path.endswith("gamma"):  # drawn, by the paper
+        # Drawn, by the model.
+        if variable.path.endswith("gamma"):
             variable.assign(np.linspace(0.5, 1.5, variable.shape[0]))
+        elif variable.path.endswith("bias"):
+            variable.assign(np.linspace(-0.25, 0.25, variable.shape[0]))
     return model
 
 
