@@ -153,7 +153,7 @@ class Tokenizer:
             path: A `tokenizer.json`, or a folder that holds one, GPT-2's `vocab.json`
                 and `merges.txt`, or BERT's `vocab.txt`; beside this, a
                 `tokenizer_config.json` may say how letters are normalised. Or a BERT
-                preset of Keras Hub.
+                or GPT-2 preset of Keras Hub.
 
         Raises:
             FileNotFoundError: There is none of them.
@@ -164,6 +164,10 @@ class Tokenizer:
         path = Path(path).expanduser()
         file = path / "tokenizer.json" if path.is_dir() else path
         vocabulary, merges = path / "vocab.json", path / "merges.txt"
+        assets = path / wordpiece.KERAS_HUB_VOCABULARY.parent
+        if (assets / "vocabulary.json").is_file():
+            vocabulary, merges = assets / "vocabulary.json", assets / "merges.txt"
+            file = assets / "tokenizer.json"  # the preset's own describes a class
         try:
             if (path / wordpiece.KERAS_HUB_VOCABULARY).is_file():
                 return cls(wordpiece.from_keras_hub(path))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.presets.convert_bert import export_bert
     from zoo.presets.convert_gpt2 import export_gpt2
+    from zoo.presets.export import export_inference
+    from zoo.presets.keras_hub import export_keras_hub
     from zoo.presets.preset import FromPreset, from_preset
     from zoo.presets.registry import count_parameters, list_presets
 
@@ -17,6 +19,8 @@ _HOMES = {
     "count_parameters": "registry",
     "export_bert": "convert_bert",
     "export_gpt2": "convert_gpt2",
+    "export_inference": "export",
+    "export_keras_hub": "keras_hub",
     "from_preset": "preset",
     "list_presets": "registry",
 }
@@ -26,6 +30,8 @@ __all__ = [
     "count_parameters",
     "export_bert",
     "export_gpt2",
+    "export_inference",
+    "export_keras_hub",
     "from_preset",
     "list_presets",
 ]

@@ -439,6 +439,13 @@ def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: the model computes something that this type does not.
     """
+    arrays, settings = their_form(model)
+    texts = {"config.json": settings, **weights.tokenizer_texts(model)}
+    weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Weights by their names, and config.json; see `export_bert`."""
     config = model.config
     kind = _their_kind(config)
     task = _their_task(model)
@@ -470,8 +477,7 @@ def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
             cut = _cut(ours[name], len(places), config)
             for place, x in zip(places, cut, strict=True):
                 arrays[prefix + place] = np.ascontiguousarray(_transposed(x, row))
-    texts = {"config.json": settings, **weights.tokenizer_texts(model)}
-    weights.write(directory, arrays, texts, {"format": "pt"})
+    return arrays, settings
 
 
 def _their_kind(config: Any) -> str:

@@ -120,6 +120,15 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: the model computes something that GPT-2 does not.
     """
+    arrays, config = their_form(model)
+    texts = {"config.json": config, **weights.tokenizer_texts(model)}
+    if model.tokenizer is not None:
+        texts["tokenizer_config.json"] = _their_tokenizer_config(model)
+    weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Weights by their names, and config.json; see `export_gpt2`."""
     config = model.config
     supported = {"norm_position": "pre", "positions": "learned", "window": 0}
     for option, value in supported.items():
@@ -134,10 +143,7 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
         array = ours[our_name] if our_name in ours else _zero_bias(our_name, ours)
         array = _transformed(array, transform, config, inward=False)
         arrays[name if name == HEAD[0] else f"transformer.{name}"] = array
-    texts = {"config.json": _their_config(model), **weights.tokenizer_texts(model)}
-    if model.tokenizer is not None:
-        texts["tokenizer_config.json"] = _their_tokenizer_config(model)
-    weights.write(directory, arrays, texts, {"format": "pt"})
+    return arrays, _their_config(model)
 
 
 def _table(config: Any) -> list[tuple[str, str, str | None]]:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.presets import hub, keras_hub_bert, tensorflow_bert, weights
+from zoo.presets import hub, keras_hub, tensorflow_bert, weights
 from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 
 # Where each architecture lives. The first of those that share a configuration is the
@@ -190,8 +190,8 @@ def _read(folder: Path) -> Preset:
     source: Any = weights
     if file.name == tensorflow_bert.CONFIG:
         source, saved = tensorflow_bert, tensorflow_bert.settings(folder)
-    elif package in keras_hub_bert.PACKAGES:
-        source, saved = keras_hub_bert, keras_hub_bert.settings(folder)
+    elif package in keras_hub.PACKAGES:
+        source, saved = keras_hub, keras_hub.settings(folder)
     kind = saved.get("model_type")
     if kind not in CONVERTERS:
         raise ValueError(

@@ -146,7 +146,7 @@ def write(
         for name, text in texts.items():
             if text is not None:
                 file = stack.enter_context(replacing(folder / name))
-                file.write(_encoded(text))
+                file.write(encoded(text))
         file = stack.enter_context(replacing(folder / WEIGHTS))
         save_file(dict(arrays), file.name, metadata=dict(metadata))
     for name, text in texts.items():
@@ -162,7 +162,8 @@ def tokenizer_texts(model) -> dict[str, str | None]:
     return texts
 
 
-def _encoded(text: Any) -> bytes:
+def encoded(text: Any) -> bytes:
+    """A text, or a value as JSON, for a file."""
     if not isinstance(text, str):
         text = json.dumps(text, indent=2) + "\n"
     return text.encode("utf-8")

@@ -1,8 +1,9 @@
-"""BERT's presets of Keras Hub: folders laid out as it writes them, and its own."""
+"""Presets of Keras Hub: folders laid out as it writes them, ours, and its own."""
 
 import json
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -170,8 +171,8 @@ def test_older_names(backbone, tmp_path):
 
 def test_other_models(backbone, tmp_path):
     folder = written(backbone, tmp_path)
-    (folder / "config.json").write_text(serialized("GPT2Backbone", {}))
-    with pytest.raises(ValueError, match="preset of Keras Hub's GPT2Backbone"):
+    (folder / "config.json").write_text(serialized("GemmaBackbone", {}))
+    with pytest.raises(ValueError, match="preset of Keras Hub's GemmaBackbone"):
         zoo.BertBackbone.from_preset(folder)
     (folder / "config.json").write_text(serialized("BertBackbone", {}))
     with pytest.raises(ValueError, match="config.json does not say dropout, hidden_di"):
@@ -242,7 +243,130 @@ def test_a_damaged_file(backbone, tmp_path):
         zoo.BertBackbone.from_preset(folder)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"config": {}}', "\xff"])
+def test_a_damaged_configuration(text, backbone, tmp_path):
+    folder = written(backbone, tmp_path)
+    (folder / "config.json").write_text(text, "latin-1")
+    with pytest.raises(ValueError, match=r"config.json is (damaged|neither)"):
+        zoo.BertBackbone.from_preset(folder)
+    (folder / "config.json").write_text(serialized("BertBackbone", CONFIG))
+    (folder / "task.json").write_text(text, "latin-1")
+    with pytest.raises(ValueError, match="task.json is damaged"):
+        zoo.BertBackbone.from_preset(folder)
+
+
+# === Written ===
+
+SIZES = (37, 14, 2, 3, 24)
+
+
+def models():
+    wordpiece = zoo.Tokenizer.train_wordpiece(["a b c d ab abc"], vocab_size=16)
+    pairs = zoo.Tokenizer.train_bpe(["a b ab abc d"], vocab_size=262)
+    bert = {"feed_forward_width": 40, "activation": "gelu_tanh", "dropout": 0.1}
+    gpt = zoo.GPT(zoo.GPTConfig(262, *SIZES[1:], dropout=0.1))
+    gpt.tokenizer = pairs
+    encoder = zoo.BertBackbone(zoo.BertConfig(*SIZES, **bert))
+    encoder.tokenizer = wordpiece
+    classifier = zoo.BertClassifier(
+        zoo.BertClassifierConfig(*SIZES, **bert, num_classes=3, head_dropout=0.2)
+    )
+    for model in (gpt, encoder, classifier):
+        for index, weight in enumerate(model.weights):
+            noise = np.random.default_rng(index).normal(0, 0.3, weight.shape)
+            weight.assign(weight + noise)
+    return {"gpt2": gpt, "bert": encoder, "classifier": classifier}
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return models()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "classifier"])
+def test_there_and_back(name, ours, tmp_path, caplog):
+    model = ours[name]
+    zoo.presets.export_keras_hub(model, tmp_path)
+    caplog.clear()
+    again = zoo.from_preset(tmp_path)
+    assert type(again) is type(model) and not caplog.messages
+    assert (again.tokenizer is None) == (model.tokenizer is None)
+    if model.tokenizer is not None:
+        ids = [x.tokenizer.encode("ab Abc d\u00e9 a").tolist() for x in (again, model)]
+        assert ids[0] == ids[1]
+    inputs = TEXTS["token_ids"] if name == "gpt2" else TEXTS
+    for found, expected in zip(
+        *(keras.tree.flatten(run(m, inputs)) for m in (again, model)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    # A model of another class leaves none of this one's files.
+    zoo.presets.export_keras_hub(ours["bert"], tmp_path)
+    files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")}
+    vocabulary = "assets/tokenizer/vocabulary.txt"
+    expected = {"config.json", "metadata.json", "model.weights.h5", "tokenizer.json"}
+    assert files == expected | {vocabulary}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: zoo.BertTagger(zoo.BertTaggerConfig(*SIZES)), "has no BertTagger"),
+        (lambda: zoo.BertBackbone(zoo.BertConfig(*SIZES)), "hidden_act='gelu_new'"),
+        (
+            lambda: zoo.GPT(zoo.GPTConfig(*SIZES, norm_epsilon=1e-6)),
+            "layer_norm_epsilon=1e-05 only",
+        ),
+        (lambda: zoo.GPT(zoo.GPTConfig(*SIZES, tie_embeddings=False)), "tie_word_emb"),
+        (
+            lambda: zoo.BertBackbone(
+                zoo.BertConfig(*SIZES, activation="gelu_tanh", pooler=False)
+            ),
+            "has a pooler",
+        ),
+    ],
+)
+def test_what_keras_hub_does_not_have(make, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        zoo.presets.export_keras_hub(make(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_tokenizer(ours, tmp_path):
+    gpt = zoo.GPT(zoo.GPTConfig(*SIZES))
+    gpt.tokenizer = zoo.Tokenizer.characters("abc")
+    with pytest.raises(ValueError, match="GPT2Tokenizer is of byte-level pairs"):
+        zoo.presets.export_keras_hub(gpt, tmp_path)
+
+
 # === Keras Hub itself ===
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_is_written_loads_there(ours, tmp_path):
+    hub = pytest.importorskip("keras_hub").models
+    for name, model in ours.items():
+        zoo.presets.export_keras_hub(model, tmp_path / name)
+    inputs = {k: x.astype("int32") for k, x in TEXTS.items()}
+    texts = {k: inputs[k] for k in ("token_ids", "padding_mask")}
+    theirs = hub.GPT2CausalLM.from_preset(str(tmp_path / "gpt2"))
+    far = ops.convert_to_numpy(theirs(texts)) - run(ours["gpt2"], TEXTS["token_ids"])
+    assert np.abs(far)[MASK].max() < 1e-4
+    text = "ab abc d a"
+    tokenizer = ours["gpt2"].tokenizer
+    found = ops.convert_to_numpy(theirs.preprocessor.tokenizer(text))
+    assert found.tolist() == tokenizer.encode(text).tolist()
+    theirs = hub.BertBackbone.from_preset(str(tmp_path / "bert"))
+    found, expected = theirs(inputs), run(ours["bert"], TEXTS)
+    for name, where in (("sequence_output", MASK), ("pooled_output", slice(None))):
+        far = ops.convert_to_numpy(found[name]) - expected[name]
+        assert np.abs(far)[where].max() < 1e-4
+    theirs = hub.BertTextClassifier.from_preset(str(tmp_path / "classifier"))
+    far = ops.convert_to_numpy(theirs(inputs)) - run(ours["classifier"], TEXTS)
+    assert np.abs(far).max() < 1e-4
+    pytest.importorskip("tensorflow_text")
+    theirs = hub.BertTokenizer.from_preset(str(tmp_path / "bert"))
+    found = ops.convert_to_numpy(theirs(text))
+    assert found.tolist() == ours["bert"].tokenizer.encode(text).tolist()
 
 
 @pytest.mark.filterwarnings("default")  # its own are not ours to mend
@@ -264,3 +388,18 @@ def test_presets_that_keras_hub_writes(tmp_path):
         assert far[where].max() < 1e-4, name
     found = run(zoo.BertClassifier.from_preset(tmp_path), TEXTS)
     assert np.abs(found - ops.convert_to_numpy(classifier(inputs))).max() < 1e-4
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_gpt2_that_keras_hub_writes(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    theirs = keras_hub.models.GPT2Backbone(37, 2, 3, 24, 40, 0.1, 14)
+    for weight in theirs.weights:
+        noise = np.random.default_rng(0).normal(0, 0.2, weight.shape)
+        weight.assign(weight + noise)
+    theirs.save_to_preset(str(tmp_path))
+    ours = zoo.GPT.from_preset(tmp_path)
+    inputs = {k: TEXTS[k].astype("int32") for k in ("token_ids", "padding_mask")}
+    hidden = theirs(inputs)
+    expected = ops.convert_to_numpy(theirs.token_embedding(hidden, reverse=True))
+    assert np.abs(expected - run(ours, TEXTS["token_ids"]))[MASK].max() < 1e-4
