@@ -73,7 +73,7 @@ def main(args: list[str] | None = None) -> None:
     name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
         if name not in WITHOUT_BACKEND:
-            backend.choose()
+            backend.choose(getattr(config, "backends", ()))
         COMMANDS[name][1](config)
     except (ValueError, OSError) as error:
         sys.exit(f"zoo: {error}")

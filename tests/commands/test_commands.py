@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,8 @@ from PIL import Image
 import zoo
 from zoo.cli import main
 from zoo.commands import backend
+from zoo.commands.convert import WRITERS
+from zoo.presets import weights
 from zoo.presets.manifest import Manifest, checkpoints
 
 SMALL = zoo.GPTConfig(17, 12, 1, 2, 8)
@@ -72,16 +75,64 @@ def test_evaluate(tmp_path, capsys):
     assert f"val_loss: {summary['val_loss']:.6g}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("form", ["zoo", "huggingface"])
-def test_convert(form, tmp_path, capsys):
-    zoo.GPT(SMALL).save_to_preset(tmp_path / "ours")
+def gpt():
+    return zoo.GPT(SMALL)
+
+
+def bert():
+    sizes = zoo.BertClassifierConfig(
+        17, 12, 1, 2, 8, activation="gelu_tanh", num_classes=3
+    )
+    return zoo.BertClassifier(sizes)
+
+
+@pytest.mark.parametrize("make", [gpt, bert])
+@pytest.mark.parametrize("form", ["zoo", "huggingface", "keras_hub"])
+def test_convert(form, make, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    model = make()
+    model.save_to_preset(tmp_path / "ours")
     main(["convert", str(tmp_path / "ours"), str(tmp_path / "new"), "--to", form])
     out = capsys.readouterr().out
     assert "block_0/attention/output/kernel" in out and "0.0e+00" in out
     again = zoo.from_preset(tmp_path / "new")
-    assert again.config == SMALL
-    if form == "huggingface":
-        assert float(out.split("at most ")[1].split()[0]) < 1e-4
+    assert again.config.width == model.config.width
+    if form == "zoo":
+        return
+    there = {
+        (gpt, "huggingface"): "h.0.attn.c_attn.weight",
+        (bert, "huggingface"): "bert.encoder.layer.0.attention.self.key.weight",
+        (
+            gpt,
+            "keras_hub",
+        ): "layers/transformer_decoder/_feedforward_layer_norm",
+        (bert, "keras_hub"): "layers/dense/vars/0",
+    }[make, form]
+    assert there in out
+    if form == "keras_hub" and "keras_hub is not installed" in out:
+        return
+    assert float(out.split("at most ")[1].split()[0]) < 1e-4
+    # And back, with the same names and the same proof.
+    main(["convert", str(tmp_path / "new"), str(tmp_path / "back")])
+    out = capsys.readouterr().out
+    assert "at most" in out
+    same = weights.arrays_of(zoo.from_preset(tmp_path / "back"))
+    for name, array in weights.arrays_of(model).items():
+        np.testing.assert_array_equal(same[name], array)
+
+
+@pytest.mark.parametrize("target", ["decoder.onnx", "decoder"])
+def test_convert_for_inference(target, tmp_path, capsys):
+    form = "onnx" if target.endswith(".onnx") else "saved_model"
+    args = ["convert", "vae.mnist", str(tmp_path / target), "--to", form]
+    if keras.config.backend() not in WRITERS[form]:
+        with pytest.raises(SystemExit, match=f"On {keras.config.backend()} no"):
+            main(args)
+        return
+    main(args)
+    out = capsys.readouterr().out
+    assert "latents" in out and "images" in out
+    assert float(out.split("at most ")[1].split()[0]) < 1e-4
 
 
 def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
@@ -120,6 +171,9 @@ def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
         ("translate cyclegan.digits /no/where.png b.png", "/no/where.png"),
         ("evaluate cyclegan.digits --dataset digits", "digits"),
         ("convert vae.mnist /tmp/x --to huggingface", "transformers has no model"),
+        ("convert vae.mnist /tmp/x --to keras_hub", "Keras Hub has no VAE"),
+        ("convert vae.mnist x.onnx --to zoo", "ONNX is a file"),
+        ("convert vae.mnist x --to onnx", "ONNX is a file"),
         ("fill-mask vae.mnist x", "is a VAE, not a BertPretrainer"),
     ],
 )
@@ -135,6 +189,12 @@ def test_a_backend_is_chosen(monkeypatch, tmp_path):
     monkeypatch.setattr(backend, "installed", lambda: ["torch"])
     backend.choose()
     assert backend.os.environ["KERAS_BACKEND"] == "torch"
+    monkeypatch.setattr(backend, "installed", lambda: ["jax", "torch"])
+    for able, taken in (((), "jax"), (("tensorflow", "torch"), "torch")):
+        monkeypatch.delenv("KERAS_BACKEND")
+        backend.choose(able)
+        assert backend.os.environ["KERAS_BACKEND"] == taken
+    monkeypatch.setattr(backend, "installed", lambda: ["torch"])
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(ValueError, match="pip install 'zoo\\[jax\\]'"):
         backend.choose()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 # Of those that are installed, the first is taken: JAX starts and draws fastest.
@@ -13,8 +14,11 @@ def installed() -> list[str]:
     return [name for name in PREFERRED if importlib.util.find_spec(name) is not None]
 
 
-def choose() -> None:
+def choose(able: Sequence[str] = ()) -> None:
     """Sets KERAS_BACKEND, unless it or Keras's own settings say something.
+
+    Args:
+        able: the backends that can do what is asked for; none where all can.
 
     Raises:
         ValueError: no backend is installed, or not the one that was asked for.
@@ -30,5 +34,5 @@ def choose() -> None:
         raise ValueError("No backend is installed: pip install 'zoo[jax]', or [torch].")
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     if asked is None and not (home / "keras.json").is_file():
-        os.environ["KERAS_BACKEND"] = found[0]
+        os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from zoo.commands.arguments import Name
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Form = Literal["zoo", "huggingface", "keras_hub", "onnx", "saved_model"]
+# The backends that write a form, where not all do, from the quickest to start.
+WRITERS = {"onnx": ("torch", "tensorflow"), "saved_model": ("jax", "tensorflow")}
 
 
 @dataclass(frozen=True)
@@ -15,39 +22,108 @@ class ConvertConfig:
 
         zoo convert path/to/gpt2 runs/gpt2                    # theirs to ours
 
-        zoo convert gpt.shakespeare_char runs/hf --to huggingface
+        zoo convert gpt.shakespeare_char gpt.onnx             # for onnxruntime
 
-    Prints what became of each weight. Ours is read again and compared; a Hugging Face
-    folder is also loaded by transformers, where that is installed.
+        zoo convert vae.mnist runs/decoder --to saved_model   # for TensorFlow
+
+        zoo convert runs/bert runs/hf --to huggingface        # or keras_hub
+
+    Prints what became of each weight. What was written is read again and compared; the
+    other library computes with it too, where it is installed: transformers, keras_hub,
+    onnxruntime or TensorFlow.
 
     Attributes:
         source: a checkpoint's name, or a folder: ours, Hugging Face's, Keras Hub's BERT
-            or its authors' TensorFlow checkpoint.
-        target: the folder to write.
-        to: whose form; "zoo" or "huggingface" (GPT-2 and BERT's family).
+            or GPT-2, or BERT's authors' TensorFlow checkpoint.
+        target: the folder to write, or a file *.onnx.
+        to: whose form; "huggingface" takes GPT-2 and BERT's family, "keras_hub" GPT-2
+            and BERT, and "onnx" and "saved_model" what a model computes: logits of GPT
+            and BERT, pictures of VAEs, DCGANs and CycleGANs. Unset, it is "onnx" for a
+            file *.onnx and "zoo" else.
+        direction: of a CycleGAN, in "onnx" and "saved_model".
     """
 
     source: Name
     target: Annotated[Path, tyro.conf.Positional]
-    to: Literal["zoo", "huggingface"] = "zoo"
+    to: Form | None = None
+    direction: Literal["a_to_b", "b_to_a"] = "a_to_b"
+
+    @property
+    def form(self) -> Form:
+        """`to`, or what the target's name says."""
+        return self.to or ("onnx" if self.target.suffix == ".onnx" else "zoo")
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Those that write the form; none where all do."""
+        return WRITERS.get(self.form, ())
 
 
 def run(config: ConvertConfig) -> None:
     """Writes, prints and compares."""
-    import numpy as np
     from rich.console import Console
+
+    import zoo
+
+    if (config.form == "onnx") != (config.target.suffix == ".onnx"):
+        raise ValueError(
+            f"ONNX is a file *.onnx and all else a folder; got {config.target} for "
+            f"--to {config.form}."
+        )
+    model = zoo.from_preset(config.source)
+    console = Console()
+    if config.form in WRITERS:
+        _export(config, model, console)
+    else:
+        _convert(config, model, console)
+
+
+def _export(config: ConvertConfig, model: Any, console: "Console") -> None:
+    from rich.table import Table
+
+    from zoo.presets.export import export_inference, largest_difference
+
+    found = export_inference(model, config.target, config.direction)
+    table = Table("", "name", "shape", "type")
+    for array in found.arrays:
+        sides = [str(getattr(side, "name", side)) for side in array.shape]
+        table.add_row("in", array.name, f"({', '.join(sides)})", array.dtype)
+    for name in found.names_of_outputs:
+        table.add_row("out", name, "", "float32")
+    console.print(table)
+    console.print(f"{len(found.weights)} arrays in {config.target}", highlight=False)
+    program = "onnxruntime" if config.form == "onnx" else "tensorflow"
+    try:
+        difference = largest_difference(found, config.target)
+    except ValueError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        console.print(f"Not compared: {error}", highlight=False)
+    else:
+        console.print(_says(program, difference), highlight=False)
+
+
+def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
+    import numpy as np
     from rich.table import Table
 
     import zoo
-    from zoo.presets import weights
+    from zoo.commands import compared
+    from zoo.presets import keras_hub, registry, weights
 
-    model = zoo.from_preset(config.source)
-    if config.to == "zoo":
+    bert = type(model).__name__.startswith("Bert")
+    names: dict[str, list[str]] = {}
+    if config.form == "zoo":
         model.save_to_preset(config.target)
-    elif isinstance(model, zoo.GPT):
-        zoo.presets.export_gpt2(model, config.target)
-    elif type(model).__name__.startswith("Bert"):
-        zoo.presets.export_bert(model, config.target)
+        found = registry.find(config.source)
+        names = found.converter.their_names(model) if found.converter else {}
+    elif config.form == "keras_hub":
+        zoo.presets.export_keras_hub(model, config.target)
+        names = keras_hub.their_names(model)
+    elif bert or isinstance(model, zoo.GPT):
+        export = zoo.presets.export_bert if bert else zoo.presets.export_gpt2
+        export(model, config.target)
+        names = registry.find(config.target).converter.their_names(model)
     else:
         raise ValueError(
             f"{config.source!r} is a {type(model).__name__}, for which Hugging Face's "
@@ -55,50 +131,29 @@ def run(config: ConvertConfig) -> None:
         )
     again = type(model).from_preset(config.target)
     ours, theirs = (weights.arrays_of(each) for each in (model, again))
-    table = Table("weight", "shape", "largest difference, read again")
+    table = Table("weight", "there", "shape", "largest difference, read again")
     for name, array in ours.items():
         difference = float(np.abs(array - theirs[name]).max(initial=0.0))
-        table.add_row(name, str(array.shape), f"{difference:.1e}")
-    console = Console()
+        there = "\n".join(names.get(name, ["" if names else name]))
+        table.add_row(name, there, str(array.shape), f"{difference:.1e}")
     console.print(table)
-    written = weights.read(config.target)
+    numbers = sum(x.size for x in ours.values())
     console.print(
-        f"{len(written)} arrays, {sum(x.size for x in written.values()):,} numbers in "
-        f"{config.target}",
-        highlight=False,
+        f"{len(ours)} arrays, {numbers:,} numbers in {config.target}", highlight=False
     )
-    if config.to == "huggingface":
-        console.print(compared(model, config.target), highlight=False)
+    # Whichever side is another library's: the source, or what was written.
+    for folder in (config.source, config.target):
+        for program, result in compared.differences(model, Path(folder)):
+            if isinstance(result, str):
+                console.print(f"Not compared: {result}", highlight=False)
+            else:
+                console.print(_says(program, result), highlight=False)
 
 
-def compared(model, folder: Path) -> str:
-    """What transformers makes of it, beside what we do, on random tokens."""
-    import importlib
-    import importlib.util
-
-    import numpy as np
-
-    if any(importlib.util.find_spec(x) is None for x in ("transformers", "torch")):
-        return "Not compared: transformers or torch is not installed."
-    import transformers
-    from keras import ops
-
-    import zoo
-
-    # What transformers computes with, whichever backend is ours.
-    torch = importlib.import_module("torch")
-    length = min(model.config.context_length, 32)
-    ids = np.random.default_rng(0).integers(
-        model.config.vocab_size, size=(2, length), dtype="int32"
-    )
-    kind = "AutoModelForCausalLM" if isinstance(model, zoo.GPT) else "AutoModel"
-    theirs = getattr(transformers, kind).from_pretrained(folder).eval()
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(ids).long())[0].numpy()
-    if isinstance(model, zoo.GPT):
-        found = model(ids)
-    else:
-        body = model if isinstance(model, zoo.BertBackbone) else model.backbone
-        found = body({"token_ids": ids})["sequence_output"]
-    difference = np.abs(ops.convert_to_numpy(found) - expected).max()
-    return f"transformers' outputs differ by at most {difference:.1e} (max-abs)."
+def _says(program: str, difference: float) -> str:
+    if not difference < 1e-4:
+        raise ValueError(
+            f"{program}'s outputs differ by {difference:.1e} (max-abs), which is more "
+            "than 1e-4: do not use what was written."
+        )
+    return f"{program}'s outputs differ by at most {difference:.1e} (max-abs)."

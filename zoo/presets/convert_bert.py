@@ -459,25 +459,44 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         )
     ours = weights.arrays_of(model)
     arrays = {}
-    layers = {name.split("/")[0] for name in ours}
+    for name, row, places in _placed(model, kind, task):
+        cut = _cut(ours[name], len(places), config)
+        for place, x in zip(places, cut, strict=True):
+            arrays[place] = np.ascontiguousarray(_transposed(x, row))
+    return arrays, settings
+
+
+def their_names(model: Any) -> dict[str, list[str]]:
+    """What each of our weights is called there; several are parts of it."""
+    placed = _placed(model, _their_kind(model.config), _their_task(model))
+    return {name: places for name, _, places in placed}
+
+
+def _placed(model: Any, kind: str, task: str) -> Iterator[tuple[str, Row, list[str]]]:
+    """Our weights, the rows that they are of, and their names there."""
+    layers = {name.split("/")[0] for name in weights.named_weights(model)}
     heads = [row for row in HEADS if _head(row) in layers]
     names = {ours: theirs for theirs, ours in SYNONYMS[kind].items()}
     body = BODIES[BODY_OF.get(kind, "encoder.layer.")]
-    for row in (*_expanded(body, config), *heads):
+    for row in (*_expanded(body, model.config), *heads):
         in_body = row[1].startswith(("bert/", "pooler"))
         prefix = f"{kind}." if in_body and task != "Model" else ""
         parts = list(_parts(row))
         for name in dict.fromkeys(name for _, _, name in parts):
-            places = [
-                # A tagger's layer is called as BERT's everywhere.
-                f"{layer if _head(row) == 'tagger' else names.get(layer, layer)}.{end}"
-                for layer, end, part in parts
-                if part == name
-            ]
-            cut = _cut(ours[name], len(places), config)
-            for place, x in zip(places, cut, strict=True):
-                arrays[prefix + place] = np.ascontiguousarray(_transposed(x, row))
-    return arrays, settings
+            yield (
+                name,
+                row,
+                [
+                    f"{prefix}{_layer(layer, row, names)}.{end}"
+                    for layer, end, part in parts
+                    if part == name
+                ],
+            )
+
+
+def _layer(layer: str, row: Row, names: Mapping[str, str]) -> str:
+    """A layer's name among its variant's; a tagger's is BERT's everywhere."""
+    return layer if _head(row) == "tagger" else names.get(layer, layer)
 
 
 def _their_kind(config: Any) -> str:

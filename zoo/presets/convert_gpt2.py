@@ -146,6 +146,11 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, _their_config(model)
 
 
+def their_names(model: Any) -> dict[str, list[str]]:
+    """What each of our weights is called there."""
+    return {ours: [name] for name, ours, _ in _table(model.config)}
+
+
 def _table(config: Any) -> list[tuple[str, str, str | None]]:
     """All keys of a model of this size."""
     table: list[tuple[str, str, str | None]] = []

@@ -385,6 +385,22 @@ def export_keras_hub(model: Any, directory: str | os.PathLike[str]) -> None:
     _write(Path(directory).expanduser(), texts, files)
 
 
+def their_names(model: Any) -> dict[str, list[str]]:
+    """What each of our weights is called there; several are parts of it."""
+    gpt = type(model).__name__ == "GPT"
+    family = FAMILIES["GPT2Backbone" if gpt else "BertBackbone"]
+    rows = (*_expanded(family.layers, model.config.num_layers), HEAD)
+    places: dict[str, list[str]] = {}
+    for theirs, name, kind in rows:
+        for end in _ends(kind):
+            places.setdefault(f"{name}.{end}", []).append(_place(theirs, end))
+    converter: Any = convert_gpt2 if gpt else convert_bert
+    return {
+        ours: [p for name in names for p in places[name.removeprefix(family.prefix)]]
+        for ours, names in converter.their_names(model).items()
+    }
+
+
 FLOAT32 = {
     "module": "keras",
     "class_name": "DTypePolicy",

@@ -1,0 +1,86 @@
+"""What other libraries compute with a folder of theirs, beside what we do."""
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops, tree
+
+
+def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
+    """The library whose folder it is, and how far its outputs are from ours, max-abs.
+
+    Nothing for folders of ours; a text, saying why not, where it can't be compared.
+
+    Args:
+        model: a GPT, or one of BERT's.
+        folder: Hugging Face's or Keras Hub's.
+    """
+    file = folder / "config.json"
+    saved = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    needed: tuple[str, ...]
+    if "model_type" in saved:
+        needed, compute = ("transformers", "torch"), _transformers
+    elif str(saved.get("registered_name")).startswith("keras_hub>"):
+        needed, compute = ("keras_hub",), _keras_hub
+    else:
+        return
+    if missing := [x for x in needed if importlib.util.find_spec(x) is None]:
+        yield needed[0], f"{' and '.join(missing)} is not installed."
+        return
+    inputs = _inputs(model)
+    is_gpt = type(model).__name__ == "GPT"
+    found = model(inputs["token_ids"] if is_gpt else inputs)
+    ours = [*found.values()] if isinstance(found, dict) else [found]
+    theirs = compute(model, folder, saved, inputs)
+    # A library's model may lack one of our heads, or have one that we do not.
+    pairs = [(ops.convert_to_numpy(a), b) for a, b in zip(ours, theirs, strict=False)]
+    yield needed[0], max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+def _inputs(model: Any) -> dict[str, np.ndarray]:
+    """Random tokens, none of them padding."""
+    config = model.config
+    shape = (2, min(config.context_length, 32))
+    ids = np.random.default_rng(0).integers(config.vocab_size, size=shape)
+    inputs = {"token_ids": ids.astype("int32")}
+    inputs["padding_mask"] = np.ones(shape, "int32")
+    if getattr(config, "num_segments", 0):
+        inputs["segment_ids"] = np.zeros(shape, "int32")
+    return inputs
+
+
+def _transformers(
+    model: Any, folder: Path, saved: dict, inputs: dict
+) -> Sequence[np.ndarray]:
+    # What transformers computes with, whichever backend is ours.
+    torch = importlib.import_module("torch")
+    transformers = importlib.import_module("transformers")
+    default = "AutoModelForCausalLM" if type(model).__name__ == "GPT" else "AutoModel"
+    name = (saved.get("architectures") or [default])[0]
+    theirs = getattr(transformers, name, None) or getattr(transformers, default)
+    if theirs.__name__ == "GPT2Model":  # whose outputs are not the logits
+        theirs = transformers.AutoModelForCausalLM
+    ids = torch.from_numpy(inputs["token_ids"]).long()
+    with torch.no_grad():
+        found = theirs.from_pretrained(folder).eval()(ids)
+    return [x.numpy() for x in found.to_tuple() if torch.is_tensor(x)]
+
+
+def _keras_hub(
+    model: Any, folder: Path, saved: dict, inputs: dict
+) -> Sequence[np.ndarray]:
+    del saved
+    hub = importlib.import_module("keras_hub").models
+    name = {"GPT": "GPT2CausalLM", "BertClassifier": "BertTextClassifier"}
+    theirs = getattr(hub, name.get(type(model).__name__, "BertBackbone"))
+    # Tasks want a tokenizer too, unless told that they need none.
+    options = {"preprocessor": None} if theirs is not hub.BertBackbone else {}
+    found = theirs.from_preset(str(folder), **options)(inputs)
+    if isinstance(found, dict):
+        found = [found["sequence_output"], found["pooled_output"]]
+    return [ops.convert_to_numpy(x) for x in tree.flatten(found)]
