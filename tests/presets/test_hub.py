@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     files: dict[str, bytes] = {}
     cut: list[str] = []
     served: list[str] = []
+    slow: list[str] = []
 
     def do_HEAD(self):
         self.answer(body=False)
@@ -72,6 +74,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if body and name in self.cut:
             self.cut.remove(name)
             self.wfile.write(content[start : len(content) // 2])
+            self.close_connection = True
+        elif body and name in self.slow:
+            # Half of it, and then nothing until whoever asked is gone.
+            self.wfile.write(content[start : len(content) // 2])
+            self.wfile.flush()
+            self.slow.remove(name)
+            time.sleep(5)
             self.close_connection = True
         elif body:
             self.wfile.write(content[start:])

@@ -232,7 +232,7 @@ class NgramLM(FromPreset, Generates):
             for name, array in zip(_names(order), table, strict=True)
         }
 
-    def _assign(self, arrays: dict[str, np.ndarray], source: Any) -> None:
+    def _assign(self, arrays: Any, source: Any, new: Any = ()) -> None:
         names = [_names(order) for order in range(1, self.config.order + 1)]
         check_names(arrays, [name for order in names for name in order], source)
         counted = [NgramTable(*(arrays[name] for name in order)) for order in names]

@@ -5,13 +5,14 @@ Shapes: D width, N heads, H head width.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from zoo.presets import weights
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
+from zoo.presets.stored_arrays import LazyArrays, shape_of
 
 # Their name, ours, and a transform that is applied on the way in and undone on the
 # way out. A star stands for the number of the block.
@@ -92,24 +93,29 @@ def config_fields(
 
 def convert(
     theirs: Mapping[str, np.ndarray], config: Any, architecture: str = "GPT"
-) -> dict[str, np.ndarray]:
+) -> LazyArrays:
     """Our weights from those of a GPT2LMHeadModel or GPT2Model."""
     del architecture
-    theirs = {name.removeprefix("transformer."): x for name, x in theirs.items()}
-    theirs = {name: x for name, x in theirs.items() if not BUFFERS.fullmatch(name)}
+    # Each is read when it is asked for, and no sooner.
+    names = {name.removeprefix("transformer."): name for name in theirs}
+    names = {short: x for short, x in names.items() if not BUFFERS.fullmatch(short)}
     head = HEAD[0]
-    if config.tie_embeddings and head in theirs and "wte.weight" in theirs:
-        if not np.array_equal(theirs.pop(head), theirs["wte.weight"]):
+    if config.tie_embeddings and head in names and "wte.weight" in names:
+        if not np.array_equal(theirs[names.pop(head)], theirs[names["wte.weight"]]):
             raise ValueError(
                 f"config.json ties the embeddings, but {head} is not equal to "
                 "wte.weight. Set tie_word_embeddings to false in it."
             )
     table = _table(config)
-    weights.check_names(theirs, [name for name, _, _ in table], "the GPT-2 folder")
-    return {
-        ours: _transformed(theirs[name], transform, config, inward=True)
-        for name, ours, transform in table
-    }
+    weights.check_names(names, [name for name, _, _ in table], "the GPT-2 folder")
+
+    def maker(name: str, transform: str | None) -> Callable[[], np.ndarray]:
+        return lambda: _transformed(theirs[names[name]], transform, config, inward=True)
+
+    shapes = {ours: shape_of(theirs, names[name]) for name, ours, _ in table}
+    if not config.tie_embeddings:
+        shapes[HEAD[1]] = shapes[HEAD[1]][::-1]
+    return LazyArrays({ours: maker(name, x) for name, ours, x in table}, shapes)
 
 
 def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:

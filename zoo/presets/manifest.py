@@ -8,7 +8,7 @@ import json
 import sys
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
@@ -87,6 +87,8 @@ class Manifest:
         try:
             said: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
             said["files"] = tuple(Checked(**each) for each in said["files"])
+            for each in said["files"]:
+                _check_inside(folder, each.name)
             if "evaluation" in said:
                 said["evaluation"] = Evaluation(**said["evaluation"])
             return cls(folder, **said)
@@ -106,6 +108,13 @@ class Manifest:
                     f"{found.sha256[:12]}... and not {file.sha256[:12]}... It is "
                     "damaged or was changed; get the checkpoint anew."
                 )
+
+
+def _check_inside(folder: Path, name: str) -> None:
+    """Raises for a file outside of its folder, whose hash is nobody's business."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{folder / MANIFEST} names {name!r}, outside of its folder.")
 
 
 def checked(path: Path, name: str) -> Checked:

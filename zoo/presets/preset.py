@@ -1,14 +1,17 @@
 """`from_preset` and `save_to_preset`, for every model that has a configuration."""
 
+import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
 import keras
 
 from zoo.data.tokenizers import Tokenizer
 from zoo.presets import registry, weights
+from zoo.training.engine import engine
 
 
 def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
@@ -38,6 +41,7 @@ class FromPreset:
         preset: str | os.PathLike[str],
         load_weights: bool = True,
         *,
+        strict: bool = True,
         dtype: Any = None,
         name: str | None = None,
         **changes: Any,
@@ -53,6 +57,10 @@ class FromPreset:
                 which comes without weights. BERT's are read from Keras Hub's presets
                 and its authors' folders too.
             load_weights: False leaves them random.
+            strict: False takes the weights whose names the model has, leaves others of
+                the model new and passes over others of the file, and the log names
+                both. A shape that differs raises all the same. It is for folders of
+                ours, and for models of other classes only within a family.
             dtype: a precision; default is the saved one.
             name: the model's.
             changes: fields of the configuration to change, such as `dropout=0.1`.
@@ -65,13 +73,18 @@ class FromPreset:
         if load_weights and found.folder is None:
             raise ValueError(cls._without_weights(preset))
         policy = keras.dtype_policies.get(dtype or found.dtype)
-        model = cls.from_config(  # type: ignore[attr-defined]
-            {
-                "config": cls._fields(found) | changes,
-                "name": name,
-                "dtype": keras.dtype_policies.serialize(policy),
-            }
-        )
+        # Weights that are about to come get no first values: neither time nor memory is
+        # lost on those, and a file that does not fit its configuration takes neither.
+        bare = load_weights and cls._assign is FromPreset._assign
+        bare = bare and engine().mesh.size == 1
+        with registry.no_initialisation() if bare else contextlib.nullcontext():
+            model = cls.from_config(  # type: ignore[attr-defined]
+                {
+                    "config": cls._fields(found) | changes,
+                    "name": name,
+                    "dtype": keras.dtype_policies.serialize(policy),
+                }
+            )
         if found.folder is None:
             return model
         if load_weights:
@@ -79,9 +92,12 @@ class FromPreset:
             if found.converter is not None:
                 convert = found.converter.convert
                 arrays = convert(arrays, model.config, found.architecture)
+            new: set[str] = set()
             if cls._is_relative(found) or (cls.family and found.converter):
-                arrays = cls._adopted(arrays, model, preset)
-            model._assign(arrays, found.folder)
+                arrays, new = cls._adopted(arrays, model, preset)
+            if not strict:
+                arrays, new = cls._overlap(arrays, model, preset)
+            model._assign(arrays, found.folder, new)
         if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
             model.tokenizer = Tokenizer.load(found.folder)
         return model
@@ -106,9 +122,9 @@ class FromPreset:
         """What is saved, by name."""
         return weights.arrays_of(self)
 
-    def _assign(self, arrays: Any, source: Any) -> None:
-        """Takes what was saved, or raises; `source` names the file."""
-        weights.assign(self, arrays, source)
+    def _assign(self, arrays: Any, source: Any, new: Collection[str] = ()) -> None:
+        """Takes what was saved but for `new`, or raises; `source` names the file."""
+        weights.assign(self, arrays, source, new)
 
     @classmethod
     def _is_relative(cls, found: registry.Preset) -> bool:
@@ -129,20 +145,41 @@ class FromPreset:
         return {name: x for name, x in fields.items() if name in names}
 
     @classmethod
-    def _adopted(cls, arrays: dict, model: Any, preset: Any) -> dict:
-        """A relative's weights without its head, and those of ours that are new."""
+    def _adopted(cls, arrays: Any, model: Any, preset: Any) -> tuple[Any, set[str]]:
+        """A relative's weights without its head, and the names of ours that are new."""
         body = f"{cls.family}/"
-        ours = weights.arrays_of(model)
-        taken = {k: x for k, x in arrays.items() if k in ours or k.startswith(body)}
-        new = {k: x for k, x in ours.items() if not k.startswith(body)}
-        if names := sorted(set(new) - set(taken)):
+        ours = weights.named_weights(model)
+        taken = [k for k in arrays if k in ours or k.startswith(body)]
+        new = {k for k in ours if not k.startswith(body)} - set(taken)
+        cls._report(sorted(new), preset)
+        return {name: arrays[name] for name in taken}, new
+
+    @classmethod
+    def _overlap(cls, arrays: Any, model: Any, preset: Any) -> tuple[Any, set[str]]:
+        """The weights that file and model both have, and the names of the others."""
+        ours = set(weights.named_weights(model))
+        if not (taken := [name for name in arrays if name in ours]):
+            raise ValueError(
+                f"{os.fspath(preset)!r} and {cls.__name__} have no weight in common."
+            )
+        cls._report(sorted(ours - set(taken)), preset)
+        if left := sorted(set(arrays) - ours):
+            logging.getLogger(__name__).warning(
+                "Of %r these were passed over: %s.",
+                os.fspath(preset),
+                weights.listed(left),
+            )
+        return {name: arrays[name] for name in taken}, ours - set(taken)
+
+    @classmethod
+    def _report(cls, new: list[str], preset: Any) -> None:
+        if new:
             logging.getLogger(__name__).warning(
                 "%r has no weights for %s of %s: they are new, and wait for training.",
                 os.fspath(preset),
-                ", ".join(names),
+                ", ".join(new),
                 cls.__name__,
             )
-        return new | taken
 
     @classmethod
     def _check(cls, found: registry.Preset, preset: Any, changes: dict) -> None:

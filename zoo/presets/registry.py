@@ -7,7 +7,7 @@ import importlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Preset:
     dtype: str | None = None
     folder: Path | None = None
     converter: Any = None
-    read: Callable[[Path], dict[str, np.ndarray]] = weights.read
+    read: Callable[[Path], Mapping[str, np.ndarray]] = weights.read
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -184,7 +184,13 @@ def _read(folder: Path) -> Preset:
             fields, dtype = dict(saved["config"]), saved["dtype"]
             return Preset(saved["architecture"], fields, dtype, folder)
         package = str(saved.get("registered_name")).partition(">")[0]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
     # The modules that make other folders look as Hugging Face's.
     source: Any = weights

@@ -107,6 +107,10 @@ def read_state_dict(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _from_zip(file: BinaryIO) -> Any:
     with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            # torch compresses nothing; a small file could ask for all memory there is.
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"its {member.filename} is compressed")
         (pickled,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
         folder = pickled.removesuffix("data.pkl")
         storages: dict[str, _Storage] = {}

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from zoo.data.atomic_files import replacing
+from zoo.presets.stored_arrays import LazyArrays, of_file, shape_of
 from zoo.training.engine import engine
 from zoo.training.lora import lora_layers
 
@@ -55,26 +56,55 @@ def arrays_of(model) -> dict[str, np.ndarray]:
     return arrays
 
 
-def assign(model, arrays: Mapping[str, np.ndarray], source: Any) -> None:
+def assign(
+    model,
+    arrays: Mapping[str, np.ndarray],
+    source: Any,
+    new: Collection[str] = (),
+) -> None:
     """Sets all weights of a model, or raises and sets none.
+
+    A model that was made within `registry.no_initialisation` gets its first values.
+
+    Args:
+        model: the model.
+        arrays: by the names of its weights.
+        source: where they are from, for messages.
+        new: weights that are in no file, which are initialised.
 
     Raises:
         ValueError: a weight is missing, left over or of another shape.
     """
     named = named_weights(model)
-    check_names(arrays, named, source)
+    taken = {name: weight for name, weight in named.items() if name not in new}
+    check_names(arrays, taken, source)
     wrong = [
-        f"{name} is {tuple(arrays[name].shape)} in the file and "
-        f"{tuple(weight.shape)} in the model"
-        for name, weight in named.items()
-        if tuple(arrays[name].shape) != tuple(weight.shape)
+        f"{name} is {shape_of(arrays, name)} in the file and {tuple(weight.shape)} in "
+        "the model"
+        for name, weight in taken.items()
+        if shape_of(arrays, name) != tuple(weight.shape)
     ]
     if wrong:
-        raise ValueError(f"The shapes of {source} do not fit: {_listed(wrong, '; ')}.")
-    for name, weight in named.items():
-        weight.assign(arrays[name])
+        raise ValueError(f"The shapes of {source} do not fit: {listed(wrong, '; ')}.")
+    for name, weight in taken.items():
+        if weight._value is None:
+            _initialize(weight, arrays[name])
+        else:
+            weight.assign(arrays[name])
+    for variable in model.variables:
+        if variable._value is None:
+            variable._deferred_initialize()
     for layer in lora_layers(model):
         layer.lora_kernel_b.assign(np.zeros(layer.lora_kernel_b.shape, "float32"))
+
+
+def _initialize(weight, array: np.ndarray) -> None:
+    """A weight's first value, which is the array itself where a backend can take it."""
+    owned = array.flags.owndata or (array.base is not None and array.base.flags.owndata)
+    if not (owned and array.flags.writeable):
+        array = array.copy()
+    weight._initialize(weight._convert_to_tensor(array, dtype=weight._dtype))
+    weight._initializer = None
 
 
 def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> None:
@@ -84,43 +114,26 @@ def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> N
     if missing or unexpected:
         raise ValueError(
             f"The weights of {source} do not fit the model. "
-            f"Missing: {_listed(missing)}. Unexpected: {_listed(unexpected)}."
+            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}."
         )
 
 
-def read(folder: Path) -> dict[str, np.ndarray]:
+def read(folder: Path) -> LazyArrays:
     """All arrays of a folder's safetensors file. Nothing is ever unpickled."""
-    with _opened(folder) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
-
-
-def names(folder: Path) -> list[str] | None:
-    """The names of those arrays; None where there is no file."""
-    if not (folder / WEIGHTS).is_file():
-        return None
-    with _opened(folder) as file:
-        return list(file.keys())
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
     file = folder / WEIGHTS
     if not file.is_file():
         others = sorted(p.name for p in folder.glob("*model*") if p.name != WEIGHTS)
         raise FileNotFoundError(
-            f"{folder} holds no {WEIGHTS}. Found: {_listed(others)}. Weights in parts "
+            f"{folder} holds no {WEIGHTS}. Found: {listed(others)}. Weights in parts "
             "or in PyTorch's pickles are not read: load them with transformers and "
             "write them with model.save_pretrained(folder, max_shard_size='1TB')."
         )
-    try:
-        with safe_open(file, framework="np") as opened:
-            yield opened
-    except SafetensorError as error:
-        raise ValueError(
-            f"{file} is incomplete or damaged ({error}). Copy or save it anew."
-        ) from error
+    return of_file(file)
+
+
+def names(folder: Path) -> list[str] | None:
+    """The names of those arrays; None where there is no file."""
+    return [*read(folder)] if (folder / WEIGHTS).is_file() else None
 
 
 def write(
@@ -137,6 +150,7 @@ def write(
         texts: JSON files by name, as values or as text; None removes the file.
         metadata: for the safetensors file's header.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     if not engine().is_main:
@@ -148,7 +162,10 @@ def write(
                 file = stack.enter_context(replacing(folder / name))
                 file.write(encoded(text))
         file = stack.enter_context(replacing(folder / WEIGHTS))
-        save_file(dict(arrays), file.name, metadata=dict(metadata))
+        try:
+            save_file(dict(arrays), file.name, metadata=dict(metadata))
+        except SafetensorError as error:  # such as a full disk
+            raise OSError(f"{folder / WEIGHTS} can't be written: {error}") from error
     for name, text in texts.items():
         if text is None:
             (folder / name).unlink(missing_ok=True)
@@ -169,7 +186,7 @@ def encoded(text: Any) -> bytes:
     return text.encode("utf-8")
 
 
-def _listed(items: list[str], separator: str = ", ") -> str:
+def listed(items: list[str], separator: str = ", ") -> str:
     """The first few items."""
     shown = separator.join(items[:8]) or "none"
     return shown + (f" and {len(items) - 8} more" if len(items) > 8 else "")
