@@ -57,19 +57,22 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], object]]] = {
 WITHOUT_BACKEND = ("list", "info", "train", "doctor")
 
 
-def main(args: list[str] | None = None) -> None:
-    """Runs the subcommand that the arguments name."""
-    args = sys.argv[1:] if args is None else args
+def parsed(args: list[str]) -> Any:
+    """The subcommand's configuration; exits where the arguments make none."""
     if args[:1] == ["train"] and args[1:] and not args[1].startswith("-"):
         # What follows are the recipe's flags, not ours.
-        config: Any = train.TrainConfig(args[1], tuple(args[2:]))
-    else:
-        config = tyro.extras.subcommand_cli_from_dict(
-            {name: kind for name, (kind, _) in COMMANDS.items()},
-            prog="zoo",
-            description="Generative models in Keras 3. `zoo COMMAND --help` says more.",
-            args=args,
-        )
+        return train.TrainConfig(args[1], tuple(args[2:]))
+    return tyro.extras.subcommand_cli_from_dict(
+        {name: kind for name, (kind, _) in COMMANDS.items()},
+        prog="zoo",
+        description="Generative models in Keras 3. `zoo COMMAND --help` says more.",
+        args=args,
+    )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the subcommand that the arguments name."""
+    config = parsed(sys.argv[1:] if args is None else args)
     name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
         if name not in WITHOUT_BACKEND:

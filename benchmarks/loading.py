@@ -1,0 +1,166 @@
+"""Loading a Hugging Face folder: time and memory, beside transformers and Keras Hub.
+
+    python -m benchmarks.loading --backend torch
+
+GPT-2 medium's size (1.4 GB) with random weights, in a temporary folder. Each contender
+loads in a process of its own, turn by turn; the clock starts when everything is
+imported and stops when all pages of all weights were touched. Memory is what the
+process held at its peak above what it held before. The file is in the system's cache.
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.one_backend import BACKENDS
+
+PAGE = 1024  # floats
+
+
+def touched(weights: Any) -> float:
+    """Reads a float of every page."""
+    import numpy as np
+
+    arrays = (np.asarray(weight).reshape(-1)[::PAGE] for weight in weights)
+    return float(sum(array.sum(dtype="float64") for array in arrays))
+
+
+def zoo_loads() -> Callable[[str], float]:
+    import keras
+
+    import zoo
+
+    zoo.GPT(zoo.GPTConfig(5, 4, 1, 1, 4))  # what is imported at first use
+
+    def load(folder: str) -> float:
+        model = zoo.GPT.from_preset(folder)
+        return touched(keras.ops.convert_to_numpy(w) for w in model.trainable_weights)
+
+    return load
+
+
+def transformers_loads() -> Callable[[str], float]:
+    from transformers import GPT2LMHeadModel
+
+    def load(folder: str) -> float:
+        model = GPT2LMHeadModel.from_pretrained(folder)
+        return touched(w.detach().numpy() for w in model.parameters())
+
+    return load
+
+
+def keras_hub_loads() -> Callable[[str], float]:
+    import keras
+    from keras_hub.models import GPT2Backbone
+
+    def load(folder: str) -> float:
+        model = GPT2Backbone.from_preset(folder)
+        return touched(keras.ops.convert_to_numpy(w) for w in model.trainable_weights)
+
+    return load
+
+
+CONTENDERS = {
+    "zoo": zoo_loads,
+    "transformers": transformers_loads,
+    "keras_hub": keras_hub_loads,
+}
+
+
+def held(field: str) -> int:
+    """Bytes of this process's memory, by its name in Linux's status file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return 1024 * int(line.split()[1])
+
+
+def measure(name: str, folder: str) -> dict[str, float]:
+    """One contender, in this process."""
+    load = CONTENDERS[name]()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before, start = held("VmRSS"), time.perf_counter()
+    checksum = load(folder)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "peak_bytes": held("VmHWM") - before,
+        "checksum": checksum,
+    }
+
+
+def in_a_process(name: str, folder: str) -> dict[str, float]:
+    """The same, in a fresh one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.loading", "--measure", name, folder],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_folder(folder: str, preset: str) -> None:
+    """A GPT-2 of that size as transformers would have saved it."""
+    import zoo
+    from zoo.models.gpt import PRESETS
+
+    config = dataclasses.replace(PRESETS[preset], dropout=0.0)
+    zoo.presets.export_gpt2(zoo.GPT(config), folder)
+
+
+def main() -> None:
+    """Measures all that are installed, and prints a line of JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="torch")
+    parser.add_argument("--preset", default="gpt2_medium")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--write", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", flags.backend)
+    if flags.write:
+        write_folder(flags.write, flags.preset)
+        return
+    if flags.measure:
+        print(json.dumps(measure(*flags.measure)))
+        return
+    os.environ["KERAS_BACKEND"] = flags.backend
+    names = [name for name in CONTENDERS if importlib.util.find_spec(name)]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        # Not here: this process's children start with a copy of its memory's table.
+        command = [sys.executable, "-m", "benchmarks.loading", "--write", folder]
+        subprocess.run([*command, "--preset", flags.preset], check=True)
+        for turn in range(flags.rounds):
+            for name in names if turn % 2 == 0 else reversed(names):
+                run = in_a_process(name, folder)
+                print(name, json.dumps(run), file=sys.stderr, flush=True)
+                runs[name].append(run)
+    results: dict[str, Any] = {"backend": flags.backend, "preset": flags.preset}
+    for name, own in runs.items():
+        entry = {
+            key: statistics.median(run[key] for run in own)
+            for key in ("seconds", "peak_bytes")
+        }
+        for key in ("seconds", "peak_bytes"):
+            ratios = [a[key] / b[key] for a, b in zip(own, runs["zoo"], strict=True)]
+            entry[f"{key}_over_zoo"] = statistics.median(ratios)
+            entry[f"{key}_over_zoo_min_max"] = [min(ratios), max(ratios)]
+        results[name] = entry
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
