@@ -216,7 +216,7 @@ class NgramLM(FromPreset, Generates):
     @classmethod
     def from_config(cls, saved: dict[str, Any]) -> Self:
         """Makes a model from what a preset says."""
-        policy = keras.dtype_policies.deserialize(saved["dtype"])
+        policy = keras.dtype_policies.get(saved["dtype"])
         if policy.name != PRECISION or saved["name"] is not None:
             raise ValueError(
                 f"NgramLM computes in {PRECISION} and has no name: leave dtype and "

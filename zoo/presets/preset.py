@@ -82,7 +82,8 @@ class FromPreset:
                 {
                     "config": cls._fields(found) | changes,
                     "name": name,
-                    "dtype": keras.dtype_policies.serialize(policy),
+                    # Not serialised, for which Keras imports TensorFlow.
+                    "dtype": policy,
                 }
             )
         if found.folder is None:

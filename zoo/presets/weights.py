@@ -103,7 +103,7 @@ def _initialize(weight, array: np.ndarray) -> None:
     owned = array.flags.owndata or (array.base is not None and array.base.flags.owndata)
     if not (owned and array.flags.writeable):
         array = array.copy()
-    weight._initialize(weight._convert_to_tensor(array, dtype=weight._dtype))
+    weight._initialize(engine().adopted(array, weight._dtype))
     weight._initializer = None
 
 

@@ -301,6 +301,10 @@ class Engine(Protocol):
         added = [(size, size) if axis in axes else (0, 0) for axis in range(4)]
         return ops.pad(x, added, mode="reflect")
 
+    def adopted(self, array: np.ndarray, dtype: str) -> Tensor:
+        """An array that nobody else has, as a tensor; in its memory if that can be."""
+        return ops.convert_to_tensor(array, dtype=dtype)
+
     def numpy(self, value: Any) -> np.ndarray:
         """The whole of a variable or tensor; all processes must ask."""
         return ops.convert_to_numpy(value)

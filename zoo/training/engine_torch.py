@@ -12,7 +12,7 @@ import logging
 import keras
 import torch
 from keras import ops, tree
-from keras.src.backend.torch.core import get_device
+from keras.src.backend.torch.core import get_device, to_torch_dtype
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
 from torch._subclasses.fake_tensor import (
@@ -246,6 +246,10 @@ class TorchEngine(Engine):
         index = torch.as_tensor(index, device=array.device)
         places = index + torch.arange(update.shape[1], device=array.device)
         return array.index_copy_(1, places, update.to(array.dtype))
+
+    def adopted(self, array, dtype):
+        """Keras would copy it first."""
+        return torch.from_numpy(array).to(get_device(), to_torch_dtype(dtype))
 
     def export_onnx(self, network, file):
         """By torch's own exporter, which Keras calls for fixed sides alone.

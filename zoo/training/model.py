@@ -486,7 +486,7 @@ class Model(keras.Model):
                 "another version. Known fields: " + ", ".join(accepted)
             )
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        dtype = keras.dtype_policies.deserialize(config["dtype"])
+        dtype = keras.dtype_policies.get(config["dtype"])
         return cls(cls.Config(**values), name=config["name"], dtype=dtype)
 
     def get_compile_config(self) -> dict:
