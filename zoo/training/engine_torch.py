@@ -248,7 +248,9 @@ class TorchEngine(Engine):
         return array.index_copy_(1, places, update.to(array.dtype))
 
     def adopted(self, array, dtype):
-        """Keras would copy it first."""
+        """Keras would copy it first; torch knows no bfloat16 of NumPy's."""
+        if array.dtype.name == "bfloat16":
+            return super().adopted(array.astype("float32"), dtype)
         return torch.from_numpy(array).to(get_device(), to_torch_dtype(dtype))
 
     def export_onnx(self, network, file):
