@@ -94,13 +94,14 @@ class Run:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.out = config, Path(config.out)
         self.checkpoint = self.out / "checkpoint.safetensors"
+        asked, mesh = (config.mesh_data, config.mesh_model), engine().mesh
+        if mesh.size == 1 and asked != (1, 1):
+            self.devices = use(*asked, shard_parameters=config.shard_parameters)
         # A recipe of several runs has the devices in use since the first.
-        alone = engine().mesh.size == 1
-        if alone and (config.mesh_data, config.mesh_model) != (1, 1):
-            self.devices = use(
-                config.mesh_data,
-                config.mesh_model,
-                shard_parameters=config.shard_parameters,
+        elif mesh.size > 1 and -1 not in asked and asked != (mesh.data, mesh.model):
+            raise ValueError(
+                f"mesh_data={asked[0]} and mesh_model={asked[1]} are asked for, but "
+                f"{mesh} is in use. Ask for the same."
             )
         if not engine().is_main:
             # One of several processes speaks and writes; the others do all the same
