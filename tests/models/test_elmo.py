@@ -287,13 +287,14 @@ def test_a_classifier_over_characters(spelled, tmp_path):
     inputs = {name: batch[name] for name in ("character_ids", "padding_mask")}
     classes = np.array([0, 1, 1, 0], "int32")
     for contextual in (True, False):
+        keras.utils.set_random_seed(0)
         model = ELMoClassifier.from_preset(
-            tmp_path, hidden_width=5, contextual=contextual
+            tmp_path, hidden_width=5, contextual=contextual, dropout=0.0
         )
         assert model.config.character_filters == SPELLED.character_filters
-        model.compile(keras.optimizers.SGD(0.5))
-        losses = model.fit(inputs, classes, epochs=2, shuffle=False, verbose=0).history
-        assert losses["loss"][1] < losses["loss"][0]
+        model.compile(keras.optimizers.SGD(0.1))
+        losses = model.fit(inputs, classes, epochs=5, shuffle=False, verbose=0).history
+        assert losses["loss"][-1] < losses["loss"][0]
         assert model.predict_probabilities(inputs).shape == (B, 2)
 
 
