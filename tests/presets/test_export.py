@@ -68,7 +68,7 @@ FORMATS = {
 }[BACKEND]
 SUFFIXES = {"onnx": ".onnx", "saved_model": ""}
 # The rest, which differs from these in little that an exporter sees, takes minutes.
-QUICK = ("gpt", "span_qa", "vae", "cyclegan")
+QUICK = ("gpt", "vae")
 
 
 def trained(model):
