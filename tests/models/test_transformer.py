@@ -188,6 +188,7 @@ def test_reference_losses():
     assert found == pytest.approx(LOSSES, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_weights_micro_batches_and_remat_leave_the_step_as_it_is():
     """Of rows of unequal numbers of tokens; padding that is given a weight has none."""
     ones = np.ones(TARGETS.shape, "float32")

@@ -36,6 +36,7 @@ def test_a_run_leaves_what_the_contract_names(whole):
     assert ELMo.from_preset(out / "preset").tokenizer is not None
 
 
+@pytest.mark.slow
 def test_words_as_they_are_spelled(tmp_path):
     config = replace(SMOKE, characters=True, word_length=12, out=tmp_path)
     assert main(config)["steps"] == 2
