@@ -76,12 +76,7 @@ def zoo_fit(case: str) -> Contender:
         ({"token_ids": ids, "padding_mask": ids > 0}, classes)
         for ids, classes in batches(case, "bucket")
     )
-
-    def run(steps: int) -> float:
-        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, stream)
 
 
 def hub_fit(case: str) -> Contender:

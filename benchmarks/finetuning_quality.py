@@ -26,6 +26,7 @@ from recipes import bert_finetune
 from recipes.bert_finetune import Config, task_of
 from zoo.data import LabelledText, TaggedWords, TextBatches, Tokenizer
 from zoo.data.atomic_files import replacing
+from zoo.data.questions import IMPOSSIBLE
 from zoo.evaluation import difference_interval, mean_interval
 
 UNDECAYED = ("bias", "LayerNorm.weight")
@@ -56,7 +57,7 @@ class Peer:
         found = self._predict(inputs)
         mask = torch.from_numpy(inputs["padding_mask"])
         return {
-            name: torch.where(mask, found[name], -1e9).numpy()
+            name: torch.where(mask, found[name], IMPOSSIBLE).numpy()
             for name in ("start_logits", "end_logits")
         }
 

@@ -70,12 +70,7 @@ def zoo_dcgan() -> Contender:
         {name: keras.optimizers.Adam(**ADAM) for name in ("discriminator", "generator")}
     )
     stream = images(DCGAN_BATCH, DCGAN["image_shape"], channels_first=False)
-
-    def run(steps: int) -> float:
-        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["generator/loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, stream, loss="generator/loss")
 
 
 def torch_cyclegan() -> Contender:
@@ -111,12 +106,7 @@ def zoo_cyclegan() -> Contender:
     shape = (*CYCLEGAN["image_size"], 3)
     streams = [images(CYCLEGAN_BATCH, shape, channels_first=False) for _ in "ab"]
     pairs = zip(*streams, strict=True)
-
-    def run(steps: int) -> float:
-        history = model.fit(pairs, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["generators/loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, pairs, loss="generators/loss")
 
 
 MODELS: dict[str, tuple[int, dict[str, Callable[[], Contender]]]] = {

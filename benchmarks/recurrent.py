@@ -57,13 +57,7 @@ def ours(case: str) -> Contender:
     config = zoo.RecurrentLMConfig(VOCABULARY, TOKENS, 1, WIDTH, cell=case)
     model = zoo.RecurrentLM(config)
     model.compile(keras.optimizers.Adam(ADAM))
-    stream = windows()
-
-    def run(steps: int) -> float:
-        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, windows())
 
 
 def measure(case: str, seconds: float) -> Figures:

@@ -63,13 +63,7 @@ def zoo_fit(shape: Shape, seed: int) -> Contender:
         1e-3, beta_2=0.99, weight_decay=0.1, global_clipnorm=1.0
     )
     model.compile(optimizer=optimizer)
-    stream = batches(shape)
-
-    def run(steps: int) -> float:
-        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, batches(shape))
 
 
 def hand_written(backend: str, shape: Shape, seed: int) -> Contender:

@@ -122,13 +122,7 @@ def zoo_fit(setting: Setting) -> Contender:
         )
     )
     model.compile(keras.optimizers.Adam(1e-3))
-    stream = batches(setting)
-
-    def run(steps: int) -> float:
-        history = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
-        return history.history["loss"][-1]
-
-    return Contender(run)
+    return Contender.fitting(model, batches(setting))
 
 
 def measure(setting: Setting, seconds: float) -> Figures:

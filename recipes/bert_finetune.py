@@ -35,6 +35,7 @@ from zoo.data import (
     question_windows,
     tagged_sequences,
 )
+from zoo.data.questions import IMPOSSIBLE
 from zoo.evaluation import (
     answer_metrics,
     classification_metrics,
@@ -303,7 +304,8 @@ def answer_figures(model, examples, sequences) -> dict[str, float]:
         found = model.predict_logits(inputs)
         both = np.stack([found["start_logits"], found["end_logits"]], axis=1)
         room = sequences.length - both.shape[-1]
-        return np.pad(both, ((0, 0), (0, 0), (0, room)), constant_values=-1e9)
+        padding = ((0, 0), (0, 0), (0, room))
+        return np.pad(both, padding, constant_values=IMPOSSIBLE)
 
     starts, ends = np.moveaxis(np.array(outputs(sequences, logits)), 1, 0)
     texts, _ = sequences.answers(starts, ends)

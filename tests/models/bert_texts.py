@@ -6,6 +6,8 @@ import numpy as np
 from zoo.training import engine
 
 VOCAB, LENGTH = 37, 10
+# A vocabulary of that many.
+TOKENS = [*"[PAD] [UNK] [CLS] [SEP] [MASK] a b".split(), *map(str, range(30))]
 # One set of sizes, since JAX compiles each operation anew for another shape.
 SIZES = {
     "vocab_size": VOCAB,

@@ -9,14 +9,13 @@ import pytest
 from keras import ops
 
 import zoo
-from tests.models.bert_texts import run, texts
+from tests.models.bert_texts import TOKENS, run, texts
 from tests.presets.test_convert_bert import assert_close, their_model, theirs_of
 
 transformers = pytest.importorskip("transformers")
 
 TEXTS = texts()
 MASK = TEXTS["padding_mask"]
-TOKENS = [*"[PAD] [UNK] [CLS] [SEP] [MASK] a b".split(), *map(str, range(30))]
 CONFIG = {
     "name": "bert_backbone",
     "trainable": True,

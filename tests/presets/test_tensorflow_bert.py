@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.models.bert_texts import run, texts
+from tests.models.bert_texts import TOKENS, run, texts
 from tests.presets.test_convert_bert import assert_close, saved, their_model, theirs_of
 from zoo.presets.tensorflow_files import entries
 
@@ -14,7 +14,6 @@ tensorflow = pytest.importorskip("tensorflow")
 
 TEXTS = texts()
 MASK = TEXTS["padding_mask"]
-TOKENS = [*"[PAD] [UNK] [CLS] [SEP] [MASK] a b".split(), *map(str, range(30))]
 
 # By hand from google-research/bert's modeling.py and run_*.py: theirs of one layer.
 HEADS = {

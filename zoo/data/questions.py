@@ -14,6 +14,9 @@ from zoo.data.sequences import Sequences
 from zoo.data.tasks import Question
 from zoo.data.tokenizers import Tokenizer
 
+# The score of a place that is padding; its exponential is 0 in float32.
+IMPOSSIBLE = -1e9
+
 
 def best_spans(
     start_logits: np.ndarray, end_logits: np.ndarray, max_length: int

@@ -15,14 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from zoo.data.questions import QuestionWindows
+from zoo.data.questions import IMPOSSIBLE, QuestionWindows
 from zoo.data.sequences import Sequences
 from zoo.data.task_sequences import TaggedSequences
 from zoo.data.text_batches import each_once
 
 Encode = Callable[[dict[str, np.ndarray]], np.ndarray]
-# The score of padding as an answer's end.
-IMPOSSIBLE = -1e9
 
 
 class TextProbe:

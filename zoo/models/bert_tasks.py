@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo.data.questions import best_spans
+from zoo.data.questions import IMPOSSIBLE, best_spans
 from zoo.layers.dropout import Dropout
 from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
 from zoo.models.config_checks import (
@@ -28,8 +28,6 @@ from zoo.training.batched import Batched
 
 # The tag of tokens that do not count, such as a word's later pieces.
 IGNORED = -100
-# The score of a place that is padding; its exponential is 0 in float32.
-IMPOSSIBLE = -1e9
 
 
 # The layer between the first token and a text's classes, by the model that came with
