@@ -95,10 +95,10 @@ class Run:
         self.config, self.out = config, Path(config.out)
         self.checkpoint = self.out / "checkpoint.safetensors"
         asked, mesh = (config.mesh_data, config.mesh_model), engine().mesh
-        if mesh.size == 1 and asked != (1, 1):
+        if asked != (1, 1) and mesh.size == 1:
             self.devices = use(*asked, shard_parameters=config.shard_parameters)
         # A recipe of several runs has the devices in use since the first.
-        elif mesh.size > 1 and -1 not in asked and asked != (mesh.data, mesh.model):
+        elif asked not in ((1, 1), (mesh.data, mesh.model)) and -1 not in asked:
             raise ValueError(
                 f"mesh_data={asked[0]} and mesh_model={asked[1]} are asked for, but "
                 f"{mesh} is in use. Ask for the same."
