@@ -35,20 +35,26 @@ UNDECAYED = ("bias", "LayerNorm.weight")
 class Peer:
     """A model of transformers that predicts by the names that ours go by."""
 
-    def __init__(self, encoder: Path, kind: type, num_classes: int) -> None:
+    def __init__(self, config: Config, kind: type, num_classes: int) -> None:
         labels = {"num_labels": num_classes} if num_classes else {}
-        self.model = kind.from_pretrained(encoder, **labels)
-
-    def outputs(self, inputs: dict[str, np.ndarray], **targets: torch.Tensor) -> Any:
-        return self.model(
-            input_ids=torch.from_numpy(inputs["token_ids"]).long(),
-            token_type_ids=torch.from_numpy(inputs["segment_ids"]).long(),
-            attention_mask=torch.from_numpy(inputs["padding_mask"]).long(),
-            **targets,
+        self.mixed = config.precision == "mixed_bfloat16"
+        # The fused kernel's backward pass is slow in bfloat16 on a CPU.
+        attention = "eager" if self.mixed else "sdpa"
+        self.model = kind.from_pretrained(
+            config.encoder, attn_implementation=attention, **labels
         )
 
+    def outputs(self, inputs: dict[str, np.ndarray], **targets: torch.Tensor) -> Any:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
+            return self.model(
+                input_ids=torch.from_numpy(inputs["token_ids"]).long(),
+                token_type_ids=torch.from_numpy(inputs["segment_ids"]).long(),
+                attention_mask=torch.from_numpy(inputs["padding_mask"]).long(),
+                **targets,
+            )
+
     def predict_probabilities(self, inputs):
-        return self._predict(inputs).logits.softmax(-1).numpy()
+        return self._predict(inputs).logits.float().softmax(-1).numpy()
 
     def predict_tags(self, inputs):
         return self._predict(inputs).logits.argmax(-1).numpy()
@@ -57,7 +63,7 @@ class Peer:
         found = self._predict(inputs)
         mask = torch.from_numpy(inputs["padding_mask"])
         return {
-            name: torch.where(mask, found[name], IMPOSSIBLE).numpy()
+            name: torch.where(mask, found[name].float(), IMPOSSIBLE).numpy()
             for name in ("start_logits", "end_logits")
         }
 
@@ -88,7 +94,7 @@ def train_peer(config: Config) -> dict[str, Any]:
     name = kinds.get(type(data.train[0]))
     kind = f"BertFor{name}Classification" if name else "BertForQuestionAnswering"
     torch.manual_seed(config.seed)
-    peer = Peer(config.encoder, getattr(transformers, kind), len(data.class_names))
+    peer = Peer(config, getattr(transformers, kind), len(data.class_names))
     decayed = {
         name: not any(part in name for part in UNDECAYED)
         for name, _ in peer.model.named_parameters()
@@ -160,12 +166,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
     parser.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    parser.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16"), default="float32"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/finetuning_quality"))
     flags = parser.parse_args()
     config = bert_finetune.VARIANTS[flags.task]
     changes = {
         name: value
-        for name in ("epochs", "learning_rate")
+        for name in ("epochs", "learning_rate", "precision")
         if (value := getattr(flags, name)) is not None
     }
     config = replace(config, encoder=flags.encoder, data_dir=flags.data_dir, **changes)

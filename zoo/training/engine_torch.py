@@ -184,7 +184,11 @@ class TorchEngine(Engine):
                 # Large, and finite for rows that see nothing.
                 bias = ops.where(mask, bias, 0.7 * torch.finfo(bias.dtype).min)
             mask, is_causal = None, False
-        return super().attention(q, k, v, mask, is_causal, bias)
+        if not _slow_backward(q):
+            return super().attention(q, k, v, mask, is_causal, bias)
+        bias = None if bias is None else bias.float()
+        q32, k32, v32 = (x.float() for x in (q, k, v))
+        return super().attention(q32, k32, v32, mask, is_causal, bias).to(q.dtype)
 
     def recurrent(self, cell, x, state, weights, mask=None, backward=False):
         """Without the Python of a step for each token."""
@@ -324,6 +328,15 @@ class _OneArgument(torch.nn.Module):
 
     def forward(self, inputs):
         return self.network(inputs)
+
+
+def _slow_backward(x) -> bool:
+    """Is this a CPU's 16-bit attention in training?
+
+    Its kernel's backward pass takes two to five times as long as float32's, with the
+    casts there and back (torch 2.13).
+    """
+    return x.requires_grad and x.device.type == "cpu" and x.dtype.itemsize == 2
 
 
 def _grad(outputs, leaves, cotangents=None):
