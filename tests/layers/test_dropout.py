@@ -20,6 +20,21 @@ def test_drops_the_rate_and_scales_the_rest():
     assert abs((found == 0).mean() - 0.25) < 0.03
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_without_a_seed_drops_the_rate_everywhere(dtype):
+    keras.utils.set_random_seed(0)
+    x = ops.cast(np.ones((401, 203)), dtype)
+    found = Dropout(0.1, dtype=dtype)(x, training=True)
+    assert keras.backend.standardize_dtype(found.dtype) == dtype
+    found = ops.convert_to_numpy(ops.cast(found, "float32"))
+    assert np.abs(np.unique(found) - [0, 1 / 0.9]).max() < 2**-7  # bfloat16's steps
+    # Bits of one word are in four neighbours: each has its own.
+    gone = np.ravel(found == 0)[:81400].reshape(-1, 4)
+    assert np.abs(gone.mean(axis=0) - 0.1).max() < 0.01
+    correlations = np.corrcoef(gone.T)[np.triu_indices(4, 1)]
+    assert np.abs(correlations).max() < 0.03
+
+
 def test_does_nothing_outside_of_training_or_at_rate_zero():
     layer = Dropout(0.5, seed=1)
     assert np.array_equal(ops.convert_to_numpy(layer(ONES)), ONES)
