@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import zoo
 from zoo.layers import Dropout
 
 ONES = np.ones((64, 64), "float32")
@@ -33,6 +34,17 @@ def test_without_a_seed_drops_the_rate_everywhere(dtype):
     assert np.abs(gone.mean(axis=0) - 0.1).max() < 0.01
     correlations = np.corrcoef(gone.T)[np.triu_indices(4, 1)]
     assert np.abs(correlations).max() < 0.03
+
+
+def test_each_step_of_a_fit_drops_others():
+    """Also where a step is recorded once and replayed."""
+    keras.utils.set_random_seed(0)
+    gpt = zoo.GPT(zoo.GPTConfig(11, 8, 1, 2, 8, dropout=0.5))
+    gpt.compile(keras.optimizers.SGD(0.0))
+    tokens = np.arange(36).reshape(4, 9).astype("int32") % 11
+    batch = (tokens[:, :-1], tokens[:, 1:])
+    losses = [gpt.fit(*batch, verbose=0).history["loss"][0] for _ in range(4)]
+    assert len(set(losses)) == 4
 
 
 def test_does_nothing_outside_of_training_or_at_rate_zero():
