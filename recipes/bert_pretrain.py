@@ -57,6 +57,7 @@ class Config(RunConfig):
         sentences: what is learned of pairs: which one is "next", in which "order" they
             stand, or "none": no pairs.
         paragraphs: of the text that make up a document.
+        duplicates: times that documents are cut into pairs, each time into others.
         mask_rate: share of tokens to predict.
         mask_unit: what is masked as a whole.
         batch_size: sequences an update.
@@ -84,6 +85,7 @@ class Config(RunConfig):
     dropout: float = 0.1
     sentences: Literal["next", "order", "none"] = "next"
     paragraphs: int = 8
+    duplicates: int = 10
     mask_rate: float = 0.15
     mask_unit: Literal["token", "word", "span"] = "token"
     batch_size: int = 32
@@ -107,6 +109,8 @@ VARIANTS = {
     "whole_words": replace(DEMO, mask_unit="word"),
     "spans": replace(DEMO, mask_unit="span"),
     "electra": replace(DEMO, electra=True, sentences="none"),
+    # Of the size that Turc et al. 2019 call tiny, as `pretrained/bert_tiny.docs` is.
+    "tiny": replace(DEMO, num_layers=2, num_heads=2, steps=6000, eval_every=500),
     # Devlin et al. 2019, appendix A.2, on nine tenths of the steps at 128 tokens.
     "base": replace(
         DEMO,
@@ -168,7 +172,9 @@ def model(config: Config, tokenizer: Tokenizer) -> Model:
     return trained
 
 
-def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
+def sequences(
+    config: Config, text: str, tokenizer: Tokenizer, duplicates: int = 1
+) -> Sequences:
     """What to train on, cut from a text."""
     documents = Documents.from_text(text, tokenizer, config.paragraphs)
     if config.sentences == "none":
@@ -178,6 +184,7 @@ def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
         tokenizer,
         config.context_length,
         negatives="random" if config.sentences == "next" else "swapped",
+        duplicates=duplicates,
         seed=config.seed,
     )
 
@@ -197,9 +204,8 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.load(start)
-    train, held_out = (
-        sequences(config, part, tokenizer) for part in (text.train, text.validation)
-    )
+    train = sequences(config, text.train, tokenizer, config.duplicates)
+    held_out = sequences(config, text.validation, tokenizer)
     masked = max(1, round(1.4 * config.mask_rate * config.context_length))
     masking = Masking(tokenizer, masked, rate=config.mask_rate, unit=config.mask_unit)
     batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)

@@ -181,12 +181,22 @@ def test_pairs_of_the_manual(words):
     [
         ({"length": 4}, "length=4; expected at least 5"),
         ({"short": 1.5}, "short=1.5"),
+        ({"duplicates": 0}, "duplicates=0; expected at least 1"),
         ({"negatives": "none"}, "negatives='none'; expected one of .*'swapped'"),
     ],
 )
 def test_pairs_refuse(numbered, words, arguments, message):
     with pytest.raises(ValueError, match=message):
         sentence_pairs(numbered, words, **{"length": LENGTH, **arguments})
+
+
+def test_duplicates_are_cut_anew(numbered, words):
+    once = sentence_pairs(numbered, words, LENGTH, seed=1)
+    pairs = sentence_pairs(numbered, words, LENGTH, duplicates=4, seed=1)
+    assert 3.5 < len(pairs) / len(once) < 4.5
+    np.testing.assert_array_equal(pairs.labels[: len(once)], once.labels)
+    assert len({*map(tuple, pairs.starts)}) > 2 * len(once)
+    assert abs(pairs.labels.mean() - 0.5) < 0.01
 
 
 def test_pairs_need_text(words):

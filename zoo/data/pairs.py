@@ -26,6 +26,7 @@ def sentence_pairs(
     *,
     negatives: Negatives = "random",
     short: float = 0.1,
+    duplicates: int = 1,
     seed: int = 0,
 ) -> Sequences:
     """Cuts documents into pairs A B of which half belong together (label 0).
@@ -43,6 +44,9 @@ def sentence_pairs(
             sentence prediction); "swapped", B stands before A (sentence order).
         short: The share of pairs that are made for a length between 2 and T - 3
             that is drawn for them, so that short inputs occur in training.
+        duplicates: How often the documents are cut, each time into other pairs; 10 in
+            the original. Which pairs belong together is soon learned by heart from a
+            small text that is cut once.
         seed: A non-negative integer that selects the pairs.
 
     Raises:
@@ -59,9 +63,12 @@ def sentence_pairs(
         )
     if negatives == "random" and len(documents) < 2:
         raise ValueError("there is one document; random sentences need another one")
+    if duplicates < 1:
+        raise ValueError(f"duplicates={duplicates}; expected at least 1")
     rng = np.random.default_rng(seed)
     room = length - 3
-    pairs = np.array([*_pairs(documents, room, negatives, short, rng)], np.int64)
+    cuts = (_pairs(documents, room, negatives, short, rng) for _ in range(duplicates))
+    pairs = np.array([pair for cut in cuts for pair in cut], np.int64)
     if not pairs.size:
         raise ValueError(
             f"none of the {len(documents)} documents has two sentences; expected "
