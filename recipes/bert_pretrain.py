@@ -205,7 +205,7 @@ def main(config: Config) -> dict:
     else:
         tokenizer = Tokenizer.load(start)
     train = sequences(config, text.train, tokenizer, config.duplicates)
-    held_out = sequences(config, text.validation, tokenizer)
+    held_out = sequences(config, text.validation, tokenizer, config.duplicates)
     masked = max(1, round(1.4 * config.mask_rate * config.context_length))
     masking = Masking(tokenizer, masked, rate=config.mask_rate, unit=config.mask_unit)
     batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)

@@ -143,6 +143,7 @@ def checkpoints(folder):
                 updates = int(engine().numpy(model.optimizer.iterations))
                 found[f"{source} in {cell} updates"] = updates
             weights = zoo.GPT.from_preset(folder / "model")
+            found[f"preset bytes in {cell}"] = engine().held_bytes(weights.variables)
             found[f"preset in {cell}"] = weights.predict(data, verbose=0).tolist()
     return found
 
