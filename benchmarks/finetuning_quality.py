@@ -12,6 +12,7 @@ leaves a file in `--out`, and is not repeated where there is one.
 import argparse
 import copy
 import json
+import re
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -83,6 +84,21 @@ def targets_of(batch: tuple) -> dict[str, torch.Tensor]:
     return {"labels": targets}
 
 
+def groups(model: torch.nn.Module, config: Config) -> list[dict[str, Any]]:
+    """Each parameter with its rate and weight decay, as ours has them."""
+    found = []
+    for name, parameter in model.named_parameters():
+        below = model.config.num_hidden_layers + 1  # the stack, from the top on
+        if block := re.search(r"encoder\.layer\.(\d+)", name):
+            below -= 1 + int(block[1])
+        elif "embeddings" not in name:
+            below = 0
+        rate = config.learning_rate * config.layer_decay**below
+        decay = 0.0 if any(part in name for part in UNDECAYED) else config.weight_decay
+        found.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    return found
+
+
 def train_peer(config: Config) -> dict[str, Any]:
     """The recipe's training by a plain torch loop."""
     data = zoo.data.load(config.dataset, config.data_dir)
@@ -95,23 +111,7 @@ def train_peer(config: Config) -> dict[str, Any]:
     kind = f"BertFor{name}Classification" if name else "BertForQuestionAnswering"
     torch.manual_seed(config.seed)
     peer = Peer(config, getattr(transformers, kind), len(data.class_names))
-    decayed = {
-        name: not any(part in name for part in UNDECAYED)
-        for name, _ in peer.model.named_parameters()
-    }
-    optimizer = torch.optim.AdamW(
-        [
-            {
-                "params": [
-                    p for n, p in peer.model.named_parameters() if decayed[n] is on
-                ],
-                "weight_decay": config.weight_decay if on else 0.0,
-            }
-            for on in (True, False)
-        ],
-        config.learning_rate,
-        fused=True,
-    )
+    optimizer = torch.optim.AdamW(groups(peer.model, config), fused=True)
     updates = config.epochs * batches.steps_per_epoch
     schedule = transformers.get_linear_schedule_with_warmup(
         optimizer, int(config.warmup * updates), updates
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
     parser.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    parser.add_argument("--layer-decay", type=float, help="default: the recipe's")
     parser.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16"), default="float32"
     )
@@ -174,7 +175,7 @@ def main() -> None:
     config = bert_finetune.VARIANTS[flags.task]
     changes = {
         name: value
-        for name in ("epochs", "learning_rate", "precision")
+        for name in ("epochs", "learning_rate", "layer_decay", "precision")
         if (value := getattr(flags, name)) is not None
     }
     config = replace(config, encoder=flags.encoder, data_dir=flags.data_dir, **changes)

@@ -69,7 +69,7 @@ class Config(RunConfig):
         batch_size: sequences an update.
         accumulate: micro-batches that a batch is cut into.
         epochs: passes over the training part, at most.
-        patience: epochs without a better validation before stopping; 0 for never.
+        patience: epochs without as good a validation before stopping; 0 for never.
         learning_rate: at its peak; it falls linearly to zero.
         warmup: share of the updates in which it rises.
         weight_decay: of matrices, decoupled.
@@ -176,12 +176,12 @@ def main(config: Config) -> dict:
     def evaluate() -> dict[str, float]:
         found = task.metrics(model, data.validation, validation)
         scores = [*(row[key] for row in run.rows), found[task.chosen_by]]
-        if int(np.argmax(scores)) == len(scores) - 1:
+        if best_of(scores) == len(scores):
             model.save_to_preset(run.out / "preset")
         return found
 
     def best_epoch() -> int:
-        return 1 + int(np.argmax([row[key] for row in run.rows]))
+        return best_of([row[key] for row in run.rows])
 
     run.fit(
         model,
@@ -217,6 +217,11 @@ def main(config: Config) -> dict:
         print(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
     print(f"see {run.out}")
     return summary
+
+
+def best_of(scores: list[float]) -> int:
+    """The epoch of the highest score, from 1; of equals the last, the most trained."""
+    return len(scores) - int(np.argmax(scores[::-1]))
 
 
 def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
