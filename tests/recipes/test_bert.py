@@ -208,3 +208,9 @@ def test_variants():
     assert (config.sentences, config.steps) == ("order", 9)
     config = parse(bert_finetune.VARIANTS, "", ["--variant", "xquad"])
     assert (config.dataset, config.length) == ("xquad", 256)
+
+
+@pytest.mark.host
+def test_the_last_of_equal_epochs_is_kept():
+    assert bert_finetune.best_of([0.1, 0.3, 0.3, 0.2]) == 3
+    assert bert_finetune.best_of([0.4]) == 1

@@ -6,6 +6,7 @@ holds a part. The recorded step is a flat list of local operations and collectiv
 that nothing of DTensor's own cost is left in it.
 """
 
+import collections
 import contextlib
 import functools
 import os
@@ -33,6 +34,9 @@ from torch.distributed.tensor.experimental import (
 from zoo.distribution.gathering import GathersAtUse
 from zoo.distribution.layout import DATA, MODEL, Mesh
 from zoo.training.engine_torch import TorchEngine, _tensors
+
+# Of the gradients that are sent together, as torch's own data parallelism has it.
+BUCKET_BYTES = 25 * 2**20
 
 # Rows and channels are padded each by itself, of which DTensor knows nothing.
 _APART = (Replicate(), Shard(0), Shard(1))
@@ -272,9 +276,39 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         Once an update: micro-batches add up before. In plain memory order, as fused
         optimizers want their arrays; a convolution's gradient comes transposed.
         """
+        found, sums = {}, collections.defaultdict(list)
+        for place, (v, g) in enumerate(zip(variables, gradients, strict=True)):
+            after = tuple(self._placements(v._layout))
+            if isinstance(g, DTensor) and _sums_alone(g.placements, after):
+                sums[g.placements, after, g.dtype].append(place)
+            else:
+                found[place] = self._contiguous(self._as(g, after))
+        for (before, after, _), places in sums.items():
+            for bucket in _buckets(places, gradients):
+                parts = self._sum([gradients[i] for i in bucket], before, after)
+                found |= zip(bucket, parts, strict=True)
+        return [found[place] for place in range(len(gradients))]
+
+    def _sum(self, gradients, before, after):
+        """Sums over processes, sent as one array (Li et al. 2020, section 3.2.3)."""
+        # Only rows of the mesh in which sums lie are gone through: along the others the
+        # array counts as one that all have, though each has its own.
+        sums = [
+            Partial() if b != a else Replicate()
+            for b, a in zip(before, after, strict=True)
+        ]
+        flat = torch.cat([g.to_local().reshape(-1) for g in gradients])
+        flat = DTensor.from_local(flat, self.devices, sums, run_check=False)
+        flat = flat.redistribute(self.devices, self._placements(())).to_local()
+        parts = flat.split([g.to_local().numel() for g in gradients])
         return [
-            self._contiguous(self._as(g, self._placements(v._layout)))
-            for v, g in zip(variables, gradients, strict=True)
+            self._global(
+                part.view(g.to_local().shape),
+                after,
+                g.shape,
+                torch.empty(g.shape, device="meta").stride(),
+            )
+            for g, part in zip(gradients, parts, strict=True)
         ]
 
     def _contiguous(self, x):
@@ -352,6 +386,28 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             torch.ones(x.shape, device=x.device), rate, seed=seed
         )
         return x * mask.to(x.dtype)
+
+
+def _sums_alone(before, after) -> bool:
+    """Whether all that has to be done to a tensor is to sum it over processes."""
+    return before != after and all(
+        b == a or (b == Partial() and a == Replicate())
+        for b, a in zip(before, after, strict=True)
+    )
+
+
+def _buckets(places, gradients):
+    """Places of gradients that are sent together."""
+    bucket: list[int] = []
+    held = 0
+    for place in places:
+        size = gradients[place].to_local().nbytes
+        if bucket and held + size > BUCKET_BYTES:
+            yield bucket
+            bucket, held = [], 0
+        bucket.append(place)
+        held += size
+    yield bucket
 
 
 def _local(x):
