@@ -74,6 +74,8 @@ class Config(RunConfig):
         warmup: share of the updates in which it rises.
         weight_decay: of matrices, decoupled.
         clip: largest norm of all gradients together.
+        ema: momentum of the weights' moving average, which is what is evaluated and
+            kept; 0 for none.
         layer_decay: the rate of each layer, as a share of that of the layer above.
         lora_rank: train products of this rank beside the queries' and values' frozen
             matrices, and the head; 0 trains all weights. Hu et al. 2021 take learning
@@ -96,6 +98,7 @@ class Config(RunConfig):
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
+    ema: float = 0.0
     layer_decay: float = 1.0
     lora_rank: int = 0
     lora_alpha: float = 0.0
@@ -164,7 +167,11 @@ def main(config: Config) -> dict:
     )
     model.compile(
         keras.optimizers.AdamW(
-            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
+            schedule,
+            weight_decay=config.weight_decay,
+            global_clipnorm=config.clip,
+            use_ema=config.ema > 0,
+            ema_momentum=config.ema or 0.99,
         ),
         accumulate=config.accumulate,
         layer_decay=config.layer_decay,
@@ -174,10 +181,11 @@ def main(config: Config) -> dict:
     key = f"val_{task.chosen_by}"
 
     def evaluate() -> dict[str, float]:
-        found = task.metrics(model, data.validation, validation)
-        scores = [*(row[key] for row in run.rows), found[task.chosen_by]]
-        if best_of(scores) == len(scores):
-            model.save_to_preset(run.out / "preset")
+        with model.averaged_weights(needed=False):
+            found = task.metrics(model, data.validation, validation)
+            scores = [*(row[key] for row in run.rows), found[task.chosen_by]]
+            if best_of(scores) == len(scores):
+                model.save_to_preset(run.out / "preset")
         return found
 
     def best_epoch() -> int:

@@ -6,7 +6,7 @@ r"""Pretrain a BERT: masked tokens, and which sentence follows which.
     python -m recipes.bert_pretrain --variant electra            # replaced tokens
     python -m recipes.bert_pretrain --teacher runs/bert_pretrain/preset  # DistilBERT
     python -m recipes.bert_pretrain --dataset text --data-dir my_novel.txt
-    python -m recipes.bert_pretrain --encoder all-MiniLM-L6-v2/  # go on from weights
+    python -m recipes.bert_pretrain --variant from_encoder --encoder all-MiniLM-L6-v2/
 
 Documents are stretches of paragraphs; those of validation are of other topics. Masks
 are drawn anew in every update, and once for validation. The summary has the baselines
@@ -111,6 +111,16 @@ VARIANTS = {
     "electra": replace(DEMO, electra=True, sentences="none"),
     # Of the size that Turc et al. 2019 call tiny, as `pretrained/bert_tiny.docs` is.
     "tiny": replace(DEMO, num_layers=2, num_heads=2, steps=6000, eval_every=500),
+    # For `--encoder`: what belongs together shows in longer stretches.
+    "from_encoder": replace(
+        DEMO,
+        context_length=128,
+        batch_size=16,
+        steps=800,
+        learning_rate=2e-4,
+        warmup_steps=80,
+        eval_every=100,
+    ),
     # Devlin et al. 2019, appendix A.2, on nine tenths of the steps at 128 tokens.
     "base": replace(
         DEMO,
