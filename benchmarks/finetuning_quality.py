@@ -194,7 +194,7 @@ def main() -> None:
             runs[name].append(json.loads(found.read_text()))
             shown = {k: v for k, v in runs[name][-1].items() if k != "config"}
             print(json.dumps({"contender": name, "seed": seed, **shown}), flush=True)
-    for key in runs["transformers"][0]:
+    for key in runs["transformers"][0] if len(flags.seeds) > 1 else ():
         if key.startswith("test_"):
             values = {name: [run[key] for run in found] for name, found in runs.items()}
             both = {name: str(mean_interval(x)) for name, x in values.items()}
