@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.layers.sixteen_bits import PRECISIONS, assert_trains_alike
 from tests.layers.torch_weights import copy_attention, randomize
 from zoo.layers import MultiHeadAttention
 
@@ -160,25 +161,18 @@ def test_gradients_are_finite_where_a_row_sees_nothing(rng):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("causal", [False, True])
 def test_trains_in_sixteen_bits(rng, causal, dtype):
-    x, target = normal(rng, B, T, D), 10 * normal(rng, B, T, D)
     mask = np.arange(T) < 3
-    ends = []
-    for policy in ("float32", dtype):
+
+    def model_in(policy):
         layer = built(np.random.default_rng(1), causal=causal, dtype=policy)
         inputs = keras.Input((T, D))
-        model = keras.Model(inputs, layer(inputs, attention_mask=mask[None]))
-        model.compile(keras.optimizers.SGD(1.0), "mse")
-        before = model.get_weights()
-        found = ops.convert_to_numpy(ops.cast(model(x), "float32"))
-        model.fit(x, target, batch_size=B, shuffle=False, verbose=0)
-        pairs = zip(before, model.get_weights(), strict=True)
-        ends.append([found, np.concatenate([np.ravel(a - b) for a, b in pairs])])
-    close = {"mixed_bfloat16": 0.05, "mixed_float16": 0.01}[dtype]  # 8 and 11 bits
-    for exact, found in zip(*ends, strict=True):
-        assert np.linalg.norm(found - exact) < close * np.linalg.norm(exact)
+        return keras.Model(inputs, layer(inputs, attention_mask=mask[None]))
+
+    x, target = normal(rng, B, T, D), 10 * normal(rng, B, T, D)
+    assert_trains_alike(model_in, dtype, x, target)
 
 
 def test_without_biases_has_none(rng):

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from tests.layers.compiled import compiled
+from tests.layers.sixteen_bits import PRECISIONS, assert_trains_alike
 from tests.layers.test_attention import TOLERANCE, B, D, N, attend
 from zoo.layers import MultiHeadAttention, T5Bias, TransformerXLPositions
 
@@ -90,7 +91,7 @@ def test_relative_positions_within_a_window(kind, causal):
     assert np.abs(ours - theirs).max() < TOLERANCE
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("kind", ["t5", "xl", "global"])
 def test_in_sixteen_bits(kind, dtype):
     """Where there are padding and windows; also what goes back."""
@@ -100,24 +101,16 @@ def test_in_sixteen_bits(kind, dtype):
         "global": lambda: None,
     }[kind]
     given = {"global_positions": GLOBALS} if kind == "global" else {}
-    x, target = normal(9, B, T, D), 10 * normal(10, B, T, D)
-    ends = []
-    for precision in ("float32", dtype):
-        layer = built(3, causal=True, relative=relative(), dtype=precision)
+
+    def model_in(policy):
+        layer = built(3, causal=True, relative=relative(), dtype=policy)
         inputs = keras.Input((T, D))
         outputs = layer(inputs, attention_mask=PADDING, **given)
         outputs = outputs * ops.cast(PADDING, outputs.dtype)[:, 0, :, None]
-        model = keras.Model(inputs, outputs)
-        model.compile(keras.optimizers.SGD(1.0), "mse")
-        before = model.get_weights()
-        found = ops.convert_to_numpy(ops.cast(model(x), "float32"))
-        model.fit(x, target, batch_size=B, shuffle=False, verbose=0)
-        pairs = zip(before, model.get_weights(), strict=True)
-        ends.append([found, np.concatenate([np.ravel(a - b) for a, b in pairs])])
-    close = {"mixed_bfloat16": 0.05, "mixed_float16": 0.01}[dtype]  # 8 and 11 bits
-    # All changes as one vector: those of single weights may be sums that cancel.
-    for exact, found in zip(*ends, strict=True):
-        assert np.linalg.norm(found - exact) < close * np.linalg.norm(exact)
+        return keras.Model(inputs, outputs)
+
+    x, target = normal(9, B, T, D), 10 * normal(10, B, T, D)
+    assert_trains_alike(model_in, dtype, x, target)
 
 
 def test_relative_positions_know_no_global_tokens():
