@@ -110,7 +110,7 @@ VARIANTS = {
     "whole_words": replace(DEMO, mask_unit="word"),
     "spans": replace(DEMO, mask_unit="span"),
     "electra": replace(DEMO, electra=True, sentences="none"),
-    # Of the size that Turc et al. 2019 call tiny, as `pretrained/bert_tiny.docs` is.
+    # Of the size that Turc et al. 2019 call tiny.
     "tiny": replace(DEMO, num_layers=2, num_heads=2, steps=6000, eval_every=500),
     # For `--encoder`: what belongs together shows in longer stretches.
     "from_encoder": replace(
@@ -183,9 +183,7 @@ def model(config: Config, tokenizer: Tokenizer) -> Model:
     return trained
 
 
-def sequences(
-    config: Config, text: str, tokenizer: Tokenizer, duplicates: int = 1
-) -> Sequences:
+def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
     """What to train on, cut from a text."""
     documents = Documents.from_text(text, tokenizer, config.paragraphs)
     if config.sentences == "none":
@@ -195,7 +193,7 @@ def sequences(
         tokenizer,
         config.context_length,
         negatives="random" if config.sentences == "next" else "swapped",
-        duplicates=duplicates,
+        duplicates=config.duplicates,
         seed=config.seed,
     )
 
@@ -221,8 +219,9 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.load(start)
-    train = sequences(config, text.train, tokenizer, config.duplicates)
-    held_out = sequences(config, text.validation, tokenizer, config.duplicates)
+    train, held_out = (
+        sequences(config, part, tokenizer) for part in (text.train, text.validation)
+    )
     masking = masks(config, tokenizer)
     batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)
     # Masked once and by BERT's own rule, so that figures of all runs compare.

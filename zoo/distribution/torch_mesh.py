@@ -302,12 +302,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         flat = flat.redistribute(self.devices, self._placements(())).to_local()
         parts = flat.split([g.to_local().numel() for g in gradients])
         return [
-            self._global(
-                part.view(g.to_local().shape),
-                after,
-                g.shape,
-                torch.empty(g.shape, device="meta").stride(),
-            )
+            self._in_order(part.view(g.to_local().shape), after, g.shape)
             for g, part in zip(gradients, parts, strict=True)
         ]
 
@@ -317,8 +312,12 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         local = torch.empty(local.shape, dtype=local.dtype, device=local.device).copy_(
             local
         )
-        stride = torch.empty(x.shape, device="meta").stride()
-        return self._global(local, x.placements, x.shape, stride)
+        return self._in_order(local, x.placements, x.shape)
+
+    def _in_order(self, local, placements, shape):
+        """A global array in plain memory order, of which this process holds a part."""
+        stride = torch.empty(shape, device="meta").stride()
+        return self._global(local, placements, shape, stride)
 
     def when(self, condition, function, variables):
         """All processes read the same condition."""
