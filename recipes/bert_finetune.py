@@ -66,6 +66,7 @@ class Config(RunConfig):
         length: tokens of the longest sequence; longer ones are cut, or windowed.
         stride: tokens between the windows of a question's text.
         dropout: of the encoder and the head.
+        attention_dropout: of attention's probabilities.
         batch_size: sequences an update.
         accumulate: micro-batches that a batch is cut into.
         epochs: passes over the training part, at most.
@@ -90,6 +91,7 @@ class Config(RunConfig):
     length: int = 128
     stride: int = 64
     dropout: float = 0.1
+    attention_dropout: float = 0.1
     batch_size: int = 32
     accumulate: int = 1
     epochs: int = 3
@@ -234,14 +236,13 @@ def best_of(scores: list[float]) -> int:
 
 def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
     """The task that a dataset's examples are of."""
+    rates = {name: getattr(config, name) for name in ("dropout", "attention_dropout")}
 
     def made(cls: Any, config_class: Any, **fields: Any) -> Callable[[], Any]:
         if config.encoder is not None:
-            return lambda: cls.from_preset(
-                config.encoder, dropout=config.dropout, **fields
-            )
+            return lambda: cls.from_preset(config.encoder, **rates, **fields)
         new = BertConfig(tokenizer.vocab_size, config.length, 2, 2, 32).__dict__
-        return lambda: cls(config_class(**{**new, "dropout": config.dropout, **fields}))
+        return lambda: cls(config_class(**{**new, **rates, **fields}))
 
     names = data.class_names
     match data.train[0]:

@@ -55,6 +55,8 @@ class Config(RunConfig):
         width: of the residual stream.
         context_length: tokens of a sequence.
         dropout: after embeddings, attention and feed-forward.
+        attention_dropout: of attention's probabilities; 0.1 in the paper, which trains
+            for longer.
         sentences: what is learned of pairs: which one is "next", in which "order" they
             stand, or "none": no pairs.
         paragraphs: of the text that make up a document.
@@ -84,6 +86,7 @@ class Config(RunConfig):
     width: int = 128
     context_length: int = 64
     dropout: float = 0.1
+    attention_dropout: float = 0.0
     sentences: Literal["next", "order", "none"] = "next"
     paragraphs: int = 8
     duplicates: int = 10
@@ -141,7 +144,11 @@ VARIANTS = {
 
 def network(config: Config, tokenizer: Tokenizer) -> Model:
     """The model, new or with the weights that it starts from."""
-    changes: dict[str, Any] = {"dropout": config.dropout, "remat": config.remat}
+    changes: dict[str, Any] = {
+        "dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+        "remat": config.remat,
+    }
     if config.teacher is not None:
         return Distiller(BertPretrainer.from_preset(config.teacher, **changes))
     changes["pooler"] = config.sentences != "none"

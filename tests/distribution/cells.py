@@ -39,6 +39,7 @@ import zoo  # noqa: E402
 from tests.distribution.models import CASES, QUICK, SLOW, compiled  # noqa: E402
 from tests.training.toys import Regression, RegressionConfig  # noqa: E402
 from zoo.distribution import use  # noqa: E402
+from zoo.layers import Dropout, MultiHeadAttention  # noqa: E402
 from zoo.training.engine import engine  # noqa: E402
 
 warnings.simplefilter("error", UserWarning)
@@ -245,26 +246,42 @@ def dropout(folder):
     found = {}
     for cell in CELLS:
         with block(cell):
-            model = _dropping()
+            model = _training(Dropout(0.5, seed=1))
             out = model.predict(np.ones((16, 64), "f4"), batch_size=16, verbose=0)
             found[cell] = out.tolist()
     return found
 
 
-def _dropping():
-    from zoo.layers import Dropout
+def attention_dropout(folder):
+    """Rows that are all alike, attended to with some of the probabilities dropped."""
+    found = {}
+    x = np.random.default_rng(0).normal(size=(1, 6, 16)).astype("f4")
+    for cell in (None, *CELLS):
+        with block(cell):
+            keras.utils.set_random_seed(0)
+            layer = MultiHeadAttention(4, 16, attention_dropout=0.5)
+            layer.build((None, None, 16))
+            # A given seed drops the same on any devices.
+            layer.attention_dropout.seed = keras.random.SeedGenerator(1)
+            model = _training(layer)
+            out = model.predict(np.repeat(x, 16, axis=0), batch_size=16, verbose=0)
+            found[str(cell)] = out.tolist()
+    return found
+
+
+def _training(layer):
     from zoo.training import Model
 
-    class Dropping(Model):
+    class Training(Model):
         def __init__(self):
             super().__init__()
-            self.dropout = Dropout(0.5, seed=1)
+            self.layer = layer
             self.built = True
 
         def call(self, x):
-            return self.dropout(x, training=True)
+            return self.layer(x, training=True)
 
-    model = Dropping()
+    model = Training()
     model.plan = None
     return model
 
@@ -433,6 +450,7 @@ PARTS = (
     executions,
     slices,
     dropout,
+    attention_dropout,
     float16,
     precision,
     generation,

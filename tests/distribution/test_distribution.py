@@ -120,6 +120,15 @@ def test_each_device_drops_other_units(seen, cell):
     assert set(np.unique(dropped)) == {0, 2}
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_each_device_drops_other_probabilities(seen, cell):
+    dropped = np.array(seen["attention_dropout"][cell])
+    assert len({tuple(row.ravel()) for row in dropped}) == 16
+    if BACKEND != "tensorflow":  # whose devices each draw their own part
+        one = np.array(seen["attention_dropout"]["None"])
+        assert np.abs(dropped - one).max() < 1e-6
+
+
 @pytest.mark.parametrize("cell", ROWS)
 def test_all_devices_skip_an_overflow_on_one(seen, cell):
     found = seen["float16"][cell]

@@ -175,6 +175,33 @@ def test_trains_in_sixteen_bits(rng, causal, dtype):
     assert_trains_alike(model_in, dtype, x, target)
 
 
+@pytest.mark.parametrize("kind", ["plain", "causal", "window"])
+def test_drops_probabilities_in_training_alone(rng, kind):
+    """Each of the heads' shares is dropped or scaled; what is learned is the same."""
+    options = {"causal": {"causal": True}, "window": {"window": 2}}.get(kind, {})
+    layer = built(rng, attention_dropout=0.5, **options)
+    plain = built(rng, **options)
+    plain.set_weights(layer.get_weights())
+    x = normal(rng, B, T, D)
+    assert far(layer(x), ops.convert_to_numpy(plain(x))) < TOLERANCE
+    seeds = layer.draw_seeds()
+    found = ops.convert_to_numpy(layer(x, training=True, seeds=seeds))
+    assert np.array_equal(
+        found, ops.convert_to_numpy(layer(x, training=True, seeds=seeds))
+    )
+    if kind == "window":  # is attended to chunk by chunk
+        assert far(layer(x, training=True), found) > 1e-3
+        return
+    shares = layer.probabilities(x)
+    shares = layer.attention_dropout(shares, training=True, seed=seeds[0])
+    value = layer.query_key_value.heads(x)[2]
+    mixed = ops.reshape(ops.einsum("bnts,bsnh->btnh", shares, value), (B, T, D))
+    expected = ops.convert_to_numpy(layer.output_projection(mixed))
+    assert far(found, expected) < TOLERANCE
+    many = ops.convert_to_numpy(layer(np.repeat(x[:1], 400, axis=0), training=True))
+    assert far(plain(x[:1]), many.mean(axis=0)) < 5 * many.std(axis=0).max() / 20
+
+
 def test_without_biases_has_none(rng):
     layer = built(rng, use_bias=False)
     assert [w.name for w in layer.weights] == ["kernel", "kernel"]

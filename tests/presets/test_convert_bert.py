@@ -60,6 +60,7 @@ def their_model(name, layers=2, **options):
             "n_heads": 3,
             "hidden_dim": 40,
             "dropout": 0.0,
+            "attention_dropout": 0.0,
             "seq_classif_dropout": 0.0,
         }
     elif kind in ("albert", "electra"):
@@ -329,6 +330,21 @@ def same(model, other, names):
         np.array_equal(engine().numpy(ours[n]), engine().numpy(theirs[n]))
         for n in names
     )
+
+
+@pytest.mark.parametrize("name", ["BertModel", "AlbertModel", "DistilBertModel"])
+def test_rates_of_dropout_go_there_and_back(name, tmp_path):
+    theirs = their_model(name)
+    rates = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2}
+    if theirs.config.model_type == "distilbert":
+        rates = {"dropout": 0.3, "attention_dropout": 0.2}
+    theirs.config.update(rates)
+    ours = zoo.BertBackbone.from_preset(saved(theirs, tmp_path / "theirs"))
+    assert (ours.config.dropout, ours.config.attention_dropout) == (0.3, 0.2)
+    assert ours.bert.blocks[0].attention.attention_dropout.rate == 0.2
+    export_bert(ours, tmp_path / "back")
+    back = transformers.AutoConfig.from_pretrained(tmp_path / "back")
+    assert {rate: getattr(back, rate) for rate in rates} == rates
 
 
 def test_a_head_that_is_not_there_is_new(folder, caplog):

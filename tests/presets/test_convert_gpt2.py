@@ -152,6 +152,15 @@ def test_there_and_back_is_exact(theirs, ours, tmp_path):
         assert torch.equal(a, b), name
 
 
+def test_rates_of_dropout_go_there_and_back(tmp_path):
+    theirs = their_model(resid_pdrop=0.3, attn_pdrop=0.2)
+    ours = GPT.from_preset(saved(theirs, tmp_path / "theirs"))
+    assert (ours.config.dropout, ours.config.attention_dropout) == (0.3, 0.2)
+    export_gpt2(ours, tmp_path / "back")
+    back = transformers.AutoConfig.from_pretrained(tmp_path / "back")
+    assert (back.resid_pdrop, back.attn_pdrop) == (0.3, 0.2)
+
+
 def test_without_biases_there_are_zeros(tmp_path):
     model = GPT(GPTConfig(31, 40, 1, 3, 24, use_bias=False, initial_stddev=0.3))
     export_gpt2(model, tmp_path)

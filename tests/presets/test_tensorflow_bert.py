@@ -70,7 +70,7 @@ def written(model, folder, edit=lambda arrays: None, prefix="bert_model.ckpt"):
         tensors=list(arrays.values()),
     )
     config = {
-        "attention_probs_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.0,
         "hidden_act": "gelu",
         "hidden_dropout_prob": 0.0,
         "hidden_size": 24,

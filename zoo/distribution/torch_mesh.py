@@ -347,10 +347,10 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
 
-    def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
-        """Each process attends with the fused kernel to its own rows and heads."""
+    def attention(self, q, k, v, mask=None, is_causal=False, bias=None, drop=None):
+        """Each process attends with its own kernel to its own rows and heads."""
         if not any(isinstance(x, DTensor) for x in (q, k, v)):
-            return super().attention(q, k, v, mask, is_causal, bias)
+            return super().attention(q, k, v, mask, is_causal, bias, drop)
         parts = [DATA if q.shape[0] % self.mesh.data == 0 else None, None]
         placements = self._placements((*parts, MODEL, None))
         q, k, v = (self._as(x, placements).to_local() for x in (q, k, v))
@@ -359,7 +359,15 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             mask = self._as(mask, self._placements(rows)).to_local()
         if bias is not None:
             bias = self._local_bias(bias, parts[0])
-        attended = super().attention(q, k, v, mask, is_causal, bias)
+        local = drop
+        if drop is not None:
+            shares = self._placements((parts[0], MODEL, None, None))
+
+            def local(x):
+                whole = DTensor.from_local(x, self.devices, shares, run_check=False)
+                return self._as(drop(whole), shares).to_local()
+
+        attended = super().attention(q, k, v, mask, is_causal, bias, local)
         return DTensor.from_local(attended, self.devices, placements, run_check=False)
 
     def recurrent(self, cell, x, state, weights, mask=None, backward=False):

@@ -3,7 +3,7 @@
 Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
 """
 
-import math
+from functools import partial
 
 import keras
 from keras import ops
@@ -13,6 +13,7 @@ from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
 from zoo.layers.sliding import global_attention, in_window, sliding_attention
 from zoo.training.engine import engine
+from zoo.training.plain_attention import probabilities
 
 
 def check_heads(width: int, num_heads: int) -> None:
@@ -26,20 +27,14 @@ def check_heads(width: int, num_heads: int) -> None:
         )
 
 
-def attention_weights(scores_BNTS, mask=None):
-    """Softmax over the keys in float32; `mask` (B or 1, T or 1, S): where to look."""
-    scores = ops.cast(scores_BNTS, "float32")
-    if mask is not None:
-        scores = ops.where(ops.expand_dims(mask, 1), scores, -1e30)
-    return ops.softmax(scores, axis=-1)
-
-
 class MultiHeadAttention(keras.layers.Layer):
     """Self-attention or, given a context, cross-attention; causal, padded, cached.
 
     Queries, keys and values of one input come from one product. `relative` is a layer
     of `zoo.layers.relative`, maybe one that others have too; with a `window`, tokens
-    look only at those less than `window` away (`zoo.layers.sliding`).
+    look only at those less than `window` away (`zoo.layers.sliding`). `dropout` is of
+    the output, `attention_dropout` of the probabilities, for which all of them have to
+    be kept: a fused kernel, which serves without it, keeps none.
     """
 
     def __init__(
@@ -54,6 +49,7 @@ class MultiHeadAttention(keras.layers.Layer):
         window: int = 0,
         use_bias: bool = True,
         dropout: float = 0.0,
+        attention_dropout: float = 0.0,
         initializer="glorot_uniform",
         output_initializer=None,
         **kwargs,
@@ -88,6 +84,9 @@ class MultiHeadAttention(keras.layers.Layer):
             **dense,
         )
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.attention_dropout = Dropout(
+            attention_dropout, name="attention_dropout", dtype="float32"
+        )
 
     def build(self, input_shape) -> None:
         """Makes the projections for inputs (B, T, D)."""
@@ -110,7 +109,7 @@ class MultiHeadAttention(keras.layers.Layer):
         cache=None,
         index=None,
         training: bool = False,
-        seed=None,
+        seeds=(None, None),
     ):
         """Attends from `x_BTD`, to itself or to `context_BSD`.
 
@@ -129,7 +128,7 @@ class MultiHeadAttention(keras.layers.Layer):
                 `cross`, those of the whole context, from `keys_values`.
             index: where in the cache these T tokens go.
             training: whether to drop.
-            seed: a seed drawn beforehand.
+            seeds: from `draw_seeds`, to drop what they say.
 
         Returns:
             (B, T, D), and the new cache as a second value where one was given and the
@@ -144,17 +143,26 @@ class MultiHeadAttention(keras.layers.Layer):
             v_BSNH = engine().write(cache[1], v_BSNH, index)
             cache, causal = (k_BSNH, v_BSNH), False
         arrays = (q_BTNH, k_BSNH, v_BSNH)
+        drop = None
+        if training and self.attention_dropout.rate:
+
+            def drop(shares):
+                return self.attention_dropout(shares, training=True, seed=seeds[0])
+
         if self._slides(x_BTD.shape[1], attention_mask, cache):
-            attended = self._slide(*arrays, attention_mask, global_positions)
+            attended = self._slide(*arrays, attention_mask, global_positions, drop)
         else:
             first = 0 if index is None else index
             mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
-            mask = None if mask is None else ops.expand_dims(mask, 1)
-            attended = self._attend(*arrays, mask, causal, first)
+            attended = self._attend(*arrays, mask, causal, first, drop)
         attended_BTD = ops.reshape(attended, (-1, ops.shape(x_BTD)[1], self.width))
         out = self.output_projection(attended_BTD)
-        out = self.dropout(out, training=training, seed=seed)
+        out = self.dropout(out, training=training, seed=seeds[1])
         return out if cache is None else (out, cache)
+
+    def draw_seeds(self) -> tuple:
+        """Seeds for one call: of the probabilities' dropout, and of the output's."""
+        return self.attention_dropout.draw(), self.dropout.draw()
 
     def keys_values(self, context_BSD):
         """Of a cross-attention's context: what does not change from token to token."""
@@ -166,14 +174,8 @@ class MultiHeadAttention(keras.layers.Layer):
         """How much each query looks at each key, (B, N, T, S); all of it at once."""
         q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
         mask = self._within(attention_mask, q_BTNH, k_BSNH)
-        if self.causal:
-            queries = q_BTNH.shape[1]
-            causal = ops.tril(ops.ones((queries, queries), dtype="bool"))[None]
-            mask = causal if mask is None else ops.logical_and(mask, causal)
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
-        scores = ops.einsum("btnh,bsnh->bnts", q_BTNH, k_BSNH)
-        scores = scores / math.sqrt(self.head_width)
-        return attention_weights(scores if bias is None else scores + bias, mask)
+        return probabilities(q_BTNH, k_BSNH, mask, self.causal, bias)
 
     def _project(self, x_BTD, context_BSD, cache=None, positions=None):
         if self.cross:
@@ -186,9 +188,11 @@ class MultiHeadAttention(keras.layers.Layer):
             q_BTNH, k_BTNH = rotate(q_BTNH, positions), rotate(k_BTNH, positions)
         return q_BTNH, k_BTNH, v_BTNH
 
-    def _attend(self, q_BTNH, k_BSNH, v_BSNH, mask=None, is_causal=False, first=0):
+    def _attend(
+        self, q_BTNH, k_BSNH, v_BSNH, mask=None, is_causal=False, first=0, drop=None
+    ):
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH, first)
-        return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias)
+        return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias, drop)
 
     def _biased(self, q_BTNH, k_BSNH, first=0):
         if self.relative is None:
@@ -203,9 +207,10 @@ class MultiHeadAttention(keras.layers.Layer):
             and (attention_mask is None or attention_mask.shape[1] == 1)
         )
 
-    def _slide(self, q_BTNH, k_BTNH, v_BTNH, attention_mask, global_positions):
+    def _slide(self, q_BTNH, k_BTNH, v_BTNH, attention_mask, global_positions, drop):
         visible = None if attention_mask is None else attention_mask[:, 0]
-        arrays = (self._attend, q_BTNH, k_BTNH, v_BTNH, self.window)
+        attend = partial(self._attend, drop=drop)
+        arrays = (attend, q_BTNH, k_BTNH, v_BTNH, self.window)
         if global_positions is None:
             return sliding_attention(*arrays, causal=self.causal, visible=visible)
         if self.relative is not None:
@@ -218,14 +223,13 @@ class MultiHeadAttention(keras.layers.Layer):
         )
 
     def _within(self, attention_mask, q_BTNH, k_BSNH, first=0, global_positions=None):
-        """The mask, False outside of the window too."""
+        """The mask for all heads, (B or 1, 1, T or 1, S), False outside the window."""
         queries, keys = q_BTNH.shape[1], k_BSNH.shape[1]
-        if not 0 < self.window < keys:
-            return attention_mask
-        near = in_window(queries, keys, self.window, first, global_positions)
-        if attention_mask is None:
-            return near
-        return ops.logical_and(attention_mask, near)
+        mask = attention_mask
+        if 0 < self.window < keys:
+            near = in_window(queries, keys, self.window, first, global_positions)
+            mask = near if mask is None else ops.logical_and(mask, near)
+        return None if mask is None else ops.expand_dims(mask, 1)
 
     def empty_cache(self, batch: int, length: int):
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""

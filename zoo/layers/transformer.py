@@ -50,10 +50,14 @@ class FeedForward(keras.layers.Layer):
         self.expand.build((None, None, self.width))
         self.contract.build((None, None, self.hidden_width))
 
-    def call(self, x_BTD, training: bool = False, seed=None):
+    def call(self, x_BTD, training: bool = False, seeds=(None,)):
         """(B, T, D) to (B, T, D)."""
         x_BTF = self.activation(self.expand(x_BTD))
-        return self.dropout(self.contract(x_BTF), training=training, seed=seed)
+        return self.dropout(self.contract(x_BTF), training=training, seed=seeds[0])
+
+    def draw_seeds(self) -> tuple:
+        """The seed for one call."""
+        return (self.dropout.draw(),)
 
     def compute_output_shape(self, input_shape):
         """Unchanged."""
@@ -82,6 +86,7 @@ class TransformerBlock(keras.layers.Layer):
         window: int = 0,
         use_bias: bool = True,
         dropout: float = 0.0,
+        attention_dropout: float = 0.0,
         activation=ops.relu,
         initializer="glorot_uniform",
         output_initializer=None,
@@ -108,6 +113,7 @@ class TransformerBlock(keras.layers.Layer):
             rotary=rotary,
             relative=relative,
             window=window,
+            attention_dropout=attention_dropout,
             name="attention",
             **common,
         )
@@ -115,7 +121,12 @@ class TransformerBlock(keras.layers.Layer):
         self.cross_attention: MultiHeadAttention | None = None
         if cross:
             self.cross_attention = MultiHeadAttention(
-                num_heads, width, cross=True, name="cross_attention", **common
+                num_heads,
+                width,
+                cross=True,
+                attention_dropout=attention_dropout,
+                name="cross_attention",
+                **common,
             )
             self.cross_norm = self._norm("cross_norm", norm_epsilon, use_bias)
         self.feed_forward = FeedForward(
@@ -137,7 +148,7 @@ class TransformerBlock(keras.layers.Layer):
     def draw_seeds(self) -> list:
         """Seeds for one call, in the order in which `call` uses them."""
         parts = (self.attention, self.cross_attention, self.feed_forward)
-        return [part.dropout.draw() for part in parts if part is not None]
+        return [part.draw_seeds() for part in parts if part is not None]
 
     def call(
         self,
@@ -158,7 +169,7 @@ class TransformerBlock(keras.layers.Layer):
         the cross-attention, and `context_cache` its keys and values, from
         `keys_values`, in place of the context.
         """
-        seeds = iter(seeds or [None] * 3)
+        seeds = iter(seeds or [(None, None)] * 3)
         held = []
 
         def attend(x):
@@ -169,7 +180,7 @@ class TransformerBlock(keras.layers.Layer):
                 cache=cache,
                 index=index,
                 training=training,
-                seed=next(seeds),
+                seeds=next(seeds),
             )
             if cache is None:
                 return out
@@ -187,13 +198,13 @@ class TransformerBlock(keras.layers.Layer):
                     context_mask,
                     cache=context_cache,
                     training=training,
-                    seed=next(seeds),
+                    seeds=next(seeds),
                 ),
                 self.cross_norm,
             )
         x = self._residual(
             x,
-            lambda x: self.feed_forward(x, training=training, seed=next(seeds)),
+            lambda x: self.feed_forward(x, training=training, seeds=next(seeds)),
             self.feed_forward_norm,
         )
         return x if cache is None else (x, held[0])

@@ -1,10 +1,9 @@
 """BERT: a transformer encoder that reads in both directions.
 
-Devlin et al. 2019; numerics follow google-research/bert and its Hugging Face port,
-except that attention's probabilities are not dropped. Fields of the configuration
-make it RoBERTa (Liu et al. 2019), ALBERT (Lan et al. 2020), ELECTRA's networks (Clark
-et al. 2020) or DistilBERT (Sanh et al. 2019). `bert_pretrainer` and `bert_tasks` beside
-this file have its heads.
+Devlin et al. 2019; numerics follow google-research/bert and its Hugging Face port.
+Fields of the configuration make it RoBERTa (Liu et al. 2019), ALBERT (Lan et al. 2020),
+ELECTRA's networks (Clark et al. 2020) or DistilBERT (Sanh et al. 2019).
+`bert_pretrainer` and `bert_tasks` beside this file have its heads.
 
 Shapes: B batch, T tokens, D width, E embedding width, V vocabulary.
 """
@@ -45,6 +44,8 @@ class BertConfig:
         feed_forward_width: of the hidden layer; 0 means 4·width.
         num_segments: kinds of segments; 0 for no segment embedding (DistilBERT).
         dropout: after embeddings, attention and feed-forward.
+        attention_dropout: of attention's probabilities; None means `dropout`. At 0 a
+            fused kernel attends, which is faster.
         activation: "gelu", "gelu_tanh" (ALBERT) or "relu".
         norm_epsilon: added to the variance in norms.
         initial_stddev: of all matrices, before values beyond two of it are redrawn.
@@ -67,6 +68,7 @@ class BertConfig:
     feed_forward_width: int = 0
     num_segments: int = 2
     dropout: float = 0.1
+    attention_dropout: float | None = None
     activation: str = "gelu"
     norm_epsilon: float = 1e-12
     initial_stddev: float = 0.02
@@ -85,6 +87,14 @@ class BertConfig:
         check_heads(self.width, self.num_heads)
         check_choice(self, "activation", tuple(ACTIVATIONS))
         check_rate(self, "dropout")
+        if self.attention_dropout is not None:
+            check_rate(self, "attention_dropout")
+
+    @property
+    def attention_rate(self) -> float:
+        """Of attention's dropout, whichever field says it."""
+        rate = self.attention_dropout
+        return self.dropout if rate is None else rate
 
 
 def _bert(num_layers: int, width: int) -> BertConfig:
@@ -180,6 +190,7 @@ class BertEncoder(keras.layers.Layer):
                 norm_position="post",
                 norm_epsilon=config.norm_epsilon,
                 dropout=config.dropout,
+                attention_dropout=config.attention_rate,
                 activation=ACTIVATIONS[config.activation],
                 name=f"block_{index}",
                 **shared,

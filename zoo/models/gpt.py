@@ -39,6 +39,8 @@ class GPTConfig:
         width: of the residual stream, D.
         feed_forward_width: of the hidden layer; 0 means 4·width.
         dropout: after embeddings, attention and feed-forward.
+        attention_dropout: of attention's probabilities, as GPT-2 has it; at 0 a fused
+            kernel attends, which is faster and keeps less.
         use_bias: in products and norms.
         activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
         norm_position: "pre" (GPT-2) or "post" (GPT-1).
@@ -58,6 +60,7 @@ class GPTConfig:
     width: int
     feed_forward_width: int = 0
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     use_bias: bool = True
     activation: str = "gelu_tanh"
     norm_position: str = "pre"
@@ -78,6 +81,7 @@ class GPTConfig:
         check_choice(self, "norm_position", NORM_POSITIONS)
         check_choice(self, "positions", POSITIONS)
         check_rate(self, "dropout")
+        check_rate(self, "attention_dropout")
         if self.positions == "rotary" and self.width // self.num_heads % 2:
             raise ValueError(
                 "Rotary positions turn pairs: width / num_heads must be even, got "
@@ -179,6 +183,7 @@ class GPT(LanguageModel):
                 window=config.window,
                 use_bias=config.use_bias,
                 dropout=config.dropout,
+                attention_dropout=config.attention_dropout,
                 activation=ACTIVATIONS[config.activation],
                 output_initializer=residual(config.initial_stddev, config.num_layers),
                 name=f"block_{index}",

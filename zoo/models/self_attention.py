@@ -19,7 +19,7 @@ from keras import ops
 
 from zoo.generation.scoring import pad_right
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
-from zoo.layers.attention import MultiHeadAttention, attention_weights, check_heads
+from zoo.layers.attention import MultiHeadAttention, check_heads
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
@@ -28,6 +28,7 @@ from zoo.models.config_checks import check_choice, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
+from zoo.training.plain_attention import attention_weights
 
 ATTENTION = ("simple", "scaled", "learned")
 POSITIONS = ("none", "learned", "sinusoidal")
@@ -114,7 +115,8 @@ class SimpleSelfAttention(keras.layers.Layer):
     def probabilities(self, x_BTD, attention_mask=None):
         """How much each token looks at each, (B, 1, T, T)."""
         scores_BTT = ops.matmul(x_BTD, ops.transpose(x_BTD, (0, 2, 1))) / self.scale
-        return attention_weights(scores_BTT[:, None], attention_mask)
+        mask = None if attention_mask is None else attention_mask[:, None]
+        return attention_weights(scores_BTT[:, None], mask)
 
 
 @keras.saving.register_keras_serializable("zoo")

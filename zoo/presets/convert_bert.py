@@ -187,6 +187,7 @@ FIELDS = (
     ("feed_forward_width", "intermediate_size", 3072),
     ("num_segments", "type_vocab_size", 2),
     ("dropout", "hidden_dropout_prob", 0.1),
+    ("attention_dropout", "attention_probs_dropout_prob", 0.1),
     ("activation", "hidden_act", "gelu"),
     ("norm_epsilon", "layer_norm_eps", 1e-12),
     ("initial_stddev", "initializer_range", 0.02),
@@ -201,6 +202,7 @@ RENAMED: dict[str, dict[str, str | None]] = {
         "width": "dim",
         "feed_forward_width": "hidden_dim",
         "dropout": "dropout",
+        "attention_dropout": "attention_dropout",
         "activation": "activation",
     }
 }
@@ -212,6 +214,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "width": 4096,
         "feed_forward_width": 16384,
         "dropout": 0.0,
+        "attention_dropout": 0.0,
         "activation": "gelu_new",
     },
     "electra": {"num_heads": 4, "width": 256, "feed_forward_width": 1024},
@@ -260,10 +263,8 @@ def config_fields(
     """Fields of the model's configuration for a config.json of theirs.
 
     Whether there is a pooler the weights' names say: bert-base-uncased calls itself a
-    BertForMaskedLM, which has none, and has all of a BertForPreTraining. Our one
-    dropout rate is their `hidden_dropout_prob`; ours has no dropout of attention's
-    probabilities (`attention_probs_dropout_prob`), nor DistilBERT's of what it looks
-    for answers in (`qa_dropout`).
+    BertForMaskedLM, which has none, and has all of a BertForPreTraining. Ours has no
+    dropout of what DistilBERT looks for answers in (`qa_dropout`).
     """
     kind, task = theirs["model_type"], _task(theirs)
     for option, values in FIXED.items():
@@ -528,6 +529,7 @@ def _their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
     values = {
         **{field: getattr(config, field) for field, _, _ in FIELDS},
         "feed_forward_width": config.feed_forward_width or 4 * config.width,
+        "attention_dropout": config.attention_rate,
         "context_length": config.context_length + config.position_offset,
         "activation": THEIR_ACTIVATIONS[config.activation],
     }
@@ -535,7 +537,6 @@ def _their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
         "architectures": [f"{CLASSES[kind]}{task}"],
         "model_type": kind,
         **{option: values[field] for option, field in options.items() if option},
-        "attention_probs_dropout_prob": 0.0,
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
@@ -545,7 +546,6 @@ def _their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
         case "albert" | "electra":
             settings["embedding_size"] = config.embedding_width or config.width
         case "distilbert":
-            settings["attention_dropout"] = 0.0
             settings["qa_dropout"] = 0.0
     if hasattr(config, "num_classes"):
         labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
@@ -563,7 +563,7 @@ def _check_same(config: Any, settings: Mapping[str, Any]) -> None:
         "feed_forward_width": config.feed_forward_width or 4 * config.width
     }
     # Of the pooler the weights speak; dropout is not what a model computes.
-    for name in ("pooler", "dropout", "head_dropout"):
+    for name in ("pooler", "dropout", "attention_dropout", "head_dropout"):
         wanted.pop(name, None)
     for name, value in config_fields(settings).items():
         if wanted.get(name, value) != value:

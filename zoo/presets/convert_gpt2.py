@@ -60,8 +60,7 @@ def config_fields(
 ) -> dict[str, Any]:
     """Fields of `GPTConfig` for a config.json of theirs; it says all.
 
-    Our one dropout rate is their `resid_pdrop`; ours has no dropout of attention's
-    probabilities (`attn_pdrop`).
+    Our dropout of embeddings and of the residual stream is their `resid_pdrop`.
     """
     del names
     for option, values in FIXED.items():
@@ -84,6 +83,7 @@ def config_fields(
         "width": theirs.get("n_embd", 768),
         "feed_forward_width": theirs.get("n_inner") or 0,
         "dropout": theirs.get("resid_pdrop", 0.1),
+        "attention_dropout": theirs.get("attn_pdrop", 0.1),
         "activation": ACTIVATIONS[activation],
         "norm_epsilon": theirs.get("layer_norm_epsilon", 1e-5),
         "tie_embeddings": theirs.get("tie_word_embeddings", True),
@@ -204,7 +204,7 @@ def _their_config(model: Any) -> dict[str, Any]:
         "layer_norm_epsilon": config.norm_epsilon,
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
-        "attn_pdrop": 0.0,
+        "attn_pdrop": config.attention_dropout,
         "initializer_range": config.initial_stddev,
         "tie_word_embeddings": config.tie_embeddings,
         "bos_token_id": end,

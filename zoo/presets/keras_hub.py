@@ -176,8 +176,10 @@ def settings(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder / 'config.json'} does not say {', '.join(missing)}")
     config = {name: saved["config"][theirs] for name, theirs in family.fields.items()}
     config |= family.fixed
+    # Theirs has one rate for all.
     if family.module == "gpt2":
-        return config
+        return config | {"attn_pdrop": config["resid_pdrop"]}
+    config["attention_probs_dropout_prob"] = config["hidden_dropout_prob"]
     config["architectures"] = ["BertModel"]
     if (task := _classifier(folder)) is not None:
         if task["activation"] not in ("linear", "softmax"):

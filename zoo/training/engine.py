@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from zoo.distribution.layout import Mesh, Table
-from zoo.training import host_memory
+from zoo.training import host_memory, plain_attention
 
 Tensor = Any
 Variables = Sequence[keras.Variable]
@@ -260,12 +260,16 @@ class Engine(Protocol):
         mask: Any = None,
         is_causal: bool = False,
         bias: Any = None,
+        drop: Callable | None = None,
     ) -> Tensor:
         """Scaled dot products of (B, T, N, H) with (B, S, N, H) twice.
 
         `mask` is (B or 1, 1, T or 1, S), True where to look; `bias` (B or 1, N, T, S)
-        is added to the scaled products.
+        is added to the scaled products; `drop` leaves out some of the probabilities
+        (B, N, T, S), of which the fused kernels have none.
         """
+        if drop is not None:
+            return plain_attention.attention(q, k, v, mask, is_causal, bias, drop)
         return ops.dot_product_attention(
             q, k, v, bias=bias, mask=mask, is_causal=is_causal
         )

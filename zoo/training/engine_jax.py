@@ -160,16 +160,17 @@ class JaxEngine(Engine):
         pure = self._purely(function, self._held)
         return jax.grad(lambda x: jnp.sum(pure(before, x)[0]))(x)
 
-    def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
+    def attention(self, q, k, v, mask=None, is_causal=False, bias=None, drop=None):
         """In float32 where float16 is asked for on a CPU.
 
         JAX wants its scores summed in float32, which XLA has no product for there.
         """
         if q.dtype != jnp.float16 or jax.default_backend() != "cpu":
-            return super().attention(q, k, v, mask, is_causal, bias)
+            return super().attention(q, k, v, mask, is_causal, bias, drop)
         q, k, v = (x.astype("float32") for x in (q, k, v))
         bias = None if bias is None else bias.astype("float32")
-        return super().attention(q, k, v, mask, is_causal, bias).astype("float16")
+        attended = super().attention(q, k, v, mask, is_causal, bias, drop)
+        return attended.astype("float16")
 
     def compile(self, function, variables):
         """`jit` over the values of the variables, which are put back afterwards."""

@@ -173,8 +173,10 @@ class TorchEngine(Engine):
         if bool(condition):
             function()
 
-    def attention(self, q, k, v, mask=None, is_causal=False, bias=None):
+    def attention(self, q, k, v, mask=None, is_causal=False, bias=None, drop=None):
         """The kernel takes a bias or a mask, and causality with neither."""
+        if drop is not None:
+            return super().attention(q, k, v, mask, is_causal, bias, drop)
         if bias is not None:
             if is_causal:
                 causal = torch.ones(bias.shape[2:], dtype=torch.bool).to(bias.device)
