@@ -95,6 +95,10 @@ SIZES = {
         GPTConfig(256, 64, 3, 4, 128, dropout=0.1, activation="gelu"),
         8,
     ),
+    "attention_dropout": (
+        GPTConfig(256, 64, 3, 4, 128, dropout=0.1, attention_dropout=0.1),
+        8,
+    ),
 }
 JAX_ONLY = pytest.mark.skipif(
     keras.config.backend() != "jax", reason="compares with XLA by way of JAX"

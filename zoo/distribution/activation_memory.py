@@ -93,13 +93,17 @@ def attention_tensors(s: Sizes) -> Bytes:
         "queries, keys, values": 3 * heads * s.itemsize,
         "attended values": heads * s.itemsize,
     }
-    if s.attention == "flash":
+    # Its kernels drop no probabilities.
+    dropped = s.model.attention_dropout > 0
+    if s.attention == "flash" and not dropped:
         kept["log-sum-exp of the scores (float32)"] = s.logarithms * FLOAT32
     else:
         # The softmax is float32 in every precision; XLA keeps numerators and
         # denominators, the latter at full size, beside the quotient.
         kept["exponentials and their sums (float32)"] = 2 * s.maps * FLOAT32
         kept["attention probabilities"] = s.maps * s.itemsize
+        if dropped:
+            kept["random bits of the probabilities' dropout"] = s.maps * RANDOM_BITS
     return kept | _stream_after("attention", s)
 
 
