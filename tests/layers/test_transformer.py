@@ -98,3 +98,19 @@ def test_seeds_drawn_beforehand_drop_the_same():
 def test_unknown_norm_position():
     with pytest.raises(ValueError, match="pre.*post.*Received: 'middle'"):
         TransformerBlock(N, D, F, norm_position="middle")
+
+
+@pytest.mark.parametrize("norm_position", ["pre", "post"])
+def test_some_of_the_tokens_alone(norm_position):
+    block = TransformerBlock(N, D, F, norm_position=norm_position, activation=ops.relu)
+    block.build((None, None, D))
+    x, _ = inputs()
+    queries = np.array([[3, 0], [1, 1]], "int32")
+    mask = np.arange(T)[None, None, :] < np.array([T, 3])[:, None, None]
+    whole = ops.convert_to_numpy(block(x, attention_mask=mask))
+    some = ops.convert_to_numpy(block(x, attention_mask=mask, queries=queries))
+    expected = np.take_along_axis(whole, queries[:, :, None], axis=1)
+    assert np.abs(some - expected).max() < TOLERANCE
+    with pytest.raises(ValueError, match="neither causal, relative"):
+        causal = TransformerBlock(N, D, F, causal=True)
+        causal(x, queries=queries)

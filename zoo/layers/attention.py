@@ -11,6 +11,7 @@ from keras import ops
 from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
+from zoo.layers.gather import gather
 from zoo.layers.sliding import global_attention, in_window, sliding_attention
 from zoo.training.engine import engine
 from zoo.training.plain_attention import probabilities
@@ -105,6 +106,7 @@ class MultiHeadAttention(keras.layers.Layer):
         context_BSD=None,
         attention_mask=None,
         positions=None,
+        queries=None,
         global_positions=None,
         cache=None,
         index=None,
@@ -122,6 +124,8 @@ class MultiHeadAttention(keras.layers.Layer):
                 the same for all queries, (B, 1, S), and there is no cache.
             positions: (T,) or (B, T), for rotary positions; default 0 … T-1. Relative
                 ones are distances in the arrays.
+            queries: (B, Q), which tokens are to attend; default all. Those of a text
+                read in both directions, whose mask is the same for all.
             global_positions: where tokens stand that look at all and are looked at by
                 all, whatever the window: whole numbers (B, G), -1 for none.
             cache: a pair of (B, S, N, H) arrays, keys and values seen so far; where
@@ -131,10 +135,17 @@ class MultiHeadAttention(keras.layers.Layer):
             seeds: from `draw_seeds`, to drop what they say.
 
         Returns:
-            (B, T, D), and the new cache as a second value where one was given and the
-            attention is to itself.
+            (B, T, D), or (B, Q, D), and the new cache as a second value where one was
+            given and the attention is to itself.
         """
         q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache, positions)
+        if queries is not None:
+            if self.causal or self.relative is not None or self.window or cache:
+                raise ValueError(
+                    "queries are for attention that treats all of them alike: neither "
+                    "causal, relative, in a window nor with a cache."
+                )
+            q_BTNH = gather(q_BTNH, queries)
         if self.cross:
             cache = None
         causal = self.causal
@@ -155,7 +166,7 @@ class MultiHeadAttention(keras.layers.Layer):
             first = 0 if index is None else index
             mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
             attended = self._attend(*arrays, mask, causal, first, drop)
-        attended_BTD = ops.reshape(attended, (-1, ops.shape(x_BTD)[1], self.width))
+        attended_BTD = ops.reshape(attended, (-1, ops.shape(q_BTNH)[1], self.width))
         out = self.output_projection(attended_BTD)
         out = self.dropout(out, training=training, seed=seeds[1])
         return out if cache is None else (out, cache)

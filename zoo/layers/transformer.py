@@ -9,6 +9,7 @@ from keras import ops
 from zoo.layers.attention import MultiHeadAttention
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
+from zoo.layers.gather import gather
 from zoo.layers.norm import LayerNorm
 from zoo.training.engine import engine
 
@@ -158,6 +159,7 @@ class TransformerBlock(keras.layers.Layer):
         context_mask=None,
         context_cache=None,
         positions=None,
+        queries=None,
         cache=None,
         index=None,
         training: bool = False,
@@ -167,7 +169,8 @@ class TransformerBlock(keras.layers.Layer):
 
         Arguments are those of `MultiHeadAttention`; `context_mask` is the mask for
         the cross-attention, and `context_cache` its keys and values, from
-        `keys_values`, in place of the context.
+        `keys_values`, in place of the context. With `queries` (B, Q) only those tokens
+        come out, (B, Q, D).
         """
         seeds = iter(seeds or [(None, None)] * 3)
         held = []
@@ -177,6 +180,7 @@ class TransformerBlock(keras.layers.Layer):
                 x,
                 attention_mask=attention_mask,
                 positions=positions,
+                queries=queries,
                 cache=cache,
                 index=index,
                 training=training,
@@ -187,7 +191,8 @@ class TransformerBlock(keras.layers.Layer):
             held.append(out[1])
             return out[0]
 
-        x = self._residual(x_BTD, attend, self.attention_norm)
+        kept = x_BTD if queries is None else gather(x_BTD, queries)
+        x = self._residual(x_BTD, attend, self.attention_norm, kept)
         cross = self.cross_attention
         if cross is not None:
             x = self._residual(
@@ -221,10 +226,12 @@ class TransformerBlock(keras.layers.Layer):
         x = self.cross_norm(x) if self.norm_position == "pre" else x
         return self.cross_attention.probabilities(x, context_BSD, context_mask)
 
-    def _residual(self, x, sublayer, norm):
+    def _residual(self, x, sublayer, norm, kept=None):
+        """`kept`: those of x that come out of the sublayer too, if not all."""
+        kept = x if kept is None else kept
         if self.norm_position == "pre":
-            return x + engine().by_rows(sublayer(norm(x)))
-        return norm(x + engine().by_rows(sublayer(x)))
+            return kept + engine().by_rows(sublayer(norm(x)))
+        return norm(kept + engine().by_rows(sublayer(x)))
 
     def compute_output_shape(self, input_shape):
         """Unchanged."""

@@ -142,7 +142,9 @@ PRESETS: dict[str, BertConfig] = {
 class BertEncoder(keras.layers.Layer):
     """Embeddings and blocks: what all of BERT's models share.
 
-    Called with a dict as `BertBackbone` takes it, gives (B, T, D).
+    Called with a dict as `BertBackbone` takes it, gives (B, T, D). With `wanted`, places
+    of tokens (B, W), it gives their vectors alone, (B, W, D): the last block attends to
+    all tokens, and computes nothing else for the others.
 
     Args:
         config: its shape.
@@ -226,7 +228,7 @@ class BertEncoder(keras.layers.Layer):
             if not layer.built:  # an embedder's are
                 layer.build(narrow)
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs, training: bool = False, wanted=None):
         """See the class."""
         inputs = inputs_of(inputs)
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
@@ -243,7 +245,9 @@ class BertEncoder(keras.layers.Layer):
         x = self._embed(token_ids, inputs.get("segment_ids"), training)
         for index in range(self.config.num_layers):
             block = self.blocks[index % len(self.blocks)]
-            if self.config.remat and training:
+            if wanted is not None and index == self.config.num_layers - 1:
+                x = block(x, attention_mask=visible, queries=wanted, training=training)
+            elif self.config.remat and training:
                 x = rematerialised(block, x, visible)
             else:
                 x = block(x, attention_mask=visible, training=training)

@@ -97,12 +97,15 @@ class BertPretrainer(Bert):
     def call(self, inputs, training: bool = False):
         """See the class."""
         encoded = inputs_of(inputs, *PRETRAINING)
-        sequence = places = self.bert(encoded, training=training)
-        if isinstance(inputs, Mapping) and "mask_positions" in inputs:
-            # Before the product with the vocabulary, which is the dearest of all.
-            places = gather(sequence, inputs["mask_positions"])
+        wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
+        if wanted is not None:
+            # The first token is what the pooler reads.
+            first = ops.zeros_like(wanted[:, :1])
+            wanted = ops.concatenate([first, wanted], axis=1)
+        sequence = self.bert(encoded, training=training, wanted=wanted)
+        masked = sequence if wanted is None else sequence[:, 1:]
         logits = {
-            "mlm_logits": self.masked_lm(places, embedding=self.bert.token_embedding)
+            "mlm_logits": self.masked_lm(masked, embedding=self.bert.token_embedding)
         }
         if self.next_sentence is not None:
             scores = self.next_sentence(self.pooled(sequence))
@@ -190,8 +193,3 @@ def token_weights(batch: Mapping[str, Any]):
     if mask is None:
         return ops.ones(ops.shape(batch["token_ids"]), "float32")
     return ops.cast(mask, "float32")
-
-
-def gather(sequence, positions):
-    """The vectors (B, M, D) at positions (B, M) of (B, T, D)."""
-    return ops.take_along_axis(sequence, ops.expand_dims(positions, 2), axis=1)

@@ -177,7 +177,8 @@ class BertClassifier(BertTask):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        x = ops.take(self.bert(inputs, training=training), 0, axis=1)
+        first = ops.zeros_like(inputs_of(inputs)["token_ids"][:, :1])
+        x = ops.take(self.bert(inputs, training=training, wanted=first), 0, axis=1)
         if self.drops_twice:
             x = self.dropout(x, training=training)
         transform: Any = self.transform or self.pooler

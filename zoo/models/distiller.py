@@ -13,12 +13,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.layers.gather import gather
 from zoo.models.bert import Bert, classified, inputs_of
 from zoo.models.bert_pretrainer import (
     PRETRAINING,
     BertPretrainer,
     check_masked,
-    gather,
     token_weights,
 )
 from zoo.presets import weights

@@ -25,7 +25,6 @@ from zoo.models.bert_pretrainer import (
     PRETRAINING,
     MaskedLMHead,
     check_masked,
-    gather,
     token_weights,
 )
 from zoo.models.config_checks import check_whole
@@ -97,8 +96,8 @@ class Generator(keras.layers.Layer):
 
     def call(self, inputs, mask_positions, training: bool = False):
         """See the class."""
-        places = gather(self.encoder(inputs, training=training), mask_positions)
-        return self.masked_lm(places, embedding=self.encoder.token_embedding)
+        masked = self.encoder(inputs, training=training, wanted=mask_positions)
+        return self.masked_lm(masked, embedding=self.encoder.token_embedding)
 
 
 class ReplacedTokenHead(keras.layers.Layer):
