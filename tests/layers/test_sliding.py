@@ -96,14 +96,17 @@ def test_relative_positions_within_a_window(kind, causal):
 def test_in_sixteen_bits(kind, dtype):
     """Where there are padding and windows; also what goes back."""
     relative = {
-        "t5": lambda: T5Bias(N, causal=True, num_buckets=4, max_distance=6),
-        "xl": lambda: TransformerXLPositions(N, D, causal=True, dtype=dtype),
-        "global": lambda: None,
+        "t5": lambda **own: T5Bias(
+            N, causal=True, num_buckets=4, max_distance=6, **own
+        ),
+        "xl": lambda **own: TransformerXLPositions(N, D, causal=True, **own),
+        "global": lambda **own: None,
     }[kind]
     given = {"global_positions": GLOBALS} if kind == "global" else {}
 
     def model_in(policy):
-        layer = built(3, causal=True, relative=relative(), dtype=policy)
+        own = relative(dtype=policy)
+        layer = built(3, causal=True, relative=own, dtype=policy)
         inputs = keras.Input((T, D))
         outputs = layer(inputs, attention_mask=PADDING, **given)
         outputs = outputs * ops.cast(PADDING, outputs.dtype)[:, 0, :, None]

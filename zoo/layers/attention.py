@@ -86,7 +86,7 @@ class MultiHeadAttention(keras.layers.Layer):
         )
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.attention_dropout = Dropout(
-            attention_dropout, name="attention_dropout", dtype="float32"
+            attention_dropout, name="attention_dropout", dtype=self.dtype_policy
         )
 
     def build(self, input_shape) -> None:

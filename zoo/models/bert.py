@@ -142,9 +142,9 @@ PRESETS: dict[str, BertConfig] = {
 class BertEncoder(keras.layers.Layer):
     """Embeddings and blocks: what all of BERT's models share.
 
-    Called with a dict as `BertBackbone` takes it, gives (B, T, D). With `wanted`, places
-    of tokens (B, W), it gives their vectors alone, (B, W, D): the last block attends to
-    all tokens, and computes nothing else for the others.
+    Called with a dict as `BertBackbone` takes it, gives (B, T, D). With `wanted`,
+    places of tokens (B, W), it gives their vectors alone, (B, W, D): the last block
+    attends to all tokens, and computes nothing else for the others.
 
     Args:
         config: its shape.

@@ -34,6 +34,8 @@ LOOKS_AT_VALUES = (
 )
 # Of a kernel (H, W, in, out), by the format of the pictures: (out, in, H, W) or
 # (out, H, W, in).
+# Keys up to which attention's formula is the faster one in bfloat16 on a CPU.
+SHORT = 256
 NATIVE_ORDER = {"channels_first": (3, 2, 0, 1), "channels_last": (3, 0, 1, 2)}
 
 
@@ -175,18 +177,16 @@ class TorchEngine(Engine):
 
     def attention(self, q, k, v, mask=None, is_causal=False, bias=None, drop=None):
         """The kernel takes a bias or a mask, and causality with neither."""
-        if drop is not None:
+        slow = _slow_backward(q)
+        short = slow and q.dtype == torch.bfloat16 and k.shape[1] <= SHORT
+        if drop is not None and not short:
             return super().attention(q, k, v, mask, is_causal, bias, drop)
-        if bias is not None:
-            if is_causal:
-                causal = torch.ones(bias.shape[2:], dtype=torch.bool).to(bias.device)
-                causal = causal.tril()
-                mask = causal if mask is None else ops.logical_and(mask, causal)
-            if mask is not None:
-                # Large, and finite for rows that see nothing.
-                bias = ops.where(mask, bias, 0.7 * torch.finfo(bias.dtype).min)
+        if bias is not None or short:
+            bias = _with_mask(bias, mask, is_causal, q, k)
             mask, is_causal = None, False
-        if not _slow_backward(q):
+        if short:
+            return _short_attention(q, k, v, bias, drop)
+        if not slow:
             return super().attention(q, k, v, mask, is_causal, bias)
         bias = None if bias is None else bias.float()
         q32, k32, v32 = (x.float() for x in (q, k, v))
@@ -344,6 +344,36 @@ class _OneArgument(torch.nn.Module):
 
     def forward(self, inputs):
         return self.network(inputs)
+
+
+def _with_mask(bias, mask, is_causal, q, k):
+    """What is added to the scores, if anything, so that nobody looks elsewhere."""
+    if is_causal:
+        causal = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device)
+        causal = causal.tril()
+        mask = causal if mask is None else ops.logical_and(mask, causal)
+    if mask is None:
+        return bias
+    dtype = q.dtype if bias is None else bias.dtype
+    # Large, and finite for rows that see nothing.
+    hidden = torch.full((), 0.7 * torch.finfo(dtype).min, dtype=dtype, device=q.device)
+    return ops.where(mask, torch.zeros_like(hidden) if bias is None else bias, hidden)
+
+
+def _short_attention(q, k, v, bias, drop):
+    """Attention's formula in bfloat16, its probabilities kept.
+
+    On a CPU forward and back 0.4 to 0.6 times what float32's kernel takes with the
+    casts there and back, at 32 to 256 tokens; from 512 on it is slower (torch 2.13).
+    """
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3))
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
+    shares = torch.softmax(scores, dim=-1)  # which adds in float32 inside
+    if drop is not None:
+        shares = drop(shares).to(v.dtype)
+    return torch.matmul(shares, v).transpose(1, 2)
 
 
 def _slow_backward(x) -> bool:
