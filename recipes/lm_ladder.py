@@ -5,7 +5,8 @@
     python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the networks
 
 The rungs: n-grams of orders 1 to 6 (Kneser-Ney), a linear model of the mean embedding,
-recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT. Each leaves a
+recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT, with rotary
+positions and Muon as `recipes.gpt_text --variant nanogpt_cpu_best`. Each leaves a
 folder under --out, whose preset loads by `from_preset`; `ladder.png` and `samples.txt`
 show all of them.
 
@@ -30,12 +31,13 @@ import keras
 import numpy as np
 
 import zoo
+from recipes import gpt_text
 from zoo.evaluation import text_metrics
 from zoo.evaluation.language import bits_per_byte
 from zoo.evaluation.pictures import save_figure
 from zoo.models.language_model import LanguageModel
 from zoo.presets import count_parameters
-from zoo.training import WarmupCosine, engine
+from zoo.training import engine
 from zoo.training.run import Run, RunConfig, parse
 
 SUMMARY, CHECKPOINT = "summary.json", "checkpoint.safetensors"
@@ -70,9 +72,10 @@ class Config(RunConfig):
         batch_size: windows an update.
         accumulate: micro-batches that a batch is cut into.
         steps: updates of each network.
-        learning_rate: of the GPT at its peak; a tenth of it at the end of the cosine.
-        recurrent_learning_rate: of the recurrent networks, likewise.
+        learning_rate: of the GPT at its peak, by Muon.
+        recurrent_learning_rate: of the recurrent networks, by AdamW.
         linear_learning_rate: of the linear model, likewise.
+        ema: momentum of the weights' moving average, of all networks.
         warmup_steps: of a linear warm-up.
         weight_decay: of matrices, decoupled.
         clip: the largest global norm of the gradients.
@@ -96,20 +99,21 @@ class Config(RunConfig):
     batch_size: int = 12
     accumulate: int = 1
     steps: int = 2000
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     recurrent_learning_rate: float = 2e-3
     linear_learning_rate: float = 1e-2
     warmup_steps: int = 100
     weight_decay: float = 0.1
     clip: float = 1.0
+    ema: float = 0.98
     eval_every: int = 500
     prompt: str = "\n"
     sample_tokens: int = 200
     temperature: float = 0.8
 
 
-# Sizes and text of nanoGPT's train_shakespeare_char.py on a CPU.
-SHAKESPEARE = Config(dataset="tinyshakespeare")
+# Sizes and text of nanoGPT's train_shakespeare_char.py on a CPU, for twice as long.
+SHAKESPEARE = Config(dataset="tinyshakespeare", steps=4000)
 VARIANTS = {
     "demo": Config(num_layers=2, width=64, steps=600, eval_every=200),
     "shakespeare": SHAKESPEARE,
@@ -240,17 +244,22 @@ def train(run: Run, name: str, config: Config, text: Text) -> dict:
         text.train, config.context_length, config.batch_size, seed=config.seed
     )
     batch_tokens = config.batch_size * config.context_length
+
+    def evaluate() -> dict[str, float]:
+        with model.averaged_weights(needed=False):
+            return text_metrics(
+                model,
+                text.validation,
+                text.validation_text,
+                stride=config.context_length // 2,
+            )
+
     run.fit(
         model,
         crops.batches,
         updates=config.steps,
         evaluate_every=config.eval_every,
-        evaluate=lambda: text_metrics(
-            model,
-            text.validation,
-            text.validation_text,
-            stride=config.context_length // 2,
-        ),
+        evaluate=evaluate,
         batch_tokens=batch_tokens,
     )
     # A multiplication and an addition a parameter and token, and twice that on the way
@@ -268,6 +277,7 @@ def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
         config.num_heads,
         config.width,
         dropout=config.dropout,
+        positions="rotary",
         activation="gelu",
         use_bias=False,
     )
@@ -290,16 +300,20 @@ def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
 
 
 def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
-    """AdamW as in nanoGPT, with a rate for each kind of network."""
+    """Of the GPT as `recipes.gpt_text` trains its best, of the others AdamW."""
     rates = dict.fromkeys(CELLS, config.recurrent_learning_rate)
     rates |= {"linear": config.linear_learning_rate, "gpt": config.learning_rate}
-    rate = rates[name]
-    warmup = min(config.warmup_steps, config.steps // 10)
-    return keras.optimizers.AdamW(
-        WarmupCosine(rate, config.steps, warmup_steps=warmup, final=rate / 10),
-        beta_2=0.99,
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip,
+    return gpt_text.optimizer(
+        gpt_text.Config(
+            optimizer="muon" if name == "gpt" else "adamw",
+            learning_rate=rates[name],
+            final_learning_rate=rates[name] / 100,
+            steps=config.steps,
+            warmup_steps=config.warmup_steps,
+            weight_decay=config.weight_decay,
+            clip=config.clip,
+            ema=config.ema,
+        )
     )
 
 
