@@ -317,7 +317,7 @@ class Laws:
         """IsoFLOP curves, L(C), and the best size; all on logarithmic axes."""
         from matplotlib import colormaps
         from matplotlib.figure import Figure
-        from matplotlib.ticker import ScalarFormatter
+        from matplotlib.ticker import NullFormatter, ScalarFormatter
 
         figure = Figure(figsize=(15, 4.5), layout="constrained")
         curves, frontier, best = figure.subplots(1, 3)
@@ -374,6 +374,8 @@ class Laws:
                 continue
             axes.set_xscale("log")
             axes.set_yscale("log")
+            # Labels between powers of ten would lie on each other.
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3, which="both")
             axes.legend(frameon=False, fontsize=8)
             if axes is not best:  # losses within one power of ten
