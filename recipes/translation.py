@@ -112,19 +112,6 @@ VARIANTS = {
         eval_every=100,
     ),
     "multi30k": MULTI30K,
-    # Sizes and dropout that multimodal translation trains on these 29,000 pairs (Wu et
-    # al. 2021, "Transformer-Tiny"), for twice as many updates at half their cost. Not
-    # trained to its end yet.
-    "multi30k_tiny": replace(
-        MULTI30K,
-        num_layers=4,
-        width=128,
-        feed_forward_width=256,
-        dropout=0.3,
-        steps=8000,
-        learning_rate=3e-3,
-        warmup_steps=800,
-    ),
     "multi30k_paper": replace(MULTI30K, schedule="inverse_sqrt", ema=0.998),
     # Vaswani et al. 2017, table 3 and section 5: WMT 2014, for eight GPUs.
     "base": replace(
