@@ -163,6 +163,22 @@ def test_a_trained_model_is_saved_as_it_is(folder, tmp_path):
     assert same(GPT.from_preset(tmp_path / "trained"), model)
 
 
+def test_a_file_and_its_models_do_not_share_changes(folder):
+    """Though the weights may lie in the file's pages until they change."""
+    before = (folder / "model.safetensors").read_bytes()
+    first, second = GPT.from_preset(folder), GPT.from_preset(folder)
+    kept = second.get_weights()
+    first.compile(keras.optimizers.SGD(1.0))
+    first.fit(np.arange(18).reshape(2, 9) % 12, verbose=0)
+    changed = first.get_weights()
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(changed, kept, strict=True))
+    assert (folder / "model.safetensors").read_bytes() == before
+    first.save_to_preset(folder)  # over the file that both were read from
+    for model, expected in ((first, changed), (second, kept)):
+        for a, b in zip(model.get_weights(), expected, strict=True):
+            assert np.array_equal(a, b)
+
+
 def test_tokenizers_go_along(model, folder):
     model.tokenizer = Tokenizer.characters("hello world.")
     model.save_to_preset(folder)

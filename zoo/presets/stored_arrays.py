@@ -1,10 +1,15 @@
 """Arrays that stay in their file until they are asked for, one by one.
 
-So that a model's weights are in memory once, not twice. The format is safetensors':
-eight bytes that say how long the header is, the header, which is JSON, and the bytes.
+The file is mapped into memory, each array by itself: nothing is copied, processes that
+load one file share its pages, and what is changed becomes a process's own. A file must
+not be written over in place meanwhile; zoo replaces files whole.
+
+The format is safetensors': eight bytes that say how long the header is, the header,
+which is JSON, and the bytes.
 """
 
 import json
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +59,13 @@ class LazyArrays(Mapping[str, np.ndarray]):
         return len(self.makers)
 
 
+def is_own(array: np.ndarray) -> bool:
+    """Whether a change of it changes nothing but it: its memory, or its mapping."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.flags.owndata or isinstance(array.base, mmap.mmap)
+
+
 def shape_of(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
     """The shape of one, without reading it where that can be."""
     shapes = getattr(arrays, "shapes", None)
@@ -91,11 +103,15 @@ def of_file(file: Path) -> LazyArrays:
         def read() -> np.ndarray:
             start, end = entry["data_offsets"]
             dtype = np.dtype(DTYPES[entry["dtype"]])
-            count = (end - start) // dtype.itemsize
-            found = np.fromfile(file, dtype, count, offset=8 + length + start)
-            if found.size < count:
-                raise ValueError(f"{file} became shorter while it was read.")
-            return found.reshape(entry["shape"])
+            if start == end:
+                return np.empty(entry["shape"], dtype)
+            try:
+                found = np.memmap(
+                    file, dtype, "c", 8 + length + start, tuple(entry["shape"])
+                )
+            except ValueError as error:
+                raise ValueError(f"{file} became shorter while it was read.") from error
+            return found.view(np.ndarray)
 
         return read
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from zoo.data.atomic_files import replacing
-from zoo.presets.stored_arrays import LazyArrays, of_file, shape_of
+from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
 from zoo.training.engine import engine
 from zoo.training.lora import lora_layers
 
@@ -100,8 +100,7 @@ def assign(
 
 def _initialize(weight, array: np.ndarray) -> None:
     """A weight's first value, which is the array itself where a backend can take it."""
-    owned = array.flags.owndata or (array.base is not None and array.base.flags.owndata)
-    if not (owned and array.flags.writeable):
+    if not (is_own(array) and array.flags.writeable and array.flags.aligned):
         array = array.copy()
     weight._initialize(engine().adopted(array, weight._dtype))
     weight._initializer = None
