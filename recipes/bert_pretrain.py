@@ -31,6 +31,8 @@ from zoo.data import (
     full_sentences,
     sentence_pairs,
 )
+from zoo.data.masking import most_masked
+from zoo.evaluation import masked_once
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.bert import Bert
 from zoo.models.bert_pretrainer import BertPretrainer
@@ -206,8 +208,8 @@ def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
 
 
 def masks(config: Config, tokenizer: Tokenizer) -> Masking:
-    """What is masked, with room for more than the rate's share of a sequence."""
-    masked = max(1, round(1.4 * config.mask_rate * config.context_length))
+    """What is masked."""
+    masked = most_masked(config.mask_rate, config.context_length)
     return Masking(tokenizer, masked, rate=config.mask_rate, unit=config.mask_unit)
 
 
@@ -231,10 +233,9 @@ def main(config: Config) -> dict:
     )
     masking = masks(config, tokenizer)
     batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)
-    # Masked once and by BERT's own rule, so that figures of all runs compare.
-    judged = masks(replace(config, mask_rate=0.15, mask_unit="token"), tokenizer)
-    count = min(config.eval_sequences, len(held_out))
-    (validation,) = MaskedBatches(held_out, judged, count, seed=0).batch(0)
+    validation = masked_once(
+        held_out, tokenizer, config.context_length, config.eval_sequences
+    )
     if config.electra:
         noise = np.random.default_rng(0).random(validation["mask_ids"].shape)
         validation["noise"] = noise.astype("float32")
@@ -270,7 +271,7 @@ def main(config: Config) -> dict:
     summary = run.finish(
         **unigram(train.tokens, validation, tokenizer.vocab_size),
         sequences=len(train),
-        val_sequences=count,
+        val_sequences=len(validation["token_ids"]),
         parameters=kept(bert).count_params(),
         dataset=config.dataset,
         dataset_sha256=text.sha256,

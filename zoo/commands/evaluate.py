@@ -14,9 +14,10 @@ class EvaluateConfig:
 
         zoo evaluate gpt.shakespeare_char --dataset tinyshakespeare --out runs/eval
 
-    Texts give val_loss, perplexity and bits a byte; VAEs val_loss (the ELBO) and nll;
-    DCGANs FID and more on a judge's features; CycleGANs PSNR and SSIM; models of image
-    tokens the share of samples that show what was asked for; classifiers accuracy.
+    Texts give val_loss, perplexity and bits a byte, or losses and accuracies of BERT's
+    masked tokens and sentence pairs; VAEs val_loss (the ELBO) and nll; DCGANs FID and
+    more on a judge's features; CycleGANs PSNR and SSIM; models of image tokens the
+    share of samples that show what was asked for; classifiers accuracy.
 
     Attributes:
         name: a checkpoint that `zoo list` names, or a preset's folder.
@@ -84,12 +85,23 @@ def language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     from zoo.evaluation import text_metrics
 
     text = load(config.dataset, config.data_dir, expect=TextDataset)
-    if model.tokenizer is None:
-        raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+    _check_reads(model, config)
     model.compile("sgd")
     found = text_metrics(
         model, model.tokenizer.encode(text.validation), text.validation
     )
+    return {f"val_{name}": value for name, value in found.items()}
+
+
+def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
+    """On the text's validation part, masked once, and cut into pairs."""
+    from zoo.data import TextDataset, load
+    from zoo.evaluation import masked_text_metrics
+
+    text = load(config.dataset, config.data_dir, expect=TextDataset)
+    _check_reads(model, config)
+    model.compile("sgd")
+    found = masked_text_metrics(model, text.validation, seed=config.seed)
     return {f"val_{name}": value for name, value in found.items()}
 
 
@@ -168,6 +180,11 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     return {f"val_{name}": value for name, value in found.items()}
 
 
+def _check_reads(model: Any, config: EvaluateConfig) -> None:
+    if model.tokenizer is None:
+        raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+
+
 def _images(config: EvaluateConfig):
     from zoo.data import ImageDataset, load
 
@@ -184,6 +201,7 @@ MEASURES: dict[str, Callable[[Any, EvaluateConfig], dict[str, Any]]] = {
     "GPT": language_model,
     "LinearLM": language_model,
     "RecurrentLM": language_model,
+    "BertPretrainer": masked_language_model,
     "VAE": vae,
     "DCGAN": gan,
     "ImageTokens": image_tokens,

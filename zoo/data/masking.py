@@ -21,6 +21,11 @@ SPAN_SHARES = 0.2 * 0.8 ** (SPAN_LENGTHS - 1)
 SPAN_SHARES /= SPAN_SHARES.sum()
 
 
+def most_masked(rate: float, length: int) -> int:
+    """Tokens to leave room for in a sequence: more than the rate's share."""
+    return max(1, round(1.4 * rate * length))
+
+
 class Masking:
     """Chooses tokens to predict, at random, and hides them.
 

@@ -30,6 +30,7 @@ from zoo.evaluation.judged import (
 from zoo.evaluation.kernel_mmd import kernel_distance, squared_mmd
 from zoo.evaluation.language import bits_per_byte, perplexity, text_metrics
 from zoo.evaluation.manifolds import manifold_scores
+from zoo.evaluation.masked_text import masked_once, masked_text_metrics
 from zoo.evaluation.modes import mode_coverage
 from zoo.evaluation.neighbours import (
     memorisation,
@@ -62,9 +63,9 @@ __all__ = [
     "NoAnswerThreshold",
     "Trainings",
     "annealed_importance_sampling",
-    "bidirectional_bounds",
     "answer_metrics",
     "best_no_answer_threshold",
+    "bidirectional_bounds",
     "bits_per_byte",
     "classification_metrics",
     "difference_interval",
@@ -83,6 +84,8 @@ __all__ = [
     "likelihood_metrics",
     "linear_probe",
     "manifold_scores",
+    "masked_once",
+    "masked_text_metrics",
     "mean_interval",
     "memorisation",
     "mode_coverage",
