@@ -109,7 +109,7 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
 
     import zoo
     from zoo.commands import compared
-    from zoo.presets import keras_hub, registry, weights
+    from zoo.presets import keras_hub_writing, registry, weights
 
     bert = type(model).__name__.startswith("Bert")
     names: dict[str, list[str]] = {}
@@ -119,7 +119,7 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
         names = found.converter.their_names(model) if found.converter else {}
     elif config.form == "keras_hub":
         zoo.presets.export_keras_hub(model, config.target)
-        names = keras_hub.their_names(model)
+        names = keras_hub_writing.their_names(model)
     elif bert or isinstance(model, zoo.GPT):
         export = zoo.presets.export_bert if bert else zoo.presets.export_gpt2
         export(model, config.target)

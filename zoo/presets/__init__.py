@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from zoo.presets.convert_bert import export_bert
     from zoo.presets.convert_gpt2 import export_gpt2
     from zoo.presets.export import export_inference
-    from zoo.presets.keras_hub import export_keras_hub
+    from zoo.presets.keras_hub_writing import export_keras_hub
     from zoo.presets.preset import FromPreset, from_preset
     from zoo.presets.registry import count_parameters, list_presets
 
@@ -20,7 +20,7 @@ _HOMES = {
     "export_bert": "convert_bert",
     "export_gpt2": "convert_gpt2",
     "export_inference": "export",
-    "export_keras_hub": "keras_hub",
+    "export_keras_hub": "keras_hub_writing",
     "from_preset": "preset",
     "list_presets": "registry",
 }
