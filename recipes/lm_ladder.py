@@ -362,22 +362,23 @@ def draw(path: Path, rows: list[dict], title: str) -> None:
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    kinds = {
-        "n-grams, by order": [r for r in rows if r["rung"].startswith("ngram_")],
-        "networks": [r for r in rows if not r["rung"].startswith("ngram_")],
-    }
+    ngrams = [row for row in rows if row["rung"].startswith("ngram_")]
+    networks = [row for row in rows if row not in ngrams]
     for axes, measure in ((left, "seconds"), (right, "parameters")):
-        for (kind, own), style in zip(kinds.items(), ("o-", "s"), strict=True):
-            x, y = ([row[key] for row in own] for key in (measure, "val_bits_per_byte"))
-            (points,) = axes.plot(x, y, style, label=kind)
-            for row, place in zip(own, zip(x, y, strict=True), strict=True):
-                axes.annotate(
-                    row["rung"].removeprefix("ngram_"),
-                    place,
-                    textcoords="offset points",
-                    xytext=(6, 4),
-                    color=points.get_color(),
-                )
+        places = [(row[measure], row["val_bits_per_byte"]) for row in ngrams]
+        (points,) = axes.plot(*zip(*places, strict=True), "o-", label="n-grams")
+        for row, place in zip(ngrams, places, strict=True):
+            axes.annotate(
+                row["rung"].removeprefix("ngram_"),
+                place,
+                textcoords="offset points",
+                xytext=(6, 4),
+                color=points.get_color(),
+            )
+        # Of about one size and loss: names beside them would lie on each other.
+        for row, marker in zip(networks, "s^vDP", strict=False):
+            place = row[measure], row["val_bits_per_byte"]
+            axes.plot(*place, marker, alpha=0.8, label=row["rung"])
         axes.set(xscale="log", xlabel=measure)
         axes.margins(0.12)
         axes.grid(alpha=0.3)
