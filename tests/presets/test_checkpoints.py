@@ -22,6 +22,9 @@ def outputs(name) -> np.ndarray:
     kind = type(model).__name__
     if kind == "GPT":
         found = model(IDS)
+    elif kind == "BertPretrainer":
+        logits = (np.ravel(ops.convert_to_numpy(x)) for x in model(IDS).values())
+        found = np.concatenate([*logits][::-1])  # first both of the pair's
     elif kind == "ImageClassifier":
         found = model.features(IMAGES)
     elif kind == "VAE":
