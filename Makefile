@@ -31,7 +31,7 @@ help:  ## print this (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "demo, test and test-gpu take BACKEND=tensorflow, jax or torch; without it,"
-	@echo "demo runs on tensorflow and the tests on all three, one after the other."
+	@echo "demo runs on tensorflow, test on all three at once, test-gpu one by one."
 	@echo "test and test-gpu take PYTEST_ARGS, bench takes BENCH_ARGS."
 
 ZOO = KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/zoo

@@ -100,10 +100,10 @@ class Config(RunConfig):
     weight_decay: float = 0.0
     clip: float = 1.0
     eval_every: int = 250
-    classifiers: int = 5
+    classifiers: int = 3
     hidden_width: int = 128
-    epochs: int = 5
-    classifier_rate: float = 1e-3
+    epochs: int = 8
+    classifier_rate: float = 4e-3
 
 
 SST2 = Config()
@@ -117,9 +117,9 @@ VARIANTS = {
         dropout=0.1,
         steps=600,
         eval_every=100,
-        classifiers=3,
         hidden_width=32,
         epochs=3,
+        classifier_rate=1e-3,
     ),
     "sst2": SST2,
     "tsv": replace(SST2, dataset="tsv"),
