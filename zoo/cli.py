@@ -4,6 +4,7 @@ Each subcommand is a frozen dataclass, from which tyro makes the flags, and a fu
 that takes it. A subcommand's own imports wait until it runs.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +79,11 @@ def main(args: list[str] | None = None) -> None:
         if name not in WITHOUT_BACKEND:
             backend.choose(getattr(config, "backends", ()))
         COMMANDS[name][1](config)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read has seen enough, as `head` does. Python would flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError) as error:
         sys.exit(f"zoo: {error}")
 

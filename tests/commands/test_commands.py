@@ -1,6 +1,7 @@
 """The subcommands on the checkpoints that come with the repository."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -23,6 +24,16 @@ def test_list(capsys):
     main(["list"])
     out = capsys.readouterr().out
     assert "classifier.mnist" in out and "gpt2_medium" in out
+
+
+@pytest.mark.host
+def test_a_reader_that_stops_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "zoo.cli", "list"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_info(capsys):
