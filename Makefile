@@ -39,6 +39,7 @@ ZOO = KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/zoo
 demo: $(call stamps,$(DEMO_BACKEND))  ## use pretrained models, then train a small GPT; minutes
 	$(ZOO) list
 	$(ZOO) generate gpt.shakespeare_char "ROMEO:" --seed 1
+	$(ZOO) fill-mask bert_tiny.docs "A [MASK] is a sequence of bytes." --top 3
 	$(ZOO) sample vqvae.mnist --count 40 --out runs/demo/digits.png
 	$(ZOO) translate cyclegan.digits pretrained/cyclegan.digits/three.png \
 		runs/demo/outline.png
