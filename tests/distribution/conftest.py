@@ -11,7 +11,16 @@ import sys
 import keras
 import pytest
 
-QUICK = ("matrix", "noise", "executions", "slices", "dropout", "float16", "errors")
+QUICK = (
+    "matrix",
+    "noise",
+    "executions",
+    "slices",
+    "dropout",
+    "attention_dropout",
+    "float16",
+    "errors",
+)
 SLOW = ("models", "checkpoints", "ragged", "precision", "generation", "recipe")
 started = pytest.StashKey[dict]()
 

@@ -61,7 +61,7 @@ def test_weights_that_there_are_none_of():
         GPT.from_preset("gpt2")
     message = str(error.value)
     assert "GPT.from_preset('gpt2', load_weights=False)" in message
-    assert "Checkpoints, which have weights: classifier.mnist" in message
+    assert "Checkpoints, which have weights: bert_tiny.docs" in message
     assert "Hugging Face folder" in message
 
 
