@@ -81,27 +81,21 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
 def language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """On the text's validation part."""
-    from zoo.data import TextDataset, load
     from zoo.evaluation import text_metrics
 
-    text = load(config.dataset, config.data_dir, expect=TextDataset)
-    _check_reads(model, config)
+    text = _validation_text(model, config)
     model.compile("sgd")
-    found = text_metrics(
-        model, model.tokenizer.encode(text.validation), text.validation
-    )
+    found = text_metrics(model, model.tokenizer.encode(text), text)
     return {f"val_{name}": value for name, value in found.items()}
 
 
 def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """On the text's validation part, masked once, and cut into pairs."""
-    from zoo.data import TextDataset, load
     from zoo.evaluation import masked_text_metrics
 
-    text = load(config.dataset, config.data_dir, expect=TextDataset)
-    _check_reads(model, config)
+    text = _validation_text(model, config)
     model.compile("sgd")
-    found = masked_text_metrics(model, text.validation, seed=config.seed)
+    found = masked_text_metrics(model, text, seed=config.seed)
     return {f"val_{name}": value for name, value in found.items()}
 
 
@@ -180,9 +174,13 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     return {f"val_{name}": value for name, value in found.items()}
 
 
-def _check_reads(model: Any, config: EvaluateConfig) -> None:
+def _validation_text(model: Any, config: EvaluateConfig) -> str:
+    from zoo.data import TextDataset, load
+
+    text = load(config.dataset, config.data_dir, expect=TextDataset)
     if model.tokenizer is None:
         raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+    return text.validation
 
 
 def _images(config: EvaluateConfig):

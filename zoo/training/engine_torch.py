@@ -26,16 +26,17 @@ from zoo.training import engine_torch_recurrent, step
 from zoo.training.engine import Engine, unrolled
 from zoo.training.engine_torch_graph import simplify
 from zoo.training.optional import optional, quiet_export
+from zoo.training.plain_attention import visible
 
 LOOKS_AT_VALUES = (
     DataDependentOutputException,
     GuardOnDataDependentSymNode,
     UnsupportedFakeTensorException,
 )
-# Of a kernel (H, W, in, out), by the format of the pictures: (out, in, H, W) or
-# (out, H, W, in).
 # Keys up to which attention's formula is the faster one in bfloat16 on a CPU.
 SHORT = 256
+# Of a kernel (H, W, in, out), by the format of the pictures: (out, in, H, W) or
+# (out, H, W, in).
 NATIVE_ORDER = {"channels_first": (3, 2, 0, 1), "channels_last": (3, 0, 1, 2)}
 
 
@@ -348,10 +349,7 @@ class _OneArgument(torch.nn.Module):
 
 def _with_mask(bias, mask, is_causal, q, k):
     """What is added to the scores, if anything, so that nobody looks elsewhere."""
-    if is_causal:
-        causal = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device)
-        causal = causal.tril()
-        mask = causal if mask is None else ops.logical_and(mask, causal)
+    mask = visible(q, k, mask, is_causal)
     if mask is None:
         return bias
     dtype = q.dtype if bias is None else bias.dtype

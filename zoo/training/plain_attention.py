@@ -18,15 +18,21 @@ def attention_weights(scores_BNTS, mask=None):
     return ops.softmax(scores, axis=-1)
 
 
+def visible(q_BTNH, k_BSNH, mask=None, is_causal=False):
+    """Where to look, causality included, (B or 1, 1, T or 1, S); None: everywhere."""
+    if not is_causal:
+        return mask
+    shape = (q_BTNH.shape[1], k_BSNH.shape[1])
+    causal = ops.tril(ops.ones(shape, dtype="bool"))[None, None]
+    return causal if mask is None else ops.logical_and(mask, causal)
+
+
 def probabilities(q_BTNH, k_BSNH, mask=None, is_causal=False, bias=None):
     """How much each query looks at each key, (B, N, T, S) in float32.
 
     Args are those of `zoo.training.engine.Engine.attention`.
     """
-    if is_causal:
-        tokens = q_BTNH.shape[1]
-        causal = ops.tril(ops.ones((tokens, tokens), dtype="bool"))[None, None]
-        mask = causal if mask is None else ops.logical_and(mask, causal)
+    mask = visible(q_BTNH, k_BSNH, mask, is_causal)
     scores = ops.einsum("btnh,bsnh->bnts", q_BTNH, k_BSNH)
     scores = scores / math.sqrt(q_BTNH.shape[-1])
     return attention_weights(scores if bias is None else scores + bias, mask)
