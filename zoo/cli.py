@@ -24,15 +24,15 @@ from zoo.commands import (
     train,
     translate,
 )
-from zoo.distribution.plan import PlanConfig
+from zoo.planning.config import PlanConfig
 
 
 def plan(config: PlanConfig) -> None:
     """Prints, and draws if asked, what a run needs."""
     from rich.console import Console
 
-    from zoo.distribution.plan import plan
-    from zoo.distribution.plan_picture import draw, show
+    from zoo.planning.picture import draw, show
+    from zoo.planning.plan import plan
 
     planned = plan(config)
     show(planned, Console())

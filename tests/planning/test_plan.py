@@ -13,16 +13,12 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.distribution.plan import (
-    DEVICES,
-    PlanConfig,
-    flops_per_token,
-    inventory,
-    plan,
-    ways_to_fit,
-)
-from zoo.distribution.plan_picture import amount, draw, parts
 from zoo.models.gpt import GPT, PRESETS, GPTConfig
+from zoo.planning.accelerators import DEVICES
+from zoo.planning.config import PlanConfig
+from zoo.planning.inventory import inventory
+from zoo.planning.picture import amount, draw, parts
+from zoo.planning.plan import flops_per_token, plan, ways_to_fit
 
 ROOT = Path(__file__).parents[2]
 SMALL = GPTConfig(256, 64, 2, 4, 128)
@@ -252,7 +248,8 @@ import dataclasses, json, sys
 import jax, keras
 from jax.sharding import NamedSharding, PartitionSpec
 import zoo.distribution
-from zoo.distribution.plan import PlanConfig, plan
+from zoo.planning.config import PlanConfig
+from zoo.planning.plan import plan
 from zoo.models.gpt import GPT, GPTConfig
 
 model_config = GPTConfig(1000, 128, 4, 4, 256)

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zoo.distribution.plan import Plan, ways_to_fit
+from zoo.planning.plan import Plan, ways_to_fit
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7")

@@ -1,0 +1,1 @@
+"""What a training run would need, worked out before it is started: `zoo plan`."""
