@@ -1,7 +1,7 @@
 """BERT as google-research/bert published it: a TensorFlow checkpoint in a folder.
 
 Beside `bert_model.ckpt` lie `bert_config.json` and `vocab.txt`. Here such a folder
-looks as a Hugging Face one, whose names `convert_bert` has the table of. Checkpoints of
+looks as a Hugging Face one, whose names `bert_layout` has the table of. Checkpoints of
 its `run_classifier.py` and `run_squad.py` are read too.
 """
 

@@ -1,0 +1,180 @@
+"""BERT's layers by their names in Hugging Face's format, those of its variants too."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# Their layer, ours, and how the weights of one become the other's; a star stands for
+# the number of the block.
+Row = tuple[str, str, str]
+
+EMBEDDINGS: tuple[Row, ...] = (
+    ("embeddings.word_embeddings", "bert/token_embedding", "embedding"),
+    ("embeddings.token_type_embeddings", "bert/segment_embedding", "embedding"),
+    ("embeddings.position_embeddings", "bert/positions", "embedding"),
+    ("embeddings.LayerNorm", "bert/embedding_norm", "norm"),
+)
+
+
+def _blocks(
+    prefix: str, attention: str, output: str, norm: str, expand: str, contract: str,
+    last_norm: str,
+) -> tuple[Row, ...]:  # fmt: skip
+    return tuple(
+        (f"{prefix}.{theirs}", f"bert/block_*/{ours}", kind)
+        for theirs, ours, kind in (
+            (attention, "attention/query_key_value", "by_head"),
+            (output, "attention/output", "dense"),
+            (norm, "attention_norm", "norm"),
+            (expand, "feed_forward/expand", "dense"),
+            (contract, "feed_forward/contract", "dense"),
+            (last_norm, "feed_forward_norm", "norm"),
+        )
+    )
+
+
+# The encoder, by the start of its blocks' names.
+BODIES: dict[str, tuple[Row, ...]] = {
+    "encoder.layer.": (
+        *EMBEDDINGS,
+        ("embeddings_project", "bert/projection", "dense"),
+        *_blocks(
+            "encoder.layer.*",
+            "attention.self.(query|key|value)",
+            "attention.output.dense",
+            "attention.output.LayerNorm",
+            "intermediate.dense",
+            "output.dense",
+            "output.LayerNorm",
+        ),
+    ),
+    "encoder.albert_layer_groups.": (
+        *EMBEDDINGS,
+        ("encoder.embedding_hidden_mapping_in", "bert/projection", "dense"),
+        *_blocks(
+            "encoder.albert_layer_groups.*.albert_layers.0",
+            "attention.(query|key|value)",
+            "attention.dense",
+            "attention.LayerNorm",
+            "ffn",
+            "ffn_output",
+            "full_layer_layer_norm",
+        ),
+    ),
+    "transformer.layer.": (
+        *EMBEDDINGS,
+        *_blocks(
+            "transformer.layer.*",
+            "attention.(q_lin|k_lin|v_lin)",
+            "attention.out_lin",
+            "sa_layer_norm",
+            "ffn.lin1",
+            "ffn.lin2",
+            "output_layer_norm",
+        ),
+    ),
+}
+
+# Whose blocks are not called as BERT's are.
+BODY_OF = {"albert": "encoder.albert_layer_groups.", "distilbert": "transformer.layer."}
+
+# By BERT's names, in the order in which they are written; then ELECTRA's
+# discriminator's.
+HEADS: tuple[Row, ...] = (
+    ("pooler.dense", "pooler", "dense"),
+    ("cls.predictions", "masked_lm", "bias"),
+    ("cls.predictions.transform.dense", "masked_lm/transform", "dense"),
+    ("cls.predictions.transform.LayerNorm", "masked_lm/norm", "norm"),
+    ("cls.seq_relationship", "next_sentence", "dense"),
+    ("classifier.dense", "transform", "dense"),
+    ("classifier", "classifier", "dense"),
+    ("classifier", "tagger", "dense"),
+    ("qa_outputs", "span", "dense"),
+    ("discriminator_predictions.dense", "replaced/transform", "dense"),
+    ("discriminator_predictions.dense_prediction", "replaced/score", "dense"),
+)
+
+# Layers by the names that the variants have for them, and by BERT's.
+SYNONYMS: dict[str, dict[str, str]] = {
+    "bert": {},
+    "roberta": {
+        "lm_head": "cls.predictions",
+        "lm_head.decoder": "cls.predictions.decoder",
+        "lm_head.dense": "cls.predictions.transform.dense",
+        "lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
+        "classifier.out_proj": "classifier",
+    },
+    "albert": {
+        "pooler": "pooler.dense",
+        "predictions": "cls.predictions",
+        "predictions.decoder": "cls.predictions.decoder",
+        "predictions.dense": "cls.predictions.transform.dense",
+        "predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
+        "sop_classifier.classifier": "cls.seq_relationship",
+    },
+    "electra": {
+        "generator_lm_head": "cls.predictions",
+        "generator_predictions.dense": "cls.predictions.transform.dense",
+        "generator_predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
+        "classifier.out_proj": "classifier",
+    },
+    "distilbert": {
+        "vocab_projector": "cls.predictions",
+        "vocab_transform": "cls.predictions.transform.dense",
+        "vocab_layer_norm": "cls.predictions.transform.LayerNorm",
+        "pre_classifier": "classifier.dense",
+    },
+}
+ALL_SYNONYMS = {k: name for names in SYNONYMS.values() for k, name in names.items()}
+# Of checkpoints from TensorFlow.
+OLD_NORMS = {"gamma": "weight", "beta": "bias"}
+
+# What is no weight: numbers of positions.
+PASSED_OVER = re.compile(r"embeddings\.position_ids")
+
+PARTS = {
+    "dense": (("weight", "kernel"), ("bias", "bias")),
+    "by_head": (("weight", "kernel"), ("bias", "bias")),
+    "norm": (("weight", "gamma"), ("bias", "beta")),
+    "embedding": (("weight", "embeddings"),),
+    "bias": (("bias", "bias"),),
+}
+
+
+def renamed(name: str) -> str:
+    """The name of a weight as BERT has it, without the prefix of the encoder."""
+    name = re.sub(rf"^({'|'.join(SYNONYMS)})\.", "", name)
+    layer, dot, end = name.rpartition(".")
+    return f"{ALL_SYNONYMS.get(layer, layer)}{dot}{OLD_NORMS.get(end, end)}"
+
+
+def head_of(row: Row) -> str:
+    """Our name for the head that a row is of."""
+    return row[1].split("/")[0]
+
+
+def expanded(rows: Sequence[Row], config: Any) -> Iterator[Row]:
+    """A body's layers, all blocks of them, that a model of this configuration has."""
+    for theirs, ours, kind in rows:
+        if ours == "bert/segment_embedding" and not config.num_segments:
+            continue
+        if ours == "bert/projection" and not config.embedding_width:
+            continue
+        distinct = 1 if config.shared_layers else config.num_layers
+        for block in range(distinct if "*" in ours else 1):
+            index = str(block)
+            yield theirs.replace("*", index), ours.replace("*", index), kind
+
+
+def parts_of(row: Row) -> Iterator[tuple[str, str, str]]:
+    """A layer's weights: their layer, its weight there, and the weight's name here."""
+    theirs, ours, kind = row
+    before, _, choices = theirs.partition("(")
+    for end, our_end in PARTS[kind]:
+        for choice in choices.rstrip(")").split("|"):
+            yield before + choice, end, f"{ours}/{our_end}"
+
+
+def layer_name(layer: str, row: Row, names: Mapping[str, str]) -> str:
+    """A layer's name among its variant's; a tagger's is BERT's everywhere."""
+    return layer if head_of(row) == "tagger" else names.get(layer, layer)

@@ -1,0 +1,245 @@
+"""config.json of Hugging Face's BERT and variants, from and to our configuration."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
+from zoo.presets.bert_layout import renamed
+
+# What ours are called there, by the end of the names of their architectures.
+TASKS = {
+    "Model": "BertBackbone",
+    "ForPreTraining": "BertPretrainer",
+    "ForMaskedLM": "BertPretrainer",
+    "ForSequenceClassification": "BertClassifier",
+    "ForTokenClassification": "BertTagger",
+    "ForQuestionAnswering": "BertSpanQA",
+}
+CLASSES = {
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "albert": "Albert",
+    "electra": "Electra",
+    "distilbert": "DistilBert",
+}
+# Where there is a pooler.
+POOLED = {
+    "bert": ("Model", "ForPreTraining", "ForSequenceClassification"),
+    "roberta": ("Model",),
+    "albert": ("Model", "ForPreTraining", "ForSequenceClassification"),
+}
+POOLER = "pooler.dense.weight"
+
+# Our field, their name for it, and their default.
+FIELDS = (
+    ("vocab_size", "vocab_size", 30522),
+    ("context_length", "max_position_embeddings", 512),
+    ("num_layers", "num_hidden_layers", 12),
+    ("num_heads", "num_attention_heads", 12),
+    ("width", "hidden_size", 768),
+    ("feed_forward_width", "intermediate_size", 3072),
+    ("num_segments", "type_vocab_size", 2),
+    ("dropout", "hidden_dropout_prob", 0.1),
+    ("attention_dropout", "attention_probs_dropout_prob", 0.1),
+    ("activation", "hidden_act", "gelu"),
+    ("norm_epsilon", "layer_norm_eps", 1e-12),
+    ("initial_stddev", "initializer_range", 0.02),
+)
+# Other names, and none for what is fixed at the default.
+RENAMED: dict[str, dict[str, str | None]] = {
+    "distilbert": {
+        "num_segments": None,
+        "norm_epsilon": None,
+        "num_layers": "n_layers",
+        "num_heads": "n_heads",
+        "width": "dim",
+        "feed_forward_width": "hidden_dim",
+        "dropout": "dropout",
+        "attention_dropout": "attention_dropout",
+        "activation": "activation",
+    }
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "roberta": {"vocab_size": 50265},
+    "albert": {
+        "vocab_size": 30000,
+        "num_heads": 64,
+        "width": 4096,
+        "feed_forward_width": 16384,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation": "gelu_new",
+    },
+    "electra": {"num_heads": 4, "width": 256, "feed_forward_width": 1024},
+    "distilbert": {"num_layers": 6, "num_segments": 0},
+}
+# Their name for the classifiers' dropout, and its default; others have BERT's.
+DROPOUTS: dict[tuple[str, str], tuple[str, float | None]] = {
+    ("albert", "ForSequenceClassification"): ("classifier_dropout_prob", 0.1),
+    ("albert", "ForTokenClassification"): ("classifier_dropout_prob", 0.1),
+    ("distilbert", "ForSequenceClassification"): ("seq_classif_dropout", 0.2),
+}
+BERT_S_DROPOUT = ("classifier_dropout", None)
+
+# Options that change what the model computes, and the only values that we have.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "position_embedding_type": ("absolute",),
+    "tie_word_embeddings": (True,),
+    "num_hidden_groups": (1,),
+    "inner_group_num": (1,),
+    "problem_type": (None, "single_label_classification", "regression"),
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+}
+
+
+def architecture(theirs: Mapping[str, Any]) -> str:
+    """The name of our model for a config.json of theirs; the backbone where unsure."""
+    return TASKS.get(_task(theirs), "BertBackbone")
+
+
+def _task(theirs: Mapping[str, Any]) -> str:
+    name = (theirs.get("architectures") or ["Model"])[0]
+    found = re.search(r"(Model|For\w+)$", name)
+    # ELECTRA's pretraining is that of its discriminator.
+    electra = theirs["model_type"] == "electra"
+    if found is None or (electra and found[1] == "ForPreTraining"):
+        return "Model"
+    return found[1]
+
+
+def config_fields(
+    theirs: Mapping[str, Any], names: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Fields of the model's configuration for a config.json of theirs.
+
+    Whether there is a pooler the weights' names say: bert-base-uncased calls itself a
+    BertForMaskedLM, which has none, and has all of a BertForPreTraining. Ours has no
+    dropout of what DistilBERT looks for answers in (`qa_dropout`).
+    """
+    kind, task = theirs["model_type"], _task(theirs)
+    for option, values in FIXED.items():
+        if theirs.get(option, values[0]) not in values:
+            raise ValueError(
+                f"zoo's BERT does not have the option {option}={theirs[option]!r}; "
+                f"only {option}={values[0]!r} is converted."
+            )
+    fields: dict[str, Any] = {}
+    for field, bert_s, default in FIELDS:
+        name = _option(kind, field, bert_s)
+        default = DEFAULTS.get(kind, {}).get(field, default)
+        fields[field] = default if name is None else theirs.get(name, default)
+    if fields["activation"] not in ACTIVATIONS:
+        raise ValueError(
+            f"zoo's BERT does not have the activation {fields['activation']!r}; these "
+            f"are converted: {', '.join(ACTIVATIONS)}."
+        )
+    fields["activation"] = ACTIVATIONS[fields["activation"]]
+    if task == "ForMaskedLM" and kind in ("roberta", "electra"):
+        # Their heads have it whatever the blocks have; ours has that of the blocks.
+        if fields["activation"] != "gelu":
+            raise ValueError(
+                f"Of {kind}'s masked language models only those with gelu "
+                f"are converted, got {fields['activation']!r}."
+            )
+    fields |= {"position_offset": 0, "embedding_width": 0}
+    if kind == "roberta":
+        fields["position_offset"] = theirs.get("pad_token_id", 1) + 1
+        fields["context_length"] -= fields["position_offset"]
+    if kind in ("albert", "electra"):
+        fields["embedding_width"] = theirs.get("embedding_size", 128)
+        if kind == "electra" and fields["embedding_width"] == fields["width"]:
+            fields["embedding_width"] = 0
+    fields["shared_layers"] = kind == "albert"
+    fields["head"] = "bert" if kind == "albert" else kind
+    fields["pooler"] = task in POOLED.get(kind, ())
+    if names is not None:
+        fields["pooler"] = POOLER in {renamed(name) for name in names}
+    if task in ("ForSequenceClassification", "ForTokenClassification"):
+        labels = theirs.get("id2label") or range(theirs.get("num_labels", 2))
+        fields["num_classes"] = len(labels)
+        fields["head_dropout"] = theirs.get(*DROPOUTS.get((kind, task), BERT_S_DROPOUT))
+    return fields
+
+
+def _option(kind: str, field: str, name: str) -> str | None:
+    return RENAMED.get(kind, {}).get(field, name)
+
+
+def kind_of(config: Any) -> str:
+    """The model type that a configuration is of."""
+    if not config.num_segments:
+        return "distilbert"
+    if config.shared_layers:
+        return "albert"
+    if config.position_offset:
+        return "roberta"
+    if config.embedding_width or getattr(config, "head", "bert") == "electra":
+        return "electra"
+    return "bert"
+
+
+def task_of(model: Any) -> str:
+    """The end of the name that a model's architecture has there."""
+    tasks = [task for task, ours in TASKS.items() if ours == type(model).__name__]
+    if not tasks:
+        raise ValueError(
+            f"export_bert writes {', '.join(dict.fromkeys(TASKS.values()))}, not a "
+            f"{type(model).__name__}."
+        )
+    # Of a pretrainer's two, the second is the one without a pooler.
+    return tasks[0] if model.pooler is not None else tasks[-1]
+
+
+def their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
+    """config.json for one of our configurations."""
+    options = {_option(kind, field, name): field for field, name, _ in FIELDS}
+    values = {
+        **{field: getattr(config, field) for field, _, _ in FIELDS},
+        "feed_forward_width": config.feed_forward_width or 4 * config.width,
+        "attention_dropout": config.attention_rate,
+        "context_length": config.context_length + config.position_offset,
+        "activation": THEIR_ACTIVATIONS[config.activation],
+    }
+    settings: dict[str, Any] = {
+        "architectures": [f"{CLASSES[kind]}{task}"],
+        "model_type": kind,
+        **{option: values[field] for option, field in options.items() if option},
+        "tie_word_embeddings": True,
+        "dtype": "float32",
+    }
+    match kind:
+        case "roberta":
+            settings["pad_token_id"] = config.position_offset - 1
+        case "albert" | "electra":
+            settings["embedding_size"] = config.embedding_width or config.width
+        case "distilbert":
+            settings["qa_dropout"] = 0.0
+    if hasattr(config, "num_classes"):
+        labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
+        settings["id2label"] = {str(index): label for label, index in labels.items()}
+        settings["label2id"] = labels
+        name, default = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
+        unset = config.head_dropout is None and default is not None
+        settings[name] = config.dropout if unset else config.head_dropout
+    return settings
+
+
+def check_same(config: Any, settings: Mapping[str, Any]) -> None:
+    """Raises unless their configuration says all that ours says."""
+    wanted = dataclasses.asdict(config) | {
+        "feed_forward_width": config.feed_forward_width or 4 * config.width
+    }
+    # Of the pooler the weights speak; dropout is not what a model computes.
+    for name in ("pooler", "dropout", "attention_dropout", "head_dropout"):
+        wanted.pop(name, None)
+    for name, value in config_fields(settings).items():
+        if wanted.get(name, value) != value:
+            raise ValueError(
+                f"Hugging Face's {settings['architectures'][0]} has {name}={value!r} "
+                f"where all else is as here. This model has {wanted[name]!r}."
+            )
