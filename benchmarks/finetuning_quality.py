@@ -22,7 +22,6 @@ import numpy as np
 import torch
 import transformers
 
-import zoo
 from recipes import bert_finetune
 from recipes.bert_finetune import Config, task_of
 from zoo.data import LabelledText, TaggedWords, TextBatches, Tokenizer
@@ -101,7 +100,7 @@ def groups(model: torch.nn.Module, config: Config) -> list[dict[str, Any]]:
 
 def train_peer(config: Config) -> dict[str, Any]:
     """The recipe's training by a plain torch loop."""
-    data = zoo.data.load(config.dataset, config.data_dir)
+    data = bert_finetune.examples_of(config)
     tokenizer = Tokenizer.load(config.encoder)
     task = task_of(config, data, tokenizer)
     train, validation = map(task.sequences, (data.train, data.validation))

@@ -3,7 +3,8 @@ r"""Fine-tune a BERT for a task: classes of texts, tags of words, answers in tex
     python -m recipes.bert_finetune --encoder all-MiniLM-L6-v2/ --variant sst2 \
         --data-dir data/
     python -m recipes.bert_finetune --encoder ... --variant wikiann --data-dir data/
-    python -m recipes.bert_finetune --encoder ... --dataset tsv --data-dir my_table/
+    python -m recipes.bert_finetune --encoder ... --variant tsv --data-dir my_table/ \
+        --text-column sentence --label-column label
     python -m recipes.bert_finetune --smoke                 # nothing needed
 
 The encoder is a preset folder, ours or Hugging Face's. What is evaluated after every
@@ -38,6 +39,7 @@ from zoo.data import (
 from zoo.data.questions import IMPOSSIBLE
 from zoo.evaluation import (
     answer_metrics,
+    best_no_answer_threshold,
     classification_metrics,
     entity_metrics,
     linear_probe,
@@ -52,7 +54,7 @@ from zoo.models.bert_tasks import (
     BertTagger,
     BertTaggerConfig,
 )
-from zoo.presets import weights
+from zoo.presets import registry, weights
 from zoo.training import ConstantThenLinear
 from zoo.training.run import Run, RunConfig, parse
 
@@ -63,6 +65,12 @@ class Config(RunConfig):
 
     Attributes:
         encoder: preset folder of the encoder; a tiny new one if there is none.
+        text_column: of a table (tsv), by its name in the first line, or its number
+            from 0 where that line has no names.
+        pair_column: of a second text; none where texts are single.
+        label_column: of the class, or value.
+        regression: the table's labels are values; learn and report on those.
+        language: of xquad.
         length: tokens of the longest sequence; longer ones are cut, or windowed.
         stride: tokens between the windows of a question's text.
         dropout: of the encoder and the head.
@@ -88,6 +96,11 @@ class Config(RunConfig):
     dataset: str = "sst2"
     out: Path = Path("runs/bert_finetune")
     encoder: Path | None = None
+    text_column: int | str = 0
+    pair_column: int | str | None = None
+    label_column: int | str = 1
+    regression: bool = False
+    language: str = "en"
     length: int = 128
     stride: int = 64
     dropout: float = 0.1
@@ -118,6 +131,18 @@ VARIANTS = {
 }
 
 
+# Flags that some datasets alone take, and what their loaders call them.
+OPTIONS = {
+    "tsv": {
+        "text_column": "text",
+        "pair_column": "pair",
+        "label_column": "label",
+        "regression": "regression",
+    },
+    "xquad": {"language": "language"},
+}
+
+
 @dataclass(frozen=True)
 class Task:
     """What differs between tasks.
@@ -140,10 +165,7 @@ def main(config: Config) -> dict:
     if config.smoke:
         config = replace(config, epochs=2, length=32, stride=8, batch_size=4)
     run = Run(config)
-    if config.smoke and config.data_dir is None:
-        data = smoke_data()
-    else:
-        data = zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset)
+    data = examples_of(config)
     if (
         config.probe
         and isinstance(data.train[0], LabelledText)
@@ -209,9 +231,11 @@ def main(config: Config) -> dict:
         "best_epoch": best_epoch(),
         f"best_{key}": run.rows[best_epoch() - 1][key],
     }
-    if data.test:
+    if data.tested == "test":
         found = task.metrics(model, data.test, task.sequences(data.test))
         figures |= {f"test_{name}": value for name, value in found.items()}
+    elif data.test:
+        print("The test part has no labels: all figures are of validation.")
     figures |= baselines(config, task, data)
     draw(run, key)
     summary = run.finish(
@@ -229,6 +253,26 @@ def main(config: Config) -> dict:
     return summary
 
 
+def examples_of(config: Config) -> TaskDataset:
+    """The dataset that was asked for.
+
+    Raises:
+        ValueError: it does not take all flags that were given.
+    """
+    for dataset, names in OPTIONS.items():
+        given = [n for n in names if getattr(config, n) != getattr(SST2, n)]
+        if given and dataset != config.dataset:
+            flag = given[0].replace("_", "-")
+            raise ValueError(
+                f"--{flag} is for --dataset {dataset}, not for {config.dataset}"
+            )
+    if config.smoke and config.data_dir is None:
+        return smoke_data()
+    names = OPTIONS.get(config.dataset, {})
+    options = {theirs: getattr(config, ours) for ours, theirs in names.items()}
+    return zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset, **options)
+
+
 def best_of(scores: list[float]) -> int:
     """The epoch of the highest score, from 1; of equals the last, the most trained."""
     return len(scores) - int(np.argmax(scores[::-1]))
@@ -244,12 +288,16 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
         new = BertConfig(tokenizer.vocab_size, config.length, 2, 2, 32).__dict__
         return lambda: cls(config_class(**{**new, **rates, **fields}))
 
+    form: dict[str, Any] = {"tokenizer": tokenizer, "length": config.length}
+    if config.encoder is not None:
+        encoder = registry.find(config.encoder)
+        form["num_segments"] = encoder.fields.get("num_segments", 2)
     names = data.class_names
     match data.train[0]:
         case LabelledText():
             return Task(
                 made(BertClassifier, BertClassifierConfig, num_classes=len(names) or 1),
-                lambda examples: labelled_sequences(examples, tokenizer, config.length),
+                lambda examples: labelled_sequences(examples, **form),
                 class_figures if names else value_figures,
                 "accuracy" if names else "pearson",
             )
@@ -265,8 +313,7 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
                 made(BertSpanQA, BertConfig),
                 lambda examples: question_windows(
                     examples,
-                    tokenizer,
-                    config.length,
+                    **form,
                     stride=config.stride,
                     max_question=config.length // 4,
                 ),
@@ -312,7 +359,11 @@ def tag_figures(names, model, examples, sequences) -> dict[str, float]:
 
 
 def answer_figures(model, examples, sequences) -> dict[str, float]:
-    """SQuAD's, in percent."""
+    """SQuAD's, in percent.
+
+    Where some questions have no answer, none is given if that is likelier than the best
+    one; `best_f1` is of the threshold by which it is highest, as SQuAD 2.0's.
+    """
 
     def logits(inputs):
         found = model.predict_logits(inputs)
@@ -322,16 +373,27 @@ def answer_figures(model, examples, sequences) -> dict[str, float]:
         return np.pad(both, padding, constant_values=IMPOSSIBLE)
 
     starts, ends = np.moveaxis(np.array(outputs(sequences, logits)), 1, 0)
-    texts, _ = sequences.answers(starts, ends)
-    return answer_metrics([example.answers for example in examples], texts)
+    texts, nothing = sequences.answers(starts, ends)
+    answers = [example.answers for example in examples]
+    if all(answers):
+        return answer_metrics(answers, texts)
+    best = best_no_answer_threshold(answers, texts, nothing)
+    given = [
+        text if score <= 0 else "" for text, score in zip(texts, nothing, strict=True)
+    ]
+    return answer_metrics(answers, given) | {
+        "best_exact_match": best.exact_match,
+        "best_f1": best.f1,
+        "best_f1_threshold": max(best.f1_threshold, float(nothing.min()) - 1),
+    }
 
 
 def baselines(config: Config, task: Task, data: TaskDataset) -> dict[str, float]:
     """The share of the commonest class and, if asked for, the linear probe's figures.
 
-    Both on the test part, or on validation's if there is none.
+    Both on the part that is reported on.
     """
-    test = data.test or data.validation
+    test = getattr(data, data.tested)
     found = {}
     if isinstance(test[0], LabelledText) and data.class_names:
         labels = np.array([example.label for example in test])

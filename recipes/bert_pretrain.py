@@ -28,6 +28,7 @@ from zoo.data import (
     Masking,
     Sequences,
     Tokenizer,
+    collocations,
     full_sentences,
     sentence_pairs,
 )
@@ -64,7 +65,8 @@ class Config(RunConfig):
         paragraphs: of the text that make up a document.
         duplicates: times that documents are cut into pairs, each time into others.
         mask_rate: share of tokens to predict.
-        mask_unit: what is masked as a whole.
+        mask_unit: what is masked as a whole; "pmi" is words that occur together.
+        collocations: the most n-grams that "pmi" takes from the text.
         batch_size: sequences an update.
         accumulate: micro-batches that a batch is cut into.
         steps: updates.
@@ -93,7 +95,8 @@ class Config(RunConfig):
     paragraphs: int = 8
     duplicates: int = 10
     mask_rate: float = 0.15
-    mask_unit: Literal["token", "word", "span"] = "token"
+    mask_unit: Literal["token", "word", "span", "pmi"] = "token"
+    collocations: int = 2000
     batch_size: int = 32
     accumulate: int = 1
     steps: int = 2000
@@ -114,6 +117,7 @@ VARIANTS = {
     "mask_40": replace(DEMO, mask_rate=0.4),
     "whole_words": replace(DEMO, mask_unit="word"),
     "spans": replace(DEMO, mask_unit="span"),
+    "pmi": replace(DEMO, mask_unit="pmi"),
     "electra": replace(DEMO, electra=True, sentences="none"),
     # Of the size that Turc et al. 2019 call tiny.
     "tiny": replace(DEMO, num_layers=2, num_heads=2, steps=6000, eval_every=500),
@@ -193,7 +197,7 @@ def model(config: Config, tokenizer: Tokenizer) -> Model:
 
 
 def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
-    """What to train on, cut from a text."""
+    """What to train or evaluate on, cut from a text."""
     documents = Documents.from_text(text, tokenizer, config.paragraphs)
     if config.sentences == "none":
         return full_sentences(documents, tokenizer, config.context_length)
@@ -207,10 +211,14 @@ def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
     )
 
 
-def masks(config: Config, tokenizer: Tokenizer) -> Masking:
-    """What is masked."""
+def masks(config: Config, text: str, tokenizer: Tokenizer) -> Masking:
+    """What is masked; n-grams are counted in the text."""
     masked = most_masked(config.mask_rate, config.context_length)
-    return Masking(tokenizer, masked, rate=config.mask_rate, unit=config.mask_unit)
+    unit: Any = config.mask_unit
+    if unit == "pmi":
+        documents = Documents.from_text(text, tokenizer)
+        unit = collocations(documents, tokenizer, config.collocations)
+    return Masking(tokenizer, masked, rate=config.mask_rate, unit=unit)
 
 
 def main(config: Config) -> dict:
@@ -228,10 +236,16 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.load(start)
-    train, held_out = (
-        sequences(config, part, tokenizer) for part in (text.train, text.validation)
-    )
-    masking = masks(config, tokenizer)
+    parts = {}
+    for part in ("train", "validation"):
+        try:
+            parts[part] = sequences(config, getattr(text, part), tokenizer)
+        except ValueError as error:
+            raise ValueError(
+                f"the {part} part of {config.dataset!r}: {error}"
+            ) from error
+    train, held_out = parts["train"], parts["validation"]
+    masking = masks(config, text.train, tokenizer)
     batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)
     validation = masked_once(
         held_out, tokenizer, config.context_length, config.eval_sequences

@@ -284,12 +284,11 @@ def compared(
     config: Config, run: Run, data: TaskDataset, tokenizer: Tokenizer, preset: Path
 ) -> dict[str, Any]:
     """Trains the classifiers of both kinds; prints, draws and returns how they did."""
+    tested = data.tested
     parts = {
         part: labelled(config, getattr(data, part), tokenizer)
-        for part in PARTS
-        if getattr(data, part)
+        for part in {"train", "validation", tested}
     }
-    tested = "test" if "test" in parts else "validation"
     curves: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     scores: dict[str, list[float]] = {kind: [] for kind in KINDS}
     mixtures = []

@@ -2,6 +2,7 @@ import pytest
 import tokenizers as hugging_face
 
 from zoo.data import Tokenizer
+from zoo.data.tokenizers import ROBERTA_TOKENS
 from zoo.data.wordpiece import BERT_TOKENS
 
 SPECIAL = list(BERT_TOKENS)
@@ -28,6 +29,13 @@ def thousand(tmp_path_factory) -> Tokenizer:
     tokens = [f"##{i}" if i < 300 else f"w{i}" for i in range(1000)]
     tokens[0], tokens[100:104] = SPECIAL[0], SPECIAL[1:]
     return write_vocabulary(tmp_path_factory.mktemp("thousand"), tokens)
+
+
+@pytest.fixture(scope="session")
+def robertas() -> Tokenizer:
+    """Byte-level BPE with RoBERTa's special tokens."""
+    text = "the cat sat on a mat. " * 20
+    return Tokenizer.train_bpe(text, 280, special_tokens=ROBERTA_TOKENS)
 
 
 @pytest.fixture(scope="session")

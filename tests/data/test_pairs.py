@@ -37,6 +37,8 @@ def test_documents_know_their_sentences(words):
     assert len(documents) == 2
     with pytest.raises(ValueError, match="1 documents have no token"):
         Documents.of([["", " "]], words)
+    with pytest.raises(TypeError, match="document 'The cat sat.'; expected a list of"):
+        Documents.of([["a mat"], "The cat sat."], words)
 
 
 def test_text_is_cut_into_sentences(words):
@@ -139,21 +141,31 @@ def test_truncation_takes_from_both_ends(words):
 def test_full_sentences_hold_every_token_once(numbered, words):
     sequences = full_sentences(numbered, words, LENGTH)
     assert sequences.labels is None
-    assert sequences.starts[0, 0] == 0
-    np.testing.assert_array_equal(sequences.starts[1:], sequences.stops[:-1])
-    joined = np.concatenate(
-        [
-            sequences.tokens[a:b]
-            for a, b in zip(sequences.starts[:, 0], sequences.stops[:, 0], strict=True)
-        ]
-    )
     ends = numbered.sentences[numbered.documents[1:-1]]
-    expected = np.insert(numbered.tokens, ends, words.sep_id)
-    np.testing.assert_array_equal(joined, expected)
+    np.testing.assert_array_equal(
+        sequences.tokens, np.insert(numbered.tokens, ends, words.sep_id)
+    )
+    separators = ends + np.arange(len(ends))
+    ranges = zip(sequences.starts[:, 0], sequences.stops[:, 0], strict=True)
+    held = np.concatenate([np.arange(a, b) for a, b in ranges])
+    assert (np.diff(held) > 0).all()
+    # All but separators that would stand at the end, where there is one anyway.
+    missing = np.setdiff1d(np.arange(len(sequences.tokens)), held)
+    assert len(missing) and np.isin(missing, separators).all()
+    for places in (sequences.starts[:, 0], sequences.stops[:, 0] - 1):
+        assert not np.isin(places, separators).any()
     assert sequences.lengths.max() <= LENGTH
-    # A sequence ends with a sentence, or was too long for two.
-    firsts = sequences.tokens[sequences.starts[1:, 0]]
-    assert np.isin(firsts, [*numbered.sentences, words.sep_id]).all()
+    # No sentence here is too long for a sequence, so that each begins with one.
+    firsts = sequences.tokens[sequences.starts[:, 0]]
+    assert np.isin(firsts, numbered.sentences).all()
+
+
+def test_a_sentence_may_fill_a_sequence(words):
+    """Its separator is the sequence's own."""
+    documents = Documents(np.arange(20), np.array([0, 8, 12, 20]), np.array([0, 1, 3]))
+    sequences = full_sentences(documents, words, 10)
+    assert sequences.starts[:, 0].tolist() == [0, 9, 13]
+    assert sequences.stops[:, 0].tolist() == [8, 13, 21]
 
 
 def test_full_sentences_cut_long_ones(words):

@@ -79,6 +79,14 @@ def test_ngrams_keep_to_a_sentence(words):
     assert not any(collocations(documents, words, 10).phrases.values())
 
 
+def test_what_is_unknown_is_no_part_of_them(words):
+    documents = Documents.of([["new \u2020 york is big", "the cat sat"]] * 30, words)
+    found = collocations(documents, words, 40)
+    held = {i for phrases in found.phrases.values() for p in phrases for i in p}
+    assert words.encode("\u2020")[0] == words.unk_id not in held
+    assert words.token_to_id("big") in held
+
+
 def test_the_longest_is_found_first(words):
     def ids(text):
         return tuple(words.encode(text).tolist())

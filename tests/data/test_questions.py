@@ -111,6 +111,35 @@ def test_every_answer_of_a_text_survives():
     assert answers == [question.answers[0] for question in asked]
 
 
+def test_answers_keep_their_combining_marks():
+    """Which the tokens have lost."""
+    answers = ("Beyonce\u0301", "Cafe\u0301", "\u0928\u092e\u0938\u094d\u0924\u0947")
+    context = f"{answers[0]} sang at the {answers[1]}; {answers[2]} said all."
+    tokenizer = Tokenizer.train_wordpiece(context, 100)
+    asked = [question(context, answer, "who?") for answer in answers]
+    windows = question_windows(asked, tokenizer, 100, stride=50, max_question=8)
+    logits = [one_hot(windows.positions[:, i], 100) for i in (0, 1)]
+    assert windows.answers(*logits)[0] == [*answers]
+
+
+def test_robertas_windows(robertas):
+    windows = question_windows(
+        [question("the cat sat on a mat.", "on a", "the mat?")],
+        robertas,
+        40,
+        stride=5,
+        max_question=8,
+    )
+    inputs, positions = windows.batch(np.arange(1))
+    ids = inputs["token_ids"][0]
+    ends = np.flatnonzero(ids == robertas.sep_id)
+    assert ends[1] == ends[0] + 1 and len(ends) == 3
+    first, last = positions[0]
+    assert robertas.decode(ids[first : last + 1]).strip() == "on a"
+    logits = [one_hot(windows.positions[:, i], 40) for i in (0, 1)]
+    assert windows.answers(*logits)[0][0].strip() == "on a"
+
+
 def test_an_empty_text_has_no_answer(words):
     windows = question_windows(
         [question("", None)], words, 16, stride=5, max_question=4

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from zoo.data import Sequences
 
@@ -42,6 +43,32 @@ def test_single_segments_are_packed(words):
     assert sequences.pack(np.arange(2), 5)["token_ids"].shape == (2, 5)
     sources = sequences.sources(np.arange(2), 5)
     assert sources.tolist() == [[-1, 0, 1, 2, -1], [-1] * 5]
+
+
+def test_models_without_kinds_of_segments_get_none(words):
+    pairs = np.array([[0, 5]]), np.array([[3, 7]])
+    for kinds in (0, 1):
+        sequences = Sequences(TOKENS, *pairs, 9, words, num_segments=kinds)
+        assert not sequences.pack(np.arange(1))["segment_ids"].any()
+
+
+def test_robertas_pairs(robertas):
+    """Two separators, as `tokenizers`' own template puts them."""
+    a, b = "the cat", "a mat, sat"
+    ids = [robertas.encode(text) for text in (a, b)]
+    stops = np.cumsum([[len(x) for x in ids]], axis=1)
+    starts = stops - [[len(x) for x in ids]]
+    sequences = Sequences(np.concatenate(ids), starts, stops, 40, robertas)
+    size = sequences.lengths[0]
+    packed = sequences.pack(np.arange(1), 40)
+    special = [("<s>", robertas.cls_id), ("</s>", robertas.sep_id)]
+    template = TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B </s>", special)
+    expected = template.process(*(robertas.backend.encode(x) for x in (a, b))).ids
+    assert packed["token_ids"][0, :size].tolist() == expected
+    assert packed["padding_mask"].sum() == size == len(expected)
+    assert set(packed["token_ids"][0, size:]) == {robertas.pad_id}
+    sources = sequences.sources(np.arange(1))[0]
+    assert sources[sources >= 0].tolist() == [*range(stops[0, 1])]
 
 
 def test_what_is_too_long_is_refused(words):

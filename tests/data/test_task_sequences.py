@@ -41,6 +41,22 @@ def test_pairs_and_values(words):
     assert inputs["segment_ids"].tolist() == [[0] * 4 + [1] * 4, [0] * 6 + [1] * 2]
 
 
+def test_texts_without_labels(words):
+    texts = [LabelledText("the cat", None), LabelledText("a mat", None)]
+    assert len(labelled_sequences(texts, words, 6).batch(np.arange(2))) == 1
+    with pytest.raises(ValueError, match="1 of 2 examples have a label"):
+        labelled_sequences([LabelledText("the", 0), texts[0]], words, 6)
+
+
+def test_robertas_words_stand_in_running_text(robertas):
+    """As in `transformers`, of which `add_prefix_space` is needed for words."""
+    examples = [TaggedWords(("the", "cat", "sat."), (0, 1, 2))]
+    sequences = tagged_sequences(examples, robertas, 20)
+    text = robertas.encode(" the cat sat.")
+    assert sequences.tokens.tolist() == text.tolist()
+    assert (sequences.tags >= 0).sum() == 3
+
+
 def test_texts_refuse(words):
     mixed = [LabelledText("the", 0), LabelledText("cat", 1, "sat")]
     with pytest.raises(ValueError, match="1 of 2 examples have a second text"):

@@ -58,12 +58,12 @@ def test_tables_by_name(tmp_path):
     values = load("tsv", data_dir=tmp_path, regression=True, **columns)
     assert values.class_names == ()
     assert values.train[0] == LabelledText("a", 2.5, "b")
-    assert values.test == (LabelledText("g", -1, "h"),)
+    assert values.test == (LabelledText("g", None, "h"),)
     (tmp_path / "dev.tsv").unlink()
     write(tmp_path, train__tsv=header + "0\ta\tb\t1\n" * 20)
     classes = load("tsv", data_dir=tmp_path, **columns)
     assert (len(classes.train), len(classes.validation)) == (18, 2)
-    assert classes.test == (LabelledText("g", -1, "h"),)
+    assert classes.test == (LabelledText("g", None, "h"),)
 
 
 def test_tables_refuse(tmp_path):
@@ -82,9 +82,27 @@ def test_tables_refuse(tmp_path):
         load("tsv", data_dir=tmp_path)
     with pytest.raises(ValueError, match=r"no column 'text'; it has \['a', '0'\]"):
         load("tsv", data_dir=tmp_path, text="text", label="0")
+    write(tmp_path, train__tsv="text\tlabel\na\t0\nb\t0\n")
+    with pytest.raises(ValueError, match="the only one of the class 'label'. If it "):
+        load("tsv", data_dir=tmp_path)
+    for value in ("x", "nan", "inf"):
+        write(tmp_path, train__tsv=f"a\t0.5\nb\t{value}\n")
+        with pytest.raises(ValueError, match=f"label '{value}'; expected a number"):
+            load("tsv", data_dir=tmp_path, regression=True)
     (tmp_path / "dev.tsv").write_bytes(b"\xff\t1")
     with pytest.raises(ValueError, match=r"dev\.tsv is not UTF-8"):
         load("tsv", data_dir=tmp_path)
+
+
+def test_minus_one_is_a_class_where_training_has_it(tmp_path):
+    rows = "a\t-1\nb\t1\nc\t-1\nd\t1\n"
+    write(tmp_path, train__tsv=rows, dev__tsv=rows, test__tsv="e\t-1\n")
+    dataset = load("tsv", data_dir=tmp_path)
+    assert dataset.class_names == ("-1", "1")
+    assert [example.label for example in dataset.validation] == [0, 1, 0, 1]
+    values = load("tsv", data_dir=tmp_path, regression=True)
+    assert [example.label for example in values.test] == [-1.0]
+    assert values.tested == "test"
 
 
 def test_sst2_in_both_forms(tmp_path):
@@ -102,7 +120,10 @@ def test_sst2_in_both_forms(tmp_path):
     assert (
         dataset.train == other.train == (LabelledText("a b", 1), LabelledText("c", 0))
     )
-    assert (dataset.test[0].label, other.test[0].label) == (1, -1)
+    assert (dataset.test[0].label, other.test[0].label) == (1, None)
+    assert (dataset.tested, other.tested) == ("test", "validation")
+    write(glue, train__tsv="sentence\tlabel\tidx\na b\t1\t0\nc\t0\t1\n")
+    assert load("sst2", data_dir=glue).train == dataset.train
 
 
 def test_mrpc_in_both_forms(tmp_path):
@@ -129,7 +150,8 @@ def test_mrpc_in_both_forms(tmp_path):
 def test_tagged_words(tmp_path):
     write(
         tmp_path,
-        train__txt="-DOCSTART- -X- O\n\nEU NNP B-ORG\nsaid VBD O\n\n\n. . O\n",
+        train__txt="-DOCSTART- -X- O\n\nEU NNP B-ORG\nsaid VBD O\n"
+        "-DOCSTART- O\n. . O\n",
         valid__txt="Bonn\tB-LOC\nam\tI-LOC\n \nRhein\tO",
     )
     dataset = load("conll", data_dir=tmp_path)
@@ -139,7 +161,7 @@ def test_tagged_words(tmp_path):
         TaggedWords((".",), (0,)),
     )
     assert dataset.validation[0] == TaggedWords(("Bonn", "am"), (1, 3))
-    for line in ("word", "word LOC", "word B-"):
+    for line in ("word", "word LOC", "word B-", " word O"):
         write(tmp_path, train__txt=f"a O\n{line}\n")
         with pytest.raises(ValueError, match=f"line 2 of .*txt is '{line}'"):
             load("conll", data_dir=tmp_path)
@@ -195,10 +217,14 @@ def test_squad_refuses(tmp_path):
     write(folder, **{"dev-v1__1__json": squad([asked("8")])})
     with pytest.raises(ValueError, match="question 7 .* 'Bonn', .* 'onn,' at 4"):
         load("squad", data_dir=tmp_path)
-    for content in ("{", "[]", '{"data": [{}]}', '{"data": 3}'):
+    entry = '{"data": [{"paragraphs": [{"context": "a", "qas": [[]]}]}]}'
+    for content in ("{", "[]", '{"data": [{}]}', '{"data": 3}', entry):
         write(folder, **{"train-v1__1__json": content})
         with pytest.raises(ValueError, match="not in the form of SQuAD"):
             load("squad", data_dir=tmp_path)
+    write(folder, **{"train-v1__1__json": '{"data": []}'})
+    with pytest.raises(ValueError, match="holds no questions"):
+        load("squad", data_dir=tmp_path)
 
 
 def test_xquad_is_split_by_article(tmp_path):

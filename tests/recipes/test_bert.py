@@ -8,7 +8,9 @@ from safetensors.numpy import load_file
 from recipes import bert_fill_mask, bert_finetune, bert_pretrain
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.commands.fill_mask import FillMaskConfig
+from zoo.data import Question, Tokenizer, question_windows
 from zoo.generation.fill_mask import fill_mask
+from zoo.models.bert import BertBackbone, BertConfig
 from zoo.models.bert_pretrainer import BertPretrainer
 from zoo.models.bert_tasks import BertClassifier
 from zoo.training import engine
@@ -33,6 +35,19 @@ def finetuned(pretrained, tmp_path_factory):
     return out, bert_finetune.main(config)
 
 
+@pytest.fixture(scope="module")
+def words_of_questions():
+    """A question with an answer and one without, and their windows."""
+    text = "anna lives in rome and bob in oslo"
+    start = text.index("rome")
+    questions = (
+        Question("0", "where?", text, ("rome",), (start,)),
+        Question("1", "why?", text, (), ()),
+    )
+    words = Tokenizer.train_words([text, "where? why?"], 30)
+    return questions, question_windows(questions, words, 32, max_question=8, stride=9)
+
+
 def test_pretraining_leaves_what_the_contract_names(pretrained):
     out, summary = pretrained
     assert summary == json.loads((out / "summary.json").read_text())
@@ -41,6 +56,19 @@ def test_pretraining_leaves_what_the_contract_names(pretrained):
     assert summary["steps"] == 2
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert BertPretrainer.from_preset(out / "preset").tokenizer is not None
+
+
+def test_a_text_without_blank_lines(tmp_path):
+    (tmp_path / "text.txt").write_text("The cat sat. It was big.\n" * 500)
+    config = replace(PRETRAIN, dataset="text", data_dir=tmp_path, out=tmp_path)
+    with pytest.raises(ValueError, match="train part of 'text'.* blank lines end"):
+        bert_pretrain.main(config)
+
+
+@pytest.mark.slow
+def test_pmi_masking(tmp_path):
+    config = replace(bert_pretrain.VARIANTS["pmi"], smoke=True, out=tmp_path)
+    assert 4 < bert_pretrain.main(config)["val_mlm_loss"] < 7
 
 
 @pytest.mark.slow
@@ -163,9 +191,11 @@ def test_gaps_are_filled(pretrained, capsys):
         shares = [share for _, share in tokens]
         assert shares == sorted(shares, reverse=True) and 0 < sum(shares) < 1
     bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK] is [MASK]"))
-    assert capsys.readouterr().out.count("[MASK]") == 2
+    assert capsys.readouterr().out.count("gap ") == 2
     with pytest.raises(ValueError, match=r"no \[MASK\] in 'a b'"):
         bert_fill_mask.run(FillMaskConfig(str(preset), "a b"))
+    with pytest.raises(ValueError, match="top must be from 1 to .*, got 0"):
+        bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK]", top=0))
 
 
 @pytest.mark.slow
@@ -201,6 +231,73 @@ def test_other_tasks(kind, tmp_path):
     )
     summary = bert_finetune.main(config)
     assert summary["test_f1"] > (0.9 if kind == "wikiann" else 90)
+
+
+def table(folder, **parts):
+    for part, rows in parts.items():
+        lines = ["\t".join(map(str, row)) for row in rows]
+        (folder / f"{part}.tsv").write_text("\n".join(lines) + "\n")
+    return replace(FINETUNE, dataset="tsv", data_dir=folder, out=folder / "run")
+
+
+def test_a_table_of_values(tmp_path, capsys):
+    """By the names of its columns; the test part has none of the values, as GLUE's."""
+    rows = [("id", "first", "score", "second")]
+    rows += [(i, f"the {w}", 0.5 * i, "a mat") for i, w in enumerate("abcdefgh")]
+    test = [("id", "first", "second"), (0, "the x", "a mat")]
+    config = table(tmp_path, train=rows, dev=rows, test=test)
+    columns = {"text_column": "first", "pair_column": "second", "label_column": "score"}
+    summary = bert_finetune.main(replace(config, **columns, regression=True))
+    assert -1 <= summary["best_val_pearson"] <= 1
+    assert not any(name.startswith("test_pearson") for name in summary)
+    assert "no labels: all figures are of validation" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--pair-column is for --dataset tsv, not for"):
+        bert_finetune.main(replace(config, dataset="mrpc", pair_column="second"))
+    with pytest.raises(ValueError, match="--language is for --dataset xquad, not for"):
+        bert_finetune.main(replace(config, language="de"))
+
+
+@pytest.mark.parametrize("kinds", [0, 1, 2])
+def test_pairs_for_models_that_tell_no_segments_apart(kinds, pretrained, tmp_path):
+    """RoBERTa's and DistilBERT's."""
+    config = BertConfig(400, 32, 1, 2, 16, num_segments=kinds, pooler=False)
+    encoder = BertBackbone(config)
+    encoder.tokenizer = BertPretrainer.from_preset(pretrained[0] / "preset").tokenizer
+    encoder.save_to_preset(tmp_path / "encoder")
+    rows = [(f"the {word}", i % 2, "a mat") for i, word in enumerate("abcdefgh")]
+    config = table(tmp_path, train=rows, dev=rows, test=rows)
+    config = replace(config, encoder=tmp_path / "encoder", pair_column=2)
+    data = bert_finetune.examples_of(config)
+    task = bert_finetune.task_of(config, data, encoder.tokenizer)
+    inputs, _ = task.sequences(data.test).batch(np.arange(8))
+    assert inputs["segment_ids"].max() == max(kinds - 1, 0)
+    model = task.model()
+    assert task.metrics(model, data.test, task.sequences(data.test))["accuracy"] <= 1
+
+
+def test_questions_without_answers(words_of_questions):
+    """As in SQuAD 2.0: none where [CLS] scores higher, and the best threshold."""
+    questions, windows = words_of_questions
+
+    class Certain:
+        """Finds every answer; of a question without one it is in doubt."""
+
+        def predict_logits(self, inputs):
+            shape = inputs["token_ids"].shape
+            found = {name: np.zeros(shape) for name in ("start_logits", "end_logits")}
+            for row, ids in enumerate(inputs["token_ids"]):
+                none = windows.tokenizer.decode(ids).startswith("[CLS] why")
+                places = (0, 0) if none else windows.positions[0]
+                for logits, place in zip(found.values(), places, strict=True):
+                    logits[row, place] = 0.5 if none else 4.0
+                found["start_logits"][row, 5] += 1.5 * none
+            return found
+
+    found = bert_finetune.answer_figures(Certain(), questions, windows)
+    assert found["has_answer/f1"] == 100
+    assert found["no_answer/f1"] == 0 and found["f1"] == 50
+    assert found["best_f1"] == found["best_exact_match"] == 100
+    assert -8 <= found["best_f1_threshold"] < 0.5
 
 
 def test_variants():

@@ -30,6 +30,8 @@ class EvaluateConfig:
         binarize: a VAE's pixels, as "none" or as draws, once.
         judge: a classifier of the data's classes, for what draws them.
         temperature: of a model that draws codes one by one.
+        sentences: what a BERT learned of pairs: which is next, or in which order they
+            stand (ALBERT; `bert_pretrain --variant order`).
     """
 
     name: Name
@@ -42,6 +44,7 @@ class EvaluateConfig:
     binarize: Literal["none", "static"] = "static"
     judge: str = "classifier.mnist"
     temperature: float = 0.8
+    sentences: Literal["next", "order"] = "next"
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -95,7 +98,10 @@ def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
 
     text = _validation_text(model, config)
     model.compile("sgd")
-    found = masked_text_metrics(model, text, seed=config.seed)
+    negatives: Literal["random", "swapped"] = (
+        "random" if config.sentences == "next" else "swapped"
+    )
+    found = masked_text_metrics(model, text, negatives=negatives, seed=config.seed)
     return {f"val_{name}": value for name, value in found.items()}
 
 

@@ -17,7 +17,7 @@ class FillMaskConfig:
     Attributes:
         name: a checkpoint that `zoo list` names, or a folder of `recipes.bert_pretrain`
             or of Hugging Face's BertForMaskedLM.
-        text: holds [MASK] once or more.
+        text: holds [MASK] (<mask> for RoBERTa) once or more.
         top: how many tokens to show for each gap.
     """
 
@@ -33,6 +33,6 @@ def run(config: FillMaskConfig) -> None:
 
     bert = zoo.BertPretrainer.from_preset(config.name)
     for number, found in enumerate(fill_mask(bert, config.text, config.top), start=1):
-        print(f"[MASK] {number}")
+        print(f"gap {number}")
         for token, probability in found:
             print(f"  {probability:6.3f}  {token}")

@@ -69,8 +69,9 @@ def _sentences(
             continue
         word, *others = re.split(r"[ \t]+", line.rstrip(" \t"))
         if word == "-DOCSTART-":
+            sentences.append(([], []))
             continue
-        if not others or not re.fullmatch(r"O|[BI]-.+", others[-1]):
+        if not word or not others or not re.fullmatch(r"O|[BI]-.+", others[-1]):
             raise ValueError(
                 f"line {number} of {file} is {line!r}; expected a word and a tag that "
                 "is O, B-TYPE or I-TYPE"

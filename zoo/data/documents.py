@@ -43,7 +43,14 @@ class Documents:
 
         Raises:
             ValueError: No sentence has a token.
+            TypeError: A document is a string.
         """
+        documents = [*documents]
+        if strings := [document for document in documents if isinstance(document, str)]:
+            raise TypeError(
+                f"got the document {strings[0]!r:.80}; expected a list of sentences. "
+                "Documents.from_text cuts a text into them"
+            )
         documents = [list(sentences) for sentences in documents]
         encoded = tokenizer.encode_batch([s for d in documents for s in d])
         owners = np.repeat(np.arange(len(documents)), [len(d) for d in documents])

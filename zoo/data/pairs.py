@@ -42,7 +42,7 @@ def sentence_pairs(
         length: T.
         negatives: What label 1 means: "random", B is of another document (next
             sentence prediction); "swapped", B stands before A (sentence order).
-        short: The share of pairs that are made for a length between 2 and T - 3
+        short: The share of pairs that are made for a shorter length, from 2 tokens on,
             that is drawn for them, so that short inputs occur in training.
         duplicates: How often the documents are cut, each time into other pairs; 10 in
             the original. Which pairs belong together is soon learned by heart from a
@@ -53,8 +53,11 @@ def sentence_pairs(
         ValueError: An argument is out of range, there is one document only from which
             to take random sentences, or none has two sentences.
     """
-    if length < 5:
-        raise ValueError(f"length={length}; expected at least 5, for two tokens")
+    special = 2 + tokenizer.separators
+    if length < special + 2:
+        raise ValueError(
+            f"length={length}; expected at least {special + 2}, for two tokens"
+        )
     if not 0 <= short <= 1:
         raise ValueError(f"short={short}; expected 0 to 1")
     if negatives not in get_args(Negatives):
@@ -62,11 +65,15 @@ def sentence_pairs(
             f"negatives={negatives!r}; expected one of {get_args(Negatives)}"
         )
     if negatives == "random" and len(documents) < 2:
-        raise ValueError("there is one document; random sentences need another one")
+        raise ValueError(
+            "there is one document; random sentences need another one. A document is a "
+            "stretch of paragraphs, which blank lines end: give more text, fewer "
+            "paragraphs a document, or learn no pairs (full_sentences)"
+        )
     if duplicates < 1:
         raise ValueError(f"duplicates={duplicates}; expected at least 1")
     rng = np.random.default_rng(seed)
-    room = length - 3
+    room = length - special
     cuts = (_pairs(documents, room, negatives, short, rng) for _ in range(duplicates))
     pairs = np.array([pair for cut in cuts for pair in cut], np.int64)
     if not pairs.size:
@@ -106,13 +113,18 @@ def full_sentences(
     tokens = np.insert(documents.tokens, ends, tokenizer.sep_id)
     # A separator belongs to the sentence before it.
     bounds = documents.sentences + np.searchsorted(ends, documents.sentences, "right")
-    starts, room, sentences = [0], length - 2, bounds.tolist()
-    while starts[-1] < len(tokens):
-        reach = starts[-1] + room
-        whole = sentences[bisect_right(sentences, reach) - 1]
-        starts.append(whole if whole > starts[-1] else reach)
-    places = np.minimum(starts, len(tokens))[:, None]
-    return Sequences(tokens, places[:-1], places[1:], length, tokenizer)
+    separators = {*(ends + np.arange(len(ends))).tolist()}
+    room, sentences = length - 2, bounds.tolist()
+    start, places = 0, []
+    while start < len(tokens):
+        reach = min(start + room, len(tokens))
+        # One stands at the end of a sequence in any case.
+        whole = sentences[bisect_right(sentences, reach + (reach in separators)) - 1]
+        stop = whole if whole > start else reach
+        places.append((start, stop - (stop - 1 in separators)))
+        start = stop
+    starts, stops = np.array(places).T[..., None]
+    return Sequences(tokens, starts, stops, length, tokenizer)
 
 
 def _pairs(

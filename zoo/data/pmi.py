@@ -115,6 +115,10 @@ def collocations(
         likeliest[n] = np.maximum(log_p[n], parts)
         if n in SHARES:
             places = inside[first[counts >= min_count]]
+            # [UNK] is many words, and what is special is never masked.
+            ordinary = np.append(0, np.cumsum(np.isin(tokens, tokenizer.special_ids)))
+            none = ordinary[ends[places + n - 1]] == ordinary[words[places]]
+            places = places[none]
             pmi = log_p[n][places] - parts[places]
             order = np.lexsort((places, -pmi))[: round(SHARES[n] * size)]
             phrases[n] = tuple(

@@ -135,6 +135,7 @@ def question_windows(
     *,
     stride: int = 128,
     max_question: int = 64,
+    num_segments: int = 2,
 ) -> QuestionWindows:
     """Cuts each question's text into windows.
 
@@ -144,15 +145,18 @@ def question_windows(
         length: T.
         stride: Tokens from the beginning of one window to the next one's.
         max_question: Tokens of a question; others are left out.
+        num_segments: Of the model, see `Sequences`.
 
     Raises:
         ValueError: T leaves no room for the text, or windows would leave out tokens.
     """
-    room = length - 3 - max_question
+    special = 2 + tokenizer.separators
+    room = length - special - max_question
     if not 1 <= stride <= room:
         raise ValueError(
             f"stride={stride}, length={length}, max_question={max_question}; expected "
-            "a stride from 1 to length - 3 - max_question, so that windows overlap"
+            f"a stride from 1 to length - {special} - max_question, so that windows "
+            "overlap"
         )
     texts: dict[str, slice] = {}
     tokens, offsets = [], []
@@ -171,9 +175,9 @@ def question_windows(
     for owner, question in enumerate(questions):
         asked, read = texts[question.question], texts[question.context]
         end = min(asked.stop, asked.start + max_question)
-        room = length - 3 - (end - asked.start)
+        room = length - special - (end - asked.start)
         first, last = _answer(question, all_offsets[read]) + read.start
-        column = 2 + end - asked.start  # of the window's first token
+        column = special - 1 + end - asked.start  # of the window's first token
         for begin in range(
             read.start, max(read.stop - room, read.start) + stride, stride
         ):
@@ -190,6 +194,7 @@ def question_windows(
         np.array(stops),
         length,
         tokenizer,
+        num_segments=num_segments,
         questions=tuple(questions),
         owners=np.array(owners),
         positions=np.array(positions, np.int32),

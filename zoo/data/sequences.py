@@ -1,5 +1,7 @@
 """Sequences of one or two segments, [CLS] A [SEP] or [CLS] A [SEP] B [SEP].
 
+RoBERTa's are <s> A </s> or <s> A </s></s> B </s>.
+
 Shapes: N sequences, S segments of each (1 or 2), K tokens of all segments, B rows,
 T tokens of a row.
 """
@@ -25,6 +27,8 @@ class Sequences:
         length: T, which no sequence exceeds.
         tokenizer: Whose [CLS], [SEP] and [PAD] stand around the segments.
         labels: One label a sequence, of shape (N,), or None.
+        num_segments: Kinds of segments that the model tells apart: with fewer than two
+            (RoBERTa, DistilBERT) all segment ids are 0.
     """
 
     tokens: np.ndarray = field(repr=False)
@@ -33,6 +37,7 @@ class Sequences:
     length: int
     tokenizer: Tokenizer
     labels: np.ndarray | None = field(default=None, repr=False)
+    num_segments: int = 2
 
     def __post_init__(self) -> None:
         """Checks that all sequences fit."""
@@ -49,8 +54,7 @@ class Sequences:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each sequence with its special ones, (N,)."""
-        segments = self.stops - self.starts
-        return 1 + (segments + 1).sum(axis=1)
+        return self._ends(slice(None))[:, -1] + 1
 
     def pack(self, rows: np.ndarray, length: int | None = None) -> dict[str, Any]:
         """Puts some sequences together.
@@ -65,13 +69,15 @@ class Sequences:
         sources = self.sources(rows, length)
         ends = self._ends(rows)
         columns = np.arange(sources.shape[1])
-        segment_ids = np.zeros(sources.shape, np.int32)
-        token_ids = np.where(sources < 0, self.tokenizer.pad_id, self.tokens[sources])
-        for end in ends.T:
-            segment_ids += columns > end[:, None]
-            token_ids[np.arange(len(rows)), end] = self.tokenizer.sep_id
+        token_ids = np.where(sources < 0, self.tokenizer.sep_id, self.tokens[sources])
         token_ids[:, 0] = self.tokenizer.cls_id
         padding_mask = columns <= ends[:, -1:]
+        token_ids[~padding_mask] = self.tokenizer.pad_id
+        segment_ids = np.zeros(sources.shape, np.int32)
+        if self.num_segments > 1:
+            # A separator is of the segment before it.
+            for end in ends[:, :-1].T:
+                segment_ids += columns > end[:, None]
         return {
             "token_ids": token_ids.astype(np.int32),
             "segment_ids": segment_ids * padding_mask,
@@ -86,7 +92,7 @@ class Sequences:
         for start, end in zip(self.starts[rows].T, self._ends(rows).T, strict=True):
             inside = (columns >= begin) & (columns < end[:, None])
             sources = np.where(inside, start[:, None] + columns - begin, sources)
-            begin = end[:, None] + 1
+            begin = end[:, None] + self.tokenizer.separators
         return sources
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
@@ -94,9 +100,11 @@ class Sequences:
         inputs = self.pack(rows, length)
         return (inputs,) if self.labels is None else (inputs, self.labels[rows])
 
-    def _ends(self, rows: np.ndarray) -> np.ndarray:
-        """The columns of the segments' [SEP], (B, S)."""
-        return np.cumsum(self.stops[rows] - self.starts[rows] + 1, axis=1)
+    def _ends(self, rows: np.ndarray | slice) -> np.ndarray:
+        """The columns of the first [SEP] after each segment, (B, S)."""
+        between = self.tokenizer.separators
+        lengths = self.stops[rows] - self.starts[rows]
+        return np.cumsum(lengths + between, axis=1) + 1 - between
 
 
 def shortened(

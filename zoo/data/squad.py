@@ -66,7 +66,7 @@ def _articles(file: Path) -> list[tuple[Question, ...]]:
     """The questions of each article."""
     try:
         articles = json.loads(file.read_text("utf-8"))["data"]
-        return [
+        found = [
             tuple(
                 _question(file, paragraph["context"], entry)
                 for paragraph in article["paragraphs"]
@@ -74,8 +74,17 @@ def _articles(file: Path) -> list[tuple[Question, ...]]:
             )
             for article in articles
         ]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ValueError(f"{file} is not in the form of SQuAD: {error!r}") from error
+    if not any(found):
+        raise ValueError(f"{file} holds no questions")
+    return found
 
 
 def _question(file: Path, context: str, entry: dict) -> Question:

@@ -14,16 +14,21 @@ from zoo.data.tokenizers import Tokenizer
 
 
 def labelled_sequences(
-    examples: Sequence[LabelledText], tokenizer: Tokenizer, length: int
+    examples: Sequence[LabelledText],
+    tokenizer: Tokenizer,
+    length: int,
+    *,
+    num_segments: int = 2,
 ) -> Sequences:
     """Encodes texts, or pairs of them, and their labels.
 
     What is too long loses tokens at its end, of a pair the longer text first.
 
     Args:
-        examples: All with a second text, or none.
+        examples: All with a second text, or none; all with a label, or none.
         tokenizer: What encodes them.
         length: T.
+        num_segments: Of the model, see `Sequences`.
     """
     pairs = [example.pair for example in examples if example.pair is not None]
     if len(pairs) not in (0, len(examples)):
@@ -32,20 +37,29 @@ def labelled_sequences(
             "all or none"
         )
     segments = 2 if pairs else 1
-    if length < 1 + 2 * segments:
-        raise ValueError(f"length={length}; expected at least {1 + 2 * segments}")
+    special = 2 + (tokenizer.separators if pairs else 0)
+    if length < special + segments:
+        raise ValueError(f"length={length}; expected at least {special + segments}")
     texts = [example.text for example in examples]
     encoded = tokenizer.encode_batch([*texts, *pairs])
     tokens, bounds = _joined(encoded)
     starts = bounds[:-1].reshape(segments, -1).T
     stops = bounds[1:].reshape(segments, -1).T
     if pairs:
-        stops = stops - np.stack(shortened(starts, stops, length - 3), axis=1)
+        stops = stops - np.stack(shortened(starts, stops, length - special), axis=1)
     else:
         stops = np.minimum(stops, starts + length - 2)
-    labels = np.array([example.label for example in examples])
-    labels = labels.astype(np.int32 if labels.dtype.kind == "i" else np.float32)
-    return Sequences(tokens, starts, stops, length, tokenizer, labels)
+    known = [example.label for example in examples if example.label is not None]
+    if len(known) not in (0, len(examples)):
+        raise ValueError(
+            f"{len(known)} of {len(examples)} examples have a label; expected all or "
+            "none"
+        )
+    labels = None
+    if known:
+        labels = np.array(known)
+        labels = labels.astype(np.int32 if labels.dtype.kind == "i" else np.float32)
+    return Sequences(tokens, starts, stops, length, tokenizer, labels, num_segments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +118,7 @@ def tagged_sequences(
     if length < 3:
         raise ValueError(f"length={length}; expected at least 3")
     unknown = np.array([tokenizer.unk_id], np.int32)
-    words = tokenizer.encode_batch([word for e in examples for word in e.words])
+    words = tokenizer.encode_words([word for e in examples for word in e.words])
     words = [ids if len(ids) else unknown for ids in words]
     tokens, bounds = _joined(words)
     tags: np.ndarray = np.full(len(tokens), -1, np.int32)

@@ -19,12 +19,12 @@ class LabelledText:
 
     Attributes:
         text: The text, or the first of two.
-        label: The number of its class, -1 if it is not known; in a regression, a value.
+        label: The number of its class, or its value; None if that is not known.
         pair: The second text, or None.
     """
 
     text: str
-    label: int | float
+    label: int | float | None
     pair: str | None = None
 
 
@@ -64,7 +64,7 @@ class TaskDataset:
         name: The name that `load` was given.
         train: `LabelledText`, `TaggedWords` or `Question` to train on.
         validation: Those to choose by.
-        test: Those to report on; may be empty.
+        test: Those to report on; may be empty, or without labels, as GLUE's.
         class_names: What labels or tags count; empty for questions and values.
         sha256: Of the files read, training first: report it with every figure.
         origin: Where they came from.
@@ -79,6 +79,12 @@ class TaskDataset:
     sha256: str
     origin: str
     licence: str
+
+    @property
+    def tested(self) -> str:
+        """The part to report on: "validation" if there is no test part with labels."""
+        known = self.test and getattr(self.test[0], "label", 0) is not None
+        return "test" if known else "validation"
 
     @classmethod
     def of(

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -242,6 +243,13 @@ class Tokenizer:
             for group in groups
         ]
 
+    def encode_words(self, words: Sequence[str]) -> list[np.ndarray]:
+        """Returns the token ids of each word as if a blank stood before it."""
+        rules = self._pre_tokenizer
+        if rules.get("type") == "ByteLevel" and not rules["add_prefix_space"]:
+            words = [f" {word}" for word in words]
+        return self.encode_batch(words)
+
     def encode_with_offsets(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns a text's token ids and where in it each token stands.
 
@@ -251,6 +259,8 @@ class Tokenizer:
         """
         encoding = self.backend.encode(text, add_special_tokens=False)
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+        if not text.isascii():
+            _take_marks_in(offsets, text)
         return np.array(encoding.ids, np.int32), offsets
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -319,6 +329,11 @@ class Tokenizer:
     def mask_id(self) -> int:
         """The id of `[MASK]` or `<mask>`; ValueError if there is neither."""
         return self._special_id(MASK)
+
+    @functools.cached_property
+    def separators(self) -> int:
+        """How many stand between two texts: one `[SEP]`, or two of RoBERTa's `</s>`."""
+        return 1 if self.token_to_id(SEP) is not None else 2
 
     @functools.cached_property
     def continuations(self) -> np.ndarray:
@@ -440,6 +455,19 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start:end]
         start = end
     yield text[start:]
+
+
+def _take_marks_in(offsets: np.ndarray, text: str) -> None:
+    """Moves tokens' ends behind the marks of their last character.
+
+    What is normalised as BERT does it has lost combining marks: without them a token
+    would end before its own accent.
+    """
+    following = np.append(offsets[1:, 0], len(text))
+    for place, (end, limit) in enumerate(zip(offsets[:, 1], following, strict=True)):
+        while end < limit and unicodedata.category(text[end]) == "Mn":
+            end += 1
+        offsets[place, 1] = end
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Labelled texts in tables of tab-separated columns, such as GLUE's."""
 
+import collections
+import math
 from pathlib import Path
 
 from zoo.data.tasks import (
@@ -11,6 +13,7 @@ from zoo.data.tasks import (
 )
 
 Column = int | str
+Row = tuple[str, str | None, str | None]
 MRPC_COLUMNS: dict[str, Column] = {
     "text": "#1 String",
     "pair": "#2 String",
@@ -30,7 +33,8 @@ def load_tsv(
 
     Columns are numbers from 0, or names that stand in the first line. Quotation marks
     mean nothing. A tenth of training is for validation if there is no `dev.tsv`. Where
-    the test file has no column of that name, as in GLUE, labels are -1.
+    the test file has no column of that name, or -1 for a class, as in GLUE, its labels
+    are None.
 
     Args:
         data_dir: The folder.
@@ -41,7 +45,8 @@ def load_tsv(
 
     Raises:
         FileNotFoundError: There is no `train.tsv`.
-        ValueError: A line lacks a column, or a label does not occur in training.
+        ValueError: A line lacks a column, a label does not occur in training, is no
+            number where it is a value, or is the name of its column.
     """
     files = parts_in("tsv", data_dir, [".tsv"])
     columns = {"text": text, "label": label} | ({} if pair is None else {"pair": pair})
@@ -55,7 +60,7 @@ def load_sst2(data_dir: Path | None = None) -> TaskDataset:
     or without a first line of names.
     """
     files = parts_in("sst2", data_dir, [".tsv"])
-    named = lines_of(files["train"])[0] == "sentence\tlabel"
+    named = {"sentence", "label"} <= {*lines_of(files["train"])[0].split("\t")}
     columns: dict[str, Column] = {"text": 0, "label": 1}
     if named:
         columns = {"text": "sentence", "label": "label"}
@@ -85,27 +90,44 @@ def _dataset(
     tables = {part: _read(file, columns, part) for part, file in files.items()}
     names: tuple[str, ...] = ()
     if not regression:
-        names = tuple(sorted({label for *_, label in tables["train"]}))
-    numbers = {label: number for number, label in enumerate(names)} | {"-1": -1}
+        names = _class_names(tables["train"], files["train"])
+    numbers: dict[str, int] = {label: number for number, label in enumerate(names)}
 
-    def example(row: tuple[str, str | None, str], file: Path) -> LabelledText:
-        text, pair, label = row
-        if not regression and label not in numbers:
+    def number(label: str | None, part: str) -> int | float | None:
+        if label is None or (part == "test" and label == "-1" and not regression):
+            return None
+        try:
+            value = float(label) if regression else numbers[label]
+        except (ValueError, KeyError):
+            value = math.nan
+        if math.isnan(value) or math.isinf(value):
+            expected = "a number" if regression else f"one of training's, {names}"
             raise ValueError(
-                f"{file} has the label {label!r}; those of training are {names}"
+                f"{files[part]} has the label {label!r}; expected {expected}. Where "
+                "the first line names the columns, name them instead of numbering them"
             )
-        return LabelledText(text, float(label) if regression else numbers[label], pair)
+        return value
 
     parts = {
-        part: tuple(example(row, files[part]) for row in table)
+        part: tuple(LabelledText(x, number(label, part), y) for x, y, label in table)
         for part, table in tables.items()
     }
     return TaskDataset.of(name, parts, [*files.values()], names)
 
 
-def _read(
-    file: Path, columns: dict[str, Column], part: str
-) -> list[tuple[str, str | None, str]]:
+def _class_names(rows: list[Row], file: Path) -> tuple[str, ...]:
+    """The classes; the first line's must not be the name of its column."""
+    counts = collections.Counter(str(label) for *_, label in rows)
+    first = str(rows[0][-1]) if rows else ""
+    if counts[first] == 1 and len(rows) > 2 and max(counts.values()) > 1:
+        raise ValueError(
+            f"the first line of {file} is the only one of the class {first!r}. If it "
+            "names the columns, name them instead of numbering them"
+        )
+    return tuple(sorted(counts))
+
+
+def _read(file: Path, columns: dict[str, Column], part: str) -> list[Row]:
     """Each line's (text, pair, label)."""
     rows = [line.split("\t") for line in lines_of(file)]
     places = {}
@@ -129,7 +151,7 @@ def _read(
         (
             row[places["text"]],
             row[places["pair"]] if "pair" in places else None,
-            row[places["label"]] if "label" in places else "-1",
+            row[places["label"]] if "label" in places else None,
         )
         for row in rows
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from zoo.data.documents import Documents
 from zoo.data.masked_batches import MaskedBatches
 from zoo.data.masking import Masking, most_masked
-from zoo.data.pairs import full_sentences, sentence_pairs
+from zoo.data.pairs import Negatives, full_sentences, sentence_pairs
 from zoo.data.sequences import Sequences
 from zoo.data.tokenizers import Tokenizer
 
@@ -40,6 +40,7 @@ def masked_text_metrics(
     *,
     paragraphs: int = 8,
     duplicates: int = 10,
+    negatives: Negatives = "random",
     count: int = 500,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -50,6 +51,8 @@ def masked_text_metrics(
         text: paragraph by paragraph.
         paragraphs: that make up a document.
         duplicates: times that documents are cut into pairs.
+        negatives: what pairs are that do not belong together: of a model that learned
+            the order of sentences "swapped", see `sentence_pairs`.
         count: sequences to mask, at most.
         seed: of the pairs.
     """
@@ -59,7 +62,12 @@ def masked_text_metrics(
         sequences = full_sentences(documents, tokenizer, length)
     else:
         sequences = sentence_pairs(
-            documents, tokenizer, length, duplicates=duplicates, seed=seed
+            documents,
+            tokenizer,
+            length,
+            negatives=negatives,
+            duplicates=duplicates,
+            seed=seed,
         )
     batch = masked_once(sequences, tokenizer, length, count)
     return model.evaluate(batch, batch_size=32, verbose=0, return_dict=True)

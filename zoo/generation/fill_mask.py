@@ -9,24 +9,28 @@ from zoo.models.bert_pretrainer import BertPretrainer
 def fill_mask(
     bert: BertPretrainer, text: str, top: int = 5
 ) -> list[list[tuple[str, float]]]:
-    """For each [MASK] of a text, the likeliest tokens and their probabilities.
+    """For each [MASK] (or <mask>) of a text, the likeliest tokens and probabilities.
 
     Args:
         bert: with its tokenizer.
-        text: holds [MASK] once or more.
+        text: holds the tokenizer's mask once or more.
         top: how many tokens a gap.
 
     Raises:
-        ValueError: the model has no tokenizer, or the text no gap.
+        ValueError: the model has no tokenizer, the text no gap or too many tokens, or
+            `top` is not from 1 to the number of tokens.
     """
     tokenizer = bert.tokenizer
     if tokenizer is None:
         raise ValueError("The model has no tokenizer, and cannot read text.")
+    if not 1 <= top <= tokenizer.vocab_size:
+        raise ValueError(f"top must be from 1 to {tokenizer.vocab_size}, got {top}")
     inner = tokenizer.encode(text)
     ids = np.array([[tokenizer.cls_id, *inner, tokenizer.sep_id]], "int32")
     gaps = np.flatnonzero(ids[0] == tokenizer.mask_id)
     if not gaps.size:
-        raise ValueError(f"there is no [MASK] in {text!r}")
+        mask = tokenizer.id_to_token(tokenizer.mask_id)
+        raise ValueError(f"there is no {mask} in {text!r}")
     logits = bert({"token_ids": ids, "mask_positions": gaps[None].astype("int32")})
     found = []
     for shares in ops.convert_to_numpy(ops.softmax(logits["mlm_logits"]))[0]:

@@ -1,6 +1,6 @@
 """Where Keras Hub's presets of BERT and GPT-2 have their weights.
 
-By the names that Hugging Face has for them, of which `convert_bert` and `convert_gpt2`
+By the names that Hugging Face has for them, of which `bert_layout` and `convert_gpt2`
 have the tables.
 
 Shapes: D width, N heads, H head width.
