@@ -5,7 +5,8 @@
 
 Both start from one encoder and take the recipe's batches in the recipe's order, with
 its learning rates, weight decay, clipping and dropout; the epoch that validates best is
-tested, by the same figures. A new head is drawn by each as it draws it. Each training
+tested, by the same figures. A new head is drawn by each as it draws it; transformers'
+warm-up begins at zero, a step behind, and its answers may lie in padding. Each training
 leaves a file in `--out`, and is not repeated where there is one.
 """
 
@@ -36,12 +37,14 @@ class Peer:
     """A model of transformers that predicts by the names that ours go by."""
 
     def __init__(self, config: Config, kind: type, num_classes: int) -> None:
-        labels = {"num_labels": num_classes} if num_classes else {}
+        fields = {"num_labels": num_classes} if num_classes else {}
+        fields["hidden_dropout_prob"] = config.dropout
+        fields["attention_probs_dropout_prob"] = config.attention_dropout
         self.mixed = config.precision == "mixed_bfloat16"
         # The fused kernel's backward pass is slow in bfloat16 on a CPU.
         attention = "eager" if self.mixed else "sdpa"
         self.model = kind.from_pretrained(
-            config.encoder, attn_implementation=attention, **labels
+            config.encoder, attn_implementation=attention, **fields
         )
 
     def outputs(self, inputs: dict[str, np.ndarray], **targets: torch.Tensor) -> Any:
@@ -117,28 +120,35 @@ def train_peer(config: Config) -> dict[str, Any]:
     )
     stream = batches.batches()
     scores: list[float] = []
+    train_loss: list[float] = []
     start = time.perf_counter()
     for _ in range(config.epochs):
         peer.model.train()
+        losses = []
         for _ in range(batches.steps_per_epoch):
             batch = next(stream)
             optimizer.zero_grad()
-            peer.outputs(batch[0], **targets_of(batch)).loss.backward()
+            loss = peer.outputs(batch[0], **targets_of(batch)).loss
+            loss.backward()
+            losses.append(loss.item())
             torch.nn.utils.clip_grad_norm_(peer.model.parameters(), config.clip)
             optimizer.step()
             schedule.step()
         found = task.metrics(peer, data.validation, validation)
         scores.append(found[task.chosen_by])
+        train_loss.append(float(np.mean(losses)))
         print(json.dumps({"transformers": found}), flush=True)
         if scores[-1] == max(scores):
             best = copy.deepcopy(peer.model.state_dict())
     seconds = time.perf_counter() - start
     peer.model.load_state_dict(best)
-    found = task.metrics(peer, data.test, task.sequences(data.test))
+    part = getattr(data, data.tested)
+    found = task.metrics(peer, part, task.sequences(part))
     return {
         f"best_val_{task.chosen_by}": max(scores),
         "val": scores,
-        **{f"test_{name}": value for name, value in found.items()},
+        "train_loss": train_loss,
+        **{f"{data.tested}_{name}": value for name, value in found.items()},
         "seconds": seconds,
     }
 
@@ -146,10 +156,12 @@ def train_peer(config: Config) -> dict[str, Any]:
 def train_zoo(config: Config) -> dict[str, Any]:
     """The recipe itself."""
     summary = bert_finetune.main(config)
-    rows = (config.out / "metrics.jsonl").read_text().splitlines()
+    text = (config.out / "metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
     (key,) = (k for k in summary if k.startswith("best_val_"))
-    name = key.removeprefix("best_")
-    return {**summary, "val": [json.loads(row)[name] for row in rows]}
+    names = {"val": key.removeprefix("best_"), "train_loss": "loss"}
+    curves = {name: [row[k] for row in rows] for name, k in names.items()}
+    return {**summary, **curves}
 
 
 CONTENDERS = {"zoo": train_zoo, "transformers": train_peer}

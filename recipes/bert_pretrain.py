@@ -36,7 +36,7 @@ from zoo.data.masking import most_masked
 from zoo.evaluation import masked_once
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.bert import Bert
-from zoo.models.bert_pretrainer import BertPretrainer
+from zoo.models.bert_pretrainer import BertPretrainer, check_pretrained
 from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
 from zoo.training import ConstantThenLinear, Model
@@ -53,9 +53,9 @@ class Config(RunConfig):
             layers, and whose tokenizer to use.
         electra: train a discriminator of tokens that a small generator replaced.
         vocab_size: tokens of the WordPiece tokenizer that is trained without one.
-        num_layers: transformer blocks.
-        num_heads: attention heads of each.
-        width: of the residual stream.
+        num_layers: transformer blocks, of a new model.
+        num_heads: attention heads of each, of a new model.
+        width: of the residual stream, of a new model.
         context_length: tokens of a sequence.
         dropout: after embeddings, attention and feed-forward.
         attention_dropout: of attention's probabilities; 0.1 in the paper, which trains
@@ -71,7 +71,7 @@ class Config(RunConfig):
         accumulate: micro-batches that a batch is cut into.
         steps: updates.
         learning_rate: at its peak; it falls linearly to zero.
-        warmup_steps: of its linear rise.
+        warmup_steps: of its linear rise, a tenth of all steps at most.
         weight_decay: of matrices, decoupled.
         clip: largest norm of all gradients together.
         remat: recompute activations instead of keeping them.
@@ -156,7 +156,9 @@ def network(config: Config, tokenizer: Tokenizer) -> Model:
         "remat": config.remat,
     }
     if config.teacher is not None:
-        return Distiller(BertPretrainer.from_preset(config.teacher, **changes))
+        teacher = BertPretrainer.from_preset(config.teacher, **changes)
+        check_pretrained(teacher, config.teacher)
+        return Distiller(teacher)
     changes["pooler"] = config.sentences != "none"
     made: Any = Electra if config.electra else BertPretrainer
     if config.encoder is not None:
@@ -230,6 +232,8 @@ def main(config: Config) -> dict:
         config = replace(config, num_layers=1, num_heads=2, width=16, vocab_size=400)
         config = replace(config, steps=2, eval_every=1, eval_sequences=32)
         config = replace(config, context_length=32, batch_size=8)
+    if config.variant == "from_encoder" and config.encoder is None:
+        raise ValueError("--variant from_encoder starts from weights: give --encoder")
     run = Run(config)
     text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
     if start is None:

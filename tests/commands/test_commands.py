@@ -12,7 +12,7 @@ from PIL import Image
 
 import zoo
 from zoo.cli import main
-from zoo.commands import backend
+from zoo.commands import backend, compared
 from zoo.commands.convert import WRITERS
 from zoo.presets import weights
 from zoo.presets.manifest import Manifest, checkpoints
@@ -146,6 +146,37 @@ def test_convert_for_inference(target, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "latents" in out and "images" in out
     assert float(out.split("at most ")[1].split()[0]) < 1e-4
+
+
+def test_compared_with_what_a_folder_has(tmp_path):
+    """Heads that we leave out, and a padding token that RoBERTa gives no position."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {
+        "vocab_size": 37,
+        "hidden_size": 12,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    for name, config, options in (
+        ("ElectraForPreTraining", "ElectraConfig", {"embedding_size": 12}),
+        ("BertForNextSentencePrediction", "BertConfig", {}),
+        ("RobertaModel", "RobertaConfig", {"type_vocab_size": 1, "pad_token_id": 1}),
+    ):
+        options = sizes | options
+        made = getattr(transformers, name)(getattr(transformers, config)(**options))
+        made.save_pretrained(tmp_path / name)
+        model = zoo.BertBackbone.from_preset(tmp_path / name)
+        ((_, difference),) = compared.differences(model, tmp_path / name)
+        assert difference < 1e-4, name
+
+
+def test_gaps_are_not_filled_by_chance(tmp_path):
+    sizes = zoo.BertConfig(17, 12, 1, 2, 8)
+    encoder = zoo.BertBackbone(sizes)
+    encoder.save_to_preset(tmp_path)
+    with pytest.raises(SystemExit, match="has no head for masked tokens. Pretrain it"):
+        main(["fill-mask", str(tmp_path), "a [MASK]"])
 
 
 def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):

@@ -4,9 +4,18 @@ import itertools
 
 import numpy as np
 import pytest
+import tokenizers as hugging_face
 
-from zoo.data import Collocations, Documents, MaskedBatches, Masking, Sequences
+from zoo.data import (
+    Collocations,
+    Documents,
+    MaskedBatches,
+    Masking,
+    Sequences,
+    Tokenizer,
+)
 from zoo.data.masking import SPAN_LENGTHS, SPAN_SHARES
+from zoo.data.wordpiece import BERT_TOKENS
 
 pytestmark = pytest.mark.host
 
@@ -207,6 +216,13 @@ def test_masking_refuses(thousand, arguments, message):
 def test_masking_needs_mask(byte_pairs):
     with pytest.raises(ValueError, match=r"no token '\[MASK\]'"):
         Masking(byte_pairs, 20)
+
+
+def test_masking_needs_to_know_what_is_special():
+    names = {token: i for i, token in enumerate([*BERT_TOKENS, "a"])}
+    plain = hugging_face.Tokenizer(hugging_face.models.WordLevel(names))
+    with pytest.raises(ValueError, match=r"ordinary tokens .*\['\[PAD\]', '\[CLS\]'"):
+        Masking(Tokenizer(plain), 20)
 
 
 @pytest.fixture(scope="module")

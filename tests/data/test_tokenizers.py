@@ -350,6 +350,15 @@ def test_vocabularies_need_their_special_tokens(tmp_path, bpe):
         _ = bpe.continuations
 
 
+def test_robertas_vocabulary_in_two_files(tmp_path, docs):
+    special = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    whole = Tokenizer.train_bpe(docs, 300, special_tokens=special)
+    whole.backend.model.save(str(tmp_path))
+    parts = Tokenizer.load(tmp_path)
+    assert parts.special_ids.tolist() == whole.special_ids.tolist() == [*range(5)]
+    assert parts.encode("a <mask>").tolist() == whole.encode("a <mask>").tolist()
+
+
 def test_robertas_special_tokens(docs):
     names = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
     tokenizer = Tokenizer.train_bpe(docs, 300, special_tokens=names)

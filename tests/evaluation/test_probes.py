@@ -13,6 +13,7 @@ from zoo.data import (
     tagged_sequences,
 )
 from zoo.evaluation import linear_probe
+from zoo.evaluation.probes import SpanProbe
 
 pytestmark = pytest.mark.host
 
@@ -83,6 +84,9 @@ def test_spans(words, one_hot):
     inputs, _ = windows.batch(np.arange(len(windows)))
     logits = linear_probe(one_hot, windows).predict_logits(inputs)
     assert (logits["start_logits"][~inputs["padding_mask"]] == -1e9).all()
+    assert windows.answers(*logits.values())[0] == ["york city"] * 3
+    fewer = SpanProbe(one_hot, windows, most=windows.lengths.sum() // 2)
+    logits = fewer.predict_logits(inputs)
     assert windows.answers(*logits.values())[0] == ["york city"] * 3
 
 

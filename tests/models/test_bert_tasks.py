@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, run, texts
+from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, run, step, texts
 from tests.models.test_bert import nats
 from tests.training.toys import with_weights
 from zoo.data.questions import best_spans
@@ -59,6 +59,9 @@ def test_bad_configurations_say_what_is_wrong(config, fields, message):
 def test_configurations_are_of_the_task():
     with pytest.raises(TypeError, match="made from a BertClassifierConfig"):
         zoo.BertClassifier(zoo.BertConfig(**SIZES))
+    # Nor with one of more fields, which its own would not be when it is read again.
+    with pytest.raises(TypeError, match="BertSpanQA is made from a BertConfig"):
+        zoo.BertSpanQA(zoo.BertClassifierConfig(**SIZES))
 
 
 # === Classes ===
@@ -191,6 +194,11 @@ def test_the_best_spans_are_the_best_of_all(max_length):
     ("make", "targets", "message"),
     [
         (classifier, np.array([0, 1, 2, 3]), "classes must be from 0 to 2"),
+        (
+            classifier,
+            np.array([0, 1, 0.5, 2]),
+            "classes must be whole numbers, got 0.5",
+        ),
         (classifier, np.zeros(5, int), r"targets for texts and tokens \(4,\)"),
         (classifier, np.zeros((4, 1), int), r"one target a text, got shape \(4, 1\)"),
         (lambda: classifier(1), np.full(4, np.nan), "numbers must be finite"),
@@ -206,6 +214,38 @@ def test_the_best_spans_are_the_best_of_all(max_length):
 def test_targets_that_do_not_fit(make, targets, message):
     with pytest.raises(ValueError, match=message):
         make().check((TEXTS, targets))
+
+
+@pytest.mark.parametrize(
+    ("make", "targets", "weights", "message"),
+    [
+        (tagger, np.zeros(MASK.shape, int), np.ones(4), r"\(4, 10\), one .* \(4,\)"),
+        (classifier, np.zeros(4, int), np.ones((4, 1)), r"\(4,\), one a target, got"),
+        (reader, np.zeros((4, 2), int), np.full(4, np.nan), "needs finite weights"),
+    ],
+)
+def test_weights_that_do_not_fit(make, targets, weights, message):
+    with pytest.raises(ValueError, match=message):
+        make().check((TEXTS, targets, weights))
+
+
+@pytest.mark.parametrize("make", [classifier, tagger, reader])
+def test_float16_is_near_float32(make):
+    targets = {
+        classifier: np.array([0, 2, 1, 1]),
+        tagger: RNG.integers(3, size=MASK.shape),
+        reader: np.array([[0, 3], [2, 2], [1, 5], [4, 5]]),
+    }[make]
+    model = make()
+    exact = evaluated(model, TEXTS, targets)
+    half = type(model)(model.config, dtype="mixed_float16")
+    half.set_weights(model.get_weights())
+    assert evaluated(half, TEXTS, targets)["loss"] == pytest.approx(
+        exact["loss"], rel=0.01
+    )
+    half.compile(keras.optimizers.SGD(0.05), **EAGER)
+    losses = [step(half, TEXTS, targets)["loss"] for _ in range(5)]
+    assert losses[-1] < losses[0]
 
 
 def test_inputs_that_do_not_fit():

@@ -47,6 +47,10 @@ def test_a_teacher_without_layers_to_leave_out(fields):
 
 
 def test_arguments_that_do_not_fit():
+    encoder = zoo.BertBackbone(zoo.BertConfig(**SIZES))
+    for pair in ((encoder,), (teacher(), encoder)):
+        with pytest.raises(TypeError, match="are BertPretrainers.* <BertBackbone"):
+            zoo.Distiller(*pair)
     with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
         zoo.Distiller(teacher(), temperature=0)
     with pytest.raises(ValueError, match="needs its teacher's width=24, got 48"):

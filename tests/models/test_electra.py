@@ -11,6 +11,7 @@ import zoo
 from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, masked_texts, run, step
 from tests.training.toys import with_weights
 from zoo.models.electra import drawn, placed
+from zoo.presets import export_bert
 from zoo.presets.convert_bert import convert
 from zoo.presets.weights import assign, named_weights
 from zoo.training import engine
@@ -300,6 +301,31 @@ def test_the_discriminator_is_what_other_tasks_start_from(tmp_path, caplog):
     for name, weight in named_weights(classifier.bert).items():
         ours = named_weights(model.bert)[name]
         assert np.array_equal(*map(engine().numpy, (weight, ours))), name
+
+
+def test_the_discriminator_is_written(tmp_path):
+    """As transformers' ElectraForPreTraining, head included; and is read again."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = made()
+    export_bert(model, tmp_path)
+    cls = transformers.ElectraForPreTraining
+    theirs, report = cls.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    data = batch()
+    inputs = {k: data[k] for k in ("token_ids", "segment_ids", "padding_mask")}
+    names = ("input_ids", "token_type_ids", "attention_mask")
+    logits = theirs.eval()(
+        **{
+            name: torch.from_numpy(x).long()
+            for name, x in zip(names, inputs.values(), strict=True)
+        }
+    ).logits
+    far = np.abs(run(model, inputs) - logits.detach().numpy())
+    assert far[data["padding_mask"]].max() < TOLERANCE
+    again = zoo.Electra.from_preset(tmp_path, dropout=0.0)
+    assert np.array_equal(run(again, inputs), run(model, inputs))
+    assert again.new_weights and all("generator/" in x for x in again.new_weights)
 
 
 def test_reads_a_released_discriminator(tmp_path, caplog):

@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from tests.models.bert_texts import EAGER, SIZES, VOCAB, masked_texts, run, step, texts
+from zoo.data import Tokenizer
 from zoo.presets import count_parameters, export_bert
 from zoo.presets.convert_bert import architecture, config_fields, convert
 from zoo.presets.weights import named_weights
@@ -230,6 +231,62 @@ def assert_gradients(model, batch, loss, expected):
             "bert/block_0/feed_forward_norm/beta",
         )
         assert blind or np.abs(gradient).max() > 1e-6, name
+
+
+@pytest.mark.parametrize("name", [*OURS][1:])
+def test_ten_steps(name, tmp_path):
+    """One course for every backend: that of plain descent in torch."""
+    options = {"num_labels": 3} if "Class" in name else {}
+    theirs = their_model(name, layers=1, **options)
+    ours = OURS[name].from_preset(saved(theirs, tmp_path))
+    descent = torch.optim.SGD(theirs.parameters(), 0.05)
+    ours.compile(keras.optimizers.SGD(0.05))
+    losses = []
+    for seed in range(10):
+        batch = (TEXTS, LABELS.get(name))
+        if name == "BertForPreTraining":
+            batch = (masked_texts(seed=seed),)
+        loss = their_loss(name, theirs_of(theirs, batch[0]), batch)
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+        losses.append(loss.item())
+        assert step(ours, *batch)["loss"] == pytest.approx(losses[-1], abs=1e-5), seed
+    assert name == "BertForPreTraining" or losses[-1] < 0.8 * losses[0]
+
+
+# === Tokenizers ===
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_wordpiece_goes_along(lowercase, tmp_path):
+    """Whatever transformers' own class for the model would do to its letters."""
+    text = "The Cat sat on Café mats [SEP], "
+    for config in (
+        zoo.BertConfig(**SIZES | {"vocab_size": 60}),
+        zoo.BertConfig(**SIZES | {"vocab_size": 60}, num_segments=0, pooler=False),
+        zoo.BertConfig(
+            **SIZES | {"vocab_size": 60},
+            num_segments=1,
+            position_offset=1,
+            pooler=False,
+        ),
+    ):
+        model = zoo.BertBackbone(config)
+        model.tokenizer = Tokenizer.train_wordpiece(text * 9, 60, lowercase)
+        export_bert(model, tmp_path)
+        loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
+        found = loaded("Cat Café", "mats")
+        ids = [model.tokenizer.encode(x).tolist() for x in ("Cat Café", "mats")]
+        cls, sep = model.tokenizer.cls_id, model.tokenizer.sep_id
+        assert found["input_ids"] == [cls, *ids[0], sep, *ids[1], sep]
+        assert ("token_type_ids" in found) == (config.num_segments == 2)
+        assert (loaded.mask_token, loaded.pad_token) == ("[MASK]", "[PAD]")
+        theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()
+        theirs(**loaded("Cat", return_tensors="pt"))
+    model.tokenizer = None
+    export_bert(model, tmp_path)
+    assert not [*tmp_path.glob("*tokenizer*")]
 
 
 # === Variants ===

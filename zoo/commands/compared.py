@@ -32,7 +32,7 @@ def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
     if missing := [x for x in needed if importlib.util.find_spec(x) is None]:
         yield needed[0], f"{' and '.join(missing)} is not installed."
         return
-    inputs = _inputs(model)
+    inputs = _inputs(model, saved.get("pad_token_id"))
     is_gpt = type(model).__name__ == "GPT"
     found = model(inputs["token_ids"] if is_gpt else inputs)
     ours = [*found.values()] if isinstance(found, dict) else [found]
@@ -42,11 +42,13 @@ def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
     yield needed[0], max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-def _inputs(model: Any) -> dict[str, np.ndarray]:
-    """Random tokens, none of them padding."""
+def _inputs(model: Any, pad_id: int | None) -> dict[str, np.ndarray]:
+    """Random tokens, none of them padding, which has no position in RoBERTa."""
     config = model.config
     shape = (2, min(config.context_length, 32))
-    ids = np.random.default_rng(0).integers(config.vocab_size, size=shape)
+    ids = np.random.default_rng(0).integers(config.vocab_size - 1, size=shape)
+    if pad_id is not None:
+        ids += ids >= pad_id
     inputs = {"token_ids": ids.astype("int32")}
     inputs["padding_mask"] = np.ones(shape, "int32")
     if getattr(config, "num_segments", 0):
@@ -62,6 +64,8 @@ def _transformers(
     transformers = importlib.import_module("transformers")
     default = "AutoModelForCausalLM" if type(model).__name__ == "GPT" else "AutoModel"
     name = (saved.get("architectures") or [default])[0]
+    if type(model).__name__ == "BertBackbone":  # whatever heads the folder has
+        name = default
     theirs = getattr(transformers, name, None) or getattr(transformers, default)
     if theirs.__name__ == "GPT2Model":  # whose outputs are not the logits
         theirs = transformers.AutoModelForCausalLM

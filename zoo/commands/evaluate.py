@@ -30,6 +30,7 @@ class EvaluateConfig:
         binarize: a VAE's pixels, as "none" or as draws, once.
         judge: a classifier of the data's classes, for what draws them.
         temperature: of a model that draws codes one by one.
+        length: tokens of a sequence of masked text; 0 for the most that the BERT reads.
         sentences: what a BERT learned of pairs: which is next, or in which order they
             stand (ALBERT; `bert_pretrain --variant order`).
     """
@@ -44,6 +45,7 @@ class EvaluateConfig:
     binarize: Literal["none", "static"] = "static"
     judge: str = "classifier.mnist"
     temperature: float = 0.8
+    length: int = 0
     sentences: Literal["next", "order"] = "next"
 
 
@@ -101,7 +103,18 @@ def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     negatives: Literal["random", "swapped"] = (
         "random" if config.sentences == "next" else "swapped"
     )
-    found = masked_text_metrics(model, text, negatives=negatives, seed=config.seed)
+    if not 0 <= config.length <= model.config.context_length:
+        raise ValueError(
+            f"length must be from 0 to {model.config.context_length}, got "
+            f"{config.length}"
+        )
+    found = masked_text_metrics(
+        model,
+        text,
+        negatives=negatives,
+        length=config.length or None,
+        seed=config.seed,
+    )
     return {f"val_{name}": value for name, value in found.items()}
 
 

@@ -30,8 +30,10 @@ def run(config: FillMaskConfig) -> None:
     """Prints the likeliest tokens of each gap, with their probabilities."""
     import zoo
     from zoo.generation.fill_mask import fill_mask
+    from zoo.models.bert_pretrainer import check_pretrained
 
     bert = zoo.BertPretrainer.from_preset(config.name)
+    check_pretrained(bert, config.name)
     for number, found in enumerate(fill_mask(bert, config.text, config.top), start=1):
         print(f"gap {number}")
         for token, probability in found:

@@ -63,6 +63,12 @@ class Masking:
             raise ValueError(
                 f"unit={unit!r}; expected one of {get_args(Unit)} or Collocations"
             )
+        framing = [getattr(tokenizer, f"{x}_id") for x in ("mask", "pad", "cls", "sep")]
+        if plain := np.setdiff1d(framing, tokenizer.special_ids).tolist():
+            raise ValueError(
+                f"{tokenizer!r} has ordinary tokens in the place of special ones: "
+                f"{[tokenizer.id_to_token(i) for i in plain]}"
+            )
         self.max_masked, self.rate, self.unit = max_masked, rate, unit
         self._mask_id = tokenizer.mask_id
         self._special = np.zeros(tokenizer.vocab_size, bool)

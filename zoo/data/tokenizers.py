@@ -177,8 +177,9 @@ class Tokenizer:
             if vocabulary.is_file() and merges.is_file():
                 model = models.BPE.from_file(str(vocabulary), str(merges))
                 backend = _byte_level(model)
-                if model.token_to_id(END_OF_TEXT) is not None:
-                    backend.add_special_tokens([END_OF_TEXT])
+                special = (END_OF_TEXT, *ROBERTA_TOKENS)
+                known = [x for x in special if model.token_to_id(x) is not None]
+                backend.add_special_tokens(known)
                 return cls(backend)
             if (path / "vocab.txt").is_file():
                 return cls(wordpiece.from_vocabulary(path))

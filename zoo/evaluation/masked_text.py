@@ -41,6 +41,7 @@ def masked_text_metrics(
     paragraphs: int = 8,
     duplicates: int = 10,
     negatives: Negatives = "random",
+    length: int | None = None,
     count: int = 500,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -53,10 +54,12 @@ def masked_text_metrics(
         duplicates: times that documents are cut into pairs.
         negatives: what pairs are that do not belong together: of a model that learned
             the order of sentences "swapped", see `sentence_pairs`.
+        length: tokens of a sequence; the most that the model can read if None.
         count: sequences to mask, at most.
         seed: of the pairs.
     """
-    length, tokenizer = model.config.context_length, model.tokenizer
+    length = length or model.config.context_length
+    tokenizer = model.tokenizer
     documents = Documents.from_text(text, tokenizer, paragraphs)
     if model.next_sentence is None:
         sequences = full_sentences(documents, tokenizer, length)

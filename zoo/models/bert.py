@@ -1,6 +1,7 @@
 """BERT: a transformer encoder that reads in both directions.
 
-Devlin et al. 2019; numerics follow google-research/bert and its Hugging Face port.
+Devlin et al. 2019; numerics follow google-research/bert and its Hugging Face port,
+whose GELU is that of the error function (the authors' later code has tanh's).
 Fields of the configuration make it RoBERTa (Liu et al. 2019), ALBERT (Lan et al. 2020),
 ELECTRA's networks (Clark et al. 2020) or DistilBERT (Sanh et al. 2019).
 `bert_pretrainer` and `bert_tasks` beside this file have its heads.
@@ -354,9 +355,11 @@ def inputs_of(inputs: Any, *others: str) -> dict:
 
 
 def check_range(name: str, values: Any, limit: int, ignored: int = 0) -> None:
-    """Raises unless all values are from 0 to `limit` - 1, or are `ignored`."""
+    """Raises unless all are whole numbers from 0 to `limit` - 1, or are `ignored`."""
     values = np.asarray(values)
     counted = values[values != ignored]
+    if (broken := counted[counted != np.floor(counted)]).size:
+        raise ValueError(f"{name} must be whole numbers, got {broken[0]}")
     if counted.size and not 0 <= counted.min() <= counted.max() < limit:
         raise ValueError(
             f"{name} must be from 0 to {limit - 1}, got values from {counted.min()} to "

@@ -157,6 +157,15 @@ class BertPretrainer(Bert):
             check_range("next_sentence", batch["next_sentence"], 2)
 
 
+def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
+    """Raises if a model that was just loaded has found no head for masked tokens."""
+    if any(name.startswith("masked_lm/") for name in model.new_weights):
+        raise ValueError(
+            f"{str(preset)!r} has no head for masked tokens. Pretrain it first: "
+            "python -m recipes.bert_pretrain --variant from_encoder --encoder FOLDER"
+        )
+
+
 def check_masked(
     model: Bert,
     batch: Any,

@@ -125,6 +125,13 @@ class BertTask(Bert):
                 f"{name} needs targets for texts and tokens {rows}, got shape "
                 f"{targets.shape}"
             )
+        if len(batch) == 3:
+            weights = np.asarray(batch[2])
+            if weights.shape != rows or not np.isfinite(weights).all():
+                raise ValueError(
+                    f"{name} needs finite weights of shape {rows}, one a target, got "
+                    f"shape {weights.shape}"
+                )
         self.check_targets(inputs, targets)
 
     def check_targets(self, inputs: dict, targets: np.ndarray) -> None:

@@ -103,6 +103,12 @@ class Distiller(Model):
         super().__init__(**kwargs)
         if temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature!r}")
+        for model in (teacher,) if student is None else (teacher, student):
+            if not isinstance(model, BertPretrainer):
+                raise TypeError(
+                    "A Distiller's teacher and student are BertPretrainers, which have "
+                    f"heads for masked tokens. Received: {model!r}"
+                )
         student = student_of(teacher) if student is None else student
         for name in ("vocab_size", "width"):
             ours, theirs = (getattr(m.config, name) for m in (student, teacher))

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zoo.data.tokenizers import ROBERTA_TOKENS
+from zoo.data.wordpiece import BERT_TOKENS
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.presets.bert_layout import renamed
 
@@ -24,6 +26,8 @@ CLASSES = {
     "electra": "Electra",
     "distilbert": "DistilBert",
 }
+# Special tokens, as `BERT_TOKENS` are ordered.
+ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Where there is a pooler.
 POOLED = {
     "bert": ("Model", "ForPreTraining", "ForSequenceClassification"),
@@ -172,6 +176,8 @@ def _option(kind: str, field: str, name: str) -> str | None:
 
 def kind_of(config: Any) -> str:
     """The model type that a configuration is of."""
+    if hasattr(config, "generator_divisor"):
+        return "electra"
     if not config.num_segments:
         return "distilbert"
     if config.shared_layers:
@@ -185,12 +191,13 @@ def kind_of(config: Any) -> str:
 
 def task_of(model: Any) -> str:
     """The end of the name that a model's architecture has there."""
-    tasks = [task for task, ours in TASKS.items() if ours == type(model).__name__]
+    name = type(model).__name__
+    if name == "Electra":
+        return "ForPreTraining"
+    tasks = [task for task, ours in TASKS.items() if ours == name]
     if not tasks:
-        raise ValueError(
-            f"export_bert writes {', '.join(dict.fromkeys(TASKS.values()))}, not a "
-            f"{type(model).__name__}."
-        )
+        known = ", ".join({*TASKS.values(), "Electra"})
+        raise ValueError(f"export_bert writes {known}, not a {name}.")
     # Of a pretrainer's two, the second is the one without a pooler.
     return tasks[0] if model.pooler is not None else tasks[-1]
 
@@ -226,6 +233,21 @@ def their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
         name, default = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
         unset = config.head_dropout is None and default is not None
         settings[name] = config.dropout if unset else config.head_dropout
+    return settings
+
+
+def tokenizer_settings(model: Any) -> dict[str, Any]:
+    """tokenizer_config.json's special tokens, and what the model wants of a text."""
+    if model.tokenizer is None:
+        return {}
+    segments = ["token_type_ids"] if model.config.num_segments > 1 else []
+    settings: dict[str, Any] = {
+        "model_input_names": ["input_ids", *segments, "attention_mask"]
+    }
+    for role, *names in zip(ROLES, BERT_TOKENS, ROBERTA_TOKENS, strict=True):
+        for name in names:
+            if model.tokenizer.token_to_id(name) is not None:
+                settings.setdefault(f"{role}_token", name)
     return settings
 
 

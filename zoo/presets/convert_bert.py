@@ -1,7 +1,7 @@
 """BERT and its variants in Hugging Face's format (`transformers`), with all heads.
 
 All five model types are read and written: bert, roberta, albert, electra, distilbert.
-Of ELECTRA's two networks the discriminator comes without its head.
+Of an `Electra` the discriminator is written, which is what ELECTRA's folders hold.
 
 Shapes: D width, N heads, H head width.
 """
@@ -35,6 +35,7 @@ from zoo.presets.bert_options import (
     kind_of,
     task_of,
     their_config,
+    tokenizer_settings,
 )
 
 __all__ = [
@@ -140,7 +141,8 @@ def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
         ValueError: the model computes something that this type does not.
     """
     arrays, settings = their_form(model)
-    texts = {"config.json": settings, **weights.tokenizer_texts(model)}
+    tokenizer = weights.transformers_tokenizer_texts(model, **tokenizer_settings(model))
+    texts = {"config.json": settings, **tokenizer}
     weights.write(directory, arrays, texts, {"format": "pt"})
 
 

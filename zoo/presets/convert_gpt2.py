@@ -127,9 +127,11 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
         ValueError: the model computes something that GPT-2 does not.
     """
     arrays, config = their_form(model)
-    texts = {"config.json": config, **weights.tokenizer_texts(model)}
-    if model.tokenizer is not None:
-        texts["tokenizer_config.json"] = _their_tokenizer_config(model)
+    special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), _end(model))
+    tokenizer = weights.transformers_tokenizer_texts(
+        model, **(special if _end(model) else {})
+    )
+    texts = {"config.json": config, **tokenizer}
     weights.write(directory, arrays, texts, {"format": "pt"})
 
 
@@ -213,13 +215,9 @@ def _their_config(model: Any) -> dict[str, Any]:
     }
 
 
-def _their_tokenizer_config(model: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": model.config.context_length,
-        "clean_up_tokenization_spaces": False,
-    }
-    if model.tokenizer.end_of_text_id is not None:
-        end = model.tokenizer.id_to_token(model.tokenizer.end_of_text_id)
-        settings |= {"bos_token": end, "eos_token": end, "unk_token": end}
-    return settings
+def _end(model: Any) -> str | None:
+    """The token that ends a text, if there is one."""
+    tokenizer = model.tokenizer
+    if tokenizer is None or tokenizer.end_of_text_id is None:
+        return None
+    return tokenizer.id_to_token(tokenizer.end_of_text_id)

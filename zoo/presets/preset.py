@@ -34,6 +34,8 @@ class FromPreset:
     config: Any
     dtype_policy: Any
     tokenizer: Any = None
+    # Names of weights for which `from_preset` found none: they are as they were drawn.
+    new_weights: tuple[str, ...] = ()
 
     @classmethod
     def from_preset(
@@ -99,6 +101,7 @@ class FromPreset:
             if not strict:
                 arrays, new = cls._overlap(arrays, model, preset)
             model._assign(arrays, found.folder, new)
+            model.new_weights = tuple(sorted(new))
         if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
             model.tokenizer = Tokenizer.load(found.folder)
         return model

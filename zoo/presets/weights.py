@@ -17,6 +17,8 @@ from zoo.training.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
+# Where `transformers` looks for a tokenizer's class and special tokens.
+TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def named_weights(model) -> dict[str, Any]:
@@ -176,6 +178,23 @@ def tokenizer_texts(model) -> dict[str, str | None]:
     if model.tokenizer is not None:
         texts["tokenizer.json"] = model.tokenizer.backend.to_str(pretty=True)
     return texts
+
+
+def transformers_tokenizer_texts(model, **settings: Any) -> dict[str, Any]:
+    """The same for `transformers`, by whose class no rule of the file is changed.
+
+    Args:
+        model: whose tokenizer it is.
+        settings: more of the tokenizer, such as `mask_token`.
+    """
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": model.config.context_length,
+        "clean_up_tokenization_spaces": False,
+        **settings,
+    }
+    found = config if model.tokenizer is not None else None
+    return {**tokenizer_texts(model), TOKENIZER_CONFIG: found}
 
 
 def encoded(text: Any) -> bytes:

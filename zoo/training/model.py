@@ -80,7 +80,7 @@ class Model(keras.Model):
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.engine = engine()
-        if self.Config is not None and not isinstance(config, self.Config):
+        if self.Config is not None and type(config) is not self.Config:
             raise TypeError(
                 f"{type(self).__name__} is made from a {self.Config.__name__}: "
                 f"{type(self).__name__}({self.Config.__name__}(...)). "
