@@ -287,7 +287,7 @@ def compared(
     tested = data.tested
     parts = {
         part: labelled(config, getattr(data, part), tokenizer)
-        for part in {"train", "validation", tested}
+        for part in dict.fromkeys(("train", "validation", tested))
     }
     curves: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     scores: dict[str, list[float]] = {kind: [] for kind in KINDS}

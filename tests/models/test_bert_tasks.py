@@ -238,14 +238,17 @@ def test_float16_is_near_float32(make):
     }[make]
     model = make()
     exact = evaluated(model, TEXTS, targets)
-    half = type(model)(model.config, dtype="mixed_float16")
+    config = dataclasses.replace(model.config, dropout=0.0)
+    half = type(model)(config, dtype="mixed_float16")
     half.set_weights(model.get_weights())
     assert evaluated(half, TEXTS, targets)["loss"] == pytest.approx(
         exact["loss"], rel=0.01
     )
-    half.compile(keras.optimizers.SGD(0.05), **EAGER)
-    losses = [step(half, TEXTS, targets)["loss"] for _ in range(5)]
-    assert losses[-1] < losses[0]
+    half.compile(keras.optimizers.SGD(0.02), **EAGER)
+    losses = [step(half, TEXTS, targets)["loss"] for _ in range(8)]
+    # Updates that are skipped until the scale fits count for nothing.
+    losses = [loss for loss in losses if loss]
+    assert len(losses) > 3 and losses[-1] < losses[0]
 
 
 def test_inputs_that_do_not_fit():
