@@ -94,6 +94,13 @@ def test_tables_refuse(tmp_path):
         load("tsv", data_dir=tmp_path)
 
 
+def test_some_labels_are_not_enough(tmp_path):
+    rows = "a\t0\nb\t1\nc\t0\nd\t1\n"
+    write(tmp_path, train__tsv=rows, dev__tsv=rows, test__tsv="e\t-1\nf\t1\n")
+    with pytest.raises(ValueError, match=r"test.tsv has 1 of 2 lines without a label"):
+        load("tsv", data_dir=tmp_path)
+
+
 def test_minus_one_is_a_class_where_training_has_it(tmp_path):
     rows = "a\t-1\nb\t1\nc\t-1\nd\t1\n"
     write(tmp_path, train__tsv=rows, dev__tsv=rows, test__tsv="e\t-1\n")

@@ -112,6 +112,12 @@ def _dataset(
         part: tuple(LabelledText(x, number(label, part), y) for x, y, label in table)
         for part, table in tables.items()
     }
+    unknown = sum(example.label is None for example in parts.get("test", ()))
+    if 0 < unknown < len(parts.get("test", ())):
+        raise ValueError(
+            f"{files['test']} has {unknown} of {len(parts['test'])} lines without a "
+            "label (-1); expected all or none"
+        )
     return TaskDataset.of(name, parts, [*files.values()], names)
 
 
