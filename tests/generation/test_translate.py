@@ -159,7 +159,9 @@ def best(found, alpha) -> list[int]:
     return bare([token for token in text if token != END])
 
 
-@pytest.mark.parametrize("alpha", [0.6, 4.0, -2.0])
+@pytest.mark.parametrize(
+    "alpha", [0.6, pytest.param(4.0, marks=pytest.mark.slow), -2.0]
+)
 def test_many_beams_find_the_optimum(small, alpha):
     sources = [[3, 4, 4], [4]]
     options = {"num_beams": BEAMS, "length_penalty": alpha}

@@ -92,7 +92,9 @@ def test_relative_positions_within_a_window(kind, causal):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("kind", ["t5", "xl", "global"])
+@pytest.mark.parametrize(
+    "kind", ["t5", pytest.param("xl", marks=pytest.mark.slow), "global"]
+)
 def test_in_sixteen_bits(kind, dtype):
     """Where there are padding and windows; also what goes back."""
     relative = {

@@ -331,8 +331,8 @@ def test_dropout_acts_in_training_alone():
     [
         {},
         {"positions": "t5_bias", "window": 3},
-        {"positions": "transformer_xl"},
-        {"positions": "rotary", "window": 3},
+        pytest.param({"positions": "transformer_xl"}, marks=pytest.mark.slow),
+        pytest.param({"positions": "rotary", "window": 3}, marks=pytest.mark.slow),
     ],
     ids=lambda fields: "-".join(map(str, fields.values())),
 )
