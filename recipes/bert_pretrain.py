@@ -39,6 +39,7 @@ from zoo.models.bert import Bert
 from zoo.models.bert_pretrainer import BertPretrainer, check_pretrained
 from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
+from zoo.presets import registry
 from zoo.training import ConstantThenLinear, Model
 from zoo.training.run import Run, RunConfig, parse
 
@@ -198,7 +199,9 @@ def model(config: Config, tokenizer: Tokenizer) -> Model:
     return trained
 
 
-def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
+def sequences(
+    config: Config, text: str, tokenizer: Tokenizer, num_segments: int = 2
+) -> Sequences:
     """What to train or evaluate on, cut from a text."""
     documents = Documents.from_text(text, tokenizer, config.paragraphs)
     if config.sentences == "none":
@@ -209,6 +212,7 @@ def sequences(config: Config, text: str, tokenizer: Tokenizer) -> Sequences:
         config.context_length,
         negatives="random" if config.sentences == "next" else "swapped",
         duplicates=config.duplicates,
+        num_segments=num_segments,
         seed=config.seed,
     )
 
@@ -240,10 +244,15 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.load(start)
+    num_segments = 2
+    if start is not None:
+        num_segments = registry.find(start).fields.get("num_segments", 2)
     parts = {}
     for part in ("train", "validation"):
         try:
-            parts[part] = sequences(config, getattr(text, part), tokenizer)
+            parts[part] = sequences(
+                config, getattr(text, part), tokenizer, num_segments
+            )
         except ValueError as error:
             raise ValueError(
                 f"the {part} part of {config.dataset!r}: {error}"

@@ -186,6 +186,8 @@ def test_pairs_of_the_manual(words):
         assert (ids == words.sep_id).sum() == 2
         assert label in (0, 1)
         assert set(segments) == {0, 1}
+    alike = sentence_pairs(documents, words, 64, num_segments=1)
+    assert not alike.pack(np.arange(20))["segment_ids"].any()
 
 
 @pytest.mark.parametrize(

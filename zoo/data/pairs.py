@@ -27,6 +27,7 @@ def sentence_pairs(
     negatives: Negatives = "random",
     short: float = 0.1,
     duplicates: int = 1,
+    num_segments: int = 2,
     seed: int = 0,
 ) -> Sequences:
     """Cuts documents into pairs A B of which half belong together (label 0).
@@ -47,6 +48,7 @@ def sentence_pairs(
         duplicates: How often the documents are cut, each time into other pairs; 10 in
             the original. Which pairs belong together is soon learned by heart from a
             small text that is cut once.
+        num_segments: Of the model, see `Sequences`.
         seed: A non-negative integer that selects the pairs.
 
     Raises:
@@ -89,8 +91,9 @@ def sentence_pairs(
     if negatives == "swapped":
         for places in (starts, stops):
             places[labels == 1] = places[labels == 1, ::-1]
+    labels = labels.astype(np.int32)
     return Sequences(
-        documents.tokens, starts, stops, length, tokenizer, labels.astype(np.int32)
+        documents.tokens, starts, stops, length, tokenizer, labels, num_segments
     )
 
 
