@@ -59,9 +59,6 @@ class Peer:
     def predict_probabilities(self, inputs):
         return self._predict(inputs).logits.float().softmax(-1).numpy()
 
-    def predict_tags(self, inputs):
-        return self._predict(inputs).logits.argmax(-1).numpy()
-
     def predict_logits(self, inputs):
         found = self._predict(inputs)
         mask = torch.from_numpy(inputs["padding_mask"])

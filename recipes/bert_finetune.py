@@ -28,6 +28,7 @@ from zoo.data import (
     LabelledText,
     Question,
     TaggedWords,
+    TagPaths,
     TaskDataset,
     TextBatches,
     Tokenizer,
@@ -305,7 +306,9 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
             return Task(
                 made(BertTagger, BertTaggerConfig, num_classes=len(names)),
                 lambda examples: tagged_sequences(examples, tokenizer, config.length),
-                functools.partial(tag_figures, names),
+                functools.partial(
+                    tag_figures, names, TagPaths(names, [e.tags for e in data.train])
+                ),
                 "f1",
             )
         case Question():
@@ -347,12 +350,14 @@ def value_figures(model, examples, sequences) -> dict[str, float]:
     return regression_metrics(labels, np.array(found))
 
 
-def tag_figures(names, model, examples, sequences) -> dict[str, float]:
-    """CoNLL's, of whole entities."""
+def tag_figures(names, paths, model, examples, sequences) -> dict[str, float]:
+    """CoNLL's, of whole entities; words that were cut off are in none."""
     predicted = []
-    for row, tags in enumerate(outputs(sequences, model.predict_tags)):
-        (words,) = sequences.word_tags(np.array([row]), tags[None])
-        predicted.append([names[tag] for tag in words])
+    for row, shares in enumerate(outputs(sequences, model.predict_probabilities)):
+        (words,) = sequences.at_words(np.array([row]), shares[None])
+        best = paths.best(np.log(np.maximum(words, 1e-30)))
+        cut_off = len(examples[row].tags) - len(best)
+        predicted.append([names[tag] for tag in best] + ["O"] * cut_off)
     labels = [[names[tag] for tag in example.tags] for example in examples]
     found = entity_metrics(labels, predicted)
     return {name: found[name] for name in ("precision", "recall", "f1", "macro_f1")}

@@ -80,11 +80,13 @@ def test_tags_stand_at_the_first_token_of_a_word(words):
     assert tags.tolist() == [[0, 3, 4, 0, 0, 2, 0], [0, 1, 2, 0, 3, 4, 0]]
     assert weights.tolist() == [[0, 1, 1, 0, 1, 1, 0], [0, 1, 1, 0, 1, 1, 0]]
     assert (tags.dtype, weights.dtype) == (np.int32, np.float32)
-    found = sequences.word_tags(np.arange(2), tags)
+    found = sequences.at_words(np.arange(2), tags)
     assert [f.tolist() for f in found] == [list(s.tags) for s in sentences]
+    (vectors,) = sequences.at_words(np.array([1]), np.eye(7)[tags[1:]])
+    assert vectors.argmax(axis=-1).tolist() == [1, 2, 3, 4]
     short = tagged_sequences(sentences, words, 5)
     _, tags, _ = short.batch(np.array([1]))
-    assert short.word_tags(np.array([1]), tags)[0].tolist() == [1, 2, 0, 0]
+    assert short.at_words(np.array([1]), tags)[0].tolist() == [1, 2]
     with pytest.raises(ValueError, match="length=2"):
         tagged_sequences(sentences, words, 2)
 

@@ -68,9 +68,10 @@ def test_tags_are_learned_where_words_begin(words, one_hot):
     inputs, tags, weights = sequences.batch(np.arange(len(sequences)))
     probe = linear_probe(one_hot, sequences)
     assert len(probe.classifier.classes_) == 3
-    predicted = probe.predict_tags(inputs)
-    assert predicted.shape == tags.shape
-    assert (predicted == tags)[weights > 0].all()
+    shares = probe.predict_probabilities(inputs)
+    assert shares.shape == (*tags.shape, 3)
+    np.testing.assert_allclose(shares.sum(axis=-1), 1)
+    assert (shares.argmax(axis=-1) == tags)[weights > 0].all()
 
 
 def test_spans(words, one_hot):

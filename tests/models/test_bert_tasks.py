@@ -142,6 +142,9 @@ def test_tags_that_do_not_count():
     predicted = model.predict_tags(TEXTS)
     assert predicted.dtype == "int32"
     assert np.array_equal(predicted, np.where(MASK, scores.argmax(-1), -100))
+    shares = model.predict_probabilities(TEXTS)
+    expected = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    assert np.abs(shares - expected)[MASK].max() < 1e-5
 
 
 # === Spans ===

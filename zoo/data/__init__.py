@@ -15,6 +15,7 @@ from zoo.data.questions import QuestionWindows, question_windows
 from zoo.data.sequences import Sequences
 from zoo.data.spelling import SpelledSequences, spelled, spelled_sequences
 from zoo.data.streams import Streams
+from zoo.data.tag_paths import TagPaths
 from zoo.data.task_sequences import (
     TaggedSequences,
     labelled_sequences,
@@ -44,6 +45,7 @@ __all__ = [
     "SpelledSequences",
     "Streams",
     "TaggedSequences",
+    "TagPaths",
     "TaggedWords",
     "TaskDataset",
     "TextBatches",

@@ -83,22 +83,19 @@ class TaggedSequences(Sequences):
         weights = (tags >= 0).astype(np.float32)
         return self.pack(rows, length), np.maximum(tags, 0), weights
 
-    def word_tags(self, rows: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
-        """The tags of words that were predicted for tokens.
+    def at_words(self, rows: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
+        """What was found at the first tokens of words.
 
         Args:
             rows: Numbers of the sentences, (B,).
-            predicted: A tag a token, (B, T).
+            values: Something a token, (B, T, ...).
 
         Returns:
-            A tag a word of each sentence; 0 for words that were cut off.
+            Those of each sentence's words, (words, ...), but for words that were cut
+            off.
         """
-        kept = self._tags(rows, predicted.shape[1]) >= 0
-        found = []
-        for row, tags, words in zip(rows, predicted, kept, strict=True):
-            found.append(np.zeros(self.num_words[row], np.int32))
-            found[-1][: words.sum()] = tags[words]
-        return found
+        kept = self._tags(rows, values.shape[1]) >= 0
+        return [some[words] for some, words in zip(values, kept, strict=True)]
 
     def _tags(self, rows: np.ndarray, length: int | None) -> np.ndarray:
         sources = self.sources(rows, length)

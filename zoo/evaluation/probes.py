@@ -54,11 +54,14 @@ class TagProbe:
         ]
         self.classifier = _fitted(*map(np.concatenate, zip(*rows, strict=True)))
 
-    def predict_tags(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Tags (B, T)."""
+    def predict_probabilities(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Probabilities (B, T, C) of tags up to the highest that was learned."""
         features = self.encode(inputs)
-        tags = self.classifier.predict(features.reshape(-1, features.shape[-1]))
-        return tags.reshape(features.shape[:2])
+        found = self.classifier.predict_proba(features.reshape(-1, features.shape[-1]))
+        learned = self.classifier.classes_
+        shares = np.zeros((len(found), learned.max() + 1))
+        shares[:, learned] = found
+        return shares.reshape(*features.shape[:2], -1)
 
 
 class SpanProbe:

@@ -281,9 +281,20 @@ class BertTagger(BertTask):
         arrays = self.arrays(inputs)
         return np.where(arrays[-1], self._tags(*arrays), IGNORED).astype("int32")
 
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the tags (N, T, C); `zoo.data.TagPaths` finds the best path.
+
+        At padding they mean nothing.
+        """
+        return self._probabilities(*self.arrays(inputs))
+
     @cached_property
     def _tags(self) -> Batched:
         return self.batched(lambda inputs: ops.argmax(self(inputs), axis=-1))
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return self.batched(lambda inputs: ops.softmax(self(inputs)))
 
 
 @keras.saving.register_keras_serializable("zoo")
