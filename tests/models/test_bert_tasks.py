@@ -232,7 +232,14 @@ def test_weights_that_do_not_fit(make, targets, weights, message):
         make().check((TEXTS, targets, weights))
 
 
-@pytest.mark.parametrize("make", [classifier, tagger, reader])
+@pytest.mark.parametrize(
+    "make",
+    [
+        classifier,
+        pytest.param(tagger, marks=pytest.mark.slow),
+        pytest.param(reader, marks=pytest.mark.slow),
+    ],
+)
 def test_float16_is_near_float32(make):
     targets = {
         classifier: np.array([0, 2, 1, 1]),
