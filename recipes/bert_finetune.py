@@ -47,7 +47,7 @@ from zoo.evaluation import (
     regression_metrics,
 )
 from zoo.evaluation.pictures import loss_curves
-from zoo.models.bert import BertConfig
+from zoo.models.bert import BertConfig, num_segments_of
 from zoo.models.bert_tasks import (
     BertClassifier,
     BertClassifierConfig,
@@ -55,7 +55,7 @@ from zoo.models.bert_tasks import (
     BertTagger,
     BertTaggerConfig,
 )
-from zoo.presets import registry, weights
+from zoo.presets import weights
 from zoo.training import ConstantThenLinear
 from zoo.training.run import Run, RunConfig, parse
 
@@ -289,10 +289,11 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
         new = BertConfig(tokenizer.vocab_size, config.length, 2, 2, 32).__dict__
         return lambda: cls(config_class(**{**new, **rates, **fields}))
 
-    form: dict[str, Any] = {"tokenizer": tokenizer, "length": config.length}
-    if config.encoder is not None:
-        encoder = registry.find(config.encoder)
-        form["num_segments"] = encoder.fields.get("num_segments", 2)
+    form: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "length": config.length,
+        "num_segments": num_segments_of(config.encoder),
+    }
     names = data.class_names
     match data.train[0]:
         case LabelledText():

@@ -35,11 +35,10 @@ from zoo.data import (
 from zoo.data.masking import most_masked
 from zoo.evaluation import masked_once
 from zoo.evaluation.pictures import loss_curves
-from zoo.models.bert import Bert
+from zoo.models.bert import Bert, num_segments_of
 from zoo.models.bert_pretrainer import BertPretrainer, check_pretrained
 from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
-from zoo.presets import registry
 from zoo.training import ConstantThenLinear, Model
 from zoo.training.run import Run, RunConfig, parse
 
@@ -244,9 +243,7 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.load(start)
-    num_segments = 2
-    if start is not None:
-        num_segments = registry.find(start).fields.get("num_segments", 2)
+    num_segments = num_segments_of(start)
     parts = {}
     for part in ("train", "validation"):
         try:

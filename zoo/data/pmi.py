@@ -92,6 +92,8 @@ def collocations(
     ends = np.append(words[1:], len(tokens))
     sentence = np.searchsorted(documents.sentences, words, "right")
     prints = _Fingerprints(tokens)
+    # How many special tokens stand before each token.
+    specials = np.append(0, np.cumsum(np.isin(tokens, tokenizer.special_ids)))
     # Of the n-gram that begins at each word: its log-probability, and that of its
     # likeliest cut into parts, itself included.
     log_p: dict[int, np.ndarray] = {}
@@ -116,9 +118,8 @@ def collocations(
         if n in SHARES:
             places = inside[first[counts >= min_count]]
             # [UNK] is many words, and what is special is never masked.
-            ordinary = np.append(0, np.cumsum(np.isin(tokens, tokenizer.special_ids)))
-            none = ordinary[ends[places + n - 1]] == ordinary[words[places]]
-            places = places[none]
+            is_plain = specials[ends[places + n - 1]] == specials[words[places]]
+            places = places[is_plain]
             pmi = log_p[n][places] - parts[places]
             order = np.lexsort((places, -pmi))[: round(SHARES[n] * size)]
             phrases[n] = tuple(

@@ -68,11 +68,9 @@ class TaggedSequences(Sequences):
 
     Attributes:
         tags: The tag of each token's word, -1 where a word continues, (K,).
-        num_words: Words of each sentence, (N,).
     """
 
     tags: np.ndarray = field(repr=False, kw_only=True)
-    num_words: np.ndarray = field(repr=False, kw_only=True)
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
         """(inputs, tags, weights) as `fit` takes them; int32 and float32, (B, T).
@@ -132,7 +130,6 @@ def tagged_sequences(
         length,
         tokenizer,
         tags=tags,
-        num_words=num_words,
     )
 
 

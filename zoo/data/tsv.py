@@ -100,7 +100,7 @@ def _dataset(
             value = float(label) if regression else numbers[label]
         except (ValueError, KeyError):
             value = math.nan
-        if math.isnan(value) or math.isinf(value):
+        if not math.isfinite(value):
             expected = "a number" if regression else f"one of training's, {names}"
             raise ValueError(
                 f"{files[part]} has the label {label!r}; expected {expected}. Where "
@@ -112,10 +112,11 @@ def _dataset(
         part: tuple(LabelledText(x, number(label, part), y) for x, y, label in table)
         for part, table in tables.items()
     }
-    unknown = sum(example.label is None for example in parts.get("test", ()))
-    if 0 < unknown < len(parts.get("test", ())):
+    test = parts.get("test", ())
+    unknown = sum(example.label is None for example in test)
+    if 0 < unknown < len(test):
         raise ValueError(
-            f"{files['test']} has {unknown} of {len(parts['test'])} lines without a "
+            f"{files['test']} has {unknown} of {len(test)} lines without a "
             "label (-1); expected all or none"
         )
     return TaskDataset.of(name, parts, [*files.values()], names)

@@ -9,6 +9,7 @@ ELECTRA's networks (Clark et al. 2020) or DistilBERT (Sanh et al. 2019).
 Shapes: B batch, T tokens, D width, E embedding width, V vocabulary.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ from zoo.layers.initializers import TruncatedNormal
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import TransformerBlock, rematerialised
 from zoo.models.config_checks import check_choice, check_rate, check_whole
+from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, WeightedMean, engine
 
@@ -352,6 +354,12 @@ def inputs_of(inputs: Any, *others: str) -> dict:
             f"{', '.join((*INPUTS[1:], *others))}. Received: {sorted(inputs)}"
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
+
+
+def num_segments_of(preset: str | os.PathLike[str] | None) -> int:
+    """Kinds of segments of a preset's model, without making it; None: a new one's."""
+    fields = {} if preset is None else registry.find(preset).fields
+    return fields.get("num_segments", BertConfig.num_segments)
 
 
 def check_range(name: str, values: Any, limit: int, ignored: int = 0) -> None:
