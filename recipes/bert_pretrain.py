@@ -33,6 +33,7 @@ from zoo.data import (
     sentence_pairs,
 )
 from zoo.data.masking import most_masked
+from zoo.data.pairs import NEGATIVES
 from zoo.evaluation import masked_once
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.bert import Bert, num_segments_of
@@ -209,7 +210,7 @@ def sequences(
         documents,
         tokenizer,
         config.context_length,
-        negatives="random" if config.sentences == "next" else "swapped",
+        negatives=NEGATIVES[config.sentences],
         duplicates=config.duplicates,
         num_segments=num_segments,
         seed=config.seed,

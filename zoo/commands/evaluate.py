@@ -96,13 +96,11 @@ def language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
 
 def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """On the text's validation part, masked once, and cut into pairs."""
+    from zoo.data.pairs import NEGATIVES
     from zoo.evaluation import masked_text_metrics
 
     text = _validation_text(model, config)
     model.compile("sgd")
-    negatives: Literal["random", "swapped"] = (
-        "random" if config.sentences == "next" else "swapped"
-    )
     if not 0 <= config.length <= model.config.context_length:
         raise ValueError(
             f"length must be from 0 to {model.config.context_length}, got "
@@ -111,7 +109,7 @@ def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     found = masked_text_metrics(
         model,
         text,
-        negatives=negatives,
+        negatives=NEGATIVES[config.sentences],
         length=config.length or None,
         seed=config.seed,
     )

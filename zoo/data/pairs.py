@@ -17,6 +17,8 @@ from zoo.data.sequences import Sequences, shortened
 from zoo.data.tokenizers import Tokenizer
 
 Negatives = Literal["random", "swapped"]
+# What a model is taught of pairs, and how those are made that do not belong together.
+NEGATIVES: dict[str, Negatives] = {"next": "random", "order": "swapped"}
 
 
 def sentence_pairs(
