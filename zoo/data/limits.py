@@ -1,0 +1,66 @@
+"""What a file may cost: all limits in one place, each with its reason.
+
+A size that a file claims is compared with the file, or with a limit here, before
+anything of that size is made. What is refused says the limit.
+"""
+
+import os
+from pathlib import Path
+
+# Pixels of a picture, before it is made smaller: Pillow's own bound, from which on it
+# warns. In RGB they are 256 MiB.
+MAX_PIXELS = 2**28 // 3
+
+# How many times its size a compressed file may grow to, and what any may grow to. MNIST
+# grows fivefold, text tenfold; deflate reaches 1032, on zeros alone.
+MAX_EXPANSION = 100
+SMALL_BYTES = 64 * 2**20
+
+# Bytes of a number of 7 bits a byte: 64 bits take ten, which protocol buffers allow.
+MAX_VARINT_BYTES = 10
+
+# Layers, blocks and entries of a list of widths. The deepest transformer published
+# (DeepNet) has 1000, the deepest ResNet 1001, GPT-3 96.
+MAX_LAYERS = 1024
+
+# Any other whole number of a configuration: indices and shapes are int32 on all
+# backends somewhere.
+MAX_SIZE = 2**31 - 1
+
+# Bytes of a configuration or manifest. That of a classifier of 21,000 named classes
+# has 2 MB.
+MAX_CONFIG_BYTES = 16 * 2**20
+
+# Bytes of a tokenizer's file: Gemma's, of 256,000 tokens, has 34 MB.
+MAX_TOKENIZER_BYTES = 128 * 2**20
+
+# Bytes of a pickle within a file of weights: the names and shapes of some 100,000 of
+# them. Read, it takes up to 64 times as many.
+MAX_PICKLE_BYTES = 16 * 2**20
+
+
+def grown_limit(size: int) -> int:
+    """How many bytes a compressed file of `size` may grow to."""
+    return max(SMALL_BYTES, MAX_EXPANSION * size)
+
+
+def read_bytes(file: Path, limit: int) -> bytes:
+    """A file's bytes, no more than `limit` of them.
+
+    Raises:
+        ValueError: it is larger, or no plain file (a pipe, a device), which may have no
+            end, or another program writes it.
+    """
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} is no plain file, so that it may have no end.")
+    with open(file, "rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > limit:
+            raise ValueError(
+                f"{file} has {size:,} bytes; of such a file at most {limit:,} are read "
+                "(the limits are in zoo/data/limits.py)."
+            )
+        data = opened.read(size + 1)
+    if len(data) != size:
+        raise ValueError(f"{file} changed while it was read. Try again.")
+    return data
