@@ -26,6 +26,7 @@ from zoo.training.optimizer_group import (
 )
 from zoo.training.phases import Batch, Phase
 from zoo.training.terms import TermMeans
+from zoo.training.unsaved_layers import check_saved
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -193,6 +194,7 @@ class Model(keras.Model):
             raise ValueError(
                 f"layer_decay must be above 0 and at most 1. Received: {layer_decay!r}"
             )
+        check_saved(self)
         self._check_devices()
         self._report_replicated()
         self.plan = self._planned(accumulate)
@@ -411,6 +413,7 @@ class Model(keras.Model):
     @contextlib.contextmanager
     def _written(self, filepath: Any) -> Iterator[Any]:
         """The path to write to: every process has to gather, one has to keep."""
+        check_saved(self)
         variables = [
             *self.variables,
             *(self.optimizer.variables if self.compiled else ()),

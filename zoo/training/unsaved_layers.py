@@ -1,0 +1,71 @@
+"""Layers that Keras would leave out of a file because of an attribute's name."""
+
+from collections.abc import Iterator
+
+import keras
+from keras.src.saving.saving_lib import get_attr_skipset
+
+# The group of a file that holds a layer's own variables, beside its parts' groups.
+OWN_VARIABLES = "vars"
+
+
+def check_saved(model: keras.Model) -> None:
+    """Raises where an attribute's name keeps layers out of Keras's files.
+
+    Keras finds a layer's parts by the attributes that hold them, and passes over each
+    attribute that a bare `keras.Layer` has too. On torch that is every name of
+    `torch.nn.Module`: `double`, `half`, `type`, `train`. What a model itself holds
+    under such a name is saved in a second place, where other backends do not look.
+
+    Raises:
+        ValueError: an attribute has such a name; the message says which.
+    """
+    found = {id(model)}
+    waiting: list[keras.Layer] = [model]
+    passed_over = []
+    while waiting:
+        layer = waiting.pop()
+        skipped = get_attr_skipset(layer._obj_type())
+        for name, parts in _parts(layer):
+            if name == OWN_VARIABLES or name in skipped:
+                # Not Keras's own lists of all that it tracks.
+                if not name.startswith("_"):
+                    passed_over.append((layer, name, parts))
+                continue
+            new = [part for part in parts if id(part) not in found]
+            found.update(map(id, new))
+            waiting += new
+    # What is held under another name too is in the file all the same.
+    for layer, name, parts in passed_over:
+        if name == OWN_VARIABLES or any(id(part) not in found for part in parts):
+            raise ValueError(
+                f"{type(layer).__name__}.{name} holds layers "
+                f"({', '.join(part.name for part in parts)}) whose weights Keras would "
+                f"not save under this name, which it uses itself on the "
+                f"{keras.config.backend()} backend. Give the attribute another name, "
+                f"such as {name + '_layer'!r}."
+            )
+
+
+def _parts(layer: keras.Layer) -> Iterator[tuple[str, list[keras.Layer]]]:
+    """The names of a layer's attributes that hold layers, and the layers."""
+    if layer._obj_type() in ("Functional", "Sequential"):
+        # Saved by their order.
+        yield "layers_in_order", layer.layers
+    own = vars(layer)
+    # torch keeps layers apart from other attributes.
+    for name, value in [*own.items(), *own.get("_modules", {}).items()]:
+        parts = [x for x in _leaves(value) if isinstance(x, keras.Layer)]
+        if parts:
+            yield name, parts
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """What Keras's saving finds in lists, tuples and dicts, however deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
