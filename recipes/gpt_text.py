@@ -15,6 +15,7 @@ from typing import Literal
 import keras
 
 import zoo
+from zoo.data.atomic_files import replacing
 from zoo.evaluation import text_metrics
 from zoo.evaluation.pictures import loss_curves
 from zoo.training import WarmupCosine
@@ -216,7 +217,8 @@ def main(config: Config) -> dict:
         seed=config.seed,
     )
     shown = "\n---\n".join(sample.strip() for sample in samples)
-    (run.out / "samples.txt").write_text(shown + "\n", encoding="utf-8")
+    with replacing(run.out / "samples.txt") as file:
+        file.write(f"{shown}\n".encode())
     loss_curves(
         run.out / "loss.png",
         [row["update"] for row in run.rows],

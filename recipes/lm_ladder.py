@@ -32,6 +32,7 @@ import numpy as np
 
 import zoo
 from recipes import gpt_text
+from zoo.data.atomic_files import replacing, replacing_files
 from zoo.evaluation import text_metrics
 from zoo.evaluation.language import bits_per_byte
 from zoo.evaluation.pictures import save_figure
@@ -186,10 +187,12 @@ def main(config: Config) -> dict:
     show(run.rows)
     draw(run.out / "ladder.png", run.rows, f"{config.dataset} ({config.variant})")
     lines = [f"=== {name} ===\n{sample}\n" for name, sample in samples.items()]
-    (run.out / "samples.txt").write_text("\n".join(lines), encoding="utf-8")
+    with replacing(run.out / "samples.txt") as file:
+        file.write("\n".join(lines).encode())
     if engine().is_main:
         preset = folders[run.rows[-1]["rung"]] / "preset"
-        shutil.copytree(preset, run.out / "preset", dirs_exist_ok=True)
+        with replacing_files(run.out / "preset") as new:
+            shutil.copytree(preset, new, dirs_exist_ok=True)
     summary = run.finish(
         **{
             f"{row['rung']}_{key}": row[key]

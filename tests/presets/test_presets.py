@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from zoo import GPT, GPTConfig, Tokenizer
+from zoo.data import atomic_files
 from zoo.presets import count_parameters, manifest
 
 CONFIG = GPTConfig(12, 8, 1, 2, 8, dropout=0.1, tie_embeddings=False)
@@ -200,6 +201,45 @@ def test_subclasses(tmp_path, folder, model):
     assert same(Mine.from_preset(tmp_path / "mine"), mine)
     with pytest.raises(ValueError, match="no architecture 'Mine'"):
         GPT.from_preset(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("write", ["zoo", "huggingface", "keras_hub"])
+def test_a_save_that_is_killed_leaves_one_of_the_two(tmp_path, monkeypatch, write):
+    """Of `tests/data/test_atomic_files.py`'s two: before and after the commit."""
+    words = {"old": "abcdefghi", "new": "mnopqrstu"}
+    models = {}
+    for version, text in words.items():
+        config = GPTConfig(10, 8, 1, 2, 8)
+        models[version] = GPT(config)
+        if write != "keras_hub":  # which has no tokenizer of characters
+            models[version].tokenizer = Tokenizer.characters(text)
+    save = {
+        "zoo": GPT.save_to_preset,
+        "huggingface": zoo.presets.export_gpt2,
+        "keras_hub": zoo.presets.export_keras_hub,
+    }[write]
+    save(models["old"], tmp_path)
+
+    def die(folder):
+        if folder.name.endswith(".tmp") or (folder / ".committed").exists():
+            raise KeyboardInterrupt
+
+    for step, expected in (("_settle", "old"), ("_complete", "new")):
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic_files, step, die)
+            with pytest.raises(KeyboardInterrupt):
+                save(models["new"], tmp_path)
+        loaded = zoo.from_preset(tmp_path)
+        assert same(loaded, models[expected])
+        assert loaded.tokenizer == models[expected].tokenizer
+        assert not [*tmp_path.glob(".*")]
+
+
+def test_a_manifest_speaks_of_one_checkpoint(folder, model):
+    """A preset that is saved over a copy of a checkpoint is not judged by it."""
+    (folder / "manifest.toml").write_text("files = []")
+    model.save_to_preset(folder)
+    assert not (folder / "manifest.toml").exists()
 
 
 def test_a_save_that_fails_leaves_the_old_files(folder, model, monkeypatch):

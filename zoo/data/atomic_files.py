@@ -1,10 +1,24 @@
-"""Files that are either the old one or the whole new one, never a part."""
+"""Files that are the old ones or the new ones, never a part and never a mixture.
+
+What is being written lies beside its place under a name that nobody can guess, and is
+locked by its writer. A killed writer's lock is gone, so the next writer knows that what
+it left can be swept away. All is on the disk before it takes its place.
+"""
 
 import contextlib
+import fcntl
+import glob
 import os
-from collections.abc import Iterator
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+# A folder of files that are to replace those beside it, all together; a name with the
+# suffix stands for a file that is to go.
+COMMITTED = ".committed"
+GONE = ".gone"
 
 
 @contextlib.contextmanager
@@ -15,17 +29,203 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         path: The file to write. Its folder is made if it is not there.
 
     Yields:
-        A binary file open for writing.
+        A binary file, to be written through this object and not by its name.
+
+    Raises:
+        OSError: It can't be written, or `path` is a folder or a device.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} can't be written: it exists, and is not a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary, descriptor = _beside(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        with open(temporary, "wb") as file:
-            mode = temporary.stat().st_mode
+        with open(descriptor, "w+b") as file:
             yield file
-        # A library that wrote by the name may have made it its owner's alone.
-        temporary.chmod(mode)
-        os.replace(temporary, path)
+            file.flush()
+            os.fsync(descriptor)
+            os.replace(temporary, path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_files(
+    folder: str | os.PathLike[str], gone: Collection[str] = ()
+) -> Iterator[Path]:
+    """Gives an empty folder, whose files replace those of `folder` all together.
+
+    One rename decides: a writer that is killed before it leaves the old files, after
+    it the new ones, which the next `reading` or writing puts in their places. Other
+    files of the folder stay as they are.
+
+    Args:
+        folder: To write into; made if it is not there.
+        gone: Names of files that are removed unless they are written.
+
+    Yields:
+        Where to write files, or folders of files, under the names that they will have.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder / "files") as new:
+        yield new
+        for name in gone:
+            if not (new / name).exists():
+                mark = new / f"{name}{GONE}"
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+        _settle(new)
+        with _locked(folder, fcntl.LOCK_EX):
+            _complete(folder)
+            os.rename(new, folder / COMMITTED)
+            _sync(folder)
+            _complete(folder)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a place for a folder that becomes `folder`, which is new or empty."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder) as temporary:
+        new = temporary / "new"
+        yield new
+        _settle(new)
+        os.replace(new, folder)
+        _sync(folder.parent)
+
+
+@contextlib.contextmanager
+def reading(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Within, the files of a folder are those of one writer: others have to wait.
+
+    Raises:
+        OSError: Its last writer was killed while files took their places, and that
+            can't be completed.
+    """
+    folder = Path(folder)
+    with _locked(folder, fcntl.LOCK_SH) as descriptor:
+        while _is_pending(folder):
+            _lock(descriptor, fcntl.LOCK_EX)
+            try:
+                _complete(folder)
+            except OSError as error:
+                raise OSError(
+                    f"{folder} was not written to its end: what is in "
+                    f"{folder / COMMITTED} belongs into it, and can't be moved there "
+                    f"({error}). Read it where it can be written, or write it anew."
+                ) from error
+            _lock(descriptor, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` that is removed at the end, a killed one's by the next."""
+    temporary, descriptor = _beside(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _beside(path: Path, flags: int) -> tuple[Path, int]:
+    """Makes a temporary file or folder, locked while its descriptor is open."""
+    _sweep(path)
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        if flags & os.O_DIRECTORY:
+            temporary.mkdir()
+        try:
+            descriptor = os.open(temporary, flags | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            if path.parent.is_dir():
+                continue  # swept before it was opened
+            raise
+        _lock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Removes what killed writers of a file have left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):  # gone, a link, or somebody else's
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(left, flags)
+            try:
+                if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(descriptor, how)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Whether a lock was got; not all file systems have locks."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
+
+
+def _settle(folder: Path) -> None:
+    """Gives all files the mode that new ones have here, and writes them to the disk."""
+    mode = folder.stat().st_mode & 0o666  # some libraries make them their owner's alone
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            path.chmod(mode)
+            _sync(path)
+        _sync(Path(parent))
+
+
+def _is_pending(folder: Path) -> bool:
+    committed = folder / COMMITTED
+    return committed.is_dir() and not committed.is_symlink()
+
+
+def _complete(folder: Path) -> None:
+    """Moves the committed files into their places, those that have not been yet."""
+    if not _is_pending(folder):
+        return
+    committed = folder / COMMITTED
+    for parent, _, names in os.walk(committed, topdown=False):
+        place = folder / Path(parent).relative_to(committed)
+        # The folder may come from elsewhere: a link in it must lead nowhere else.
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise OSError(f"{place} leads out of {folder}")
+        for name in names:
+            if name.endswith(GONE):
+                (place / name.removesuffix(GONE)).unlink(missing_ok=True)
+                os.unlink(Path(parent, name))
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(parent, name), place / name)
+        if place.is_dir():
+            _sync(place)
+    shutil.rmtree(committed)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Writes a file, or which files a folder holds, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data import wordpiece
-from zoo.data.atomic_files import replacing
+from zoo.data.atomic_files import reading, replacing
 from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
 from zoo.presets.manifest import PRETRAINED
 
@@ -203,7 +203,8 @@ class Tokenizer:
         """
         for folder in (Path(name).expanduser(), *(root / name for root in PRETRAINED)):
             if folder.is_dir():
-                return cls.load(folder)
+                with reading(folder):
+                    return cls.load(folder)
         files = (file for root in PRETRAINED for file in root.glob("*/tokenizer.json"))
         names = ", ".join(sorted({file.parent.name for file in files})) or "none"
         raise FileNotFoundError(

@@ -11,23 +11,23 @@ Shapes: N images, L tokens of the prefix, (h, w) of an image's code, K codes.
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from zoo.data.atomic_files import replacing
+from zoo.data.atomic_files import replacing_files
 from zoo.data.tokenizers import Tokenizer
 from zoo.models.config_checks import check_count
 from zoo.models.gpt import GPT
 from zoo.models.vqvae import VQVAE
-from zoo.presets import registry
+from zoo.presets import registry, weights
 from zoo.training.engine import engine
 
-SETTINGS = "config.json"
+SETTINGS, PARTS = "config.json", ("vqvae", "gpt")
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,8 @@ class ImageTokens:
     def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
         """Writes a folder: `vqvae/` and `gpt/`, each a preset, and a small JSON file.
 
-        The whole folder is written beside and then takes its place, so that it never
-        holds one model of now and one of before.
+        All of it is replaced together, so that it never holds one model of now and one
+        of before.
 
         Raises:
             ValueError: there is a folder that holds something else.
@@ -247,18 +247,13 @@ class ImageTokens:
             "dtype": self.gpt.dtype_policy.name,
             "zoo_version": zoo.__version__,
         }
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{folder.name}."
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as beside:
-            new = Path(beside) / "new"
-            self.vqvae.save_to_preset(new / "vqvae")
-            self.gpt.save_to_preset(new / "gpt")
-            if engine().is_main:
-                with replacing(new / SETTINGS) as file:
-                    file.write((json.dumps(settings, indent=2) + "\n").encode())
-                if folder.exists():
-                    folder.rename(Path(beside) / "old")
-                new.rename(folder)
+        is_main = engine().is_main
+        gone = [f"{part}/{x}" for part in PARTS for x in weights.TOKENIZER_FILES]
+        with replacing_files(folder, gone) if is_main else nullcontext(folder) as new:
+            for part in PARTS:
+                getattr(self, part).save_to_preset(new / part)
+            if is_main:
+                (new / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
         engine().wait()
 
     @staticmethod
@@ -285,14 +280,14 @@ class ImageTokens:
         Raises:
             ValueError: it is no such preset, or is damaged.
         """
-        found = registry.find(preset)
-        if found.architecture != cls.__name__ or found.folder is None:
-            raise ValueError(
-                f"{os.fspath(preset)!r} is a {found.architecture}, not a "
-                f"{cls.__name__}: use zoo.from_preset."
-            )
-        vqvae = VQVAE.from_preset(found.folder / "vqvae")
-        gpt = GPT.from_preset(found.folder / "gpt")
+        with registry.opened(preset) as found:
+            if found.architecture != cls.__name__ or found.folder is None:
+                raise ValueError(
+                    f"{os.fspath(preset)!r} is a {found.architecture}, not a "
+                    f"{cls.__name__}: use zoo.from_preset."
+                )
+            vqvae = VQVAE.from_preset(found.folder / "vqvae")
+            gpt = GPT.from_preset(found.folder / "gpt")
         if cls.Config(**found.fields).prompts == "text":
             height, width = vqvae.config.code_shape
             length = gpt.config.context_length - height * width

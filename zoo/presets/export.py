@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from keras import ops
 
-from zoo.data.atomic_files import replacing
+from zoo.data.atomic_files import replacing, replacing_folder
 from zoo.presets.inference import Direction, Served, served
 from zoo.training.engine import engine
 from zoo.training.optional import optional
@@ -90,11 +90,8 @@ def _write_saved_model(found: Served, folder: Path) -> None:
         raise FileExistsError(
             f"{folder} exists; a SavedModel is written into a new folder."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".zoo-") as temporary:
-        written = Path(temporary) / "saved"
-        engine().export_saved_model(found, written)
-        os.replace(written, folder)
+    with replacing_folder(folder) as new:
+        engine().export_saved_model(found, new)
 
 
 def _name(found: Served, file: Path) -> None:

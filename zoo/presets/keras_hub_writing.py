@@ -1,6 +1,5 @@
 """Writes presets that Keras Hub loads, without it."""
 
-import contextlib
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 
-from zoo.data.atomic_files import replacing
+from zoo.data.atomic_files import replacing_files
 from zoo.presets import convert_bert, convert_gpt2, keras_hub_tokenizers, weights
 from zoo.presets.keras_hub_layout import (
     FAMILIES,
@@ -157,18 +156,14 @@ def _write(folder: Path, texts: Mapping[str, Any], files: Mapping[str, Any]) -> 
     """All files, or none; None removes one that is there."""
     if not engine().is_main:
         return
-    with contextlib.ExitStack() as stack:
+    with replacing_files(folder, gone=[*texts, *files]) as new:
         for name, text in texts.items():
             if text is not None:
-                file = stack.enter_context(replacing(folder / name))
-                file.write(weights.encoded(text))
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).write_bytes(weights.encoded(text))
         for name, arrays in files.items():
-            if arrays is None:
-                continue
-            file = stack.enter_context(replacing(folder / name))
-            with h5py.File(file, "w") as opened:
-                for where, x in arrays.items():
-                    opened[where] = np.ascontiguousarray(x)
-    for name, content in {**texts, **files}.items():
-        if content is None:
-            (folder / name).unlink(missing_ok=True)
+            if arrays is not None:
+                # HDF5's own way of writing ends the process on a full disk.
+                with open(new / name, "w+b") as file, h5py.File(file, "w") as opened:
+                    for where, x in arrays.items():
+                        opened[where] = np.ascontiguousarray(x)

@@ -11,13 +11,14 @@ import keras
 
 from zoo.data.tokenizers import Tokenizer
 from zoo.presets import registry, weights
+from zoo.presets.manifest import MANIFEST
 from zoo.training.engine import engine
 
 
 def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
     """A preset's model, of whichever class it is; see `FromPreset.from_preset`."""
-    cls = registry.model_class(registry.find(preset).architecture)
-    return cls.from_preset(preset, **options)
+    with registry.opened(preset) as found:
+        return registry.model_class(found.architecture).from_preset(preset, **options)
 
 
 class FromPreset:
@@ -70,41 +71,47 @@ class FromPreset:
         Raises:
             ValueError: there is no such preset, or no weights, or they do not fit.
         """
-        found = registry.find(preset)
-        cls._check(found, preset, changes)
-        if load_weights and found.folder is None:
-            raise ValueError(cls._without_weights(preset))
-        policy = keras.dtype_policies.get(dtype or found.dtype)
-        # Weights that are about to come get no first values: neither time nor memory is
-        # lost on those, and a file that does not fit its configuration takes neither.
-        bare = load_weights and cls._assign is FromPreset._assign
-        bare = bare and engine().mesh.size == 1
-        with registry.no_initialisation() if bare else contextlib.nullcontext():
-            model = cls.from_config(  # type: ignore[attr-defined]
-                {
-                    "config": cls._fields(found) | changes,
-                    "name": name,
-                    # Not serialised, for which Keras imports TensorFlow.
-                    "dtype": policy,
-                }
-            )
-        if found.folder is None:
+        with registry.opened(preset) as found:
+            cls._check(found, preset, changes)
+            if load_weights and found.folder is None:
+                raise ValueError(cls._without_weights(preset))
+            policy = keras.dtype_policies.get(dtype or found.dtype)
+            # Weights that are about to come get no first values: neither time nor
+            # memory is lost on those, and a file that does not fit its configuration
+            # takes neither.
+            bare = load_weights and cls._assign is FromPreset._assign
+            bare = bare and engine().mesh.size == 1
+            with registry.no_initialisation() if bare else contextlib.nullcontext():
+                model = cls.from_config(  # type: ignore[attr-defined]
+                    {
+                        "config": cls._fields(found) | changes,
+                        "name": name,
+                        # Not serialised, for which Keras imports TensorFlow.
+                        "dtype": policy,
+                    }
+                )
+            if found.folder is not None:
+                if load_weights:
+                    cls._load(model, found, preset, strict)
+                files = (found.folder / file for file in weights.TOKENIZER_FILES)
+                if any(file.is_file() for file in files):
+                    model.tokenizer = Tokenizer.load(found.folder)
             return model
-        if load_weights:
-            arrays = found.read(found.folder)
-            if found.converter is not None:
-                convert = found.converter.convert
-                arrays = convert(arrays, model.config, found.architecture)
-            new: set[str] = set()
-            if cls._is_relative(found) or (cls.family and found.converter):
-                arrays, new = cls._adopted(arrays, model, preset)
-            if not strict:
-                arrays, new = cls._overlap(arrays, model, preset)
-            model._assign(arrays, found.folder, new)
-            model.new_weights = tuple(sorted(new))
-        if any((found.folder / file).is_file() for file in weights.TOKENIZER_FILES):
-            model.tokenizer = Tokenizer.load(found.folder)
-        return model
+
+    @classmethod
+    def _load(cls, model: Any, found: registry.Preset, preset: Any, strict: bool):
+        """The weights of a preset's folder, those that the model takes."""
+        arrays: Any = found.read(found.folder)  # type: ignore[arg-type]
+        if found.converter is not None:
+            convert = found.converter.convert
+            arrays = convert(arrays, model.config, found.architecture)
+        new: set[str] = set()
+        if cls._is_relative(found) or (cls.family and found.converter):
+            arrays, new = cls._adopted(arrays, model, preset)
+        if not strict:
+            arrays, new = cls._overlap(arrays, model, preset)
+        model._assign(arrays, found.folder, new)
+        model.new_weights = tuple(sorted(new))
 
     def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
         """Writes a folder that `from_preset` reads, over one that is there.
@@ -119,7 +126,11 @@ class FromPreset:
             "dtype": self.dtype_policy.name,
             "zoo_version": zoo.__version__,
         }
-        texts = {"config.json": settings, **weights.tokenizer_texts(self)}
+        texts = {
+            "config.json": settings,
+            **weights.tokenizer_texts(self),
+            MANIFEST: None,  # which would speak of the files before
+        }
         weights.write(directory, self._arrays(), texts, {"format": "zoo"})
 
     def _arrays(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+from zoo.data.atomic_files import COMMITTED, reading
 from zoo.presets import hub, keras_hub, tensorflow_bert, weights
 from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 
@@ -52,6 +53,8 @@ CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
 
 # The files that say what a folder holds.
 CONFIGS = ("config.json", tensorflow_bert.CONFIG)
+# Where a folder has them; in the second if its writer was killed at the very end.
+PLACES = ("", COMMITTED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,17 +112,34 @@ def find(preset: str | os.PathLike[str]) -> Preset:
 
     Names of the hub (`hf://owner/name`, `gpt2.webtext`) are fetched.
     """
+    with opened(preset) as found:
+        return found
+
+
+@contextlib.contextmanager
+def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
+    """What `find` finds; nobody replaces its files within."""
+    folder = _folder(preset)
+    if folder is None:
+        config = configs()[os.fspath(preset)]
+        yield Preset(architecture_of(config), dataclasses.asdict(config))
+        return
+    with reading(folder):
+        yield _read(folder)
+
+
+def _folder(preset: str | os.PathLike[str]) -> Path | None:
+    """The folder of a preset; None where it is a configuration."""
     folder = Path(preset).expanduser()
-    if any((folder / file).is_file() for file in CONFIGS):
-        return _read(folder)
+    if any((folder / place / file).is_file() for place in PLACES for file in CONFIGS):
+        return folder
     name = os.fspath(preset)
     if name in (found := checkpoints()):
-        return _read(found[name])
+        return found[name]
     if (address := hub.address(name)) is not None:
-        return _read(hub.fetch(address))
-    if name in (known := configs()):
-        architecture = architecture_of(known[name])
-        return Preset(architecture, dataclasses.asdict(known[name]))
+        return hub.fetch(address)
+    if name in configs():
+        return None
     if folder.is_dir():
         raise FileNotFoundError(
             f"The folder {name!r} holds no config.json. Folders from save_to_preset "

@@ -1,6 +1,5 @@
 """Weights by name, in safetensors files: written whole, read strictly."""
 
-import contextlib
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from zoo.data.atomic_files import replacing
+from zoo.data.atomic_files import replacing_files
 from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
 from zoo.training.engine import engine
 from zoo.training.lora import lora_layers
@@ -157,19 +156,14 @@ def write(
     if not engine().is_main:
         return
     folder = Path(folder).expanduser()
-    with contextlib.ExitStack() as stack:
+    with replacing_files(folder, gone=texts) as new:
         for name, text in texts.items():
             if text is not None:
-                file = stack.enter_context(replacing(folder / name))
-                file.write(encoded(text))
-        file = stack.enter_context(replacing(folder / WEIGHTS))
+                (new / name).write_bytes(encoded(text))
         try:
-            save_file(dict(arrays), file.name, metadata=dict(metadata))
+            save_file(dict(arrays), new / WEIGHTS, metadata=dict(metadata))
         except SafetensorError as error:  # such as a full disk
             raise OSError(f"{folder / WEIGHTS} can't be written: {error}") from error
-    for name, text in texts.items():
-        if text is None:
-            (folder / name).unlink(missing_ok=True)
 
 
 def tokenizer_texts(model) -> dict[str, str | None]:
