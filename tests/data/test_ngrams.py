@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data.ngrams import count_ngrams, ngrams_ending, suffixes
+from zoo.data.ngrams import beginning, count_ngrams, ngrams_ending, suffixes
 
 pytestmark = pytest.mark.host
 
@@ -87,3 +87,20 @@ def test_texts_shorter_than_an_ngram():
         [-1, -1],
         [-1, -1],
     ]
+
+
+@pytest.mark.parametrize("vocab_size", [4, 50_000])
+def test_beginnings_are_one_more_symbol(vocab_size):
+    texts = documents(vocab_size)
+    tables = count_ngrams(texts, ORDER, vocab_size, beginnings=True)
+    begun = [np.append(vocab_size, text) for text in texts]
+    flags = beginning(tables, vocab_size)
+    ngrams = spelled(tables, vocab_size + 1)
+    for size in range(1, ORDER + 1):
+        expected = by_hand(begun, size)
+        if size == 1:
+            expected[vocab_size,] = 0  # nothing predicts it
+        counts = tables[size].counts.tolist()
+        assert dict(zip(ngrams[size], counts, strict=True)) == expected
+        begins = [ngram[0] == vocab_size for ngram in ngrams[size]]
+        assert flags[size].tolist() == begins

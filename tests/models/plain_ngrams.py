@@ -4,39 +4,73 @@ from collections import Counter
 from functools import cache
 
 
-class PlainNgrams:
-    """All probabilities are functions of a token and the tuple of those before it."""
+BEGIN = "^"
 
-    def __init__(self, documents, vocab_size, order):
+
+class PlainNgrams:
+    """All probabilities are functions of a token and the tuple of those before it.
+
+    With beginnings, a text begins with a symbol, and so does the tuple there.
+    """
+
+    def __init__(self, documents, vocab_size, order, beginnings=False):
         self.tokens, self.order = range(vocab_size), order
+        documents = [[BEGIN] * beginnings + list(document) for document in documents]
         self.counts = Counter(
             tuple(document[at : at + size])
             for document in documents
             for size in range(1, order + 1)
             for at in range(len(document) - size + 1)
         )
+        del self.counts[BEGIN,]
         self.left = Counter(ngram[1:] for ngram in self.counts)
-        for name in ("kneser_ney", "kept", "katz"):
+        for name in ("kneser_ney", "discounts", "kept", "katz"):
             setattr(self, name, cache(getattr(self, name)))
+
+    def begun(self, context):
+        """A text's beginning, as the context that this is if a text began so."""
+        context = tuple(context)[max(len(context) + 1 - self.order, 0) :]
+        begun = (BEGIN, *context)
+        seen = any(self.counts[*begun, w] for w in self.tokens)
+        return begun if len(begun) < self.order and seen else context
 
     def add_k(self, k, token, context):
         total = sum(self.counts[*context, w] for w in self.tokens)
         room = total + k * len(self.tokens)
         return (self.counts[*context, token] + k) / room if room else 0.0
 
+    def count(self, *ngram):
+        """Occurrences of the longest n-grams, and left neighbors of all others."""
+        longest = len(ngram) == self.order or ngram[0] == BEGIN
+        return self.counts[ngram] if longest else self.left[ngram]
+
+    def discounts(self, size):
+        """Of modified Kneser-Ney, as Chen & Goodman write them."""
+        found = [self.count(*ngram) for ngram in self.counts if len(ngram) == size]
+        n1, n2, n3, n4 = (found.count(times) for times in (1, 2, 3, 4))
+        if min(n1, n2, n3, n4) == 0:
+            return 0, 0.5, 1, 1.5
+        y = n1 / (n1 + 2 * n2)
+        found = 0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+        return (0, 0.5, 1, 1.5) if min(found[1:]) <= 0 else found
+
     def kneser_ney(self, discount, token, context):
+        """With one discount, or, of None, with the modified ones."""
         lower = 1 / len(self.tokens)
         if context:
             lower = self.kneser_ney(discount, token, context[1:])
-        counts = self.counts if len(context) + 1 == self.order else self.left
-        total = sum(counts[*context, w] for w in self.tokens)
-        kinds = sum(counts[*context, w] > 0 for w in self.tokens)
+        counts = {w: self.count(*context, w) for w in self.tokens}
+        total = sum(counts.values())
         if not total:
             return lower
-        if not context and kinds == len(self.tokens):
-            discount = 0
-        own = max(counts[*context, token] - discount, 0)
-        return own / total + discount * kinds / total * lower
+        discounts = (0, discount, discount, discount)
+        if discount is None:
+            discounts = self.discounts(len(context) + 1)
+        elif not context and min(counts.values()) > 0:
+            discounts = (0, 0, 0, 0)
+        taken = {w: discounts[min(count, 3)] for w, count in counts.items()}
+        own = counts[token] - taken[token]
+        return own / total + sum(taken.values()) / total * lower
 
     def kept(self, size, count):
         """Good-Turing's share of a count of n-grams of a size."""

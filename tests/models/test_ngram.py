@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
 
 from tests.models.plain_ngrams import PlainNgrams
 from zoo import GPT, NgramConfig, NgramLM, Tokenizer
-from zoo.models.smoothing import good_turing
+from zoo.models.smoothing import good_turing, modified_discounts
 
 pytestmark = pytest.mark.host
 
@@ -49,23 +50,32 @@ def reference(plain, smoothing, order):
         "mle": lambda w, h: plain.add_k(0, w, h),
         "add_k": lambda w, h: plain.add_k(0.3, w, h),
         "katz": plain.katz,
-        "kneser_ney": lambda w, h: plain.kneser_ney(0.6, w, h),
+        "fixed": lambda w, h: plain.kneser_ney(0.6, w, h),
+        "kneser_ney": lambda w, h: plain.kneser_ney(None, w, h),
     }[smoothing]
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
-@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("smoothing", [*SMOOTHINGS, "fixed"])
 @pytest.mark.parametrize("vocab_size", [V, V + 2])  # two that never occur
-def test_probabilities_are_the_formulas(order, smoothing, vocab_size):
+@pytest.mark.parametrize("beginnings", [False, True])
+def test_probabilities_are_the_formulas(order, smoothing, vocab_size, beginnings):
+    fixed = {"smoothing": "kneser_ney", "discount": 0.6}
     model = fitted(
-        order=order, smoothing=smoothing, k=0.3, discount=0.6, vocab_size=vocab_size
+        order=order,
+        k=0.3,
+        vocab_size=vocab_size,
+        beginnings=beginnings,
+        **fixed if smoothing == "fixed" else {"smoothing": smoothing},
     )
-    expected = reference(PlainNgrams(TEXTS, vocab_size, order), smoothing, order)
+    plain = PlainNgrams(TEXTS, vocab_size, order, beginnings)
+    expected = reference(plain, smoothing, order)
     unseen = 0
     for context in contexts(min(order - 1, 2), vocab_size):
         found = model.probabilities(np.asarray(context, int))
         assert found.shape == (vocab_size,) and found.min() >= 0
-        by_hand = [expected(token, context) for token in range(vocab_size)]
+        known = plain.begun(context) if beginnings else context
+        by_hand = [expected(token, known) for token in range(vocab_size)]
         assert np.abs(found - by_hand).max() < 1e-12
         if smoothing == "mle" and not found.any():
             unseen += 1
@@ -77,11 +87,40 @@ def test_probabilities_are_the_formulas(order, smoothing, vocab_size):
     assert bool(unseen) == (smoothing == "mle" and expected_unseen)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_modified_kneser_ney_of_rich_counts(order):
+    """Where each order's discounts are estimated, not fallen back on."""
+    rng = np.random.default_rng(3)
+    texts = [(rng.zipf(1.5, size) % 40).tolist() for size in rng.integers(5, 40, 120)]
+    model = fitted(texts, order=order, vocab_size=40)
+    plain = PlainNgrams(texts, 40, order, beginnings=True)
+    for size in range(1, order + 1):
+        discounts = plain.discounts(size)
+        assert discounts == (0, 0.5, 1, 1.5) if size == 1 else discounts[3] != 1.5
+    for text in texts[:12]:
+        found = np.exp(model.score(text))
+        for at, probability in enumerate(found, start=1):
+            by_hand = plain.kneser_ney(None, text[at], plain.begun(text[:at]))
+            assert probability == pytest.approx(by_hand, abs=1e-12)
+        for at in range(len(text)):
+            whole = model.probabilities(text[:at])
+            assert whole.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_modified_discounts_are_estimated_or_fall_back():
+    counts = np.repeat([1, 2, 3, 4, 5, 9], [100, 40, 20, 10, 7, 3])
+    y = 100 / 180
+    expected = [0, y, 2 - 3 * y * 0.5, 3 - 4 * y * 0.5]
+    assert modified_discounts(counts) == pytest.approx(expected, abs=1e-15)
+    for few in ([1, 1, 2, 3], [5, 9], [0], np.repeat([1, 2, 3, 4], [9, 2, 9, 9])):
+        assert modified_discounts(np.asarray(few)).tolist() == [0, 0.5, 1, 1.5]
+
+
 def test_long_contexts_of_katz():
     """Sums of what is left are small beside 1 there."""
     text = skewed(4000)
     model = fitted([text], order=5, smoothing="katz")
-    plain = PlainNgrams([text], V, 5)
+    plain = PlainNgrams([text], V, 5, beginnings=True)
     for start in range(0, 300, 3):
         context = text[start : start + 4]
         found = model.probabilities(context)
@@ -122,7 +161,8 @@ def test_nltk_agrees():
             nltk_model.fit([everygrams(words, max_len=order)], sorted(set(words)))
             # nltk adds one word, for those that are unknown, to the vocabulary.
             more = fields["smoothing"] == "add_k"
-            model = fitted([ROUND], order=order, vocab_size=V + more, **fields)
+            fields |= {"vocab_size": V + more, "beginnings": False}
+            model = fitted([ROUND], order=order, **fields)
             for context in contexts(min(order - 1, 2)):
                 found = model.probabilities(np.asarray(context, int))
                 by_hand = [
@@ -173,17 +213,34 @@ def test_no_ngram_reaches_across_texts():
     apart = fitted([[0, 1], [2, 3]], order=2, smoothing="mle")
     assert not apart.probabilities([1]).any()
     assert fitted([0, 1, 2, 3], order=2, smoothing="mle").probabilities([1])[2] == 1
-    assert apart.fit([4, 5]).probabilities([])[4:6].tolist() == [0.5, 0.5]
-    assert apart.count_params() == 3
+    # Texts begin with 4; and three n-grams are not at a beginning.
+    assert apart.fit([4, 5]).probabilities([])[4:6].tolist() == [1, 0]
+    assert apart.count_params() == 4
+    anywhere = fitted([4, 5], order=2, smoothing="mle", beginnings=False)
+    assert anywhere.probabilities([])[4:6].tolist() == [0.5, 0.5]
+    assert anywhere.count_params() == 3
 
 
-def test_strings():
-    model = NgramLM(NgramConfig(3))
-    model.tokenizer = Tokenizer.characters("abc")
-    model.fit(["abcabc", "ab"])
-    assert model.probabilities("ab").argmax() == 2
-    assert np.array_equal(model.probabilities("ab"), model.probabilities([0, 1]))
-    assert np.array_equal(model.score("abc"), model.score([0, 1, 2]))
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_how_texts_begin(smoothing):
+    """All texts begin with "th", which "t" in the midst of one seldom is part of."""
+    texts = [f"th{c}" + "atetitot" * 3 for c in "eiao"]
+    for beginnings, least, most in ((True, 0.5, 1.0), (False, 0.0, 0.2)):
+        config = NgramConfig(7, 3, smoothing, k=0.01, beginnings=beginnings)
+        model = NgramLM(config)
+        model.tokenizer = Tokenizer.characters("aehiot\n")
+        model.fit(texts)
+        found = model.probabilities("t")
+        assert least <= found[model.tokenizer.encode("h")[0]] <= most
+        assert model.probabilities("").sum() == pytest.approx(1, abs=1e-12)
+        if beginnings:
+            assert model.probabilities("").argmax() == model.tokenizer.encode("t")[0]
+            assert model.generate("t", 1, temperature=0) == "th"
+        # No text began with "o", and so it is as in the midst of one.
+        o, at = model.probabilities("o"), model.tokenizer.encode("t")[0]
+        assert np.exp(model.score("ot"))[0] == pytest.approx(o[at], abs=1e-12)
+        if smoothing == "mle":
+            assert o[at] == pytest.approx(12 / 13)  # "a" comes after "tho"
 
 
 # === Saving ===
@@ -203,6 +260,30 @@ def test_saved_and_loaded(smoothing, tmp_path):
     changed = NgramLM.from_preset(tmp_path, smoothing="add_k", k=2.0)
     again = fitted(order=3, smoothing="add_k", k=2.0)
     assert np.array_equal(changed.score(TEXTS[0]), again.score(TEXTS[0]))
+
+
+def test_presets_of_before_beginnings_mean_what_they_meant(tmp_path):
+    before = fitted(order=3, discount=0.75, beginnings=False)
+    before.save_to_preset(tmp_path)
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    del saved["config"]["beginnings"]
+    file.write_text(json.dumps(saved))
+    loaded = NgramLM.from_preset(tmp_path)
+    assert loaded.config == before.config
+    plain = PlainNgrams(TEXTS, V, 3)
+    for context in contexts(2):
+        found = loaded.probabilities(np.asarray(context, int))
+        by_hand = [plain.kneser_ney(0.75, token, context) for token in range(V)]
+        assert np.abs(found - by_hand).max() < 1e-12
+    modified = NgramLM.from_preset(tmp_path, discount=None)
+    by_hand = [plain.kneser_ney(None, token, (0, 1)) for token in range(V)]
+    assert np.abs(modified.probabilities([0, 1]) - by_hand).max() < 1e-12
+    with pytest.raises(ValueError, match="counted with beginnings=False, which cannot"):
+        NgramLM.from_preset(tmp_path, beginnings=True)
+    fitted(order=3).save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="counted with beginnings=True, which cannot"):
+        NgramLM.from_preset(tmp_path, beginnings=False)
 
 
 def test_presets_of_something_else(tmp_path):
@@ -227,7 +308,7 @@ def test_presets_of_something_else(tmp_path):
         ({"vocab_size": 2.5}, "vocab_size must be a whole number from 1, got 2.5"),
         ({"smoothing": "good"}, "smoothing must be one of .*'katz'.*got 'good'"),
         ({"k": 0}, "k must be above 0, got 0; smoothing='mle' adds nothing"),
-        ({"discount": 1.5}, r"discount must be in \(0, 1\], got 1.5"),
+        ({"discount": 1.5}, r"discount must be in \(0, 1\], or None, got 1.5"),
     ],
 )
 def test_bad_configurations(fields, message):

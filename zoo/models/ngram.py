@@ -37,14 +37,18 @@ class NgramConfig:
         smoothing: "mle" (none), "add_k", "katz" (backoff with Good-Turing discounts)
             or "kneser_ney" (interpolated).
         k: what "add_k" adds to all counts; 1 is Laplace's rule.
-        discount: what "kneser_ney" takes from all counts.
+        discount: what "kneser_ney" takes from all counts; None for modified
+            Kneser-Ney, which estimates three for each order.
+        beginnings: whether what a text begins with is counted as such. False where
+            texts are cut at any place.
     """
 
     vocab_size: int
     order: int = 3
     smoothing: str = "kneser_ney"
     k: float = 1.0
-    discount: float = 0.75
+    discount: float | None = None
+    beginnings: bool = True
 
     def __post_init__(self) -> None:
         """Checks each field's range."""
@@ -54,16 +58,19 @@ class NgramConfig:
             raise ValueError(
                 f"k must be above 0, got {self.k!r}; smoothing='mle' adds nothing"
             )
-        if not 0 < self.discount <= 1:
-            raise ValueError(f"discount must be in (0, 1], got {self.discount!r}")
+        if self.discount is not None and not 0 < self.discount <= 1:
+            raise ValueError(
+                f"discount must be in (0, 1], or None, got {self.discount!r}"
+            )
 
 
 class NgramLM(FromPreset, Generates):
     """Predicts the next token from the last few, by counts.
 
-    At the beginning of a text, where there are fewer tokens before than the order
-    asks for, it predicts from those that there are, by n-grams of that length: there
-    are no symbols for the beginning and the end.
+    A context of fewer tokens than the order asks for is the beginning of a text: it
+    predicts what followed where texts began with that. Where none did, and with
+    `beginnings=False`, it predicts what followed those tokens anywhere. There is no
+    symbol for the end of a text.
 
     `generate` and `score` are those of `zoo.GPT`, but for beams; texts may be of any
     length. Without smoothing, `generate` drops tokens from the front of a context that
@@ -89,7 +96,8 @@ class NgramLM(FromPreset, Generates):
 
         Args:
             texts: a string, ids, or a list of either, none of whose n-grams reach from
-                one text into the next.
+                one text into the next. Each is a text from its beginning, unless
+                `beginnings=False`.
 
         Returns:
             The model.
@@ -98,7 +106,9 @@ class NgramLM(FromPreset, Generates):
         if not rows:
             raise ValueError("There is nothing to count: the texts have no tokens.")
         config = self.config
-        self._take(count_ngrams(rows, config.order, config.vocab_size))
+        self._take(
+            count_ngrams(rows, config.order, config.vocab_size, config.beginnings)
+        )
         return self
 
     def probabilities(self, context: Texts) -> np.ndarray:
@@ -106,7 +116,7 @@ class NgramLM(FromPreset, Generates):
 
         Args:
             context: a string or ids, of any length; also of none. Its last
-                `order` - 1 tokens count.
+                `order` - 1 tokens count; fewer are the beginning of a text.
 
         Returns:
             Probabilities that sum to 1; all 0 under "mle" after a context that nothing
@@ -116,7 +126,7 @@ class NgramLM(FromPreset, Generates):
         if not is_single(context) and len(context):
             raise ValueError(f"Give one context, as text or ids, not {context!r:.80}")
         rows = self._rows(context)
-        return self._distribution(rows[0] if rows else np.zeros(0, "int32"))
+        return self._distribution(self._symbols(rows[0] if rows else []))
 
     def log_probs(self, token_ids: np.ndarray) -> np.ndarray:
         """Log-probabilities (nats) of a text's tokens but the first, float64.
@@ -131,21 +141,27 @@ class NgramLM(FromPreset, Generates):
             )
         self.check_ids(ids)
         orders = self._fitted()
-        numbers = ngrams_ending(self._tables, ids, self.config.vocab_size)
+        beginnings = self.config.beginnings
+        if beginnings:
+            ids = np.append(self.config.vocab_size, ids)
+        numbers = ngrams_ending(self._tables, ids, self._num_symbols)
         found = np.full(len(ids), self._lowest)
         for size, order in enumerate(orders, start=1):
-            # These have enough tokens before them for n-grams of this size.
+            # These have enough symbols before them for n-grams of this size.
             at = slice(size - 1, None)
+            contexts, whole = numbers[size - 1][at][:-1], numbers[size][size:]
             lower = found[at] if self._backs_off else self._lowest
-            lower = order.weights[numbers[size - 1][at][:-1]] * lower
-            whole = numbers[size][size:]
-            found[at] = np.where(whole == NOT_FOUND, lower, order.values[whole])
+            lower = order.weights[contexts] * lower
+            values = np.where(whole == NOT_FOUND, lower, order.values[whole])
+            if beginnings and (contexts[:1] == NOT_FOUND).any():
+                values[0] = found[size - 1]  # no text began so
+            found[at] = values
         with np.errstate(divide="ignore"):
-            return np.log(found[1:])
+            return np.log(found[1 + beginnings :])
 
     def count_params(self) -> int:
         """How many n-grams of all orders it has counted."""
-        return sum(len(table.keys) for table in self._tables[1:])
+        return sum(int(np.count_nonzero(table.counts)) for table in self._tables[1:])
 
     # === Helpers ===
 
@@ -153,6 +169,11 @@ class NgramLM(FromPreset, Generates):
     def _backs_off(self) -> bool:
         """Whether the lower distribution is that of the shorter context."""
         return self.config.smoothing in ("katz", "kneser_ney")
+
+    @property
+    def _num_symbols(self) -> int:
+        """The tokens, and the beginning where it is counted."""
+        return self.config.vocab_size + self.config.beginnings
 
     @property
     def _lowest(self) -> float:
@@ -172,34 +193,50 @@ class NgramLM(FromPreset, Generates):
         self._tables = tables
         match config.smoothing:
             case "mle":
-                self._orders = add_k(tables, size, 0.0)
+                self._orders = add_k(tables, size, 0.0, config.beginnings)
             case "add_k":
-                self._orders = add_k(tables, size, config.k)
+                self._orders = add_k(tables, size, config.k, config.beginnings)
             case "katz":
-                self._orders = katz(tables, size)
+                self._orders = katz(tables, size, config.beginnings)
             case "kneser_ney":
-                self._orders = kneser_ney(tables, size, config.discount)
+                discount = config.discount
+                self._orders = kneser_ney(tables, size, discount, config.beginnings)
+
+    def _symbols(self, context: np.ndarray | list) -> np.ndarray:
+        """The last tokens that count, behind the beginning if texts began so."""
+        config = self.config
+        self._fitted()
+        context = np.asarray(context, "int64")
+        context = context[max(len(context) + 1 - config.order, 0) :]
+        if not config.beginnings or len(context) == config.order - 1:
+            return context
+        begun = np.append(config.vocab_size, context)
+        return begun if self._numbers(begun)[-1] != NOT_FOUND else context
+
+    def _numbers(self, symbols: np.ndarray) -> list[np.integer]:
+        """Of the n-grams that the symbols end in, from the empty one to all."""
+        tables = self._tables[: len(symbols) + 1]
+        found = ngrams_ending(tables, symbols, self._num_symbols)
+        return [ending[-1] for ending in found]
 
     def _distribution(self, context: np.ndarray) -> np.ndarray:
-        orders, vocab_size = self._fitted(), self.config.vocab_size
-        context = context[max(len(context) + 1 - len(orders), 0) :]
-        tables = self._tables[: len(context) + 1]
-        numbers = [ending[-1] for ending in ngrams_ending(tables, context, vocab_size)]
+        """What follows symbols, fewer than the order."""
+        orders, vocab_size = self._orders, self.config.vocab_size
+        numbers = self._numbers(context)
         found = np.full(vocab_size, self._lowest)
         for size in range(0 if self._backs_off else len(context), len(context) + 1):
             order, keys = orders[size], self._tables[size + 1].keys
             found *= order.weights[numbers[size]]
             if numbers[size] != NOT_FOUND:
-                start = numbers[size] * vocab_size
+                start = numbers[size] * self._num_symbols
                 after = slice(*np.searchsorted(keys, (start, start + vocab_size)))
                 found[keys[after] - start] = order.values[after]
         return found
 
     def _next_log_probs(self, context: np.ndarray) -> np.ndarray:
-        found = self._distribution(context)
-        while not found.any():
-            context = context[max(len(context) + 1 - self.config.order, 0) + 1 :]
-            found = self._distribution(context)
+        symbols = self._symbols(context)
+        while not (found := self._distribution(symbols)).any():
+            symbols = symbols[1:]
         with np.errstate(divide="ignore"):
             return np.log(found)
 
@@ -222,7 +259,8 @@ class NgramLM(FromPreset, Generates):
                 f"NgramLM computes in {PRECISION} and has no name: leave dtype and "
                 f"name out. Received: dtype={policy.name!r}, name={saved['name']!r}"
             )
-        return cls(NgramConfig(**saved["config"]))
+        # Files of before there were beginnings do not have the field.
+        return cls(NgramConfig(**{"beginnings": False} | saved["config"]))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         self._fitted()
@@ -236,6 +274,12 @@ class NgramLM(FromPreset, Generates):
         names = [_names(order) for order in range(1, self.config.order + 1)]
         check_names(arrays, [name for order in names for name in order], source)
         counted = [NgramTable(*(arrays[name] for name in order)) for order in names]
+        with_beginnings = counted[0].keys[-1] == self.config.vocab_size
+        if with_beginnings != self.config.beginnings:
+            raise ValueError(
+                f"{source} was counted with beginnings={bool(with_beginnings)}, which "
+                "cannot change afterwards. Leave beginnings out, or fit the texts anew."
+            )
         self._take([root(), *counted])
 
 

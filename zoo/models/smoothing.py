@@ -7,7 +7,8 @@ Whatever the smoothing, p(w | h) is a value of the n-gram hw where it occurred, 
 a weight of the context h times a lower distribution: p(w | h') of the context h' that
 lacks the first token of h, or the uniform one. Such are the tables of ARPA files.
 
-Shapes: G n-grams of an order, C contexts (n-grams of the order below), V vocabulary.
+Shapes: G n-grams of an order, C contexts (n-grams of the order below), V vocabulary,
+S symbols (V, or V + 1 with beginnings; see `zoo.data.ngrams`).
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.ngrams import NgramTable, suffixes
+from zoo.data.ngrams import NgramTable, beginning, suffixes
 
 # Katz 1987: counts above this are taken as they are.
 RELIABLE = 5
+# What modified Kneser-Ney takes from counts of 0, 1, 2 and of 3 and more where they say
+# too little to estimate it, as `lmplz --discount_fallback` of KenLM does.
+FALLBACK = (0.0, 0.5, 1.0, 1.5)
 
 
 class Order(NamedTuple):
@@ -39,14 +43,16 @@ class Order(NamedTuple):
         return cls(np.append(values, 0.0), np.append(weights, 1.0))
 
 
-def add_k(tables: Sequence[NgramTable], vocab_size: int, k: float) -> list[Order]:
+def add_k(
+    tables: Sequence[NgramTable], vocab_size: int, k: float, beginnings: bool = False
+) -> list[Order]:
     """(c(hw) + k) / (c(h) + kV); the lower distribution is the uniform one.
 
     With k = 0 relative frequencies; after contexts never seen these give nothing.
     """
     orders = []
     for below, table in _pairs(tables):
-        parents = table.keys // vocab_size
+        parents = table.keys // (vocab_size + beginnings)
         totals = _sums(parents, table.counts, below)
         room = totals + k * vocab_size
         weights = _ratio(k * vocab_size, room, otherwise=1.0)
@@ -55,34 +61,66 @@ def add_k(tables: Sequence[NgramTable], vocab_size: int, k: float) -> list[Order
 
 
 def kneser_ney(
-    tables: Sequence[NgramTable], vocab_size: int, discount: float
+    tables: Sequence[NgramTable],
+    vocab_size: int,
+    discount: float | None = None,
+    beginnings: bool = False,
 ) -> list[Order]:
     """Interpolated Kneser-Ney: a discount from all counts, shared by the order below.
 
-    Kneser & Ney 1995 in the interpolated form of Chen & Goodman. Below the highest
-    order, counts are numbers of distinct tokens to the left. Single tokens are not
-    discounted, unless some ids never occurred and need a share.
+    Kneser & Ney 1995 in the interpolated form of Chen & Goodman, and their modified
+    one, whose discounts of counts of 1, 2 and more are estimated for each order. Below
+    the highest order, counts are numbers of distinct symbols to the left; of n-grams at
+    the beginning of a text, which have none to their left, how often they occur.
+
+    A given discount is not taken from single tokens, unless some ids never occurred and
+    need a share.
     """
+    symbols = vocab_size + beginnings
     orders: list[Order] = []
     lower = np.full(1, 1 / vocab_size)
-    links = suffixes(tables, vocab_size)
+    links = suffixes(tables, symbols)
+    first = beginning(tables, vocab_size) if beginnings else [False] * len(tables)
     for order, (below, table) in enumerate(_pairs(tables), start=1):
         counts = table.counts
         if order < len(tables) - 1:
-            counts = np.bincount(links[order + 1], minlength=len(table.keys))
-        parents = table.keys // vocab_size
+            left = np.bincount(links[order + 1], minlength=len(table.keys))
+            counts = np.where(first[order], counts, left)
+        parents = table.keys // symbols
         totals = _sums(parents, counts, below)
-        kinds = _sums(parents, counts > 0, below)
-        taken = 0.0 if order == 1 and kinds[0] == vocab_size else discount
-        weights = _ratio(taken * kinds, totals, otherwise=1.0)
-        own = _ratio(np.maximum(counts - taken, 0), totals[parents], otherwise=0.0)
+        if discount is None:
+            discounts = modified_discounts(counts)
+        else:
+            spared = order == 1 and np.count_nonzero(counts) == vocab_size
+            discounts = np.asarray([0.0, *[0.0 if spared else discount] * 3])
+        taken = discounts[np.minimum(counts, 3)]
+        weights = _ratio(_sums(parents, taken, below), totals, otherwise=1.0)
+        own = _ratio(counts - taken, totals[parents], otherwise=0.0)
         values = own + weights[parents] * lower[links[order]]
         orders.append(Order.of(values, weights))
         lower = values
     return orders
 
 
-def katz(tables: Sequence[NgramTable], vocab_size: int) -> list[Order]:
+def modified_discounts(counts: np.ndarray) -> np.ndarray:
+    """What is taken from counts of 0, 1, 2 and of 3 and more, (4,).
+
+    Chen & Goodman 1999, equation 17: with n_r n-grams of count r and
+    Y = n_1 / (n_1 + 2 n_2), D_r = r - (r + 1) Y n_{r+1} / n_r. Where some n_r is 0 or
+    some D_r not above 0, they are `FALLBACK`.
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5]
+    if n.all():
+        r = np.arange(1, 4)
+        found = r - (r + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:-1]
+        if found.min() > 0:
+            return np.append(0.0, found)
+    return np.asarray(FALLBACK)
+
+
+def katz(
+    tables: Sequence[NgramTable], vocab_size: int, beginnings: bool = False
+) -> list[Order]:
     """Katz's backoff (Katz 1987): Good-Turing discounts, the rest by the order below.
 
     As in SRILM (Stolcke 2002), a count whose Good-Turing estimate is out of range is
@@ -92,9 +130,10 @@ def katz(tables: Sequence[NgramTable], vocab_size: int) -> list[Order]:
     orders: list[Order] = []
     lower, kinds_lower = np.full(1, 1 / vocab_size), np.zeros(1, "int64")
     left_lower = np.ones(1)
-    links = suffixes(tables, vocab_size)
+    symbols = vocab_size + beginnings
+    links = suffixes(tables, symbols)
     for order, (below, table) in enumerate(_pairs(tables), start=1):
-        parents = table.keys // vocab_size
+        parents = table.keys // symbols
         totals = _sums(parents, table.counts, below)
         kinds = _sums(parents, table.counts > 0, below)
         kept = good_turing(table.counts)[np.minimum(table.counts, RELIABLE + 1)]
@@ -107,7 +146,8 @@ def katz(tables: Sequence[NgramTable], vocab_size: int) -> list[Order]:
         # The tokens not seen after h have after h' what was left there, and what those
         # have that were seen there alone. Both may be small beside 1.
         suffix = links[order - 1]
-        seen = 1 - left_lower[suffix] - _sums(parents, lower[links[order]], below)
+        here = lower[links[order]] * (table.counts > 0)
+        seen = 1 - left_lower[suffix] - _sums(parents, here, below)
         seen[kinds == kinds_lower[suffix]] = 0.0
         weights = _ratio(left, left_lower[suffix] + seen, otherwise=0.0)
         weights[totals == 0] = 1.0
