@@ -89,7 +89,9 @@ def test_headers_that_lie(edit, folder):
     header, data = header_of(file.read_bytes())
     edit(header)
     file.write_bytes(with_header(header, data))
-    with pytest.raises(ValueError, match="model.safetensors is incomplete or damaged"):
+    with pytest.raises(
+        ValueError, match="model.safetensors is damaged: expected a safetensors"
+    ):
         zoo.from_preset(folder)
 
 
@@ -106,7 +108,9 @@ def test_headers_that_lie(edit, folder):
 )
 def test_headers_that_are_none(content, folder):
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match="model.safetensors is incomplete or damaged"):
+    with pytest.raises(
+        ValueError, match="model.safetensors is damaged: expected a safetensors"
+    ):
         zoo.from_preset(folder)
 
 

@@ -1,9 +1,9 @@
 """One error for the many that parsers raise on a damaged file.
 
 A parser that meets bytes it did not expect raises whatever its authors did not think
-of: KeyError, TypeError, struct.error, zipfile.BadZipFile, RuntimeError (h5py, encrypted
-zips), RecursionError, MemoryError, panics of Rust. Within `reading` each of them becomes
-a ValueError that names the file, what was expected of it, and what to do.
+of: KeyError, TypeError, struct.error, zipfile.BadZipFile, RuntimeError (of h5py and of
+encrypted zips), RecursionError, MemoryError, panics of Rust. Within `reading` each of
+them becomes a ValueError that names the file, what was expected of it, and what to do.
 """
 
 import contextlib

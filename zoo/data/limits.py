@@ -27,6 +27,13 @@ MAX_LAYERS = 1024
 # backends somewhere.
 MAX_SIZE = 2**31 - 1
 
+# Axes of an array, as in NumPy.
+MAX_AXES = 64
+
+# How many times the size of a table of names they may grow to, of which each says only
+# how it differs from the one before.
+MAX_NAME_EXPANSION = 16
+
 # Bytes of a configuration or manifest. That of a classifier of 21,000 named classes
 # has 2 MB.
 MAX_CONFIG_BYTES = 16 * 2**20
@@ -44,6 +51,12 @@ def grown_limit(size: int) -> int:
     return max(SMALL_BYTES, MAX_EXPANSION * size)
 
 
+def check_plain(file: Path) -> None:
+    """Raises for a pipe or a device, which may have no end."""
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} is no plain file, so that it may have no end.")
+
+
 def read_bytes(file: Path, limit: int) -> bytes:
     """A file's bytes, no more than `limit` of them.
 
@@ -51,8 +64,7 @@ def read_bytes(file: Path, limit: int) -> bytes:
         ValueError: it is larger, or no plain file (a pipe, a device), which may have no
             end, or another program writes it.
     """
-    if file.exists() and not file.is_file():
-        raise ValueError(f"{file} is no plain file, so that it may have no end.")
+    check_plain(file)
     with open(file, "rb") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size > limit:

@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zoo.models.cyclegan import CycleGAN, CycleGANConfig, Translator, TranslatorConfig
 from zoo.presets import weights
+from zoo.presets.stored_arrays import LazyArrays
 from zoo.presets.torch_files import read_state_dict
 
-Arrays = dict[str, np.ndarray]
 BLOCK = 10  # where the residual blocks begin
 # Torch counts instance norm's statistics in some versions, and uses them in none.
 STATISTICS = re.compile(r"\.(running_mean|running_var|num_batches_tracked)$")
@@ -108,17 +106,12 @@ def _discriminator_names(num_layers: int) -> dict[str, str]:
     }
 
 
-def _read(file: str | os.PathLike[str]) -> Arrays:
-    found = read_state_dict(file)
-    # Files of data-parallel training name each weight "module. ...".
-    return {
-        name.removeprefix("module."): array
-        for name, array in found.items()
-        if not STATISTICS.search(name)
-    }
+def _read(file: str | os.PathLike[str]) -> LazyArrays:
+    found = weights.unwrapped(read_state_dict(file), file)
+    return found.renamed({n: n for n in found if not STATISTICS.search(n)})
 
 
-def _translator_config(arrays: Arrays, file: object) -> TranslatorConfig:
+def _translator_config(arrays: LazyArrays, file: object) -> TranslatorConfig:
     blocks = {
         int(match[1])
         for name in arrays
@@ -130,13 +123,15 @@ def _translator_config(arrays: Arrays, file: object) -> TranslatorConfig:
             f"{file} holds no ResNet generator; its weights are "
             f"{', '.join(list(arrays)[:4])} ..."
         )
-    width, given = arrays[first].shape[:2]
+    width, given = arrays.shapes[first][:2]
     return TranslatorConfig(
-        (int(given), int(arrays[last].shape[0])), int(width), len(blocks)
+        (int(given), int(arrays.shapes[last][0])), int(width), len(blocks)
     )
 
 
-def _assign(network, arrays: Arrays, names: Mapping[str, str], file: object) -> None:
+def _assign(
+    network, arrays: LazyArrays, names: Mapping[str, str], file: object
+) -> None:
     """Sets a network's weights, or raises naming what is missing or left over."""
     expected = {
         f"{theirs}.{part}": (ours, part)

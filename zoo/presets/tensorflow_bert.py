@@ -5,14 +5,16 @@ looks as a Hugging Face one, whose names `bert_layout` has the table of. Checkpo
 its `run_classifier.py` and `run_squad.py` are read too.
 """
 
-import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from zoo.presets.tensorflow_files import Entry, entries
+from zoo.data.folders import Folder
+from zoo.presets.stored_arrays import LazyArrays
+from zoo.presets.tensorflow_files import Entry, entries_of
 
 CONFIG = "bert_config.json"
 
@@ -39,29 +41,47 @@ TASKS = {
 }
 
 
-def settings(folder: Path) -> dict[str, Any]:
+def settings(folder: Folder | Path) -> dict[str, Any]:
     """What Hugging Face's config.json would say; their keys are alike."""
-    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    folder = Folder(folder)
+    config = folder.json(CONFIG)
     found = {_renamed(name): entry for name, entry in _entries(folder).items()}
     task = next((TASKS[name] for name in TASKS if name in found), "BertModel")
     config |= {"model_type": "bert", "architectures": [task]}
     if "classifier.weight" in found:
-        config["num_labels"] = found["classifier.weight"].shape[0]
+        config["num_labels"] = (*found["classifier.weight"].shape, 0)[0]
     return config
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: Folder | Path) -> list[str]:
     """The names of the weights, as Hugging Face has them."""
-    return [_renamed(name) for name in _entries(folder)]
+    return [_renamed(name) for name in _entries(Folder(folder))]
 
 
-def read(folder: Path) -> dict[str, np.ndarray]:
+def read(folder: Folder | Path) -> LazyArrays:
     """The weights as Hugging Face has them."""
-    arrays = {}
-    for name, entry in _entries(folder).items():
-        x = entry.array()
-        arrays[_renamed(name)] = x.T if name.endswith("/kernel") else x
-    return arrays
+    folder = Folder(folder)
+    files: dict[str, BinaryIO] = {}
+
+    def maker(entry: Entry, transposed: bool) -> Callable[[], np.ndarray]:
+        name = entry.file.name
+
+        def array() -> np.ndarray:
+            if name not in files:
+                files[name] = folder.open(name)
+            x = entry.array(files[name])
+            return x.T if transposed else x
+
+        return array
+
+    found = {
+        _renamed(name): (entry, name.endswith("/kernel"))
+        for name, entry in _entries(folder).items()
+    }
+    return LazyArrays(
+        {name: maker(*each) for name, each in found.items()},
+        {name: e.shape[::-1] if t else e.shape for name, (e, t) in found.items()},
+    )
 
 
 def _renamed(name: str) -> str:
@@ -75,13 +95,13 @@ def _renamed(name: str) -> str:
     return f"{layer}.{end}.weight" if layer == "embeddings" else name
 
 
-def _entries(folder: Path) -> dict[str, Entry]:
-    prefixes = sorted(file.with_suffix("") for file in folder.glob("*.index"))
+def _entries(folder: Folder) -> dict[str, Entry]:
+    prefixes = sorted(file.stem for file in folder.path.glob("*.index"))
     if len(prefixes) != 1:
-        found = ", ".join(prefix.name for prefix in prefixes) or "none"
         raise FileNotFoundError(
-            f"{folder} has a {CONFIG} and needs one TensorFlow checkpoint beside it, "
-            f"such as bert_model.ckpt.index. Found: {found}."
+            f"{folder.path} has a {CONFIG} and needs one TensorFlow checkpoint beside "
+            "it, such as bert_model.ckpt.index. Found: "
+            f"{', '.join(prefixes) or 'none'}."
         )
-    found_entries = entries(prefixes[0])
-    return {n: e for n, e in found_entries.items() if not PASSED_OVER.fullmatch(n)}
+    found = entries_of(folder, prefixes[0])
+    return {n: e for n, e in found.items() if not PASSED_OVER.fullmatch(n)}

@@ -11,8 +11,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+
+from zoo.data.damaged import reading
+from zoo.data.folders import Folder
+from zoo.data.limits import MAX_AXES, MAX_NAME_EXPANSION, MAX_VARINT_BYTES
+from zoo.presets.stored_arrays import read_array
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
@@ -34,39 +40,42 @@ class Entry:
         """How many bytes it takes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def array(self) -> np.ndarray:
-        """The tensor; raises if its file is shorter than the index says."""
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.num_bytes)
-        if len(data) < self.num_bytes:
-            raise ValueError(f"{self.file} is incomplete. Copy it anew.")
-        return np.frombuffer(data, self.dtype).reshape(self.shape).copy()
+    def array(self, file: BinaryIO | None = None) -> np.ndarray:
+        """The tensor; raises if its file is shorter than the index says.
+
+        Args:
+            file: its file, where that is open already.
+        """
+        source = file or Folder(self.file.parent).open(self.file.name)
+        with reading(self.file, "the numbers that the index beside it tells of"):
+            return read_array(source, self.offset, self.shape, self.dtype)
 
 
 def entries(prefix: str | os.PathLike[str]) -> dict[str, Entry]:
     """The tensors of a checkpoint by name.
 
     Args:
-        prefix: the path of its files without `.index`.
+        prefix: the path of its files without `.index`, in a folder.
 
     Raises:
         ValueError: it is damaged, or holds something other than arrays of numbers.
     """
-    index = Path(f"{os.fspath(prefix)}.index")
-    try:
-        table = dict(_table(index.read_bytes()))
+    path = Path(prefix)
+    return entries_of(Folder(path.parent), path.name)
+
+
+def entries_of(folder: Folder, prefix: str) -> dict[str, Entry]:
+    """The same of a folder that may check its files."""
+    data = folder.read(f"{prefix}.index")
+    expected = "an index of a TensorFlow checkpoint, as tf.train.Saver writes it"
+    with reading(folder.path / f"{prefix}.index", expected):
+        table = dict(_table(data))
         num_shards = _fields(table.pop(b"")).get(1, [0])[0]
-        pattern = f"{Path(prefix).name}.data-{{:05d}}-of-{num_shards:05d}"
+        pattern = f"{prefix}.data-{{:05d}}-of-{num_shards:05d}"
         return {
-            name.decode(): _entry(name.decode(), value, index.parent, pattern)
+            name.decode(): _entry(name.decode(), value, folder.path, pattern)
             for name, value in table.items()
         }
-    except (ValueError, KeyError, IndexError, TypeError, struct.error) as error:
-        raise ValueError(
-            f"{index} is no index of a TensorFlow checkpoint that can be read: "
-            f"{error}. Expected what tf.train.Saver writes."
-        ) from error
 
 
 def _entry(name: str, value: bytes, folder: Path, pattern: str) -> Entry:
@@ -75,6 +84,8 @@ def _entry(name: str, value: bytes, folder: Path, pattern: str) -> Entry:
     if kind not in DTYPES or 7 in fields:
         raise ValueError(f"{name} is in parts, or of TensorFlow's type {kind}")
     dims = _fields(fields.get(2, [b""])[0]).get(2, [])
+    if len(dims) > MAX_AXES:
+        raise ValueError(f"{name} has {len(dims)} axes")
     entry = Entry(
         tuple(_fields(dim).get(1, [0])[0] for dim in dims),
         np.dtype(DTYPES[kind]),
@@ -92,9 +103,19 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     if len(footer) < FOOTER or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
         raise ValueError("it does not end as such a table does")
     _, place = _handle(footer, 0)
-    handle, _ = _handle(footer, place)
-    for _, value in _block(data, handle):
-        yield from _block(data, _handle(value, 0)[0])
+    outer, _ = _handle(footer, place)
+    handles = [_handle(value, 0)[0] for _, value in _block(data, outer)]
+    # Blocks lie side by side; of one that is named many times, or of keys that repeat
+    # what was before, a small file would make a large table.
+    if sum(size for _, size in handles) > len(data):
+        raise ValueError("its blocks are larger than itself")
+    names = 0
+    for handle in handles:
+        for key, value in _block(data, handle):
+            names += len(key)
+            if names > MAX_NAME_EXPANSION * len(data):
+                raise ValueError("its names are many times as long as itself")
+            yield key, value
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
@@ -142,10 +163,10 @@ def _fields(message: bytes) -> dict[int, list]:
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
     """A number of 7 bits a byte, and the place after it."""
-    value = shift = 0
-    while True:
-        byte = data[place]
-        value |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
+    value = 0
+    for index in range(MAX_VARINT_BYTES):
+        byte = data[place + index]
+        value |= (byte & 127) << 7 * index
         if byte < 128:
-            return value, place
+            return value, place + index + 1
+    raise ValueError("it has a number of more than 64 bits")

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,23 @@ import numpy as np
 from keras import ops
 
 from zoo.data.atomic_files import replacing_files
+from zoo.data.damaged import reading
+from zoo.data.folders import Folder
 from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
+from zoo.presets.torch_files import read_state_dict
 from zoo.training.engine import engine
 from zoo.training.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
+# What reads the files that weights may be in: ours, and an older one of Hugging Face's.
+READERS: dict[str, Callable[..., LazyArrays]] = {
+    WEIGHTS: of_file,
+    "pytorch_model.bin": read_state_dict,
+}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
+# What wrappers put into names: torch.compile anywhere, data-parallel training before
+# all of them.
+COMPILED, PARALLEL = re.compile(r"(?<![^.])_orig_mod\."), "module."
 # Where `transformers` looks for a tokenizer's class and special tokens.
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
@@ -118,22 +130,71 @@ def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> N
         )
 
 
-def read(folder: Path) -> LazyArrays:
-    """All arrays of a folder's safetensors file. Nothing is ever unpickled."""
-    file = folder / WEIGHTS
-    if not file.is_file():
-        others = sorted(p.name for p in folder.glob("*model*") if p.name != WEIGHTS)
-        raise FileNotFoundError(
-            f"{folder} holds no {WEIGHTS}. Found: {listed(others)}. Weights in parts "
-            "or in PyTorch's pickles are not read: load them with transformers and "
-            "write them with model.save_pretrained(folder, max_shard_size='1TB')."
+def read(folder: Folder | Path) -> LazyArrays:
+    """All arrays of a folder, of one file or of parts. Nothing is ever unpickled.
+
+    Raises:
+        FileNotFoundError: there is no file of weights.
+        ValueError: a file is damaged, or a part has not what the index says.
+    """
+    folder = Folder(folder)
+    for name, reader in READERS.items():
+        if folder.has(name):
+            file = folder.path / name
+            return unwrapped(reader(file, folder.open(name)), file)
+        if folder.has(index := f"{name}.index.json"):
+            return unwrapped(_in_parts(folder, index, reader), folder.path / index)
+    others = sorted(path.name for path in folder.path.glob("*model*"))
+    raise FileNotFoundError(
+        f"{folder.path} holds no {WEIGHTS}, nor {' or '.join([*READERS][1:])}, nor the "
+        f"index of one in parts ({WEIGHTS}.index.json). Found: {listed(others)}."
+    )
+
+
+def _in_parts(
+    folder: Folder, index: str, reader: Callable[..., LazyArrays]
+) -> LazyArrays:
+    """Those of several files, of which an index says what is where."""
+    expected = "a weight_map, which has a file of this folder for each weight"
+    with reading(folder.path / index, expected):
+        places = dict(folder.json(index, expected)["weight_map"])
+        for file in places.values():
+            if Path(file).name != file:
+                raise ValueError(f"it has {file!r}")
+    parts = LazyArrays({}, {})
+    for file in sorted(set(places.values())):
+        found = reader(folder.path / file, folder.open(file))
+        there = [name for name, place in places.items() if place == file]
+        check_names(found, there, folder.path / file)
+        parts.makers |= found.makers
+        parts.shapes |= found.shapes
+    return parts
+
+
+def unwrapped(arrays: LazyArrays, source: Any) -> LazyArrays:
+    """Without what wrappers put into names: torch.compile's, data-parallel training's.
+
+    Raises:
+        ValueError: two would have one name.
+    """
+    names = {name: COMPILED.sub("", name) for name in arrays}
+    while names and all(name.startswith(PARALLEL) for name in names.values()):
+        names = {k: name.removeprefix(PARALLEL) for k, name in names.items()}
+    inverse = {name: k for k, name in names.items()}
+    if len(inverse) < len(names):
+        raise ValueError(
+            f"{source} has weights of one name but for {PARALLEL} or _orig_mod., which "
+            "wrappers put before names. Save the model without its wrapper."
         )
-    return of_file(file)
+    return arrays.renamed(inverse)
 
 
-def names(folder: Path) -> list[str] | None:
+def names(folder: Folder | Path) -> list[str] | None:
     """The names of those arrays; None where there is no file."""
-    return [*read(folder)] if (folder / WEIGHTS).is_file() else None
+    try:
+        return [*read(folder)]
+    except FileNotFoundError:
+        return None
 
 
 def write(
