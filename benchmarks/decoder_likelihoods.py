@@ -64,8 +64,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
     data = zoo.data.load("mnist", flags.data_dir)
-    x = continuous(data.test_images[: flags.images], flags.seed)
-    known = continuous(data.train_images[:10], flags.seed)
+    rows = zoo.data.fixed_subset(len(data.test_images), flags.images)
+    x = continuous(data.test_images[rows], flags.seed)
+    rows = zoo.data.fixed_subset(len(data.train_images), 10)
+    known = continuous(data.train_images[rows], flags.seed)
     for name, (decode, latent_dim, variables, encode) in decoders(flags).items():
         start = time.perf_counter()
 

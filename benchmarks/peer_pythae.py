@@ -131,7 +131,7 @@ def main() -> None:
     data = zoo.data.load("mnist", arguments.data_dir)
     train = zoo.data.binarized(data.train_images, seed=arguments.seed)
     test = zoo.data.binarized(data.test_images, seed=arguments.seed + 1)
-    test = test[: arguments.images]
+    test = test[zoo.data.fixed_subset(len(test), arguments.images)]
     found = {}
     start = time.perf_counter()
     keras.utils.set_random_seed(arguments.seed)

@@ -72,7 +72,9 @@ def main(config: Config) -> dict:
         if config.data_dir is None:
             config = replace(config, dataset="digits")
     run = Run(config)
-    options = {"size": config.image_size} if config.dataset == "images" else {}
+    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
+    if config.dataset == "images":
+        options["size"] = config.image_size
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
@@ -141,6 +143,8 @@ def principal_components(train, test, code_dim: int) -> tuple[np.ndarray, float]
 
 def draw(run: Run, autoencoder: zoo.Autoencoder, data, test, by_pca) -> None:
     """The pictures."""
+    rows = zoo.data.fixed_subset(len(test), 5000)
+    test, by_pca = test[rows], by_pca[rows]
     image_grid(
         run.out / "reconstructions.png",
         np.concatenate([test[:10], autoencoder.reconstruct(test[:10]), by_pca[:10]]),
@@ -151,8 +155,8 @@ def draw(run: Run, autoencoder: zoo.Autoencoder, data, test, by_pca) -> None:
     if data.test_labels is not None:
         scatter(
             run.out / "codes.png",
-            PCA(2).fit_transform(autoencoder.encode(test[:5000])),
-            data.test_labels[:5000],
+            PCA(2).fit_transform(autoencoder.encode(test)),
+            data.test_labels[rows],
             data.class_names,
             title="Codes of test images",
             axis_names=("first principal component", "second"),

@@ -70,7 +70,9 @@ def main(config: Config) -> dict:
             config = replace(config, dataset="digits")
     run = Run(config)
     pictures = config.dataset in ("images", "unpaired")
-    options = {"size": config.image_size} if pictures else {}
+    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
+    if pictures:
+        options["size"] = config.image_size
     data = zoo.data.load(
         config.dataset,
         config.data_dir,

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 import zoo
-from zoo.data import UnpairedDataset
+from zoo.data import UnpairedDataset, fixed_subset
 from zoo.evaluation import judged_translations
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.classifier import ImageClassifier
@@ -159,7 +159,9 @@ def main(config: Config) -> dict:
         if config.data_dir is None:
             config = replace(config, dataset="small_digit_outlines", crop_size=0)
     run = Run(config)
-    options = {"size": config.load_size} if config.dataset == "unpaired" else {}
+    options = {"most": max(config.batch_size, 10)} if config.smoke else {}
+    if config.dataset == "unpaired":
+        options["size"] = config.load_size
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=UnpairedDataset, **options
     )
@@ -182,7 +184,9 @@ def main(config: Config) -> dict:
         _fitting(x, cyclegan.config.image_size) / np.float32(255)
         for x in (data.test_a, data.test_b)
     )
-    few = slice(min(config.eval_images, len(a), len(b)))
+    smaller = min(len(a), len(b))
+    few = min(config.eval_images, smaller)
+    some_a, some_b = (x[fixed_subset(len(x), few)] for x in (a, b))
 
     def evaluate() -> dict[str, float]:
         with cyclegan.averaged_weights(needed=False):
@@ -190,10 +194,10 @@ def main(config: Config) -> dict:
             draw_pairs(run.out / "samples" / f"{update:07d}.png", cyclegan, a, b, data)
             return {
                 **cyclegan.evaluate(
-                    a[few], b[few], batch_size=8, verbose=0, return_dict=True
+                    some_a, some_b, batch_size=8, verbose=0, return_dict=True
                 ),
                 **judged_translations(
-                    cyclegan, a[few], b[few], paired=data.paired_test, judge=judge
+                    cyclegan, some_a, some_b, paired=data.paired_test, judge=judge
                 ),
             }
 
@@ -209,14 +213,15 @@ def main(config: Config) -> dict:
     draw_curves(run)
     with cyclegan.averaged_weights(needed=False):
         draw_pairs(run.out / "translations.png", cyclegan, a, b, data)
-        every = slice(few.stop if config.smoke else min(len(a), len(b)))
+        if not config.smoke:
+            some_a, some_b = (x[fixed_subset(len(x), smaller)] for x in (a, b))
         found = judged_translations(
-            cyclegan, a[every], b[every], paired=data.paired_test, judge=judge
+            cyclegan, some_a, some_b, paired=data.paired_test, judge=judge
         )
         cyclegan.save_to_preset(run.out / "preset")
     summary = run.finish(
         **found,
-        test_images=every.stop,
+        test_images=len(some_a),
         epochs=config.epochs,
         generator_parameters=cyclegan.a_to_b.count_params(),
         discriminator_parameters=cyclegan.discriminator_a.count_params(),
@@ -237,7 +242,7 @@ def draw_pairs(
     ways: list[tuple[np.ndarray, Direction, Direction]]
     ways = [(a, "a_to_b", "b_to_a"), (b, "b_to_a", "a_to_b")]
     for (pictures, there, back), given in zip(ways, data.domains, strict=True):
-        shown = pictures[:10]
+        shown = pictures[fixed_subset(len(pictures), 10)]
         translated = cyclegan.translate(shown, there)
         rows += [shown, translated, cyclegan.translate(translated, back)]
         names += [given, "translated", "and back"]

@@ -157,7 +157,9 @@ def main(config: Config) -> dict:
         if config.data_dir is None:
             config = replace(config, dataset="digits")
     run = Run(config)
-    options = {"size": config.image_size} if config.dataset == "images" else {}
+    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
+    if config.dataset == "images":
+        options["size"] = config.image_size
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=ImageDataset, **options
     )
@@ -173,8 +175,9 @@ def main(config: Config) -> dict:
         labels=data.train_labels[train] if config.conditional else None,
         seed=config.seed,
     )
-    test = data.test_images[: config.eval_images] / np.float32(255)
-    test_labels = data.test_labels[: config.eval_images] if config.conditional else None
+    rows = zoo.data.fixed_subset(len(data.test_images), config.eval_images)
+    test = data.test_images[rows] / np.float32(255)
+    test_labels = data.test_labels[rows] if config.conditional else None
     classes = len(data.class_names) if config.conditional else 0
     gan = model(config, data.train_images.shape[1:], classes)
     shown = None if test_labels is None else test_labels[:100]

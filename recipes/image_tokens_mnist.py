@@ -133,7 +133,10 @@ def main(config: Config) -> dict:
         # Now rather than after the training, if it is not there.
         find(config.classifier)
     first = Run(replace(config, out=config.out / "stage1"))
-    data = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.ImageDataset)
+    options = {"most": config.vqvae_batch_size} if config.smoke else {}
+    data = zoo.data.load(
+        config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
+    )
     vqvae = train_vqvae(first, config, data)
     test = data.test_images / np.float32(255)
     codes = vqvae.encode(data.train_images / np.float32(255))
@@ -249,7 +252,7 @@ def train_gpt(
             asked = prompts(config, words, data.train_labels[rows], rng)
             yield model.sequences(codes[rows], asked)
 
-    kept = slice(config.eval_images)
+    kept = zoo.data.fixed_subset(len(test_codes), config.eval_images)
     rng = np.random.default_rng(config.seed)
     asked = prompts(config, words, data.test_labels[kept], rng)
     inputs, targets, weights = model.sequences(test_codes[kept], asked)
@@ -309,9 +312,10 @@ def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
 def draw(run: Run, first: Run, model: ImageTokens, test, counts, words) -> None:
     """The pictures."""
     config: Config = run.config  # type: ignore[assignment]
+    shown = test[zoo.data.fixed_subset(len(test), 10)]
     image_grid(
         run.out / "reconstructions.png",
-        np.concatenate([test[:10], model.vqvae.reconstruct(test[:10])]),
+        np.concatenate([shown, model.vqvae.reconstruct(shown)]),
         columns=10,
         title=f"Test images through {config.num_codes} codes",
         row_names=("image", "decoded"),

@@ -163,7 +163,9 @@ def main(config: Config) -> dict:
         if config.data_dir is None:
             config = replace(config, dataset="digits")
     run = Run(config)
-    options = {"size": config.image_size} if config.dataset == "images" else {}
+    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
+    if config.dataset == "images":
+        options["size"] = config.image_size
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
@@ -207,7 +209,7 @@ def main(config: Config) -> dict:
     draw(run, vae, data, test)
     figures = {}
     if config.nll_samples:
-        images = test[: config.nll_images or None]
+        images = test[zoo.data.fixed_subset(len(test), config.nll_images or None)]
         figures = likelihood_metrics(vae, images, config.nll_samples, config.seed)
     vae.save_to_preset(run.out / "preset")
     summary = run.finish(
@@ -227,6 +229,8 @@ def main(config: Config) -> dict:
 def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) -> None:
     """The pictures."""
     seed = run.config.seed
+    rows = zoo.data.fixed_subset(len(test), 5000)
+    test = test[rows]
     shown = test[:10]
     image_grid(
         run.out / "reconstructions.png",
@@ -260,7 +264,7 @@ def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) 
             title="The plane of codes, at the prior's quantiles",
         )
     if data.test_labels is not None:
-        codes = vae.encode(test[:5000])
+        codes = vae.encode(test)
         axis_names = ("code 1", "code 2")
         if codes.shape[1] > 2:
             codes = PCA(2).fit_transform(codes)
@@ -268,7 +272,7 @@ def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) 
         scatter(
             run.out / "codes.png",
             codes,
-            data.test_labels[:5000],
+            data.test_labels[rows],
             data.class_names,
             title="Codes of test images",
             axis_names=axis_names,

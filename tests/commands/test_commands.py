@@ -88,6 +88,61 @@ def test_evaluate(name, tmp_path, capsys):
     assert f"val_loss: {summary['val_loss']:.6g}" in capsys.readouterr().out
 
 
+@pytest.fixture
+def classified(tmp_path):
+    """A classifier that finds one of two classes always, and pictures of both."""
+    config = zoo.ImageClassifierConfig((4, 4, 1), 2, hidden=(2,), num_features=2)
+    model = zoo.ImageClassifier(config)
+    kernel, bias = model.head.weights
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign([0.0, 5.0])
+    model.save_to_preset(tmp_path / "model")
+    for part, count in (("train", 1), ("test", 40)):
+        for name in "ab":
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            for i in range(count):
+                picture = Image.new("RGB", (6, 5))  # not of the model's size
+                picture.save(tmp_path / "data" / part / name / f"{i:02}.png")
+    return tmp_path
+
+
+def evaluated(folder, *options):
+    data = ["--dataset", "images", "--data-dir", str(folder / "data")]
+    args = ["evaluate", str(folder / "model"), *data, "--out", str(folder), *options]
+    main(args)
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_evaluate_a_part_of_a_folder(classified):
+    rows = zoo.data.fixed_subset(80, 20)
+    share = float(np.mean(rows >= 40))  # the second folder's
+    assert 0.2 < share < 0.8
+    found = evaluated(classified, "--images", "20")
+    assert found["val_accuracy"] == pytest.approx(share, abs=1e-6)
+    assert evaluated(classified)["val_accuracy"] == pytest.approx(0.5, abs=1e-6)
+    with pytest.raises(SystemExit, match="images must be a whole number from 0"):
+        evaluated(classified, "--images", "-3")
+
+
+def test_evaluate_refuses_pictures_of_other_classes(classified):
+    data = classified / "data"
+    for name in "ab":
+        for part in ("train", "test"):
+            Image.new("RGB", (6, 5)).save(data / part / f"{name}.png")
+            for file in (data / part / name).iterdir():
+                file.unlink()
+            (data / part / name).rmdir()
+    with pytest.raises(SystemExit, match="tells 2 classes apart; 'images' .* has none"):
+        evaluated(classified)
+    for name in "abc":
+        (data / name).mkdir()
+        Image.new("RGB", (6, 5)).save(data / name / "0.png")
+    for part in ("train", "test"):
+        (data / part).rename(classified / part)
+    with pytest.raises(SystemExit, match=r"2 classes apart; .* has \['a', 'b', 'c'\]"):
+        evaluated(classified)
+
+
 def gpt():
     return zoo.GPT(SMALL)
 

@@ -25,7 +25,8 @@ class EvaluateConfig:
         data_dir: where a local dataset lies.
         out: `summary.json` is written into this folder.
         seed: of samples and noise.
-        images: at most so many test images or samples; 0 for all, or 10,000.
+        images: at most so many test images, the same in every run, or samples; 0 for
+            all, or 10,000.
         nll_samples: of a VAE's importance-weighted bound; 0 leaves it out.
         binarize: a VAE's pixels, as "none" or as draws, once.
         judge: a classifier of the data's classes, for what draws them.
@@ -58,7 +59,9 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
     import zoo
     from zoo.data.atomic_files import replacing
+    from zoo.models.config_checks import check_count
 
+    check_count("images", config.images, least=0)
     model = zoo.from_preset(config.name)
     kind = type(model).__name__
     if kind not in MEASURES:
@@ -121,11 +124,13 @@ def vae(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     from zoo.data import binarized
     from zoo.evaluation import likelihood_metrics
 
-    images = _images(config).test_images[: config.images or None]
+    test = _images(model, config).test_images
+    if config.binarize == "static":
+        # All are drawn: an image's pixels do not depend on how many are measured.
+        test = binarized(test, seed=config.seed)
+    (test,) = _measured(config, test)
     if config.binarize == "none":
-        test = images / 255.0
-    else:
-        test = binarized(images, seed=config.seed)
+        test = test / 255.0
     model.compile("sgd")
     found = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)
     figures = {f"val_{name}": value for name, value in found.items()}
@@ -141,7 +146,7 @@ def gan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     return judged_samples(
         lambda count: model.sample(count, seed=config.seed),
         _judge(config),
-        _images(config),
+        _images(model, config),
         config.images or 10_000,
         config.seed,
     )
@@ -174,8 +179,8 @@ def cyclegan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     from zoo.evaluation import judged_translations
 
     data = load(config.dataset, config.data_dir, expect=UnpairedDataset)
-    most = config.images or min(len(data.test_a), len(data.test_b))
-    a, b = (x[:most] / np.float32(255) for x in (data.test_a, data.test_b))
+    a, b = _measured(config, data.test_a, data.test_b)
+    a, b = (x / np.float32(255) for x in (a, b))
     return judged_translations(model, a, b, paired=data.paired_test)
 
 
@@ -183,10 +188,16 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """On the test images."""
     import numpy as np
 
-    data = _images(config)
+    data = _images(model, config)
+    if len(data.class_names) != model.config.num_classes:
+        raise ValueError(
+            f"{config.name!r} tells {model.config.num_classes} classes apart; "
+            f"{config.dataset!r} ({data.origin}) has {list(data.class_names) or 'none'}"
+            ". Pictures get their classes from the folders that they lie in."
+        )
     model.compile("sgd")
-    images = data.test_images[: config.images or None] / np.float32(255)
-    labels = data.test_labels[: config.images or None]
+    images, labels = _measured(config, data.test_images, data.test_labels)
+    images = images / np.float32(255)
     found = model.evaluate(images, labels, batch_size=500, verbose=0, return_dict=True)
     return {f"val_{name}": value for name, value in found.items()}
 
@@ -200,10 +211,26 @@ def _validation_text(model: Any, config: EvaluateConfig) -> str:
     return text.validation
 
 
-def _images(config: EvaluateConfig):
+def _images(model: Any, config: EvaluateConfig):
+    """Images, and pictures of any size brought to the model's as recipes do."""
     from zoo.data import ImageDataset, load
 
-    return load(config.dataset, config.data_dir, expect=ImageDataset)
+    options = {}
+    if config.dataset == "images":
+        height, width, channels = model.config.image_shape
+        options = {"size": height if height == width else None, "channels": channels}
+    return load(config.dataset, config.data_dir, expect=ImageDataset, **options)
+
+
+def _measured(config: EvaluateConfig, *arrays: Any) -> list[Any]:
+    """The rows of each that are measured: as many of all, chosen alike."""
+    from zoo.data import fixed_subset
+
+    lengths = [*map(len, arrays)]
+    count = min(config.images or max(lengths), *lengths)
+    if count == max(lengths):
+        return list(arrays)
+    return [x[fixed_subset(len(x), count)] for x in arrays]
 
 
 def _judge(config: EvaluateConfig):

@@ -15,6 +15,7 @@ from zoo.data.questions import QuestionWindows, question_windows
 from zoo.data.sequences import Sequences
 from zoo.data.spelling import SpelledSequences, spelled, spelled_sequences
 from zoo.data.streams import Streams
+from zoo.data.subsets import fixed_subset
 from zoo.data.tag_paths import TagPaths
 from zoo.data.task_sequences import (
     TaggedSequences,
@@ -57,6 +58,7 @@ __all__ = [
     "binarized",
     "collocations",
     "each_once",
+    "fixed_subset",
     "full_sentences",
     "labelled_sequences",
     "list_datasets",

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from zoo.data import (
     animal_sentences,
@@ -73,9 +73,9 @@ def load(
         data_dir: The file or folder to read from, for datasets that take one.
         expect: The kinds of dataset that the caller can use.
         **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
-            the columns of `tsv`, `language` of `xquad`, `source`, `target` and `test`
-            of `multi30k` and `parallel`, and of `tfds:NAME` those that `load_tfds`
-            names.
+            `most` of all images, the columns of `tsv`, `language` of `xquad`,
+            `source`, `target` and `test` of `multi30k` and `parallel`, and of
+            `tfds:NAME` those that `load_tfds` names.
 
     Returns:
         A `TextDataset`, a `TaskDataset`, a `ParallelText`, an `ImageDataset` or an
@@ -86,20 +86,11 @@ def load(
             another kind than expected.
         FileNotFoundError: `data_dir` does not hold the dataset.
     """
-    found = _load(name, data_dir, options)
-    if not isinstance(found, expect):
-        kinds = expect if isinstance(expect, tuple) else (expect,)
-        raise ValueError(
-            f"{name!r} is of the kind {type(found).__name__}; expected "
-            f"{' or '.join(kind.__name__ for kind in kinds)}"
-        )
-    return found
-
-
-def _load(name: str, data_dir: Any, options: dict[str, Any]) -> Any:
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if name.startswith("tfds:") and name != "tfds:":
-        return load_tfds(name.removeprefix("tfds:"), folder, **options)
+        found = load_tfds(name.removeprefix("tfds:"), folder, **options)
+        _check_kind(name, type(found), expect)
+        return found
     if name not in LOADERS:
         close = difflib.get_close_matches(name, list_datasets(), n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -108,7 +99,18 @@ def _load(name: str, data_dir: Any, options: dict[str, Any]) -> Any:
             f"{', '.join(list_datasets())}, and your own files are "
             "load('text', data_dir=FILE_OR_FOLDER) or load('images', data_dir=FOLDER)"
         )
+    # Before it is read, and before options of another kind are refused.
+    _check_kind(name, get_type_hints(LOADERS[name])["return"], expect)
     return LOADERS[name](folder, **options)
+
+
+def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
+    if not issubclass(kind, expect):
+        kinds = expect if isinstance(expect, tuple) else (expect,)
+        raise ValueError(
+            f"{name!r} is of the kind {kind.__name__}; expected "
+            f"{' or '.join(kind.__name__ for kind in kinds)}"
+        )
 
 
 def list_datasets() -> list[str]:

@@ -14,6 +14,7 @@ from zoo.data import tfds
 from zoo.data.downloads import downloaded
 from zoo.data.idx import read_idx
 from zoo.data.pictures import Picture, by_class, decode
+from zoo.data.subsets import fixed_subset
 
 MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 MNIST_FILES = {  # sha256 of the gzipped file
@@ -62,12 +63,16 @@ class ImageDataset:
     licence: str
 
 
-def load_mnist(data_dir: Path | None = None) -> ImageDataset:
+def load_mnist(data_dir: Path | None = None, most: int | None = None) -> ImageDataset:
     """Loads 60,000 and 10,000 handwritten digits of 28 x 28 (LeCun et al. 1998).
 
     The four IDX files are in `data_dir` or `data_dir/mnist`, gzipped or not, under
     their own names or with a dot before `idx`; without `data_dir` they are downloaded
     once and their checksums verified.
+
+    Args:
+        data_dir: The folder.
+        most: As of `load_images`.
     """
     arrays = []
     for name, sha256 in MNIST_FILES.items():
@@ -87,16 +92,21 @@ def load_mnist(data_dir: Path | None = None) -> ImageDataset:
         images,
         arrays[1::2],
         DIGITS,
+        most,
         origin=MNIST_URL if data_dir is None else str(data_dir),
         licence="CC BY-SA 3.0",
     )
 
 
-def load_digits(data_dir: Path | None = None) -> ImageDataset:
+def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageDataset:
     """Loads scikit-learn's 1,797 handwritten digits of 8 x 8; it needs no download.
 
     Their levels 0 to 16 are spread over 0 to 255. The test images are a stratified
     sample of 297, always the same.
+
+    Args:
+        data_dir: None; it is refused.
+        most: As of `load_images`.
     """
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
@@ -117,13 +127,17 @@ def load_digits(data_dir: Path | None = None) -> ImageDataset:
         [train_images, test_images],
         [train_labels, test_labels],
         DIGITS,
+        most,
         origin="sklearn.datasets.load_digits",
         licence="CC BY 4.0",
     )
 
 
 def load_images(
-    data_dir: Path | None = None, size: int | None = None, channels: int = 3
+    data_dir: Path | None = None,
+    size: int | None = None,
+    channels: int = 3,
+    most: int | None = None,
 ) -> ImageDataset:
     """Loads a folder of pictures.
 
@@ -135,6 +149,8 @@ def load_images(
         size: H and W to bring pictures to, by a square crop of the centre and
             resizing; None if they are all of one size.
         channels: C, 1 for grey or 3 for red, green and blue.
+        most: At most so many images of each part, chosen by `fixed_subset`; others
+            are not decoded. None for all.
 
     Raises:
         FileNotFoundError: There is no such folder, or no picture in it.
@@ -171,6 +187,7 @@ def load_images(
         () if classes == [""] else tuple(classes),
         size,
         channels,
+        most,
         origin=str(data_dir),
         licence="unknown",
     )
@@ -182,6 +199,7 @@ def from_tfds(
     *,
     size: int | None = None,
     channels: int | None = None,
+    most: int | None = None,
     image_key: str = "image",
     label_key: str | None = None,
 ) -> ImageDataset:
@@ -195,6 +213,7 @@ def from_tfds(
         builder: Its builder.
         size: As of `load_images`.
         channels: As of `load_images`; if None, what the dataset says.
+        most: As of `load_images`.
         image_key: The feature to read.
         label_key: The feature of the classes; if None, `label` where there is one.
     """
@@ -235,6 +254,7 @@ def from_tfds(
         tuple(builder.info.features[label_key].names) if label_key else (),
         size,
         channels or feature.shape[-1],
+        most,
         **tfds.provenance(builder),
     )
 
@@ -245,11 +265,13 @@ def _from_pictures(
     class_names: tuple[str, ...],
     size: int | None,
     channels: int,
+    most: int | None,
     *,
     origin: str,
     licence: str,
 ) -> ImageDataset:
     train, test = parts if len(parts) == 2 else hold_out_a_tenth(parts[0], origin)
+    train, test = subset_of(train, most), subset_of(test, most)
     pixels = decode([*train, *test], size, channels)
     return _dataset(
         name,
@@ -270,11 +292,15 @@ def hold_out_a_tenth(
             f"{origin} holds {len(pictures)} picture, which cannot be split into "
             "training and test; expected at least 2"
         )
-    order = np.random.Generator(np.random.PCG64(0)).permutation(len(pictures))
-    held_out = set(order[: max(1, len(order) // 10)].tolist())
+    held_out = set(fixed_subset(len(pictures), max(1, len(pictures) // 10)).tolist())
     test = [picture for i, picture in enumerate(pictures) if i in held_out]
     train = [picture for i, picture in enumerate(pictures) if i not in held_out]
     return train, test
+
+
+def subset_of(pictures: list[Picture], most: int | None) -> list[Picture]:
+    """At most so many of them, by `fixed_subset`."""
+    return [pictures[row] for row in fixed_subset(len(pictures), most)]
 
 
 def _dataset(
@@ -282,11 +308,15 @@ def _dataset(
     images: list[np.ndarray],
     labels: list[Any],
     class_names: tuple[str, ...],
+    most: int | None = None,
     *,
     origin: str,
     licence: str,
 ) -> ImageDataset:
-    """Checks and hashes the two parts; without class names there are no labels."""
+    """Checks and hashes the two parts, or `most` rows of each.
+
+    Without class names there are no labels.
+    """
     digest = hashlib.sha256()
     parts: list[tuple[np.ndarray, np.ndarray | None]] = []
     for part, pixels, classes in zip(("training", "test"), images, labels, strict=True):
@@ -297,11 +327,14 @@ def _dataset(
                 f"{name!r} ({origin}) has {len(pixels)} {part} images and "
                 f"{len(classes)} labels; expected as many"
             )
+        numbers = np.asarray(classes, "<i4")
+        if most is not None:
+            rows = fixed_subset(len(pixels), most)
+            pixels, numbers = pixels[rows], numbers[rows]
         digest.update(pixels.reshape(-1).data)
         if not class_names:
             parts.append((pixels, None))
             continue
-        numbers = np.asarray(classes, "<i4")
         if numbers.max() >= len(class_names):
             raise ValueError(
                 f"{name!r} ({origin}) has the {part} label {numbers.max()}; expected "

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.images import ImageDataset, load_digits, load_mnist
+from zoo.data.subsets import fixed_subset
 from zoo.data.unpaired import UnpairedDataset
 
 
-def load_digit_outlines(data_dir: Path | None = None) -> UnpairedDataset:
+def load_digit_outlines(
+    data_dir: Path | None = None, most: int | None = None
+) -> UnpairedDataset:
     """MNIST's digits (A), of 32 x 32 with a dark rim, and the outlines of others (B).
 
     The first half of the training digits is A, the outlines of the second half are B.
@@ -19,31 +22,41 @@ def load_digit_outlines(data_dir: Path | None = None) -> UnpairedDataset:
 
     Args:
         data_dir: of MNIST; None downloads it.
+        most: at most so many images of each part, by `fixed_subset`; None for all.
     """
-    return outlined("digit_outlines", load_mnist(data_dir))
+    return outlined("digit_outlines", load_mnist(data_dir), most=most)
 
 
-def load_small_digit_outlines(data_dir: Path | None = None) -> UnpairedDataset:
+def load_small_digit_outlines(
+    data_dir: Path | None = None, most: int | None = None
+) -> UnpairedDataset:
     """The same of scikit-learn's digits of 8 x 8, at twice their size; no download."""
-    return outlined("small_digit_outlines", load_digits(data_dir), scale=2)
+    return outlined("small_digit_outlines", load_digits(data_dir), scale=2, most=most)
 
 
-def outlined(name: str, digits: ImageDataset, scale: int = 1) -> UnpairedDataset:
+def outlined(
+    name: str, digits: ImageDataset, scale: int = 1, most: int | None = None
+) -> UnpairedDataset:
     """Both domains of bright digits on dark ground.
 
     Args:
         name: of the dataset.
         digits: of any size.
         scale: each pixel becomes a square of so many.
+        most: at most so many images of each part, by `fixed_subset`; None for all.
     """
-    train, test = (
-        _rimmed(x.repeat(scale, 1).repeat(scale, 2))
-        for x in (digits.train_images, digits.test_images)
+    half = len(digits.train_images) // 2
+    a, b, test = (
+        _rimmed(x[fixed_subset(len(x), most)].repeat(scale, 1).repeat(scale, 2))
+        for x in (
+            digits.train_images[:half],
+            digits.train_images[half:],
+            digits.test_images,
+        )
     )
-    half = len(train) // 2
     return UnpairedDataset.of(
         name,
-        [train[:half], outlines(train[half:]), test, outlines(test)],
+        [a, outlines(b), test, outlines(test)],
         paired_test=True,
         domains=("digits", "outlines"),
         origin=digits.origin,

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from zoo.data.image_batches import ImageBatches
-from zoo.data.images import ImageDataset, hold_out_a_tenth
+from zoo.data.images import ImageDataset, hold_out_a_tenth, subset_of
 from zoo.data.pictures import Picture, by_class, decode, is_picture
 from zoo.data.updates import Updates
 
@@ -81,7 +81,10 @@ class UnpairedDataset:
 
 
 def load_unpaired(
-    data_dir: Path | None = None, size: int | None = None, channels: int = 3
+    data_dir: Path | None = None,
+    size: int | None = None,
+    channels: int = 3,
+    most: int | None = None,
 ) -> UnpairedDataset:
     """Loads two domains of pictures from a folder or a `.zip` archive.
 
@@ -94,6 +97,8 @@ def load_unpaired(
         size: H and W to bring pictures to, by a square crop of the centre and
             resizing; None if they are all of one size.
         channels: C, 1 for grey or 3 for red, green and blue.
+        most: At most so many images of each part, chosen by `fixed_subset`; others
+            are not decoded. None for all.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or no picture in it.
@@ -123,7 +128,7 @@ def load_unpaired(
         )
     return UnpairedDataset.of(
         "unpaired",
-        [decode(pictures[part], size, channels) for part in PARTS],
+        [decode(subset_of(pictures[part], most), size, channels) for part in PARTS],
         paired_test=False,
         domains=domains,
         origin=str(data_dir),
