@@ -55,8 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--vae", type=Path, required=True, help="preset folder")
-    parser.add_argument("--gan", type=Path, required=True, help="preset folder")
+    parser.add_argument("--vae", required=True, help="a preset")
+    parser.add_argument("--gan", required=True, help="a preset")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--images", type=int, default=20, help="of the test set")
     parser.add_argument("--temperatures", type=int, default=1000)

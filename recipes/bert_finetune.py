@@ -7,10 +7,10 @@ r"""Fine-tune a BERT for a task: classes of texts, tags of words, answers in tex
         --text-column sentence --label-column label
     python -m recipes.bert_finetune --smoke                 # nothing needed
 
-The encoder is a preset folder, ours or Hugging Face's. What is evaluated after every
-epoch is validation; the epoch that did best there is kept, and reported on the test
-part, beside the majority class and, with `--probe`, a linear probe on the encoder's
-frozen features.
+The encoder is a preset: a name (`bert_tiny.docs`), an address (`hf://owner/name`), or a
+folder, ours or Hugging Face's. What is evaluated after every epoch is validation; the
+epoch that did best there is kept, and reported on the test part, beside the majority
+class and, with `--probe`, a linear probe on the encoder's frozen features.
 """
 
 import functools
@@ -56,6 +56,7 @@ from zoo.models.bert_tasks import (
     BertTaggerConfig,
 )
 from zoo.presets import weights
+from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear
 from zoo.training.run import Run, RunConfig, parse
 
@@ -65,7 +66,7 @@ class Config(RunConfig):
     """A task, an encoder and the training.
 
     Attributes:
-        encoder: preset folder of the encoder; a tiny new one if there is none.
+        encoder: a preset, by name or folder; a tiny new encoder if there is none.
         text_column: of a table (tsv), by its name in the first line, or its number
             from 0 where that line has no names.
         pair_column: of a second text; none where texts are single.
@@ -96,7 +97,7 @@ class Config(RunConfig):
 
     dataset: str = "sst2"
     out: Path = Path("runs/bert_finetune")
-    encoder: Path | None = None
+    encoder: PresetName | None = None
     text_column: int | str = 0
     pair_column: int | str | None = None
     label_column: int | str = 1
@@ -175,7 +176,7 @@ def main(config: Config) -> dict:
         raise ValueError(f"--probe needs classes; {config.dataset} has values.")
     train_examples = data.train[: config.batch_size] if config.smoke else data.train
     tokenizer = (
-        Tokenizer.load(config.encoder)
+        Tokenizer.from_preset(config.encoder)
         if config.encoder is not None
         else Tokenizer.train_wordpiece(texts_of(data.train), 4000)
     )

@@ -40,6 +40,7 @@ from zoo.models.bert import Bert, num_segments_of
 from zoo.models.bert_pretrainer import BertPretrainer, check_pretrained
 from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
+from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear, Model
 from zoo.training.run import Run, RunConfig, parse
 
@@ -49,8 +50,8 @@ class Config(RunConfig):
     """A BERT, its text, its masks and its training.
 
     Attributes:
-        encoder: folder of a preset whose encoder and tokenizer to start from.
-        teacher: folder of a pretrained preset, from which to distil a model of half its
+        encoder: a preset, by name or folder, whose encoder and tokenizer to start from.
+        teacher: a pretrained one, likewise, from which to distil a model of half its
             layers, and whose tokenizer to use.
         electra: train a discriminator of tokens that a small generator replaced.
         vocab_size: tokens of the WordPiece tokenizer that is trained without one.
@@ -82,8 +83,8 @@ class Config(RunConfig):
 
     dataset: str = "docs"
     out: Path = Path("runs/bert_pretrain")
-    encoder: Path | None = None
-    teacher: Path | None = None
+    encoder: PresetName | None = None
+    teacher: PresetName | None = None
     electra: bool = False
     vocab_size: int = 4096
     num_layers: int = 4
@@ -243,7 +244,7 @@ def main(config: Config) -> dict:
     if start is None:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
-        tokenizer = Tokenizer.load(start)
+        tokenizer = Tokenizer.from_preset(start)
     num_segments = num_segments_of(start)
     parts = {}
     for part in ("train", "validation"):

@@ -27,6 +27,7 @@ from zoo.evaluation import judged_translations
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.classifier import ImageClassifier
 from zoo.models.cyclegan import CycleGAN, CycleGANConfig, Direction
+from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear, engine
 from zoo.training.run import Run, RunConfig, parse
 
@@ -40,7 +41,7 @@ class Config(RunConfig):
             this side; of other datasets they stay as they are.
         crop_size: side of the squares cut out of them at random; 0 for all of them.
         flip: mirror half of them left to right.
-        judge: preset folder of a classifier of both domains.
+        judge: a classifier of both domains: a preset, by name or folder.
         width: channels of the layers next to the pictures.
         residual_blocks: of each generator.
         discriminator_layers: 3 judge patches of 70 x 70 pixels.
@@ -64,7 +65,7 @@ class Config(RunConfig):
     load_size: int = 286
     crop_size: int = 256
     flip: bool = True
-    judge: Path | None = None
+    judge: PresetName | None = None
     width: int = 64
     residual_blocks: int = 9
     discriminator_layers: int = 3

@@ -27,6 +27,7 @@ from zoo.evaluation import judged_samples
 from zoo.evaluation.pictures import image_grid, loss_curves
 from zoo.models.classifier import ImageClassifier
 from zoo.models.dcgan import DCGAN, DCGANConfig
+from zoo.presets.names import PresetName
 from zoo.training import engine
 from zoo.training.adversarial import LossName
 from zoo.training.collapse import WatchForCollapse
@@ -58,7 +59,7 @@ class Config(RunConfig):
         ema: momentum of the generator's moving average; 0 for none.
         eval_every: epochs between evaluations and checkpoints.
         eval_images: test images of an evaluation.
-        judge: a classifier: classifier.mnist, or a preset folder.
+        judge: a classifier: classifier.mnist, or another preset.
         judge_images: samples for the judge, and real images of either part.
     """
 
@@ -84,7 +85,7 @@ class Config(RunConfig):
     ema: float = 0.0
     eval_every: int = 1
     eval_images: int = 2000
-    judge: Path | None = None
+    judge: PresetName | None = None
     judge_images: int = 10000
 
 

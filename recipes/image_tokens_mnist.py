@@ -25,6 +25,7 @@ from zoo.evaluation.pictures import image_grid, loss_curves, save_figure
 from zoo.models.classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix, token_sizes
 from zoo.models.vqvae import VQVAE, VQVAEConfig
+from zoo.presets.names import PresetName
 from zoo.presets.registry import find
 from zoo.training import WarmupCosine
 from zoo.training.run import Run, RunConfig, parse
@@ -45,7 +46,7 @@ class Config(RunConfig):
 
     Attributes:
         conditioning: ask for images by a class's number or by a text.
-        classifier: preset folder of the judge, from recipes.classifier_mnist.
+        classifier: the judge: classifier.mnist, or another preset.
         num_codes: in the VQ-VAE's codebook.
         code_dim: of their vectors.
         channels: of the VQ-VAE's hidden layers.
@@ -78,7 +79,7 @@ class Config(RunConfig):
     dataset: str = "mnist"
     out: Path = Path("runs/image_tokens_mnist")
     conditioning: Literal["label", "text"] = "label"
-    classifier: Path | None = None
+    classifier: PresetName | None = None
     num_codes: int = 128
     code_dim: int = 32
     channels: int = 32

@@ -25,6 +25,7 @@ from sklearn.decomposition import PCA
 import zoo
 from zoo.evaluation import likelihood_metrics
 from zoo.evaluation.pictures import image_grid, loss_curves, scatter
+from zoo.presets.names import PresetName
 from zoo.training import WarmupCosine
 from zoo.training.run import Run, RunConfig, parse
 
@@ -44,7 +45,7 @@ class Config(RunConfig):
         stddev: of the Gaussian observation.
         objective: the plain bound, or the importance-weighted one.
         num_samples: of each image's code in training.
-        init: a preset folder to start from; its networks win over these flags.
+        init: a preset to start from; its networks win over these flags.
         beta: coefficient of the KL term.
         free_bits: nats of each latent dimension that cost nothing.
         kl_warmup: updates over which the KL term's coefficient rises.
@@ -74,7 +75,7 @@ class Config(RunConfig):
     stddev: float = 0.1
     objective: Literal["elbo", "iwae"] = "elbo"
     num_samples: int = 1
-    init: Path | None = None
+    init: PresetName | None = None
     beta: float = 1.0
     free_bits: float = 0.0
     kl_warmup: int = 0

@@ -25,6 +25,7 @@ from zoo.commands import (
     translate,
 )
 from zoo.planning.config import PlanConfig
+from zoo.presets.names import check_names
 
 
 def plan(config: PlanConfig) -> None:
@@ -76,6 +77,7 @@ def main(args: list[str] | None = None) -> None:
     config = parsed(sys.argv[1:] if args is None else args)
     name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
+        check_names(config)
         if name not in WITHOUT_BACKEND:
             backend.choose(getattr(config, "backends", ()))
         COMMANDS[name][1](config)

@@ -10,7 +10,12 @@ import threading
 import pytest
 
 from zoo.data import atomic_files
-from zoo.data.atomic_files import reading, replacing, replacing_files, replacing_folder
+from zoo.data.atomic_files import (
+    replacing,
+    replacing_files,
+    replacing_folder,
+    unchanged,
+)
 
 pytestmark = pytest.mark.host
 
@@ -20,7 +25,7 @@ pytestmark = pytest.mark.host
 KILLS = """
 import json, os, shutil, signal, sys
 from pathlib import Path
-from zoo.data.atomic_files import reading, replacing, replacing_files
+from zoo.data.atomic_files import unchanged, replacing, replacing_files
 
 folder = Path(sys.argv[1])
 
@@ -37,7 +42,7 @@ def write(version):
             (new / "c").write_text(version)
 
 def contents():
-    with reading(folder):
+    with unchanged(folder):
         files = [path for path in folder.rglob("*") if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
@@ -165,12 +170,12 @@ def test_a_folder_from_elsewhere_reaches_nothing_else(tmp_path):
     (folder / ".committed" / "sub" / "secret.gone").write_text("")
     os.symlink(outside, folder / "sub")
     with pytest.raises(OSError, match="was not written to its end.*leads out of"):
-        with reading(folder):
+        with unchanged(folder):
             pass
     other = tmp_path / "other"
     other.mkdir()
     os.symlink(outside, other / ".committed")
-    with reading(other):
+    with unchanged(other):
         assert not (other / "secret").exists()
     assert contents(outside) == {"secret": "precious"}
 
@@ -194,7 +199,7 @@ def test_readers_see_one_version(tmp_path):
     try:
         seen: set[str] = set()
         while len(seen) < 20:
-            with reading(tmp_path):
+            with unchanged(tmp_path):
                 first, second = ((tmp_path / name).read_text() for name in "ab")
             assert first == second
             seen.add(first)

@@ -4,5 +4,7 @@ from typing import Annotated
 
 import tyro
 
-Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
-"""A checkpoint's name or a preset's folder."""
+from zoo.presets.names import PresetName
+
+Name = Annotated[PresetName, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+"""A preset, by name or folder."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.commands.arguments import Name
+from zoo.presets.names import PresetName
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class EvaluateConfig:
     images: int = 0
     nll_samples: int = 5000
     binarize: Literal["none", "static"] = "static"
-    judge: str = "classifier.mnist"
+    judge: PresetName = "classifier.mnist"
     temperature: float = 0.8
     length: int = 0
     sentences: Literal["next", "order"] = "next"

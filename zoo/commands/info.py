@@ -1,18 +1,22 @@
 """`zoo info`."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from zoo.commands.arguments import Name
 
 
 @dataclass(frozen=True)
 class InfoConfig:
-    """What a checkpoint is: its model, origin, licence, files and figures.
+    """What a preset is: its model, origin, licence, files and figures.
 
         zoo info gpt.shakespeare_char
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a preset's folder.
+        name: one that `zoo list` names, a folder, or an address of the Hugging Face
+            hub, `hf://owner/name`.
     """
 
     name: Name
@@ -20,22 +24,51 @@ class InfoConfig:
 
 def run(config: InfoConfig) -> None:
     """Prints what manifest and configuration say."""
-    import json
-    from pathlib import Path
-
     from rich.console import Console
     from rich.table import Table
 
-    from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
+    from zoo.data.atomic_files import unchanged
+    from zoo.presets import hub
+    from zoo.presets.names import look_up
 
-    folder = checkpoints().get(config.name, Path(config.name).expanduser())
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"There is no checkpoint and no preset's folder {config.name!r}. "
-            f"Checkpoints: {', '.join(checkpoints()) or 'none'}."
-        )
-    settings = json.loads((folder / "config.json").read_text("utf-8"))
     table = Table(show_header=False, title=config.name, title_justify="left")
+    place = look_up(config.name)
+    folder = place.folder
+    if place.address is not None:
+        table.add_row("on the hub", hub.PREFIX + place.address)
+        folder = hub.fetched(place.address)
+        if folder is None:
+            table.add_row("here", "no; it is fetched when it is used first")
+    elif folder is None:
+        _add_configuration(table, config.name)
+    if folder is not None:
+        with unchanged(folder):
+            _add_folder(table, folder)
+    Console().print(table)
+
+
+def _add_configuration(table: Any, name: str) -> None:
+    """What a named configuration says; the only one for which a model is looked at."""
+    import dataclasses
+
+    from zoo.commands import backend
+
+    backend.choose()
+    from zoo.presets import registry
+
+    found = registry.find(name)
+    table.add_row("what", "a configuration, without weights")
+    table.add_row("parameters", f"{registry.count_parameters(name):,}")
+    config = registry.model_class(found.architecture).Config(**found.fields)
+    _add_model(table, found.architecture, dataclasses.asdict(config))
+
+
+def _add_folder(table: Any, folder: Path) -> None:
+    """What manifest and configuration of a folder say, ours or another library's."""
+    from zoo.data.damaged import reading
+    from zoo.presets.manifest import MANIFEST, Manifest
+    from zoo.presets.names import CONFIGS
+
     if (folder / MANIFEST).is_file():
         found = Manifest.read(folder)
         table.add_row("what", found.summary)
@@ -49,12 +82,21 @@ def run(config: InfoConfig) -> None:
             table.add_row("measured by", found.evaluation.command)
         for file in found.files:
             table.add_row(file.name, f"{file.bytes:,} bytes, sha256 {file.sha256}")
-    table.add_row(
-        "model", str(settings.get("architecture", settings.get("model_type")))
-    )
-    for name, value in settings.get("config", {}).items():
-        table.add_row(f"  {name}", str(value))
+    file = next(folder / name for name in CONFIGS if (folder / name).is_file())
+    with reading(file, "a JSON object that describes a model"):
+        said = json.loads(file.read_text("utf-8"))
+        # Ours and Keras Hub's have the fields apart, Hugging Face's among all else.
+        names = ("architecture", "class_name", "model_type")
+        model = next((said[name] for name in names if name in said), "BERT")
+        fields = said.get("config", said)
+        shown = {k: x for k, x in fields.items() if not isinstance(x, dict)}
+    _add_model(table, str(model), shown)
     table.add_row("folder", str(folder))
     if (folder / "card.md").is_file():
         table.add_row("card", str(folder / "card.md"))
-    Console().print(table)
+
+
+def _add_model(table: Any, model: str, fields: dict[str, Any]) -> None:
+    table.add_row("model", model)
+    for name, value in fields.items():
+        table.add_row(f"  {name}", str(value))

@@ -57,7 +57,7 @@ def replacing_files(
     """Gives an empty folder, whose files replace those of `folder` all together.
 
     One rename decides: a writer that is killed before it leaves the old files, after
-    it the new ones, which the next `reading` or writing puts in their places. Other
+    it the new ones, which the next `unchanged` or writing puts in their places. Other
     files of the folder stay as they are.
 
     Args:
@@ -98,7 +98,7 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def reading(folder: str | os.PathLike[str]) -> Iterator[None]:
+def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Within, the files of a folder are those of one writer: others have to wait.
 
     Raises:

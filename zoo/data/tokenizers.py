@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data import wordpiece
-from zoo.data.atomic_files import reading, replacing
+from zoo.data.atomic_files import replacing, unchanged
 from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
+from zoo.presets import names
 from zoo.presets.manifest import PRETRAINED
 
 if TYPE_CHECKING:
@@ -196,21 +197,25 @@ class Tokenizer:
         """Loads the tokenizer that belongs to a model.
 
         Args:
-            name: A checkpoint's name, or a preset's or Hugging Face folder.
+            name: A checkpoint's name, a preset's or Hugging Face folder, or an address
+                of the hub (`hf://owner/name`).
 
         Raises:
-            FileNotFoundError: There is no such checkpoint or folder.
+            FileNotFoundError: What it names has no tokenizer.
+            ValueError: There is no such checkpoint or folder.
         """
         for folder in (Path(name).expanduser(), *(root / name for root in PRETRAINED)):
             if folder.is_dir():
-                with reading(folder):
+                with unchanged(folder):
                     return cls.load(folder)
+        if (fetched := names.folder_of(name)) is not None:
+            return cls.load(fetched)
         files = (file for root in PRETRAINED for file in root.glob("*/tokenizer.json"))
-        names = ", ".join(sorted({file.parent.name for file in files})) or "none"
+        known = ", ".join(sorted({file.parent.name for file in files})) or "none"
         raise FileNotFoundError(
             f"there is no tokenizer {os.fspath(name)!r}; pass a folder that holds "
             "tokenizer.json (or vocab.json and merges.txt, or vocab.txt), or the name "
-            f"of a checkpoint that has one: {names}"
+            f"of a checkpoint that has one: {known}"
         )
 
     def save(self, directory: str | os.PathLike[str]) -> None:

@@ -8,6 +8,7 @@ import tyro
 
 from zoo.distribution.layout import Mesh
 from zoo.planning.activations import Attention
+from zoo.presets.names import PresetName
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PlanConfig:
         picture: where to draw the memory as stacked bars, a PNG.
     """
 
-    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
+    preset: Annotated[PresetName, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     mesh_data: int = 1
     mesh_model: int = 1
     shard_parameters: bool = False

@@ -47,6 +47,17 @@ def address(preset: str) -> str | None:
     return NAMES.get(preset)
 
 
+def fetched(name: str) -> Path | None:
+    """The folder of a checkpoint that was downloaded before, without a network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = name.partition("@")
+    file = try_to_load_from_cache(
+        repository, "config.json", cache_dir=home() / "hub", revision=revision or None
+    )
+    return Path(file).parent if isinstance(file, str) else None
+
+
 def fetch(name: str) -> Path:
     """The folder of a checkpoint, downloaded unless it is there.
 

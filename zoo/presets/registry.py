@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import json
 import math
@@ -15,9 +14,10 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.data.atomic_files import COMMITTED, reading
-from zoo.presets import hub, keras_hub, tensorflow_bert, weights
+from zoo.data.atomic_files import unchanged
+from zoo.presets import keras_hub, tensorflow_bert, weights
 from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
+from zoo.presets.names import CONFIGS, folder_of
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
@@ -50,11 +50,6 @@ ARCHITECTURES = {
 CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
     ("bert", "roberta", "albert", "electra", "distilbert"), "zoo.presets.convert_bert"
 )
-
-# The files that say what a folder holds.
-CONFIGS = ("config.json", tensorflow_bert.CONFIG)
-# Where a folder has them; in the second if its writer was killed at the very end.
-PLACES = ("", COMMITTED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,39 +114,13 @@ def find(preset: str | os.PathLike[str]) -> Preset:
 @contextlib.contextmanager
 def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
     """What `find` finds; nobody replaces its files within."""
-    folder = _folder(preset)
+    folder = folder_of(preset, configs())
     if folder is None:
         config = configs()[os.fspath(preset)]
         yield Preset(architecture_of(config), dataclasses.asdict(config))
         return
-    with reading(folder):
+    with unchanged(folder):
         yield _read(folder)
-
-
-def _folder(preset: str | os.PathLike[str]) -> Path | None:
-    """The folder of a preset; None where it is a configuration."""
-    folder = Path(preset).expanduser()
-    if any((folder / place / file).is_file() for place in PLACES for file in CONFIGS):
-        return folder
-    name = os.fspath(preset)
-    if name in (found := checkpoints()):
-        return found[name]
-    if (address := hub.address(name)) is not None:
-        return hub.fetch(address)
-    if name in configs():
-        return None
-    if folder.is_dir():
-        raise FileNotFoundError(
-            f"The folder {name!r} holds no config.json. Folders from save_to_preset "
-            "and from Hugging Face hold config.json and model.safetensors; those of "
-            "BERT's authors bert_config.json and a TensorFlow checkpoint."
-        )
-    near = difflib.get_close_matches(name, list_presets(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"There is neither a preset nor a folder {name!r}.{hint} Presets: "
-        f"{', '.join(list_presets())}."
-    )
 
 
 def count_parameters(preset: Any) -> int:

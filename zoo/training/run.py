@@ -22,6 +22,7 @@ import keras
 
 from zoo.data.atomic_files import replacing
 from zoo.distribution import use
+from zoo.presets.names import check_names
 from zoo.training.checkpoint import Resume, save_checkpoint
 from zoo.training.engine import engine
 
@@ -79,13 +80,18 @@ def parse(
             f"There is no variant {chosen!r}. The variants are: {', '.join(variants)}."
         )
     listing = "\n".join(f"  {name}" for name in variants)
-    return tyro.cli(
+    config = tyro.cli(
         type(variants[chosen]),
         default=dataclasses.replace(variants[chosen], variant=chosen),
         args=args,
         description=f"{description}\n\nVariants (default {first}):\n{listing}\n\n"
         f"The defaults below are those of variant {chosen}.",
     )
+    try:
+        check_names(config)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    return config
 
 
 class Run:
