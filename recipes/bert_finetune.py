@@ -58,11 +58,11 @@ from zoo.models.bert_tasks import (
 from zoo.presets import weights
 from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A task, an encoder and the training.
 
     Attributes:
@@ -72,6 +72,9 @@ class Config(RunConfig):
         pair_column: of a second text; none where texts are single.
         label_column: of the class, or value.
         regression: the table's labels are values; learn and report on those.
+        word_column: of a file of tagged words (conll), by its number from 0; the first
+            if none is given.
+        tag_column: of their tags; -1 is the last.
         language: of xquad.
         length: tokens of the longest sequence; longer ones are cut, or windowed.
         stride: tokens between the windows of a question's text.
@@ -102,6 +105,8 @@ class Config(RunConfig):
     pair_column: int | str | None = None
     label_column: int | str = 1
     regression: bool = False
+    word_column: int | None = None
+    tag_column: int = -1
     language: str = "en"
     length: int = 128
     stride: int = 64
@@ -142,6 +147,7 @@ OPTIONS = {
         "regression": "regression",
     },
     "xquad": {"language": "language"},
+    "conll": {"word_column": "word", "tag_column": "tag"},
 }
 
 
@@ -272,6 +278,7 @@ def examples_of(config: Config) -> TaskDataset:
         return smoke_data()
     names = OPTIONS.get(config.dataset, {})
     options = {theirs: getattr(config, ours) for ours, theirs in names.items()}
+    options["on_bad"] = config.on_bad
     return zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset, **options)
 
 

@@ -42,11 +42,11 @@ from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
 from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear, Model
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A BERT, its text, its masks and its training.
 
     Attributes:
@@ -240,7 +240,12 @@ def main(config: Config) -> dict:
     if config.variant == "from_encoder" and config.encoder is None:
         raise ValueError("--variant from_encoder starts from weights: give --encoder")
     run = Run(config)
-    text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
+    text = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=zoo.data.TextDataset,
+        on_bad=config.on_bad,
+    )
     if start is None:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:

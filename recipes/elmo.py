@@ -40,7 +40,7 @@ from zoo.evaluation.confidence import Interval, mean_interval
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.elmo import ELMo, ELMoClassifier, ELMoConfig
 from zoo.training import WarmupCosine, engine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
@@ -52,7 +52,7 @@ FILTERS = (8, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """An ELMo, its sentences, and the classifiers on its features.
 
     Attributes:
@@ -142,7 +142,9 @@ def main(config: Config) -> dict:
         "validation": [example.text for example in data.validation],
     }
     if config.text:
-        text = zoo.data.load(config.text, config.text_dir, expect=TextDataset)
+        text = zoo.data.load(
+            config.text, config.text_dir, expect=TextDataset, on_bad=config.on_bad
+        )
         pretraining = {part: lines(getattr(text, part)) for part in pretraining}
     known = [*pretraining["train"], *(example.text for example in data.train)]
     train_tokenizer = (
@@ -216,7 +218,10 @@ def main(config: Config) -> dict:
 def task_of(config: Config) -> TaskDataset:
     """Labelled sentences; those of the small grammar, by the order of their words."""
     data = zoo.data.load(
-        config.dataset, config.data_dir, expect=(TaskDataset, ParallelText)
+        config.dataset,
+        config.data_dir,
+        expect=(TaskDataset, ParallelText),
+        on_bad=config.on_bad,
     )
     if isinstance(data, ParallelText):
         data = word_order(data)

@@ -19,11 +19,11 @@ from zoo.data.atomic_files import replacing
 from zoo.evaluation import text_metrics
 from zoo.evaluation.pictures import loss_curves
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A GPT, its text and its training.
 
     Attributes:
@@ -163,7 +163,12 @@ def main(config: Config) -> dict:
         config = replace(config, num_layers=2, width=32, steps=2, eval_every=1)
         config = replace(config, context_length=32, sample_tokens=8, warmup_steps=0)
     run = Run(config)
-    text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
+    text = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=zoo.data.TextDataset,
+        on_bad=config.on_bad,
+    )
     if config.tokenizer == "characters":
         tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
     else:

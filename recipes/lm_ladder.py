@@ -39,7 +39,7 @@ from zoo.evaluation.pictures import save_figure
 from zoo.models.language_model import LanguageModel
 from zoo.presets import count_parameters
 from zoo.training import engine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 SUMMARY, CHECKPOINT = "summary.json", "checkpoint.safetensors"
 CELLS = ("elman", "gru", "lstm")
@@ -56,7 +56,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A text, and the sizes of what learns it.
 
     Attributes:
@@ -162,7 +162,10 @@ def main(config: Config) -> dict:
             for mark in (SUMMARY, CHECKPOINT):
                 (folder / mark).unlink(missing_ok=True)
     dataset = zoo.data.load(
-        config.dataset, config.data_dir, expect=zoo.data.TextDataset
+        config.dataset,
+        config.data_dir,
+        expect=zoo.data.TextDataset,
+        on_bad=config.on_bad,
     )
     text = Text.of(dataset)
     print(

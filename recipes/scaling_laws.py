@@ -45,11 +45,11 @@ from zoo.evaluation.scaling_laws import (
     isoflop_minimum,
 )
 from zoo.presets.registry import count_parameters
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A family of GPTs and the budgets that they spend.
 
     Attributes:
@@ -159,7 +159,12 @@ def main(config: Config) -> dict:
         config = replace(config, fewest_steps=1)
     if config.table is not None:
         return fit_table(config, config.table)
-    text = zoo.data.load(config.dataset, config.data_dir, expect=zoo.data.TextDataset)
+    text = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=zoo.data.TextDataset,
+        on_bad=config.on_bad,
+    )
     tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
     planned = family(config, tokenizer.vocab_size)
     largest = plan(

@@ -32,7 +32,7 @@ from zoo.models.self_attention import (
     SelfAttentionClassifierConfig,
 )
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 # What each step changes in the one before it.
 TOUR: dict[str, dict] = {
@@ -49,7 +49,7 @@ AT_REST = ("sleep", "sit", "wait")
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A task and the training of each step.
 
     Attributes:
@@ -217,7 +217,9 @@ def animals() -> TaskDataset:
 
 def loaded(config: Config) -> TaskDataset:
     """Labelled texts by name."""
-    data = zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset)
+    data = zoo.data.load(
+        config.dataset, config.data_dir, expect=TaskDataset, on_bad=config.on_bad
+    )
     example = data.train[0]
     if not isinstance(example, LabelledText) or example.pair or not data.class_names:
         raise ValueError(

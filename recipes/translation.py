@@ -30,11 +30,11 @@ from zoo.evaluation import translation_metrics
 from zoo.evaluation.pictures import attention_map, loss_curves
 from zoo.models.transformer import Transformer, TransformerConfig
 from zoo.training import WarmupCosine, WarmupInverseSqrt
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.run import Run, TextRunConfig, parse
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(TextRunConfig):
     """A Transformer, its languages and its training.
 
     Attributes:
@@ -167,6 +167,7 @@ def main(config: Config) -> dict:
         expect=ParallelText,
         source=config.source,
         target=config.target,
+        on_bad=config.on_bad,
     )
     tokenizer = train_joint_bpe(text.train, config.vocab_size)
     train, validation = (

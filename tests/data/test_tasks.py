@@ -94,6 +94,40 @@ def test_tables_refuse(tmp_path):
         load("tsv", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a\t1.5\nb\t0\nc\t1.5\nd\t0\n", r"line 1 of .* label '1.5'; .*--regression"),
+        ("a\t0\nb\tnan\nc\t0\nd\t0\n", "line 2 of .* label 'nan'; expected classes"),
+        ("a\t0\nb\t0\nc\t \nd\t0\n", r"line 3 of .*train\.tsv has no label"),
+        ("a\t0\nb\tx\t0\nc\t0\n", r"line 2 of .* has 3 columns; expected 2 "),
+    ],
+)
+def test_labels_that_are_no_classes(tmp_path, rows, message):
+    write(tmp_path, train__tsv=rows, dev__tsv="a\t0\n")
+    with pytest.raises(ValueError, match=message):
+        load("tsv", data_dir=tmp_path)
+
+
+def test_classes_may_be_whole_numbers_or_names_with_dots(tmp_path):
+    write(tmp_path, train__tsv="a\t1.0\nb\t0.0\n" * 2, dev__tsv="a\t0.0\n")
+    assert load("tsv", data_dir=tmp_path).class_names == ("0.0", "1.0")
+    write(tmp_path, train__tsv="a\t3.5\nb\t4-turbo\n" * 2, dev__tsv="a\t3.5\n")
+    assert load("tsv", data_dir=tmp_path).class_names == ("3.5", "4-turbo")
+
+
+def test_columns_that_are_twice_or_not_there(tmp_path):
+    write(tmp_path, train__tsv="text\tlabel\tlabel\na\t0\t1\n", dev__tsv="a\t0\n")
+    with pytest.raises(ValueError, match=r"train\.tsv has 2 columns 'label'; expected"):
+        load("tsv", data_dir=tmp_path, text="text", label="label")
+    for column in (3, -1):
+        with pytest.raises(ValueError, match=f"no column {column}; .* has 3 between"):
+            load("tsv", data_dir=tmp_path, label=column)
+    write(tmp_path, train__tsv="text\tlabel\n", dev__tsv="text\tlabel\na\t0\n")
+    with pytest.raises(ValueError, match=r"train\.tsv has no rows"):
+        load("tsv", data_dir=tmp_path, text="text", label="label")
+
+
 def test_some_labels_are_not_enough(tmp_path):
     rows = "a\t0\nb\t1\nc\t0\nd\t1\n"
     write(tmp_path, train__tsv=rows, dev__tsv=rows, test__tsv="e\t-1\nf\t1\n")
@@ -174,6 +208,83 @@ def test_tagged_words(tmp_path):
             load("conll", data_dir=tmp_path)
 
 
+CONLL_2003 = """-DOCSTART- -X- -X- O
+
+EU NNP B-NP B-ORG
+rejects VBZ B-VP O
+
+# # O O
+. . O O
+"""
+GERMEVAL = """#\thttp://de.wikipedia.org/wiki/Bonn [2009-10-17]
+1\tNew York\tB-LOC\tO
+2\tist\tO\tO
+
+#\tn-tv.de vom 26.02.2005
+1\tBonner\tB-LOCderiv\tB-LOC
+"""
+UNIVERSAL_NER = """# newdoc id = 1
+# text = zum Bonner
+1-2\tzum\tO\t-\t-
+1\tzu\tO\t-\t-
+2\tdem\tO\t-\t-
+2.1\tgeht\tO\t-\t-
+3\tBonner\tB-LOC\t-\t-
+"""
+MULTICONER = """# id 5239d808\tdomain=en
+their _ _ O
+# _ _ O
+king _ _ B-PER
+"""
+LAYOUTS = {
+    "CoNLL-2000": ("EU NNP B-NP\nsaid VBD B-VP\n", {}, ["EU said"]),
+    "CoNLL-2003": (CONLL_2003, {}, ["EU rejects", "# ."]),
+    "WNUT-17": ("New York\tB-location\n10 000\tO\n", {}, ["New York 10 000"]),
+    "GermEval": (GERMEVAL, {"word": 1, "tag": 2}, ["New York ist", "Bonner"]),
+    "UNER": (UNIVERSAL_NER, {"word": 1, "tag": 2}, ["zu dem Bonner"]),
+    "MultiCoNER": (MULTICONER, {}, ["their # king"]),
+    "tags first": ("B-ACTOR\tsteve\n", {"word": 1, "tag": 0}, ["steve"]),
+    "indented": ("a\t\tO\t\n", {}, ["a"]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_of_tagged_words(tmp_path, layout):
+    text, columns, sentences = LAYOUTS[layout]
+    write(tmp_path, train__conll=text, dev__conll=text)
+    found = load("conll", data_dir=tmp_path, **columns).train
+    assert [" ".join(sentence.words) for sentence in found] == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        (GERMEVAL, {}, r"first column of .*numbers the words: '1\\tNew York.*set word"),
+        (UNIVERSAL_NER, {}, "numbers the words"),
+        (UNIVERSAL_NER, {"word": 1}, r"line 3 of .*'1-2|line 4 of .*word and a tag"),
+        ("B-ACTOR\tsteve\n", {}, "line 1 of .* tag that is O.*word and tag .*-column"),
+        ("a O\nNew York B-LOC\n", {}, "line 2 of .*expected 2 columns between blanks"),
+        ("a b\tO\nc O\n", {}, "line 2 of .*expected 2 columns between tabs"),
+        ("a O\n", {"word": 2}, "word=2; the first line of .* has 2 columns"),
+        ("a O\n", {"tag": -3}, "tag=-3; the first line of .* has 2 columns"),
+        ("# a comment\n\n", {}, "has no sentences"),
+        ("a O\n# O c\n", {}, "line 2 of "),
+    ],
+)
+def test_other_layouts_are_refused(tmp_path, text, columns, message):
+    write(tmp_path, train__conll=text, dev__conll=text)
+    with pytest.raises(ValueError, match=message):
+        load("conll", data_dir=tmp_path, **columns)
+
+
+def test_a_sentence_without_one_of_its_words_is_left_out(tmp_path):
+    text = "1 O\n2 O\n\na O\nb\nc O\n\nd O\n"
+    write(tmp_path, train__conll=text, dev__conll="a O\n")
+    with pytest.warns(UserWarning, match=r"1 bad .* line 5 of .*train.conll is 'b'"):
+        found = load("conll", data_dir=tmp_path, on_bad="skip")
+    assert [sentence.words for sentence in found.train] == [("1", "2"), ("d",)]
+
+
 def test_wikiann_drops_the_language(tmp_path):
     write(tmp_path, train__conll="en:a\tO\nen::\tB-PER\n\n" * 10)
     dataset = load("wikiann", data_dir=tmp_path)
@@ -231,6 +342,38 @@ def test_squad_refuses(tmp_path):
             load("squad", data_dir=tmp_path)
     write(folder, **{"train-v1__1__json": '{"data": []}'})
     with pytest.raises(ValueError, match="holds no questions"):
+        load("squad", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": None}, "question None of .* its id is no string"),
+        ({"question": None}, "has the question None; expected text"),
+        ({"question": " "}, "has the question ' '; expected text"),
+        ({"question": "\ud83d?"}, "half of a surrogate pair in its question at 0"),
+        ({"answers": None}, "has the answers None; expected a list"),
+        ({"answers": [3]}, "has the answer 3; expected text and the answer_start"),
+        ({"answers": [{"text": "Bonn"}]}, "expected text and the answer_start"),
+        ({"answers": [{"text": "Bonn", "answer_start": -25}]}, "expected text and the"),
+        ({"answers": [{"text": "Bonn", "answer_start": 3.0}]}, "expected text and the"),
+    ],
+)
+def test_bad_questions(tmp_path, changes, message):
+    files = {"dev-v1__1__json": squad([asked("8")])}
+    files["train-v1__1__json"] = squad([{**asked("7"), **changes}, asked("9")])
+    write(tmp_path, **files)
+    with pytest.raises(ValueError, match=message):
+        load("squad", data_dir=tmp_path)
+    with pytest.warns(UserWarning, match=message):
+        found = load("squad", data_dir=tmp_path, on_bad="skip")
+    assert [question.name for question in found.train] == ["9"]
+
+
+def test_json_that_is_nested_deep(tmp_path):
+    content = "[" * 100_000
+    write(tmp_path, **{f"{x}-v1__1__json": content for x in ("train", "dev")})
+    with pytest.raises(ValueError, match=r"train-v1.1.json is damaged: .* too deep"):
         load("squad", data_dir=tmp_path)
 
 

@@ -8,6 +8,7 @@ of labelled texts in `tsv.py`, `conll.py` and `squad.py`, those of translations 
 
 import difflib
 import hashlib
+import inspect
 import os
 import platform
 import re
@@ -28,6 +29,7 @@ from zoo.data import (
     unpaired,
 )
 from zoo.data.downloads import downloaded
+from zoo.data.text_files import BadLines, OnBad, read_text
 
 SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
@@ -49,6 +51,7 @@ class TextDataset:
         sha256: Of both parts in this order, in UTF-8: report it with every figure.
         origin: Where the text came from.
         licence: What is known of its licence.
+        left_out: How many bad lines were left out (`on_bad="skip"`).
     """
 
     name: str
@@ -57,6 +60,7 @@ class TextDataset:
     sha256: str
     origin: str
     licence: str
+    left_out: int = 0
 
 
 def load(
@@ -73,9 +77,12 @@ def load(
         data_dir: The file or folder to read from, for datasets that take one.
         expect: The kinds of dataset that the caller can use.
         **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
-            `most` of all images, the columns of `tsv`, `language` of `xquad`,
-            `source`, `target` and `test` of `multi30k` and `parallel`, and of
-            `tfds:NAME` those that `load_tfds` names.
+            `most` of all images, the columns of `tsv` and `conll`, `language` of
+            `xquad`, `source`, `target` and `test` of `multi30k` and `parallel`, and of
+            `tfds:NAME` those that `load_tfds` names. Of all that read lines of text, or
+            questions: `on_bad`, what becomes of those that can't be used. "error"
+            refuses the first by file and line; "skip" leaves them out, counts them in
+            `left_out`, and warns of how many and the first.
 
     Returns:
         A `TextDataset`, a `TaskDataset`, a `ParallelText`, an `ImageDataset` or an
@@ -84,11 +91,13 @@ def load(
     Raises:
         ValueError: The name is unknown, what was found is empty or damaged, or is of
             another kind than expected.
+        TypeError: The dataset does not take an option.
         FileNotFoundError: `data_dir` does not hold the dataset.
     """
+    on_bad = options.pop("on_bad", "error")
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if name.startswith("tfds:") and name != "tfds:":
-        found = load_tfds(name.removeprefix("tfds:"), folder, **options)
+        found = load_tfds(name.removeprefix("tfds:"), folder, on_bad, **options)
         _check_kind(name, type(found), expect)
         return found
     if name not in LOADERS:
@@ -99,9 +108,22 @@ def load(
             f"{', '.join(list_datasets())}, and your own files are "
             "load('text', data_dir=FILE_OR_FOLDER) or load('images', data_dir=FOLDER)"
         )
+    loader = LOADERS[name]
     # Before it is read, and before options of another kind are refused.
-    _check_kind(name, get_type_hints(LOADERS[name])["return"], expect)
-    return LOADERS[name](folder, **options)
+    _check_kind(name, get_type_hints(loader)["return"], expect)
+    if "on_bad" in inspect.signature(loader).parameters:
+        options["on_bad"] = on_bad
+    else:
+        _refuse_skipping(name, on_bad)
+    return loader(folder, **options)
+
+
+def _refuse_skipping(name: str, on_bad: OnBad) -> None:
+    if on_bad != "error":
+        raise ValueError(
+            f"on_bad={on_bad!r} is for lines of text files and tables, which {name!r} "
+            "does not read; leave it out"
+        )
 
 
 def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
@@ -152,12 +174,15 @@ def load_docs(data_dir: Path | None = None) -> TextDataset:
         "docs",
         BLANK_LINE.join(train),
         BLANK_LINE.join(validation),
+        bad=BadLines(),
         origin=f"pydoc_data.topics of Python {platform.python_version()}",
         licence="PSF-2.0",
     )
 
 
-def load_tinyshakespeare(data_dir: Path | None = None) -> TextDataset:
+def load_tinyshakespeare(
+    data_dir: Path | None = None, *, on_bad: OnBad = "error"
+) -> TextDataset:
     """Loads 1,115,394 characters of Shakespeare's plays, split as nanoGPT does.
 
     The text is `data_dir` if that is a file, `data_dir/input.txt`, or
@@ -182,19 +207,26 @@ def load_tinyshakespeare(data_dir: Path | None = None) -> TextDataset:
                 "data_dir, or none to download it"
             )
         path = found[0]
+    bad = BadLines(on_bad)
     return _dataset(
         "tinyshakespeare",
-        *_first_nine_tenths(_read(path), str(path)),
+        *_first_nine_tenths(read_text(path, bad), str(path)),
+        bad=bad,
         origin=SHAKESPEARE_URL,
         licence="public domain",
     )
 
 
-def load_text(data_dir: Path | None = None) -> TextDataset:
+def load_text(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TextDataset:
     """Loads a text file, or a folder's `*.txt` in the order of their names.
 
     Files are joined by blank lines. The first nine tenths of the characters are
     for training.
+
+    Args:
+        data_dir: The file or folder.
+        on_bad: Of lines that are not UTF-8 or have NUL characters: "error" refuses the
+            first, "skip" leaves them out.
     """
     if data_dir is None:
         raise ValueError(
@@ -214,17 +246,22 @@ def load_text(data_dir: Path | None = None) -> TextDataset:
             f"there is no file or folder {data_dir}; pass a text file or a folder of "
             "*.txt as data_dir"
         )
-    texts = filter(None, map(_read, paths))
+    bad = BadLines(on_bad)
+    texts = filter(None, (read_text(path, bad) for path in paths))
     return _dataset(
         "text",
         *_first_nine_tenths(BLANK_LINE.join(texts), str(data_dir)),
+        bad=bad,
         origin=str(data_dir),
         licence="unknown",
     )
 
 
 def load_tfds(
-    name: str, data_dir: Path | None = None, **options: Any
+    name: str,
+    data_dir: Path | None = None,
+    on_bad: OnBad = "error",
+    **options: Any,
 ) -> TextDataset | images.ImageDataset:
     """Loads a dataset of tensorflow-datasets, preparing it if need be.
 
@@ -234,16 +271,21 @@ def load_tfds(
     Args:
         name: The dataset, such as `lm1b`, with its config and version if wanted.
         data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
+        on_bad: Of texts that are not UTF-8: "error" refuses the first, "skip" leaves
+            them out.
         **options: `text_key="text"`, the feature to read; of images see
             `zoo.data.images.from_tfds`.
     """
     builder = tfds.prepared(name, data_dir)
     if "text_key" not in options and tfds.features(builder, "Image"):
+        _refuse_skipping(f"tfds:{name}", on_bad)
         return images.from_tfds(name, builder, **options)
-    return _text_from_tfds(name, builder, **options)
+    return _text_from_tfds(name, builder, BadLines(on_bad), **options)
 
 
-def _text_from_tfds(name: str, builder: Any, text_key: str = "text") -> TextDataset:
+def _text_from_tfds(
+    name: str, builder: Any, bad: BadLines, text_key: str = "text"
+) -> TextDataset:
     """Joins examples by blank lines.
 
     Validation is the split `validation`, else `test`, else the last tenth of
@@ -258,16 +300,20 @@ def _text_from_tfds(name: str, builder: Any, text_key: str = "text") -> TextData
     held_out = tfds.held_out(builder, name, ("validation", "test"))
 
     def read(split: str) -> str:
-        examples = tfds.examples(builder, split)
-        return BLANK_LINE.join(
-            example[text_key].decode("utf-8") for example in examples
-        )
+        texts = []
+        for number, example in enumerate(tfds.examples(builder, split)):
+            try:
+                texts.append(example[text_key].decode("utf-8"))
+            except UnicodeDecodeError as error:
+                place = f"example {number} of {split!r} in 'tfds:{name}'"
+                bad.found(f"{place} is not UTF-8 text: {error}")
+        return BLANK_LINE.join(texts)
 
     if held_out is None:
         parts = _first_nine_tenths(read("train"), f"'tfds:{name}'")
     else:
         parts = read("train"), read(held_out)
-    return _dataset(f"tfds:{name}", *parts, **tfds.provenance(builder))
+    return _dataset(f"tfds:{name}", *parts, bad=bad, **tfds.provenance(builder))
 
 
 LOADERS: dict[str, Callable[..., Any]] = {
@@ -294,13 +340,20 @@ LOADERS: dict[str, Callable[..., Any]] = {
 
 
 def _dataset(
-    name: str, train: str, validation: str, *, origin: str, licence: str
+    name: str,
+    train: str,
+    validation: str,
+    *,
+    bad: BadLines,
+    origin: str,
+    licence: str,
 ) -> TextDataset:
     for part, text in (("training", train), ("validation", validation)):
         if not text:
             raise ValueError(f"the {part} text of {name!r} ({origin}) is empty")
     digest = hashlib.sha256((train + validation).encode("utf-8")).hexdigest()
-    return TextDataset(name, train, validation, digest, origin, licence)
+    bad.warn(name)
+    return TextDataset(name, train, validation, digest, origin, licence, bad.count)
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -315,13 +368,3 @@ def _first_nine_tenths(text: str, origin: str) -> tuple[str, str]:
         )
     cut = int(len(text) * 0.9)  # nanoGPT's
     return text[:cut], text[cut:]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start} "
-            f"(0x{error.object[error.start]:02x}); convert it to UTF-8"
-        ) from error

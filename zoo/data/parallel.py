@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo.data.tasks import held_out, lines_of, parts_in
+from zoo.data.tasks import held_out, parts_in
+from zoo.data.text_files import BadLines, OnBad, read_lines
 
 Pair = tuple[str, str]
 
@@ -26,6 +27,7 @@ class ParallelText:
             figure.
         origin: Where they came from.
         licence: What is known of their licence.
+        left_out: How many bad lines were left out (`on_bad="skip"`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class ParallelText:
     sha256: str
     origin: str
     licence: str
+    left_out: int = 0
 
     @classmethod
     def of(
@@ -45,6 +48,7 @@ class ParallelText:
         parts: Mapping[str, tuple[Pair, ...]],
         origin: str,
         licence: str,
+        left_out: int = 0,
     ) -> "ParallelText":
         """From the pairs of `train`, `validation` and maybe `test`.
 
@@ -62,7 +66,8 @@ class ParallelText:
         for part in three:
             for side in zip(*part, strict=True):
                 digest.update("\n".join(side).encode("utf-8"))
-        return cls(name, languages, *three, digest.hexdigest(), origin, licence)
+        sha256 = digest.hexdigest()
+        return cls(name, languages, *three, sha256, origin, licence, left_out)
 
 
 def load_multi30k(
@@ -71,13 +76,14 @@ def load_multi30k(
     source: str = "en",
     target: str = "de",
     test: str = "test_2016_flickr",
+    on_bad: OnBad = "error",
 ) -> ParallelText:
     """Loads Multi30k, captions of pictures in several languages (Elliott et al. 2016).
 
     From the files of its repository in `data_dir` or `data_dir/multi30k`, such as
     `train.en`, `val.en` and `test_2016_flickr.en`, maybe with `.gz`.
     """
-    return _loaded("multi30k", data_dir, source, target, test)
+    return _loaded("multi30k", data_dir, source, target, test, on_bad)
 
 
 def load_parallel(
@@ -86,6 +92,7 @@ def load_parallel(
     source: str,
     target: str,
     test: str = "test",
+    on_bad: OnBad = "error",
 ) -> ParallelText:
     """Loads your own `train.SOURCE` and `train.TARGET`, of equally many lines.
 
@@ -97,17 +104,25 @@ def load_parallel(
         source: What the names of the sources' files end in, as "en".
         target: Likewise.
         test: What those of the test begin with.
+        on_bad: Of lines that are empty or no text: "error" refuses the first, "skip"
+            leaves them out with their translations.
     """
-    return _loaded("parallel", data_dir, source, target, test)
+    return _loaded("parallel", data_dir, source, target, test, on_bad)
 
 
 def _loaded(
-    name: str, data_dir: Path | None, source: str, target: str, test: str
+    name: str,
+    data_dir: Path | None,
+    source: str,
+    target: str,
+    test: str,
+    on_bad: OnBad,
 ) -> ParallelText:
     sides = {
         language: parts_in(name, data_dir, [f".{language}", f".{language}.gz"], test)
         for language in (source, target)
     }
+    bad = BadLines(on_bad)
     parts: dict[str, tuple[Pair, ...]] = {}
     for part, file in sides[source].items():
         if part not in sides[target]:
@@ -116,24 +131,33 @@ def _loaded(
                 f"part in {target!r}"
             )
         files = (file, sides[target][part])
-        lines = tuple(map(_sentences, files))
-        if len(lines[0]) != len(lines[1]):
+        first, second = (_sentences(file, bad) for file in files)
+        if len(first) != len(second):
             raise ValueError(
-                f"{files[0]} has {len(lines[0])} lines and {files[1].name} "
-                f"{len(lines[1])}; expected a translation for each"
+                f"{files[0]} has {len(first)} lines and {files[1].name} "
+                f"{len(second)}; expected a translation for each"
             )
-        parts[part] = tuple(zip(*lines, strict=True))
+        pairs = zip(first, second, strict=True)
+        parts[part] = tuple((x, y) for x, y in pairs if x and y)
+        if not parts[part]:
+            raise ValueError(
+                f"{files[0]} and {files[1].name} have no pair of sentences"
+            )
     if "validation" not in parts:
         parts["train"], parts["validation"] = held_out(parts["train"], 0.1)
+    bad.warn(name)
     origin = str(sides[source]["train"].parent)
-    return ParallelText.of(name, (source, target), parts, origin, "unknown")
+    return ParallelText.of(
+        name, (source, target), parts, origin, "unknown", left_out=bad.count
+    )
 
 
-def _sentences(file: Path) -> list[str]:
-    lines = [line.strip() for line in lines_of(file)]
-    if "" in lines:
-        raise ValueError(
-            f"line {lines.index('') + 1} of {file} is empty; expected a sentence in "
-            "each line"
-        )
-    return lines
+def _sentences(file: Path, bad: BadLines) -> list[str]:
+    """A file's lines, "" for bad ones."""
+    lines = [None if line is None else line.strip() for line in read_lines(file, bad)]
+    for number, line in enumerate(lines, 1):
+        if line == "":
+            bad.found(
+                f"line {number} of {file} is empty; expected a sentence in each line"
+            )
+    return [line or "" for line in lines]

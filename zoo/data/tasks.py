@@ -1,14 +1,14 @@
 """Datasets of labelled texts: what an example is, and how parts are made."""
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+
+from zoo.data.text_files import BadLines
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ class TaskDataset:
         sha256: Of the files read, training first: report it with every figure.
         origin: Where they came from.
         licence: What is known of their licence.
+        left_out: How many bad lines or questions were left out (`on_bad="skip"`).
     """
 
     name: str
@@ -79,6 +80,7 @@ class TaskDataset:
     sha256: str
     origin: str
     licence: str
+    left_out: int = 0
 
     @property
     def tested(self) -> str:
@@ -92,16 +94,23 @@ class TaskDataset:
         name: str,
         parts: Mapping[str, Sequence],
         files: Sequence[Path],
+        bad: BadLines,
         class_names: tuple[str, ...] = (),
         licence: str = "unknown",
     ) -> "TaskDataset":
         """From the examples of `train`, maybe `validation` and `test`, and their files.
 
-        A tenth of training is for validation if there is no other part of it.
+        A tenth of training is for validation if there is no other part of it. Says
+        what was left out of the files.
 
         Raises:
-            ValueError: There is nothing to train on, or to choose by.
+            ValueError: A part is empty.
         """
+        if empty := [part for part, examples in parts.items() if not examples]:
+            raise ValueError(
+                f"{name!r} ({files[0].parent}) has no examples in the part "
+                f"{empty[0]!r}; expected some in each file. {bad.first}".rstrip(". ")
+            )
         train, validation = parts["train"], parts.get("validation")
         if validation is None:
             train, validation = held_out(train, 0.1)
@@ -110,6 +119,7 @@ class TaskDataset:
                 f"{name!r} ({files[0].parent}) has {len(train)} examples to train on "
                 f"and {len(validation)} for validation; expected some of both"
             )
+        bad.warn(name)
         return cls(
             name,
             tuple(train),
@@ -119,6 +129,7 @@ class TaskDataset:
             _sha256(files),
             str(files[0].parent),
             licence,
+            bad.count,
         )
 
 
@@ -165,24 +176,6 @@ def folder_of(name: str, data_dir: Path | None) -> Path:
         raise ValueError(f"{name!r} reads your own files: pass data_dir=FOLDER")
     folder = data_dir / name
     return folder if folder.is_dir() else data_dir
-
-
-def lines_of(file: Path) -> list[str]:
-    """A UTF-8 file's lines, cut at line feeds alone; a byte order mark is dropped.
-
-    A file whose name ends in .gz is decompressed.
-    """
-    data = file.read_bytes()
-    if file.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{file} is a damaged gzip file: {error}") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: {error}") from error
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def held_out(

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 import keras
 
 from zoo.data.atomic_files import replacing
+from zoo.data.text_files import OnBad
 from zoo.distribution import use
 from zoo.presets.names import check_names
 from zoo.training.checkpoint import Resume, save_checkpoint
@@ -59,6 +60,18 @@ class RunConfig:
     seed: int = 0
     resume: bool = False
     smoke: bool = False
+
+
+@dataclass(frozen=True)
+class TextRunConfig(RunConfig):
+    """The flags of a recipe that reads text or tables.
+
+    Attributes:
+        on_bad: of lines or questions that can't be used: stop at the first, or skip
+            them and say how many.
+    """
+
+    on_bad: OnBad = "error"
 
 
 def parse(
