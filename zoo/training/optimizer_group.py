@@ -7,6 +7,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from zoo.training.averages import start, unbias
 from zoo.training.engine import engine
 from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.schedules import Scaled
@@ -67,7 +68,11 @@ class OptimizerGroup(keras.optimizers.Optimizer):
                 undecayed = [v for v in variables[phase] if not decays(v)]
                 member.exclude_from_weight_decay(var_list=undecayed)
             member.build(variables[phase])
+            if member.use_ema:
+                start(member)
         averaging = [member for member in self.members.values() if member.use_ema]
+        for member in averaging:
+            unbias(member)
         if averaging:
             # Where Keras's SwapEMAWeights looks for them.
             self._trainable_variables = [
