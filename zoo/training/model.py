@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
+from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
 from zoo.training.engine import Engine, engine
 from zoo.training.layer_rates import forget_hooks, layerwise_factors, scale_rates
@@ -25,6 +26,7 @@ from zoo.training.optimizer_group import (
     serialize_optimizer,
 )
 from zoo.training.phases import Batch, Phase
+from zoo.training.refusals import refuse_16_bit_weights, refuse_hooks
 from zoo.training.terms import TermMeans
 from zoo.training.unsaved_layers import check_saved
 
@@ -39,6 +41,7 @@ class Plan:
         engine: the backend's.
         accumulate: micro-batches an update.
         phase_variables: the variables that each phase moves.
+        phase_layers: the layers that each phase trains, inner ones too.
         has_shared: whether the model shares work between phases.
         terms: the running means of all logged terms.
         recorded: steps that the engine recorded for this model, by batch shape.
@@ -47,6 +50,7 @@ class Plan:
     engine: Engine
     accumulate: int
     phase_variables: Mapping[str, list[keras.Variable]]
+    phase_layers: Mapping[str, list[keras.Layer]]
     has_shared: bool
     terms: TermMeans
     recorded: dict = dataclasses.field(default_factory=dict)
@@ -195,6 +199,8 @@ class Model(keras.Model):
                 f"layer_decay must be above 0 and at most 1. Received: {layer_decay!r}"
             )
         check_saved(self)
+        refuse_hooks(self)
+        refuse_16_bit_weights(self)
         self._check_devices()
         self._report_replicated()
         self.plan = self._planned(accumulate)
@@ -281,6 +287,9 @@ class Model(keras.Model):
             # A read-only proxy: Keras would track, and save, what a dict holds.
             phase_variables=types.MappingProxyType(
                 {phase.name: phase.variables() for phase in phases}
+            ),
+            phase_layers=types.MappingProxyType(
+                {phase.name: all_layers(phase.trains) for phase in phases}
             ),
             has_shared=type(self).shared is not Model.shared,
             terms=TermMeans(),

@@ -13,6 +13,7 @@ the step runs once a replica, `engine.total` and `engine.average` join the repli
 import keras
 from keras import ops, tree
 
+from zoo.training.added_losses import ADDED, collected, penalties, with_sum
 from zoo.training.phases import (
     Batch,
     Phase,
@@ -38,10 +39,10 @@ def test(model, data) -> dict:
     """Every phase's terms, without dropout and without updates."""
     batch = model.plan.engine.prepare(model, data)
     if model.plan.has_shared:
-        batch = {**batch, **with_training(model.shared, batch, training=False)}
+        batch = {**batch, **_shared_work(model, batch, training=False)}
     terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
-        terms |= _prefixed(model, phase, _terms(phase, batch, training=False))
+        terms |= _prefixed(model, phase, _terms(model, phase, batch, training=False))
     return _log(model, terms)
 
 
@@ -57,7 +58,7 @@ class Shared:
         self.state: dict = {}
         if not model.plan.has_shared:
             return
-        self.function, self.engine = model.shared, model.plan.engine
+        self.model, self.engine = model, model.plan.engine
         self.variables = [
             variable
             for phase in model.phases()
@@ -74,7 +75,7 @@ class Shared:
             copies = model.plan.engine.copies(state)
             self.state = {id(v): x for v, x in zip(state, copies, strict=True)}
         self.value, self.pull_back = model.plan.engine.linearize(
-            lambda: with_training(model.shared, batch, training=True), self.variables
+            lambda: _shared_work(model, batch, training=True), self.variables
         )
         self.value = tree.map_structure(ops.stop_gradient, self.value)
         for x in tree.flatten(self.value):
@@ -87,13 +88,22 @@ class Shared:
     def again(self, phase: Phase, micro: Batch) -> dict:
         """The same for a micro-batch of a phase."""
         if phase.through_shared:
-            return with_training(self.function, micro, training=True)
+            return _shared_work(self.model, micro, training=True)
         # Its producer may have been updated by an earlier phase.
         present = self.engine.copies(self.variables)
         _assign(self.variables, self._start)
-        value = with_training(self.function, micro, training=True)
+        value = _shared_work(self.model, micro, training=True)
         _assign(self.variables, present)
         return tree.map_structure(ops.stop_gradient, value)
+
+
+def _shared_work(model, batch: Batch, training: bool) -> dict:
+    """What `shared` gives, and what its layers add to the loss of their phase."""
+    producers = [phase for phase in model.phases() if phase.through_shared]
+    layers = model.plan.phase_layers[producers[0].name] if producers else []
+    with collected(layers) as added:
+        value = with_training(model.shared, batch, training)
+    return with_sum(value, added)
 
 
 def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
@@ -140,10 +150,11 @@ def _whole_batch(model, phase, batch, shared, scale):
 
     def objective(*leaves):
         value = tree.pack_sequence_as(shared.value, leaves)
-        terms = _terms(phase, {**batch, **value} if value else batch, training=True)
+        given = {**batch, **value} if value else batch
+        terms = _terms(model, phase, given, training=True)
         divisors = {
             name: _divisor(model, terms[name].weight, parts=1)
-            for name in phase.objective
+            for name in _coefficients(phase, terms)
         }
         return _objective(phase, terms, divisors, scale), terms
 
@@ -180,7 +191,7 @@ def _micro_batches(model, phase, batch, shared, scale):
     known = {} if phase.weights is None else phase.weights(batch)
     divisors = {
         name: _divisor(model, known.get(name, examples), parts)
-        for name in phase.objective
+        for name in (*phase.objective, ADDED)
     }
     variables = model.plan.phase_variables[phase.name]
     state = _float_state(model)
@@ -189,7 +200,7 @@ def _micro_batches(model, phase, batch, shared, scale):
     def objective(micro):
         if model.plan.has_shared:
             micro = {**micro, **shared.again(phase, micro)}
-        terms = _terms(phase, micro, training=True, known=known)
+        terms = _terms(model, phase, micro, training=True, known=known)
         return _objective(phase, terms, divisors, scale), terms
 
     def part(index):
@@ -221,9 +232,10 @@ def _micro_batch(x, index, parts):
     return ops.take(strided, index, axis=1)
 
 
-def _terms(phase, batch, training, known=None):
+def _terms(model, phase, batch, training, known=None):
     """A phase's terms, each in two parts; `known` are the weights of a whole batch."""
-    found = with_training(phase.loss, batch, training)
+    with collected(model.plan.phase_layers[phase.name]) as added:
+        found = with_training(phase.loss, batch, training)
     unknown = set(phase.objective) - set(found)
     if unknown:
         raise ValueError(
@@ -244,15 +256,26 @@ def _terms(phase, batch, training, known=None):
                 "batch into micro-batches, its total weight in the whole batch must "
                 "be known first: give Phase(weights=...)."
             )
+    if phase.through_shared and model.plan.has_shared and ADDED in batch:
+        added.append(batch[ADDED])
+    added += penalties(model.plan.phase_variables[phase.name])
     examples = batch_size(batch)
-    return {name: as_weighted(term, examples) for name, term in found.items()}
+    return {
+        name: as_weighted(term, examples)
+        for name, term in with_sum(found, added).items()
+    }
+
+
+def _coefficients(phase, terms) -> dict[str, float]:
+    """Of the terms to minimize: what layers added counts once."""
+    return {**phase.objective, **({ADDED: 1.0} if ADDED in terms else {})}
 
 
 def _objective(phase, terms, divisors, scale):
     """The scalar to differentiate: the terms' means, weighed and summed."""
     total = sum(
         coefficient * terms[name].total / divisors[name]
-        for name, coefficient in phase.objective.items()
+        for name, coefficient in _coefficients(phase, terms).items()
     )
     return total if scale is None else total * ops.convert_to_tensor(scale.scale)
 
@@ -263,15 +286,21 @@ def _prefixed(model, phase, terms):
 
 
 def _log(model, terms) -> dict:
-    """The running means by name; objectives of several terms get a `loss` too."""
+    """The running means by name; a phase's `loss` is the whole of its objective.
+
+    So it is named where a model has several terms, and what layers add is part of it.
+    """
     logs = model.plan.terms.update(terms, model.plan.engine.total)
-    for phase in model.phases():
+    for phase in {phase.name: phase for phase in model.phases()}.values():
         prefix = model.plan.log_prefix(phase)
-        if f"{prefix}loss" not in logs:
-            logs[f"{prefix}loss"] = sum(
+        loss, added = f"{prefix}loss", logs.get(prefix + ADDED)
+        if loss not in logs:
+            logs[loss] = sum(
                 coefficient * logs[prefix + name]
                 for name, coefficient in phase.objective.items()
             )
+        if added is not None:
+            logs[loss] = logs[loss] + added
     return logs
 
 

@@ -1,0 +1,50 @@
+"""What layers add to a phase's loss: `add_loss`, activity and weight regularizers."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+# The term's name in the logs; its objective is 1.
+ADDED = "added_loss"
+
+
+def all_layers(layers: Sequence[keras.Layer]) -> list[keras.Layer]:
+    """The layers and those inside of them, each once."""
+    found = {id(x): x for layer in layers for x in layer._flatten_layers()}
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def collected(layers: Sequence[keras.Layer]) -> Iterator[list[Any]]:
+    """Within, gathers what these layers add, over all of their calls.
+
+    Keras itself keeps what a layer added in its last call, but a phase may call a
+    network several times, as a GAN's discriminator is called on real and on fake data.
+    """
+    added: list[Any] = []
+
+    def add_loss(loss: Any) -> None:
+        added.extend(keras.tree.flatten(loss))
+
+    for layer in layers:
+        vars(layer)["add_loss"] = add_loss
+    try:
+        yield added
+    finally:
+        for layer in layers:
+            del vars(layer)["add_loss"]
+
+
+def penalties(variables: Sequence[keras.Variable]) -> list[Any]:
+    """What the variables' regularizers give."""
+    return [v.regularizer(v) for v in variables if v.regularizer is not None]
+
+
+def with_sum(terms: dict, added: Sequence[Any]) -> dict:
+    """The terms, and the sum of what was added as one more."""
+    if not added:
+        return terms
+    return {**terms, ADDED: sum(ops.cast(x, "float32") for x in added)}
