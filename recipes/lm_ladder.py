@@ -5,9 +5,9 @@
     python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the networks
 
 The rungs: n-grams of orders 1 to 6 (modified Kneser-Ney), a linear model of the mean
-embedding, recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT, with
-rotary positions and Muon as `recipes.gpt_text --variant nanogpt_cpu_best`. Each leaves
-a folder under --out, whose preset loads by `from_preset`; `ladder.png` and
+embedding, recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT,
+with rotary positions and Muon as `recipes.gpt_text --variant nanogpt_cpu_best`. Each
+leaves a folder under --out, whose preset loads by `from_preset`; `ladder.png` and
 `samples.txt` show all of them.
 
 All predict the same tokens: every character of the validation text but the first.

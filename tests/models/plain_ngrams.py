@@ -3,7 +3,6 @@
 from collections import Counter
 from functools import cache
 
-
 BEGIN = "^"
 
 

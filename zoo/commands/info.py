@@ -80,8 +80,9 @@ def _add_folder(table: Any, folder: Path) -> None:
             for name, value in found.evaluation.figures.items():
                 table.add_row(name, f"{value:.6g}")
             table.add_row("measured by", found.evaluation.command)
-        for file in found.files:
-            table.add_row(file.name, f"{file.bytes:,} bytes, sha256 {file.sha256}")
+        for checked in found.files:
+            size = f"{checked.bytes:,} bytes"
+            table.add_row(checked.name, f"{size}, sha256 {checked.sha256}")
     file = next(folder / name for name in CONFIGS if (folder / name).is_file())
     with reading(file, "a JSON object that describes a model"):
         said = json.loads(file.read_text("utf-8"))
