@@ -19,9 +19,9 @@ SMALL_BYTES = 64 * 2**20
 # Bytes of a number of 7 bits a byte: 64 bits take ten, which protocol buffers allow.
 MAX_VARINT_BYTES = 10
 
-# Layers, blocks and entries of a list of widths. The deepest transformer published
-# (DeepNet) has 1000, the deepest ResNet 1001, GPT-3 96.
-MAX_LAYERS = 1024
+# Layers, blocks and entries of a list of widths. GPT-3 has 96, the ResNets in use up to
+# 152; Keras's Sequential calls itself once a layer, which Python ends at some 1000.
+MAX_LAYERS = 512
 
 # Any other whole number of a configuration: indices and shapes are int32 on all
 # backends somewhere.

@@ -16,7 +16,12 @@ from zoo.distribution.layout import GATHERED
 from zoo.layers.coders import check_coders, decoder, encoder
 from zoo.layers.dense import Dense
 from zoo.layers.observations import Observation, observation_model
-from zoo.models.config_checks import check_count
+from zoo.models.config_checks import (
+    KERAS_ACTIVATIONS,
+    check_choice,
+    check_count,
+    check_fields,
+)
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
@@ -45,9 +50,10 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_fields(self)
         check_coders(self.image_shape, self.body, self.hidden)
         check_count("code_dim", self.code_dim)
-        keras.activations.get(self.activation)
+        check_choice(self, "activation", KERAS_ACTIVATIONS)
         if self.observation not in ("gaussian", "bernoulli"):
             raise ValueError(
                 "observation must be 'gaussian' (squared error) or 'bernoulli' "

@@ -26,7 +26,7 @@ from zoo.layers.embeddings import LearnedPositions, TokenEmbedding
 from zoo.layers.initializers import TruncatedNormal
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import TransformerBlock, rematerialised
-from zoo.models.config_checks import check_choice, check_rate, check_whole
+from zoo.models.config_checks import check_choice, check_fields, check_rate, check_whole
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, WeightedMean, engine
@@ -87,6 +87,7 @@ class BertConfig:
         check_whole(self, *sizes)
         counts = ("feed_forward_width", "num_segments", "embedding_width")
         check_whole(self, *counts, "position_offset", least=0)
+        check_fields(self)
         check_heads(self.width, self.num_heads)
         check_choice(self, "activation", tuple(ACTIVATIONS))
         check_rate(self, "dropout")

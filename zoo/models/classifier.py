@@ -23,7 +23,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoder import check_images
-from zoo.models.config_checks import check_rate, check_whole
+from zoo.models.config_checks import check_fields, check_rate, check_whole
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
@@ -50,6 +50,7 @@ class ImageClassifierConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_fields(self)
         check_coders(self.image_shape, "convolutional", self.hidden)
         check_whole(self, "num_classes", least=2)
         check_whole(self, "num_features")

@@ -24,7 +24,12 @@ from zoo.layers.initializers import Normal
 from zoo.layers.norm import InstanceNorm
 from zoo.layers.padding import ReflectionPadding
 from zoo.models.autoencoder import check_images
-from zoo.models.config_checks import check_choice, check_count, check_whole
+from zoo.models.config_checks import (
+    check_choice,
+    check_count,
+    check_fields,
+    check_whole,
+)
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
@@ -64,6 +69,7 @@ class TranslatorConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_fields(self)
         if len(self.channels) != 2:
             raise ValueError(
                 f"channels must be two numbers, in and out, got {self.channels!r}"
@@ -105,6 +111,7 @@ class CycleGANConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_fields(self)
         if len(self.channels) != 2:
             raise ValueError(
                 f"channels must be two numbers, of A and of B, got {self.channels!r}"

@@ -27,7 +27,7 @@ from zoo.layers.initializers import Normal
 from zoo.layers.recurrent import LSTM
 from zoo.layers.scalar_mix import ScalarMix
 from zoo.models.bert import check_range, classified
-from zoo.models.config_checks import check_count, check_rate, check_whole
+from zoo.models.config_checks import check_count, check_fields, check_rate, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
@@ -63,6 +63,7 @@ class ELMoConfig:
         """Checks what can be checked before anything is built."""
         check_whole(self, "vocab_size", "num_layers", "width", "character_width")
         check_whole(self, "num_highways", least=0)
+        check_fields(self)
         for count in self.character_filters:
             check_count("each of character_filters", count)
         check_rate(self, "dropout")

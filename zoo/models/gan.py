@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from zoo.generation.interpolation import decoded_ways
-from zoo.models.config_checks import check_count, check_whole
+from zoo.models.config_checks import check_count, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.adversarial import LOSSES, LossName, gradient_penalty
@@ -52,6 +52,7 @@ class GANConfig:
         """Checks what can be checked before anything is built."""
         check_whole(self, "latent_dim", "discriminator_steps")
         check_whole(self, "num_classes", least=0)
+        check_fields(self)
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {[*LOSSES]}, got {self.loss!r}")
         if not 0 <= self.label_smoothing < 1:

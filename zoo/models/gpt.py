@@ -20,7 +20,7 @@ from zoo.layers.initializers import Normal, residual
 from zoo.layers.norm import LayerNorm
 from zoo.layers.relative import T5Bias, TransformerXLPositions
 from zoo.layers.transformer import NORM_POSITIONS, TransformerBlock, rematerialised
-from zoo.models.config_checks import check_choice, check_rate, check_whole
+from zoo.models.config_checks import check_choice, check_fields, check_rate, check_whole
 from zoo.models.language_model import LanguageModel
 from zoo.training import engine
 
@@ -76,6 +76,7 @@ class GPTConfig:
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
         check_whole(self, "feed_forward_width", "window", least=0)
+        check_fields(self)
         check_heads(self.width, self.num_heads)
         check_choice(self, "activation", tuple(ACTIVATIONS))
         check_choice(self, "norm_position", NORM_POSITIONS)

@@ -21,7 +21,7 @@ import numpy as np
 
 from zoo.data.atomic_files import replacing_files
 from zoo.data.tokenizers import Tokenizer
-from zoo.models.config_checks import check_count
+from zoo.models.config_checks import check_choice, check_count, check_fields
 from zoo.models.gpt import GPT
 from zoo.models.vqvae import VQVAE
 from zoo.presets import registry, weights
@@ -39,6 +39,11 @@ class ImageTokensConfig:
     """
 
     prompts: str = "classes"
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_fields(self)
+        check_choice(self, "prompts", ("classes", "text"))
 
 
 class Prefix(Protocol):

@@ -17,7 +17,7 @@ from keras import ops
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import Normal
-from zoo.models.config_checks import check_count, check_whole
+from zoo.models.config_checks import check_count, check_fields, check_whole
 from zoo.models.language_model import LanguageModel
 from zoo.training import engine
 
@@ -41,6 +41,7 @@ class LinearLMConfig:
     def __post_init__(self) -> None:
         """Checks the sizes."""
         check_whole(self, "vocab_size", "context_length", "width")
+        check_fields(self)
 
 
 @keras.saving.register_keras_serializable("zoo")

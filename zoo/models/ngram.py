@@ -18,7 +18,7 @@ from zoo.data.ngrams import NOT_FOUND, NgramTable, count_ngrams, ngrams_ending, 
 from zoo.generation.generate import Generates
 from zoo.generation.lookup import LookupDecoder
 from zoo.generation.texts import Texts, is_single, plain
-from zoo.models.config_checks import check_choice, check_whole
+from zoo.models.config_checks import check_choice, check_fields, check_whole
 from zoo.models.smoothing import Order, add_k, katz, kneser_ney
 from zoo.presets.preset import FromPreset
 from zoo.presets.weights import check_names
@@ -53,6 +53,7 @@ class NgramConfig:
     def __post_init__(self) -> None:
         """Checks each field's range."""
         check_whole(self, "vocab_size", "order")
+        check_fields(self)
         check_choice(self, "smoothing", SMOOTHINGS)
         if not self.k > 0:
             raise ValueError(

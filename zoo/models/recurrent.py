@@ -22,7 +22,7 @@ from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.layers.recurrent import CELLS
-from zoo.models.config_checks import check_choice, check_rate, check_whole
+from zoo.models.config_checks import check_choice, check_fields, check_rate, check_whole
 from zoo.models.language_model import LanguageModel
 from zoo.training import engine
 
@@ -56,6 +56,7 @@ class RecurrentLMConfig:
         """Checks what can be checked before anything is built."""
         check_whole(self, "vocab_size", "context_length", "num_layers", "width")
         check_whole(self, "carried_rows", least=0)
+        check_fields(self)
         check_choice(self, "cell", tuple(CELLS))
         check_rate(self, "dropout")
 

@@ -24,7 +24,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.models.bert import check_range, classified
-from zoo.models.config_checks import check_choice, check_whole
+from zoo.models.config_checks import check_choice, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
@@ -73,6 +73,7 @@ class SelfAttentionClassifierConfig:
         """Checks what can be checked before anything is built."""
         check_whole(self, "vocab_size", "context_length", "width", "num_heads")
         check_whole(self, "num_classes", least=2)
+        check_fields(self)
         check_choice(self, "attention", ATTENTION)
         check_choice(self, "positions", POSITIONS)
         check_choice(self, "pooling", POOLING)

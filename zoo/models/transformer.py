@@ -21,7 +21,7 @@ from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.layers.transformer import TransformerBlock, rematerialised
-from zoo.models.config_checks import check_rate, check_whole
+from zoo.models.config_checks import check_fields, check_rate, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean, engine
 
@@ -65,6 +65,7 @@ class TransformerConfig:
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
         check_whole(self, "feed_forward_width", least=0)
+        check_fields(self)
         check_heads(self.width, self.num_heads)
         check_rate(self, "dropout")
         check_rate(self, "label_smoothing")

@@ -26,7 +26,12 @@ from zoo.layers.gaussian import (
 from zoo.layers.observations import OBSERVATIONS, observation_model
 from zoo.layers.warmup import Warmup
 from zoo.models.autoencoder import ImageCoder
-from zoo.models.config_checks import check_count
+from zoo.models.config_checks import (
+    KERAS_ACTIVATIONS,
+    check_choice,
+    check_count,
+    check_fields,
+)
 from zoo.training import Phase, engine
 
 OBJECTIVES = ("elbo", "iwae")
@@ -67,10 +72,11 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_fields(self)
         check_coders(self.image_shape, self.body, self.hidden)
         check_count("latent_dim", self.latent_dim)
         check_count("num_samples", self.num_samples)
-        keras.activations.get(self.activation)
+        check_choice(self, "activation", KERAS_ACTIVATIONS)
         for name, choices in (
             ("observation", OBSERVATIONS),
             ("objective", OBJECTIVES),

@@ -18,7 +18,7 @@ from zoo.distribution.layout import GATHERED
 from zoo.layers.residual import ResidualBlock
 from zoo.layers.vector_quantizer import LEARNING, VectorQuantizer
 from zoo.models.autoencoder import check_images
-from zoo.models.config_checks import check_count, check_whole
+from zoo.models.config_checks import check_count, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
@@ -57,15 +57,16 @@ class VQVAEConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is built."""
+        check_whole(self, "num_codes", least=2)
+        check_whole(self, "code_dim", "channels", "downsampling")
+        check_whole(self, "num_residual_blocks", least=0)
+        check_fields(self)
         if len(self.image_shape) != 3:
             raise ValueError(
                 f"image_shape must be (height, width, channels), got {self.image_shape}"
             )
         for index, size in enumerate(self.image_shape):
             check_count(f"image_shape[{index}]", size)
-        check_whole(self, "num_codes", least=2)
-        check_whole(self, "code_dim", "channels", "downsampling")
-        check_whole(self, "num_residual_blocks", least=0)
         step = 2**self.downsampling
         if self.image_shape[0] % step or self.image_shape[1] % step:
             raise ValueError(
