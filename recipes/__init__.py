@@ -1,0 +1,5 @@
+"""Trainings of one page each, as programs: `python -m recipes.NAME --help`."""
+
+from zoo.program import quiet
+
+quiet()

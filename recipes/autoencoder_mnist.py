@@ -19,7 +19,8 @@ from sklearn.decomposition import PCA
 import zoo
 from zoo.evaluation.pictures import image_grid, loss_curves, scatter
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def main(config: Config) -> dict:
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
+    run.start({"dataset": data.sha256})
     train = data.train_images[: config.batch_size if config.smoke else None]
     test = data.test_images / np.float32(255)
     batches = zoo.data.ImageBatches(train, config.batch_size, seed=config.seed)
@@ -174,4 +176,4 @@ def draw(run: Run, autoencoder: zoo.Autoencoder, data, test, by_pca) -> None:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

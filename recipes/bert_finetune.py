@@ -58,7 +58,8 @@ from zoo.models.bert_tasks import (
 from zoo.presets import weights
 from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def main(config: Config) -> dict:
         if config.encoder is not None
         else Tokenizer.train_wordpiece(texts_of(data.train), 4000)
     )
+    run.start({"dataset": data.sha256, "tokenizer": tokenizer.sha256})
     task = task_of(config, data, tokenizer)
     train, validation = map(task.sequences, (train_examples, data.validation))
     batches = TextBatches(train, config.batch_size, seed=config.seed)
@@ -474,4 +476,4 @@ def smoke_data() -> TaskDataset:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -42,7 +42,8 @@ from zoo.models.distiller import Distiller
 from zoo.models.electra import Electra
 from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear, Model
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,7 @@ def main(config: Config) -> dict:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.vocab_size)
     else:
         tokenizer = Tokenizer.from_preset(start)
+    run.start({"dataset": text.sha256, "tokenizer": tokenizer.sha256})
     num_segments = num_segments_of(start)
     parts = {}
     for part in ("train", "validation"):
@@ -335,4 +337,4 @@ def unigram(tokens: np.ndarray, validation: dict, vocab_size: int) -> dict[str, 
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -18,7 +18,8 @@ import zoo
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def main(config: Config) -> dict:
         data = data.labelled()
     if not data.class_names:
         raise ValueError(f"The images of {config.dataset!r} have no classes.")
+    run.start({"dataset": data.sha256})
     kept = config.batch_size if config.smoke else None
     batches = zoo.data.ImageBatches(
         data.train_images[:kept],
@@ -145,4 +147,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -29,7 +29,8 @@ from zoo.models.classifier import ImageClassifier
 from zoo.models.cyclegan import CycleGAN, CycleGANConfig, Direction
 from zoo.presets.names import PresetName
 from zoo.training import ConstantThenLinear, engine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ def main(config: Config) -> dict:
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=UnpairedDataset, **options
     )
+    run.start({"dataset": data.sha256})
     kept = config.batch_size if config.smoke else None
     batches = zoo.data.UnpairedBatches(
         data.train_a[:kept],
@@ -284,4 +286,4 @@ def _fitting(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recipes.cyclegan import PAPER, main
-from zoo.training.run import parse
+from zoo.training.launch import launch
 
 DIGITS = replace(
     PAPER,
@@ -39,4 +39,4 @@ VARIANTS = {
 }
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

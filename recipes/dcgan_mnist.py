@@ -31,7 +31,8 @@ from zoo.presets.names import PresetName
 from zoo.training import engine
 from zoo.training.adversarial import LossName
 from zoo.training.collapse import WatchForCollapse
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ def main(config: Config) -> dict:
     if config.judge is not None:
         # Now rather than after the training, if it does not fit.
         ImageClassifier.check_judge(config.judge, data.train_images.shape[1:])
+    run.start({"dataset": data.sha256})
     train = slice(config.batch_size if config.smoke else None)
     batches = zoo.data.ImageBatches(
         data.train_images[train],
@@ -281,4 +283,4 @@ def draw(run: Run, gan: DCGAN, latents: np.ndarray, labels: np.ndarray | None) -
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

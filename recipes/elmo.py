@@ -40,7 +40,8 @@ from zoo.evaluation.confidence import Interval, mean_interval
 from zoo.evaluation.pictures import loss_curves
 from zoo.models.elmo import ELMo, ELMoClassifier, ELMoConfig
 from zoo.training import WarmupCosine, engine
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
@@ -135,8 +136,9 @@ def main(config: Config) -> dict:
         raise ValueError(
             f"classifiers={config.classifiers}: of fewer than two there is no spread"
         )
-    run = Run(config)
+    run = Run(config, staged=True)
     data = task_of(config)
+    read = {"dataset": data.sha256}
     pretraining = {
         "train": [example.text for example in data.train],
         "validation": [example.text for example in data.validation],
@@ -146,6 +148,8 @@ def main(config: Config) -> dict:
             config.text, config.text_dir, expect=TextDataset, on_bad=config.on_bad
         )
         pretraining = {part: lines(getattr(text, part)) for part in pretraining}
+        read["text"] = text.sha256
+    run.start(read, parts=list(classifiers(config)))
     known = [*pretraining["train"], *(example.text for example in data.train)]
     train_tokenizer = (
         Tokenizer.train_words if config.characters else Tokenizer.train_wordpiece
@@ -297,15 +301,14 @@ def compared(
     curves: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     scores: dict[str, list[float]] = {kind: [] for kind in KINDS}
     mixtures = []
-    for kind in KINDS:
-        for number in range(config.classifiers):
-            seed = config.seed + 1 + number
-            model, curve = classifier(config, kind, seed, data, parts, preset)
-            curves[kind].append(curve)
-            scores[kind].append(accuracy(model, parts[tested]))
-            if model.mix is not None:
-                mixtures.append(engine().numpy(model.mix.layer_weights()))
-            print(f"{kind}, seed {seed}: {tested} accuracy {scores[kind][-1]:.4f}")
+    for name, (kind, seed) in classifiers(config).items():
+        own = run.part(name, seed=seed)
+        model = classifier(own, config, kind, data, parts, preset)
+        curves[kind].append([row["val_accuracy"] for row in own.rows])
+        scores[kind].append(accuracy(model, parts[tested]))
+        if model.mix is not None:
+            mixtures.append(engine().numpy(model.mix.layer_weights()))
+        print(f"{kind}, seed {seed}: {tested} accuracy {scores[kind][-1]:.4f}")
     steps = range(1, config.epochs + 1)
     per_epoch = len(parts["train"]) // config.batch_size
     loss_curves(
@@ -329,11 +332,19 @@ def compared(
     return found
 
 
+def classifiers(config: Config) -> dict[str, tuple[str, int]]:
+    """Kind and seed of each classifier, by the name of its folder."""
+    seeds = range(config.seed + 1, config.seed + 1 + config.classifiers)
+    return {f"{kind}_{seed}": (kind, seed) for kind in KINDS for seed in seeds}
+
+
 def classifier(
-    config: Config, kind: str, seed: int, data: TaskDataset, parts: dict, preset: Path
-) -> tuple[ELMoClassifier, list[float]]:
-    """One that is trained, and its validation accuracy after each epoch."""
-    keras.utils.set_random_seed(seed)
+    run: Run, config: Config, kind: str, data: TaskDataset, parts: dict, preset: Path
+) -> ELMoClassifier:
+    """One that is trained; its validation accuracy after each epoch is in `run.rows`.
+
+    The run's seed is its own.
+    """
     model = ELMoClassifier.from_preset(
         preset,
         num_classes=len(data.class_names),
@@ -342,23 +353,18 @@ def classifier(
     )
     model.compile(keras.optimizers.Adam(config.classifier_rate))
     batches = TextBatches(
-        parts["train"], config.batch_size, num_buckets=BUCKETS, seed=seed
+        parts["train"], config.batch_size, num_buckets=BUCKETS, seed=run.config.seed
     )
-    curve: list[float] = []
-    model.fit(
-        batches.batches(),
-        steps_per_epoch=batches.steps_per_epoch,
-        epochs=config.epochs,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda *_: curve.append(
-                    accuracy(model, parts["validation"])
-                )
-            )
-        ],
+    run.fit(
+        model,
+        batches.batches,
+        updates=config.epochs * batches.steps_per_epoch,
+        evaluate_every=batches.steps_per_epoch,
+        evaluate=lambda: {"accuracy": accuracy(model, parts["validation"])},
+        batch_tokens=config.batch_size,
+        unit="sequences",
     )
-    return model, curve
+    return model
 
 
 def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
@@ -371,4 +377,4 @@ def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -28,7 +28,8 @@ from zoo.layers import Dense
 from zoo.models.gan import GAN, GANConfig
 from zoo.training import engine, input_gradient
 from zoo.training.adversarial import LOSSES, LossName
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 # Mixtures of Gaussians: (share, mean, standard deviation) of each.
 TARGETS = {
@@ -240,4 +241,4 @@ def draw_gradients(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

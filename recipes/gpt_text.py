@@ -19,7 +19,8 @@ from zoo.data.atomic_files import replacing
 from zoo.evaluation import text_metrics
 from zoo.evaluation.pictures import loss_curves
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ def main(config: Config) -> dict:
         expect=zoo.data.TextDataset,
         on_bad=config.on_bad,
     )
+    run.start({"dataset": text.sha256})
     if config.tokenizer == "characters":
         tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
     else:
@@ -242,4 +244,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

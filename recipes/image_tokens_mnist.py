@@ -28,7 +28,8 @@ from zoo.models.vqvae import VQVAE, VQVAEConfig
 from zoo.presets.names import PresetName
 from zoo.presets.registry import find
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 DIGITS = dict(
     zip(
@@ -133,18 +134,18 @@ def main(config: Config) -> dict:
     if config.classifier is not None:
         # Now rather than after the training, if it is not there.
         find(config.classifier)
-    first = Run(replace(config, out=config.out / "stage1"))
+    run = Run(config, staged=True)
     options = {"most": config.vqvae_batch_size} if config.smoke else {}
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
+    run.start({"dataset": data.sha256}, parts=["stage1"])
+    first = run.part("stage1")
     vqvae = train_vqvae(first, config, data)
     test = data.test_images / np.float32(255)
     codes = vqvae.encode(data.train_images / np.float32(255))
     test_codes = vqvae.encode(test)
 
-    resume = config.resume and (config.out / "checkpoint.safetensors").exists()
-    run = Run(replace(config, resume=resume))
     words = [DIGITS.get(name, name) for name in data.class_names]
     model = train_gpt(run, config, vqvae, data, words, codes, test_codes)
 
@@ -364,4 +365,4 @@ def code_usage(path: Path, counts: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

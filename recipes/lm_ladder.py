@@ -18,7 +18,6 @@ that they always see at least half a context.
 Finished rungs are not trained again with --resume, and the one in the middle goes on.
 """
 
-import json
 import shutil
 import time
 from bisect import bisect_left
@@ -39,9 +38,9 @@ from zoo.evaluation.pictures import save_figure
 from zoo.models.language_model import LanguageModel
 from zoo.presets import count_parameters
 from zoo.training import engine
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
-SUMMARY, CHECKPOINT = "summary.json", "checkpoint.safetensors"
 CELLS = ("elman", "gru", "lstm")
 NETWORKS = ("linear", *CELLS, "gpt")
 # What the table shows of a rung.
@@ -149,24 +148,14 @@ def main(config: Config) -> dict:
     climbs: dict[str, Callable] = {
         f"ngram_{order}": count for order in range(1, config.max_order + 1)
     } | {name: train for name in NETWORKS if name in config.rungs}
-    folders = {name: config.out / name for name in climbs}
-    if config.resume and not any(map(was_started, folders.values())):
-        raise FileNotFoundError(
-            f"There is no checkpoint to resume from in {config.out}. Leave --resume "
-            "out to start anew."
-        )
-    # Rungs are resumed, each by itself; the devices are in use from here on.
-    run = Run(replace(config, resume=False))
-    if not config.resume and engine().is_main:
-        for folder in folders.values():
-            for mark in (SUMMARY, CHECKPOINT):
-                (folder / mark).unlink(missing_ok=True)
+    run = Run(config, staged=True)
     dataset = zoo.data.load(
         config.dataset,
         config.data_dir,
         expect=zoo.data.TextDataset,
         on_bad=config.on_bad,
     )
+    run.start({"dataset": dataset.sha256}, parts=list(climbs))
     text = Text.of(dataset)
     print(
         f"{len(text.train):,} characters of {config.dataset}, "
@@ -174,13 +163,8 @@ def main(config: Config) -> dict:
     )
     samples = {}
     for name, climb in climbs.items():
-        folder = folders[name]
-        if config.resume and (folder / SUMMARY).exists():
-            found = json.loads((folder / SUMMARY).read_text("utf-8"))
-        else:
-            started = config.resume and was_started(folder)
-            own = replace(config, out=folder, resume=started)
-            found = climb(Run(own), name, config, text)
+        rung = run.part(name)
+        found = rung.finished() or climb(rung, name, config, text)
         samples[name] = found["sample"]
         kept = ("tokens_per_second", "val_perplexity", *COLUMNS)
         row = {key: found[key] for key in kept if key in found}
@@ -193,7 +177,7 @@ def main(config: Config) -> dict:
     with replacing(run.out / "samples.txt") as file:
         file.write("\n".join(lines).encode())
     if engine().is_main:
-        preset = folders[run.rows[-1]["rung"]] / "preset"
+        preset = config.out / run.rows[-1]["rung"] / "preset"
         with replacing_files(run.out / "preset") as new:
             shutil.copytree(preset, new, dirs_exist_ok=True)
     summary = run.finish(
@@ -210,11 +194,6 @@ def main(config: Config) -> dict:
     )
     print(f"\nSamples of all and a picture are in {run.out}")
     return summary
-
-
-def was_started(folder: Path) -> bool:
-    """Whether a rung left something to go on from."""
-    return any((folder / mark).exists() for mark in (SUMMARY, CHECKPOINT))
 
 
 def count(run: Run, name: str, config: Config, text: Text) -> dict:
@@ -396,4 +375,4 @@ def draw(path: Path, rows: list[dict], title: str) -> None:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

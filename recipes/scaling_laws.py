@@ -45,7 +45,8 @@ from zoo.evaluation.scaling_laws import (
     isoflop_minimum,
 )
 from zoo.presets.registry import count_parameters
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def main(config: Config) -> dict:
         config = replace(config, fewest_steps=1)
     if config.table is not None:
         return fit_table(config, config.table)
+    run = Run(config, staged=True)
     text = zoo.data.load(
         config.dataset,
         config.data_dir,
@@ -173,15 +175,18 @@ def main(config: Config) -> dict:
         tokenizer.vocab_size,
         config.flops * config.factor**config.budgets,
     )
+    run.start(
+        {"dataset": text.sha256}, parts=[f"family/{each.name}" for each in planned]
+    )
     print(f"{len(planned)} trainings, then the one that is predicted")
 
     rows: list[tuple[float, float, float]] = []
     seconds = 0.0
     for number, each in enumerate(planned, start=1):
-        out = config.out / "family" / each.name
-        run, _ = train(replace(config, out=out), each, text, tokenizer)
-        rows.append((each.parameters, each.tokens, run.rows[-1]["val_loss"]))
-        seconds += run.seconds
+        own = run.part(f"family/{each.name}")
+        train(own, config, each, text, tokenizer)
+        rows.append((each.parameters, each.tokens, own.rows[-1]["val_loss"]))
+        seconds += own.seconds
         Trainings.of(rows).write(config.out / "trainings.csv")
         print(
             f"{number}/{len(planned)}: width {each.width}, {each.parameters:,} "
@@ -191,11 +196,10 @@ def main(config: Config) -> dict:
     trainings = Trainings.of(rows)
     laws = Laws(trainings, config.resamples, config.seed)
     expected = laws.predictions(largest.parameters, largest.tokens)
-    folder = Run(replace(config, resume=False))
-    folder.write_json("prediction.json", dataclasses.asdict(largest) | expected)
+    run.write_json("prediction.json", dataclasses.asdict(largest) | expected)
     print(f"\nPredicted, before it is trained: {expected}\n")
 
-    run, model = train(config, largest, text, tokenizer)
+    model = train(run, config, largest, text, tokenizer)
     model.save_to_preset(run.out / "preset")
     loss = run.rows[-1]["val_loss"]
     measured = (largest.parameters, largest.tokens, loss)
@@ -221,10 +225,8 @@ def main(config: Config) -> dict:
     return summary
 
 
-def train(config: Config, each: Plan, text, tokenizer) -> tuple[Run, zoo.GPT]:
+def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
     """One training from its start, or from where it was stopped, to its end."""
-    resume = config.resume and (config.out / "checkpoint.safetensors").exists()
-    run = Run(replace(config, resume=resume))
     model = zoo.GPT(gpt_config(config, each.width, tokenizer.vocab_size))
     model.tokenizer = tokenizer
     rule = replace(
@@ -249,7 +251,7 @@ def train(config: Config, each: Plan, text, tokenizer) -> tuple[Run, zoo.GPT]:
         evaluate=lambda: text_metrics(model, validation, text.validation, 128),
         batch_tokens=config.batch_size * config.context_length,
     )
-    return run, model
+    return model
 
 
 def fit_table(config: Config, table: Path) -> dict:
@@ -391,4 +393,4 @@ class Laws:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -32,7 +32,8 @@ from zoo.models.self_attention import (
     SelfAttentionClassifierConfig,
 )
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 # What each step changes in the one before it.
 TOUR: dict[str, dict] = {
@@ -42,7 +43,7 @@ TOUR: dict[str, dict] = {
     "heads": {"num_heads": 4},
     "positions": {"positions": "learned"},
 }
-LAST = list(TOUR)[-1]
+*FIRST, LAST = TOUR
 
 ANIMALS = "animal_sentences"
 AT_REST = ("sleep", "sit", "wait")
@@ -98,7 +99,9 @@ def main(config: Config) -> dict:
     """Trains all steps, shows them side by side; returns the summary."""
     if config.smoke:
         config = replace(config, steps=2, eval_every=1, warmup_steps=0, width=16)
+    run = Run(config, staged=True)
     data = animals() if config.dataset == ANIMALS else loaded(config)
+    run.start({"dataset": data.sha256}, parts=FIRST)
     tokenizer = Tokenizer.train_wordpiece(
         [example.text for example in data.train], config.vocab_size
     )
@@ -114,7 +117,7 @@ def main(config: Config) -> dict:
     runs, maps, found = {}, {}, {}
     for step, changes in TOUR.items():
         fields |= changes
-        run = Run(of_step(config, step))
+        own = run if step == LAST else run.part(step)
         model = SelfAttentionClassifier(
             SelfAttentionClassifierConfig(
                 vocab_size=tokenizer.vocab_size,
@@ -126,14 +129,13 @@ def main(config: Config) -> dict:
             )
         )
         model.tokenizer = tokenizer
-        train(run, config, model, arrays)
-        model.save_to_preset(run.out / "preset")
+        train(own, config, model, arrays)
+        model.save_to_preset(own.out / "preset")
         tested = arrays.get("test", arrays["validation"])
         found[step] = figures(config, model, *tested)
-        runs[step], maps[step] = run, model.attention_maps(shown)
+        runs[step], maps[step] = own, model.attention_maps(shown)
         if step != LAST:
-            run.finish(**found[step], parameters=model.count_params())
-    run = runs[LAST]
+            own.finish(**found[step], parameters=model.count_params())
     draw(run, runs, maps, [str(tokenizer.id_to_token(i)) for i in shown])
     Console().print(table(config, found))
     summary = run.finish(
@@ -147,18 +149,6 @@ def main(config: Config) -> dict:
     )
     print(f"see {config.out}")
     return summary
-
-
-def of_step(config: Config, step: str) -> Config:
-    """The configuration of a step's run, in a folder of its own but for the last."""
-    first = step == next(iter(TOUR))
-    out = config.out if step == LAST else config.out / step
-    return replace(
-        config,
-        out=out,
-        # A run that was stopped has checkpoints of the first steps alone.
-        resume=config.resume and (first or (out / "checkpoint.safetensors").exists()),
-    )
 
 
 def train(run: Run, config: Config, model, arrays: Mapping[str, tuple]) -> None:
@@ -288,4 +278,4 @@ def draw(run: Run, runs: Mapping[str, Run], maps, tokens: Sequence[str]) -> None
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

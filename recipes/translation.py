@@ -30,7 +30,8 @@ from zoo.evaluation import translation_metrics
 from zoo.evaluation.pictures import attention_map, loss_curves
 from zoo.models.transformer import Transformer, TransformerConfig
 from zoo.training import WarmupCosine, WarmupInverseSqrt
-from zoo.training.run import Run, TextRunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ def main(config: Config) -> dict:
         target=config.target,
         on_bad=config.on_bad,
     )
+    run.start({"dataset": text.sha256})
     tokenizer = train_joint_bpe(text.train, config.vocab_size)
     train, validation = (
         TokenPairs.of(part, tokenizer, config.context_length)
@@ -293,4 +295,4 @@ def draw_attention(path: Path, model: Transformer, sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -27,7 +27,8 @@ from zoo.evaluation import likelihood_metrics
 from zoo.evaluation.pictures import image_grid, loss_curves, scatter
 from zoo.presets.names import PresetName
 from zoo.training import WarmupCosine
-from zoo.training.run import Run, RunConfig, parse
+from zoo.training.launch import launch
+from zoo.training.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def main(config: Config) -> dict:
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
+    run.start({"dataset": data.sha256})
     train = data.train_images[: config.batch_size if config.smoke else None]
     test = data.test_images / np.float32(255)
     if config.binarize != "none":
@@ -300,4 +302,4 @@ def latent_plane(vae: zoo.VAE, side: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(parse(VARIANTS, __doc__ or ""))
+    launch(main, VARIANTS, __doc__)

@@ -5,6 +5,7 @@ that takes it. A subcommand's own imports wait until it runs.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from zoo.commands import (
 )
 from zoo.planning.config import PlanConfig
 from zoo.presets.names import check_names
+from zoo.program import errors_in_one_line
 
 
 def plan(config: PlanConfig) -> None:
@@ -77,17 +79,19 @@ def main(args: list[str] | None = None) -> None:
     config = parsed(sys.argv[1:] if args is None else args)
     name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
-        check_names(config)
-        if name not in WITHOUT_BACKEND:
-            backend.choose(getattr(config, "backends", ()))
-        COMMANDS[name][1](config)
-        sys.stdout.flush()
+        with errors_in_one_line("zoo"):
+            check_names(config)
+            if name not in WITHOUT_BACKEND:
+                backend.choose(getattr(config, "backends", ()))
+            COMMANDS[name][1](config)
+            sys.stdout.flush()
     except BrokenPipeError:
         # Who read has seen enough, as `head` does. Python would flush once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (ValueError, OSError) as error:
-        sys.exit(f"zoo: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("zoo: stopped\n")
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -58,3 +58,19 @@ def test_a_checkpoint_of_other_optimizers_raises(regression, tmp_path):
     other.compile(SGD(0.1))
     with pytest.raises(ValueError, match="does not fit this model and its optimizers"):
         Resume(path, other)
+
+
+def test_a_flipped_bit_anywhere_is_seen(regression, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, regression, note="of everything")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [0, 3, 7, 8, *rng.integers(8, len(whole), 60), len(whole) - 1]
+    for place in places:
+        data = bytearray(whole)
+        data[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="checkpoint.safetensors is not a whole"):
+            Resume(path, regression)
+    path.write_bytes(whole)
+    assert Resume(path, regression).extra == {"note": "of everything"}

@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.program import quiet
+
 # Of those that are installed, the first is taken: JAX starts and draws fastest.
 PREFERRED = ("jax", "torch", "tensorflow")
 
@@ -35,4 +37,4 @@ def choose(able: Sequence[str] = ()) -> None:
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     if asked is None and not (home / "keras.json").is_file():
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet()

@@ -1,6 +1,7 @@
 """Text to token ids and back, on the `tokenizers` library."""
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -365,6 +366,11 @@ class Tokenizer:
     def id_to_token(self, token_id: int) -> str | None:
         """Returns the token of an id, or None if there is no such id."""
         return self.backend.id_to_token(token_id)
+
+    @property
+    def sha256(self) -> str:
+        """Of the vocabulary and the rules."""
+        return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         """Tells whether both have the same vocabulary and rules."""

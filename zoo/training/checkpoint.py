@@ -4,6 +4,7 @@ Weights, seeds, optimizer moments, schedules' position, moving averages, loss sc
 and random states; and the update number, from which the data's position follows.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -14,6 +15,10 @@ import keras
 import numpy as np
 
 from zoo.training.engine import engine
+
+# The file's checksum in its header, and what stands there while it is taken.
+CHECKSUM = b'"sha256":"%s"'
+BLANK = CHECKSUM % (b"0" * 64)
 
 
 def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
@@ -32,29 +37,89 @@ def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
         name: engine().numpy(variable)
         for name, variable in _named_variables(model).items()
     }
-    for name, state in engine().random_state().items():
-        arrays[f"random.{name}"] = np.asarray(state)
-    version, internal, gauss = random.getstate()
-    _, keys, *numpy_rest = np.random.get_state(legacy=True)
-    arrays["random.numpy"] = keys
+    states, words = _random_states()
+    arrays |= {f"random.{name}": state for name, state in states.items()}
     metadata = {
         "backend": keras.config.backend(),
-        "python_random": json.dumps([version, list(internal), gauss]),
-        "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
+        **words,
         "extra": json.dumps(extra),
+        "sha256": "0" * 64,
     }
     if not engine().is_main:
         return
     data = save({k: np.asarray(a, order="C") for k, a in arrays.items()}, metadata)
+    checksum = hashlib.sha256(data).hexdigest().encode()
+    header = 8 + int.from_bytes(data[:8], "little")
     with replacing(path) as file:
-        file.write(data)
+        file.write(data[:header].replace(BLANK, CHECKSUM % checksum))
+        file.write(memoryview(data)[header:])
 
 
-class Resume(keras.callbacks.Callback):
+def read_extra(path: str | Path) -> dict[str, Any]:
+    """The plain values that a checkpoint keeps, of a file that is whole.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return json.loads(_metadata(path)["extra"])
+
+
+def _metadata(path: str | Path) -> dict[str, str]:
+    """The file's metadata, after a look at its checksum."""
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > Path(path).stat().st_size:
+                raise ValueError("its header does not end")
+            header = file.read(size)
+            metadata = json.loads(header)["__metadata__"]
+            # Files of earlier versions have no checksum.
+            if (said := metadata.get("sha256")) is not None:
+                digest = hashlib.sha256(size.to_bytes(8, "little"))
+                digest.update(header.replace(CHECKSUM % said.encode(), BLANK))
+                while part := file.read(1 << 20):
+                    digest.update(part)
+                if digest.hexdigest() != said:
+                    raise ValueError("its checksum is another")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+    return metadata
+
+
+class _RandomStates(keras.callbacks.Callback):
+    """Sets the random states right before the first update.
+
+    Keras's data loaders draw from torch's when they start.
+    """
+
+    def __init__(self, restore: Callable[[], None]) -> None:
+        super().__init__()
+        self._restore, self._started = restore, False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Sets them, once."""
+        if not self._started:
+            self._started = True
+            self._restore()
+
+
+class SameRandomness(_RandomStates):
+    """Lets a further `fit` draw on from where things stand, as if there were one."""
+
+    def __init__(self) -> None:
+        states = _random_states()
+        super().__init__(lambda: _set_random_states(*states))
+
+
+class Resume(_RandomStates):
     """Restores what `save_checkpoint` wrote, for `fit` to go on exactly.
 
-    Variables are restored at once. Random states are restored again right before the
-    first update, since Keras's data loaders draw from torch's when they start.
+    Variables are restored at once, and random states twice: now, and by `fit`.
+
+    Args:
+        path: The file.
+        model: Compiled as the one that was saved.
+        keep_rates: Leave constant learning rates as the model was compiled with.
 
     Attributes:
         extra: the plain values that were kept along.
@@ -64,25 +129,20 @@ class Resume(keras.callbacks.Callback):
             or, since random states do not carry over, another backend.
     """
 
-    def __init__(self, path: str | Path, model) -> None:
-        super().__init__()
-        self.extra, self._restore = _load(path, model)
-        self._started = False
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Restores the random states, once."""
-        if not self._started:
-            self._started = True
-            self._restore()
+    def __init__(self, path: str | Path, model, *, keep_rates: bool = False) -> None:
+        self.extra, restore = _load(path, model, keep_rates)
+        super().__init__(restore)
 
 
-def _load(path: str | Path, model) -> tuple[dict[str, Any], Callable[[], None]]:
+def _load(
+    path: str | Path, model, keep_rates: bool
+) -> tuple[dict[str, Any], Callable[[], None]]:
     """Restores the variables; returns the extra values and what restores the rest."""
     from safetensors import SafetensorError, safe_open
 
+    metadata = _metadata(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
@@ -102,8 +162,11 @@ def _load(path: str | Path, model) -> tuple[dict[str, Any], Callable[[], None]]:
             f"{path} does not fit this model and its optimizers. Missing: "
             f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}."
         )
+    members = model.optimizer.members.values()
+    kept = {id(member._learning_rate) for member in members} if keep_rates else ()
     for name, variable in named.items():
-        variable.assign(arrays[name])
+        if id(variable) not in kept:
+            variable.assign(arrays[name])
     states = {
         name.removeprefix("random."): array
         for name, array in arrays.items()
@@ -111,12 +174,7 @@ def _load(path: str | Path, model) -> tuple[dict[str, Any], Callable[[], None]]:
     }
 
     def restore() -> None:
-        version, internal, gauss = json.loads(metadata["python_random"])
-        random.setstate((version, tuple(internal), gauss))
-        position, has_gauss, cached = json.loads(metadata["numpy_random"])
-        keys = states["numpy"]
-        np.random.set_state(("MT19937", keys, int(position), int(has_gauss), cached))
-        engine().set_random_state({k: v for k, v in states.items() if k != "numpy"})
+        _set_random_states(states, metadata)
 
     restore()
     return json.loads(metadata["extra"]), restore
@@ -140,3 +198,25 @@ def _named_variables(model) -> dict[str, keras.Variable]:
     for name, variable in model.optimizer.named_variables().items():
         named[f"optimizer.{name}"] = variable
     return named
+
+
+def _random_states() -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The backend's, NumPy's and Python's random states: arrays, and words."""
+    version, internal, gauss = random.getstate()
+    _, keys, *numpy_rest = np.random.get_state(legacy=True)
+    backend = engine().random_state() | {"numpy": keys}
+    arrays = {name: np.array(state) for name, state in backend.items()}
+    return arrays, {
+        "python_random": json.dumps([version, list(internal), gauss]),
+        "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
+    }
+
+
+def _set_random_states(arrays: dict[str, np.ndarray], words: dict[str, str]) -> None:
+    """The inverse."""
+    version, internal, gauss = json.loads(words["python_random"])
+    random.setstate((version, tuple(internal), gauss))
+    position, has_gauss, cached = json.loads(words["numpy_random"])
+    keys = arrays["numpy"]
+    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), cached))
+    engine().set_random_state({k: v for k, v in arrays.items() if k != "numpy"})

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed.
+"""What the process's memory comes to, and what the C library does with freed memory.
 
 By itself it returns large buffers to the system at once, and so fetches each step's
 anew, page by page: a fifth of a step with large activations on a CPU.
@@ -6,6 +6,7 @@ anew, page by page: a fifth of a step with large activations on a CPU.
 
 import contextlib
 import ctypes
+import sys
 
 # glibc's names and numbers (malloc.h), and how much freed memory a process may keep.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -21,6 +22,16 @@ def keep_freed() -> None:
 def share_between_threads() -> None:
     """One pool for all threads: a thread's own can't keep a buffer above 64 MB."""
     _set_malloc(M_ARENA_MAX, 1)
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process had so far; None where it isn't counted."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _set_malloc(parameter: int, value: int) -> None:

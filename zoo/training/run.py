@@ -9,11 +9,11 @@ import dataclasses
 import json
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,8 +24,21 @@ from zoo.data.atomic_files import replacing
 from zoo.data.text_files import OnBad
 from zoo.distribution import use
 from zoo.presets.names import check_names
-from zoo.training.checkpoint import Resume, save_checkpoint
+from zoo.training.checkpoint import (
+    Resume,
+    SameRandomness,
+    read_extra,
+    save_checkpoint,
+)
 from zoo.training.engine import engine
+from zoo.training.hold import Hold
+from zoo.training.host_memory import peak_bytes
+from zoo.training.output import outlive_output
+from zoo.training.seeds import set_seed
+from zoo.training.settings import check_same, differences, setting_name, settings_of
+
+CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
+METRICS, SUMMARY = "metrics.jsonl", "summary.json"
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 C = TypeVar("C", bound="RunConfig")
@@ -45,7 +58,8 @@ class RunConfig:
         mesh_model: devices that share each weight.
         shard_parameters: cut weights and optimizer state along the data axis too.
         seed: of weights, order of the data, dropout and samples.
-        resume: go on from the checkpoint in `out`.
+        resume: go on from the checkpoint in `out`, with the settings that it had.
+        resume_with: settings that may differ from those, by name; `data` too.
         smoke: two updates of a tiny model, to see that everything works.
     """
 
@@ -59,6 +73,7 @@ class RunConfig:
     shard_parameters: bool = False
     seed: int = 0
     resume: bool = False
+    resume_with: tuple[str, ...] = ()
     smoke: bool = False
 
 
@@ -108,11 +123,23 @@ def parse(
 
 
 class Run:
-    """A training run in a folder: started, evaluated, checkpointed, summed up."""
+    """A training run in a folder: started, evaluated, checkpointed, summed up.
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config, self.out = config, Path(config.out)
-        self.checkpoint = self.out / "checkpoint.safetensors"
+    Args:
+        config: Its settings.
+        staged: Its work is in parts, some of which may be done before it has a
+            checkpoint of its own: what was started is told by `config.json`. Of other
+            runs the checkpoint tells.
+        whole: The run that this one is a part of.
+    """
+
+    def __init__(
+        self, config: RunConfig, *, staged: bool = False, whole: "Run | None" = None
+    ) -> None:
+        self.config, self.staged, self.whole = config, staged, whole
+        self.out = Path(config.out)
+        self.checkpoint = self.out / CHECKPOINT
+        outlive_output()
         asked, mesh = (config.mesh_data, config.mesh_model), engine().mesh
         if asked != (1, 1) and mesh.size == 1:
             self.devices = use(*asked, shard_parameters=config.shard_parameters)
@@ -122,28 +149,117 @@ class Run:
                 f"mesh_data={asked[0]} and mesh_model={asked[1]} are asked for, but "
                 f"{mesh} is in use. Ask for the same."
             )
+        self.data: Mapping[str, str] = {}
+        self.seconds = 0.0
+        self.rows: list[dict[str, Any]] = []
+        self._started = self._recorded = False
+        self._had = None if whole else self._found()
         if not engine().is_main:
             # One of several processes speaks and writes; the others do all the same
             # work, since gathering takes them all, and keep nothing of it.
             self._nowhere = tempfile.TemporaryDirectory()
             self.out = Path(self._nowhere.name)
             sys.stdout = open(os.devnull, "w")
-        if config.resume and not self.checkpoint.exists():
-            raise FileNotFoundError(
-                f"There is no checkpoint to resume from in {config.out}. Leave "
-                "--resume out to start anew."
-            )
-        keras.utils.set_random_seed(config.seed)
+        self._hold: Hold = whole._hold if whole else Hold(self.out)
+        if self._had is not None:
+            self._check(*self._had)
+        set_seed(config.seed)
         keras.config.set_dtype_policy(config.precision)
-        self.seconds = 0.0
-        self.rows: list[dict[str, Any]] = []
+
+    def _found(self) -> tuple[dict[str, Any], Path] | None:
+        """What is said of the run to go on from, and where; None to start anew."""
+        known = {field.name for field in dataclasses.fields(self.config)} | {"data"}
+        given = {setting_name(name) for name in self.config.resume_with}
+        if given - known:
+            raise ValueError(
+                f"resume_with names {sorted(given - known)}, which are no settings. "
+                f"Settings: {', '.join(sorted(known))}"
+            )
+        if not self.config.resume:
+            return None
+        if self.staged:
+            record = self.out / CONFIG
+            begun = any(
+                next(self.out.rglob(name), None) for name in (CHECKPOINT, SUMMARY)
+            )
+            if begun and record.exists():
+                found = json.loads(record.read_text("utf-8"))
+                return {"settings": found, "data": found.get("data")}, record
+        elif self.checkpoint.exists():
+            return read_extra(self.checkpoint), self.checkpoint
+        raise FileNotFoundError(
+            f"There is no checkpoint to resume from in {self.config.out}. Leave "
+            "--resume out to start anew."
+        )
+
+    def _check(self, found: Mapping[str, Any], path: Path) -> list[str]:
+        """Raises where the run to go on from is another; says what may differ."""
+        if found.get("settings") is None or found.get("data") is None:
+            warnings.warn(
+                f"{path} is of an earlier version, which did not keep the run's "
+                "settings and a hash of its data there: whether it had those of today "
+                "can't be told.",
+                stacklevel=4,
+            )
+            return []
+        return check_same(
+            self.config, found["settings"], found["data"], self.data, path
+        )
+
+    def part(self, name: str, **changes: Any) -> "Run":
+        """A run in a folder of this one's; to resume, it need not have begun."""
+        out = Path(self.config.out) / name
+        config = dataclasses.replace(self.config, out=out, **changes)
+        made = Run(config, whole=self)
+        made.start(self.data)
+        return made
+
+    def start(self, data: Mapping[str, str], parts: Sequence[str] = ()) -> None:
+        """Says what is read, once it is; refuses to resume with other data.
+
+        Args:
+            data: Hashes of it, by name.
+            parts: The folders of all parts. A run that starts anew forgets what was
+                left in them.
+        """
+        self._started, self.data = True, data
+        if self._had is not None:
+            for words in self._check(*self._had):
+                print(f"Resumed with another setting: {words}")
+        if self.config.resume:
+            return  # what there is to check is not all checked yet
+        if self.staged and engine().is_main:
+            for folder in (".", *parts):
+                for name in (CHECKPOINT, SUMMARY):
+                    (self.out / folder / name).unlink(missing_ok=True)
+        self._record()
+
+    def _record(self) -> None:
+        """Writes the settings, once; figures that are there are of another time."""
+        if self._recorded:
+            return
+        self._recorded = True
+        for name in (SUMMARY, METRICS):
+            (self.out / name).unlink(missing_ok=True)
         settings = {
-            **dataclasses.asdict(config),
+            **settings_of(self.config),
+            "data": dict(self.data),
             "backend": keras.config.backend(),
             "python": platform.python_version(),
             "keras": keras.__version__,
         }
-        self.write_json("config.json", settings)
+        self.write_json(CONFIG, settings)
+
+    def finished(self) -> dict[str, Any] | None:
+        """The summary of a part that was finished before, with the same settings."""
+        out = Path(self.config.out)
+        record, summary = (out / name for name in (CONFIG, SUMMARY))
+        if not (self.config.resume and record.exists() and summary.exists()):
+            return None
+        had = json.loads(record.read_text("utf-8"))
+        if had.get("data") != dict(self.data) or differences(self.config, had):
+            return None
+        return json.loads(summary.read_text("utf-8"))
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file of the run's folder, whole or not at all."""
@@ -169,7 +285,8 @@ class Run:
             model: compiled.
             batches: gives the endless batches from an update number on.
             updates: the total, also when resuming.
-            evaluate_every: updates between evaluations and checkpoints.
+            evaluate_every: updates between evaluations and checkpoints, a divisor of
+                `updates`; a run may be resumed with another one.
             evaluate: gives a dict of metrics; they are logged as `val_...`.
             batch_tokens: tokens (images, sequences) an update, for the throughput.
             unit: what it counts, for the throughput's name.
@@ -181,33 +298,65 @@ class Run:
                 f"steps={updates} must be a multiple of eval_every={evaluate_every}, "
                 "so that the last update is evaluated."
             )
+        if not self._started:
+            self.start({})
         callbacks: list[keras.callbacks.Callback] = []
-        if self.config.resume:
-            resume = Resume(self.checkpoint, model)
+        if self.config.resume and self.checkpoint.exists():
+            resume = Resume(
+                self.checkpoint, model, keep_rates=bool(self.config.resume_with)
+            )
+            self._check(resume.extra, self.checkpoint)
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
+        start = int(engine().numpy(model.optimizer.iterations))
+        if start > updates:
+            raise ValueError(
+                f"{self.checkpoint} is of update {start}, and the run ends at {updates}"
+            )
+        self._record()
+        if callbacks:
+            # The last line may be the checkpoint's alone, if the run was killed then.
+            self.write_metrics()
             if stop():
                 return
-        start = int(engine().numpy(model.optimizer.iterations))
-        callbacks.append(_Logger(self, evaluate, batch_tokens, unit, stop))
-        model.fit(
-            batches(start),
-            steps_per_epoch=evaluate_every,
-            initial_epoch=start // evaluate_every,
-            epochs=updates // evaluate_every,
-            callbacks=callbacks,
-            verbose=2 if not sys.stdout.isatty() else 1,
-        )
+        logger = _Logger(self, evaluate, batch_tokens, unit, stop)
+        for first, last, steps in stretches(start, updates, evaluate_every):
+            model.fit(
+                batches(first),
+                steps_per_epoch=steps,
+                initial_epoch=first // evaluate_every,
+                epochs=-(-last // evaluate_every),
+                callbacks=[*callbacks, logger],
+                verbose=2 if not sys.stdout.isatty() else 1,
+            )
+            if model.stop_training:
+                return
+            callbacks = [SameRandomness()]
 
     def save(self, model) -> None:
         """Writes the checkpoint and the metrics so far."""
-        save_checkpoint(self.checkpoint, model, rows=self.rows, seconds=self.seconds)
+        self._check_folder()
+        save_checkpoint(
+            self.checkpoint,
+            model,
+            rows=self.rows,
+            seconds=self.seconds,
+            settings=settings_of(self.config),
+            data=dict(self.data),
+        )
         self.write_metrics()
+
+    def _check_folder(self) -> None:
+        if not (self._hold.held() and (self.out / CONFIG).exists()):
+            raise FileNotFoundError(
+                f"The run's folder {self.out} was deleted or replaced while the run "
+                "went on. Nothing more is written there, and the run ends."
+            )
 
     def write_metrics(self) -> None:
         """Writes the metrics so far, a line an evaluation."""
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
-        with replacing(self.out / "metrics.jsonl") as file:
+        with replacing(self.out / METRICS) as file:
             file.write(lines.encode())
 
     def curve(self, name: str) -> list[float | None]:
@@ -216,10 +365,12 @@ class Run:
 
     def finish(self, **figures: Any) -> dict[str, Any]:
         """Writes and returns the summary: final metrics, speed, memory, origin."""
+        self._record()
+        self._check_folder()
         last = {k: v for k, v in self.rows[-1].items() if k != "update"}
         peak = engine().peak_memory()
         if peak is None:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = peak_bytes()
         summary = {
             **last,
             "steps": self.rows[-1]["update"],
@@ -232,8 +383,24 @@ class Run:
             "mesh_model": engine().mesh.model,
             **figures,
         }
-        self.write_json("summary.json", summary)
+        self.write_json(SUMMARY, summary)
         return summary
+
+
+def stretches(start: int, end: int, every: int) -> list[tuple[int, int, int]]:
+    """The calls of `fit` that evaluate at each multiple of `every` up to the end.
+
+    They are two where `start` is no multiple, since epochs of one call are alike.
+
+    Returns:
+        Of each call the first update, the last, and the updates of its epochs.
+    """
+    whole = -(-start // every) * every
+    return [
+        (first, last, min(every, last - first))
+        for first, last in ((start, whole), (whole, end))
+        if first < last
+    ]
 
 
 class _Logger(keras.callbacks.Callback):
