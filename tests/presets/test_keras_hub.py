@@ -238,7 +238,7 @@ def test_a_damaged_file(backbone, tmp_path):
     folder = written(backbone, tmp_path)
     file = folder / "model.weights.h5"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="model.weights.h5 can't be read"):
+    with pytest.raises(ValueError, match="model.weights.h5 is damaged"):
         zoo.BertBackbone.from_preset(folder)
 
 

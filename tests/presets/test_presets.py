@@ -302,7 +302,7 @@ def test_pickles_are_not_read(folder):
     [
         ('{"architecture": "GPT", "conf', "config.json is damaged"),
         ("[]", "config.json is damaged"),
-        ('{"architecture": "GPT"}', "config.json is damaged: KeyError"),
+        ('{"architecture": "GPT"}', r"config.json is damaged: .*KeyError"),
         ("{}", "neither a preset of zoo nor"),
         ('{"architecture": "GAN", "config": {}, "dtype": "float32"}', "'GAN'. Known"),
         (

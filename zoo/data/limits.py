@@ -7,6 +7,8 @@ anything of that size is made. What is refused says the limit.
 import os
 from pathlib import Path
 
+from zoo.data import checked_reads
+
 # Pixels of a picture, before it is made smaller: Pillow's own bound, from which on it
 # warns. In RGB they are 256 MiB.
 MAX_PIXELS = 2**28 // 3
@@ -62,7 +64,8 @@ def read_bytes(file: Path, limit: int) -> bytes:
 
     Raises:
         ValueError: it is larger, or no plain file (a pipe, a device), which may have no
-            end, or another program writes it.
+            end, or another program writes it, or a check (`zoo.data.checked_reads`)
+            finds other bytes than it expects.
     """
     check_plain(file)
     with open(file, "rb") as opened:
@@ -75,4 +78,6 @@ def read_bytes(file: Path, limit: int) -> bytes:
         data = opened.read(size + 1)
     if len(data) != size:
         raise ValueError(f"{file} changed while it was read. Try again.")
+    if (check := checked_reads.current()) is not None:
+        check(file, data)
     return data

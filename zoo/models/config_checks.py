@@ -65,15 +65,19 @@ KINDS = {
 }
 
 
-def check_fields(config: Any) -> None:
+def check_fields(config: Any, most: int = MAX_SIZE) -> None:
     """Raises unless each field of a dataclass is of the kind that it is declared.
 
     Numbers must be finite and within the limits of `zoo.data.limits`. NumPy's become
     Python's and lists become tuples, as files and saving need it.
+
+    Args:
+        config: the dataclass, which may be frozen.
+        most: the largest whole number.
     """
     cls: Any = type(config)
     for name, kind in _kinds(cls).items():
-        value = _checked(name, getattr(config, name), kind)
+        value = checked(name, getattr(config, name), kind, most)
         if name in DEPTHS and value > MAX_LAYERS:
             raise ValueError(f"{name} must be at most {MAX_LAYERS}, got {shown(value)}")
         object.__setattr__(config, name, value)
@@ -85,27 +89,32 @@ def _kinds(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(cls)}
 
 
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    """The value, or an error that says what kind it must be of."""
+def checked(name: str, value: Any, kind: Any, most: int = MAX_SIZE) -> Any:
+    """The value of a field, or an error that says what kind it must be of."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # with None
-        return None if value is None else _checked(name, value, inner[0])
+        return None if value is None else checked(name, value, inner[0], most)
     if origin is typing.Literal:
-        return _checked(name, value, type(inner[0]))
+        return checked(name, value, type(inner[0]), most)
     if origin is tuple:
-        return _entries(name, value, inner)
+        return _entries(name, value, inner[0], most)
+    if origin is dict and isinstance(value, dict):
+        return {
+            k: checked(f"{name}[{k!r}]", v, inner[1], most) for k, v in value.items()
+        }
     if kind is int and _is(value, numbers.Integral):
-        if abs(value) <= MAX_SIZE:
+        if abs(value) <= most:
             return int(value)
-        raise ValueError(f"{name} must be at most {MAX_SIZE}, got {shown(value)}")
+        raise ValueError(f"{name} must be at most {most}, got {shown(value)}")
     if kind is float and _is(value, numbers.Real) and math.isfinite(value):
         return value if type(value) in (int, float) else float(value)
-    if kind in (str, bool) and type(value) is kind:
+    if kind not in (int, float) and isinstance(value, origin or kind):
         return value
-    raise ValueError(f"{name} must be {KINDS[kind]}, got {shown(value)}")
+    wanted = KINDS.get(kind, f"a {(origin or kind).__name__}")
+    raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
 
 
-def _entries(name: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+def _entries(name: str, value: Any, kind: Any, most: int) -> tuple[Any, ...]:
     """Those of a list, which are of one kind."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"{name} must be a list, got {shown(value)}")
@@ -113,7 +122,7 @@ def _entries(name: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
         raise ValueError(
             f"{name} must have at most {MAX_LAYERS} entries, got {len(value)}"
         )
-    return tuple(_checked(f"each of {name}", x, kinds[0]) for x in value)
+    return tuple(checked(f"each of {name}", x, kind, most) for x in value)
 
 
 def _is(value: Any, kind: type) -> bool:

@@ -9,6 +9,7 @@ from zoo.data.tokenizers import ROBERTA_TOKENS
 from zoo.data.wordpiece import BERT_TOKENS
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.presets.bert_layout import renamed
+from zoo.presets.options import check_fixed, option
 
 # What ours are called there, by the end of the names of their architectures.
 TASKS = {
@@ -107,7 +108,7 @@ def architecture(theirs: Mapping[str, Any]) -> str:
 
 
 def _task(theirs: Mapping[str, Any]) -> str:
-    name = (theirs.get("architectures") or ["Model"])[0]
+    name = (option(theirs, "architectures", (), tuple[str, ...]) or ("Model",))[0]
     found = re.search(r"(Model|For\w+)$", name)
     # ELECTRA's pretraining is that of its discriminator.
     electra = theirs["model_type"] == "electra"
@@ -126,17 +127,12 @@ def config_fields(
     dropout of what DistilBERT looks for answers in (`qa_dropout`).
     """
     kind, task = theirs["model_type"], _task(theirs)
-    for option, values in FIXED.items():
-        if theirs.get(option, values[0]) not in values:
-            raise ValueError(
-                f"zoo's BERT does not have the option {option}={theirs[option]!r}; "
-                f"only {option}={values[0]!r} is converted."
-            )
+    check_fixed(theirs, FIXED, "zoo's BERT")
     fields: dict[str, Any] = {}
     for field, bert_s, default in FIELDS:
         name = _option(kind, field, bert_s)
         default = DEFAULTS.get(kind, {}).get(field, default)
-        fields[field] = default if name is None else theirs.get(name, default)
+        fields[field] = default if name is None else option(theirs, name, default)
     if fields["activation"] not in ACTIVATIONS:
         raise ValueError(
             f"zoo's BERT does not have the activation {fields['activation']!r}; these "
@@ -152,10 +148,10 @@ def config_fields(
             )
     fields |= {"position_offset": 0, "embedding_width": 0}
     if kind == "roberta":
-        fields["position_offset"] = theirs.get("pad_token_id", 1) + 1
+        fields["position_offset"] = option(theirs, "pad_token_id", 1) + 1
         fields["context_length"] -= fields["position_offset"]
     if kind in ("albert", "electra"):
-        fields["embedding_width"] = theirs.get("embedding_size", 128)
+        fields["embedding_width"] = option(theirs, "embedding_size", 128)
         if kind == "electra" and fields["embedding_width"] == fields["width"]:
             fields["embedding_width"] = 0
     fields["shared_layers"] = kind == "albert"
@@ -164,9 +160,10 @@ def config_fields(
     if names is not None:
         fields["pooler"] = POOLER in {renamed(name) for name in names}
     if task in ("ForSequenceClassification", "ForTokenClassification"):
-        labels = theirs.get("id2label") or range(theirs.get("num_labels", 2))
-        fields["num_classes"] = len(labels)
-        fields["head_dropout"] = theirs.get(*DROPOUTS.get((kind, task), BERT_S_DROPOUT))
+        labels = option(theirs, "id2label", {})
+        fields["num_classes"] = len(labels) or option(theirs, "num_labels", 2)
+        rate = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
+        fields["head_dropout"] = option(theirs, *rate, float)
     return fields
 
 

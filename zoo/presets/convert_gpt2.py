@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.presets import weights
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
+from zoo.presets.options import check_fixed, option
 from zoo.presets.stored_arrays import LazyArrays, shape_of
 
 # Their name, ours, and a transform that is applied on the way in and undone on the
@@ -63,31 +64,26 @@ def config_fields(
     Our dropout of embeddings and of the residual stream is their `resid_pdrop`.
     """
     del names
-    for option, values in FIXED.items():
-        if theirs.get(option, values[0]) not in values:
-            raise ValueError(
-                f"zoo.GPT does not have GPT-2's option {option}={theirs[option]!r}; "
-                f"only {option}={values[0]!r} is converted."
-            )
-    activation = theirs.get("activation_function", "gelu_new")
+    check_fixed(theirs, FIXED, "zoo.GPT")
+    activation = option(theirs, "activation_function", "gelu_new")
     if activation not in ACTIVATIONS:
         raise ValueError(
             f"zoo.GPT does not have activation_function={activation!r}; these are "
             f"converted: {', '.join(ACTIVATIONS)}."
         )
     return {
-        "vocab_size": theirs.get("vocab_size", 50257),
-        "context_length": theirs.get("n_positions", 1024),
-        "num_layers": theirs.get("n_layer", 12),
-        "num_heads": theirs.get("n_head", 12),
-        "width": theirs.get("n_embd", 768),
-        "feed_forward_width": theirs.get("n_inner") or 0,
-        "dropout": theirs.get("resid_pdrop", 0.1),
-        "attention_dropout": theirs.get("attn_pdrop", 0.1),
+        "vocab_size": option(theirs, "vocab_size", 50257),
+        "context_length": option(theirs, "n_positions", 1024),
+        "num_layers": option(theirs, "n_layer", 12),
+        "num_heads": option(theirs, "n_head", 12),
+        "width": option(theirs, "n_embd", 768),
+        "feed_forward_width": option(theirs, "n_inner", 0),
+        "dropout": option(theirs, "resid_pdrop", 0.1),
+        "attention_dropout": option(theirs, "attn_pdrop", 0.1),
         "activation": ACTIVATIONS[activation],
-        "norm_epsilon": theirs.get("layer_norm_epsilon", 1e-5),
-        "tie_embeddings": theirs.get("tie_word_embeddings", True),
-        "initial_stddev": theirs.get("initializer_range", 0.02),
+        "norm_epsilon": option(theirs, "layer_norm_epsilon", 1e-5),
+        "tie_embeddings": option(theirs, "tie_word_embeddings", True),
+        "initial_stddev": option(theirs, "initializer_range", 0.02),
     }
 
 
@@ -139,11 +135,11 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Weights by their names, and config.json; see `export_gpt2`."""
     config = model.config
     supported = {"norm_position": "pre", "positions": "learned", "window": 0}
-    for option, value in supported.items():
-        if getattr(config, option) != value:
+    for name, value in supported.items():
+        if getattr(config, name) != value:
             raise ValueError(
-                f"Hugging Face's GPT-2 has {option}={value!r} only. "
-                f"This model has {getattr(config, option)!r}."
+                f"Hugging Face's GPT-2 has {name}={value!r} only. "
+                f"This model has {getattr(config, name)!r}."
             )
     ours = weights.arrays_of(model)
     arrays = {}

@@ -6,7 +6,7 @@ gives its encoder: its head has another norm and another activation than the enc
 epsilon of 1e-5, and GELU without the tanh). `keras_hub_writing` makes such folders.
 """
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from zoo.data.binary_files import opened
+from zoo.data.damaged import reading
+from zoo.data.json_files import read_json
+from zoo.data.limits import MAX_LAYERS
+from zoo.models.config_checks import checked, shown
 from zoo.presets import weights
 from zoo.presets.keras_hub_layout import (
     FAMILIES,
@@ -27,6 +32,8 @@ from zoo.presets.keras_hub_layout import (
     place,
 )
 
+CONFIG, TASK = "config.json", "task.json"
+EXPECTED = "an object of Keras Hub, with class_name and config"
 OLD_LAYERS = "_layer_checkpoint_dependencies"  # files of Keras 2 call them so
 PACKAGES = ("keras_hub", "keras_nlp")  # its name until 2024
 CLASSIFIERS = ("BertTextClassifier", "BertClassifier")  # and its name until then
@@ -39,11 +46,8 @@ def settings(folder: Path) -> dict[str, Any]:
         ValueError: it is none of theirs that is converted, or computes something that
             ours does not, or is damaged.
     """
-    saved = _json(folder / "config.json")
-    family = _family(folder)
-    if missing := sorted(set(family.fields.values()) - set(saved["config"])):
-        raise ValueError(f"{folder / 'config.json'} does not say {', '.join(missing)}")
-    config = {name: saved["config"][theirs] for name, theirs in family.fields.items()}
+    family, saved = _family(folder), _backbone(folder)
+    config = {name: saved[theirs] for name, theirs in family.fields.items()}
     config |= family.fixed
     # Theirs has one rate for all.
     if family.module == "gpt2":
@@ -51,16 +55,18 @@ def settings(folder: Path) -> dict[str, Any]:
     config["attention_probs_dropout_prob"] = config["hidden_dropout_prob"]
     config["architectures"] = ["BertModel"]
     if (task := _classifier(folder)) is not None:
-        if task["activation"] not in ("linear", "softmax"):
-            raise ValueError(
-                f"{folder}: a classifier's activation must be linear or softmax (ours "
-                f"gives the scores before it), got {task['activation']!r}"
-            )
-        config |= {
-            "architectures": ["BertForSequenceClassification"],
-            "num_labels": task["num_classes"],
-            "classifier_dropout": task["dropout"],
-        }
+        with reading(folder / TASK, EXPECTED):
+            if task["activation"] not in ("linear", "softmax"):
+                raise ValueError(
+                    f"{folder / TASK}: a classifier's activation must be linear or "
+                    "softmax (ours gives the scores before it), got "
+                    f"{shown(task['activation'])}"
+                )
+            config |= {
+                "architectures": ["BertForSequenceClassification"],
+                "num_labels": checked("num_classes", task["num_classes"], int),
+                "classifier_dropout": checked("dropout", task["dropout"], float),
+            }
     return config
 
 
@@ -81,7 +87,7 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: weights are missing or left over, or a file is damaged.
     """
-    heads = _json(folder / "config.json")["config"]["num_heads"]
+    heads = _backbone(folder)["num_heads"]
     transposed = _family(folder).transposed
     arrays: dict[str, np.ndarray] = {}
     for name, rows in _files(folder).items():
@@ -89,8 +95,25 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _backbone(folder: Path) -> dict[str, Any]:
+    """The numbers that a backbone is made of, by their names there."""
+    file = folder / CONFIG
+    saved = _json(file)["config"]
+    names = _family(folder).fields.values()
+    if missing := sorted(set(names) - set(saved)):
+        raise ValueError(f"{file} does not say {', '.join(missing)}")
+    found = {}
+    with reading(file, EXPECTED):
+        for name in names:
+            kind = float if name == "dropout" else int
+            found[name] = checked(name, saved[name], kind)
+        if found["num_layers"] > MAX_LAYERS:
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS}")
+    return found
+
+
 def _family(folder: Path) -> Family:
-    name = _json(folder / "config.json")["class_name"]
+    name = _json(folder / CONFIG)["class_name"]
     if name not in FAMILIES:
         raise ValueError(
             f"{folder} is a preset of Keras Hub's {name}; of its models "
@@ -101,15 +124,15 @@ def _family(folder: Path) -> Family:
 
 def _classifier(folder: Path) -> dict[str, Any] | None:
     """The configuration of a preset's classifier, if it has one."""
-    if not (folder / "task.json").is_file():
+    if not (folder / TASK).is_file():
         return None
-    task = _json(folder / "task.json")
+    task = _json(folder / TASK)
     return task["config"] if task["class_name"] in CLASSIFIERS else None
 
 
 def _files(folder: Path) -> dict[str, list[Row]]:
     """Files, and the rows of the weights in each."""
-    num_layers = _json(folder / "config.json")["config"]["num_layers"]
+    num_layers = _backbone(folder)["num_layers"]
     files = {MODEL_WEIGHTS: [*expanded(_family(folder).layers, num_layers)]}
     if _classifier(folder) is not None:
         files[TASK_WEIGHTS] = [HEAD]
@@ -145,13 +168,17 @@ def _read(
 def _datasets(file: Path) -> dict[str, np.ndarray]:
     """All weights of a Keras file by their path, but the optimizer's."""
     found: dict[str, np.ndarray] = {}
+    source = opened(file)
+    left = source.seek(0, os.SEEK_END)
 
     def collect(path: str, item: Any) -> None:
+        nonlocal left
         if not isinstance(item, h5py.Dataset) or path.startswith("optimizer/"):
             return
-        # What Keras writes lies in the file as it is. Else a small file could ask for
-        # more memory than there is, or for the contents of other files.
-        stored = item.id.get_storage_size() == item.nbytes
+        # What Keras writes lies in the file as it is, once. Else a small file could ask
+        # for more memory than there is, or for the contents of other files.
+        left -= item.nbytes
+        stored = item.id.get_storage_size() == item.nbytes and left >= 0
         if item.dtype.kind != "f" or item.external or item.is_virtual or not stored:
             raise ValueError(
                 f"{path} must be an array of floats that lies in the file, got "
@@ -159,20 +186,16 @@ def _datasets(file: Path) -> dict[str, np.ndarray]:
             )
         found[path.replace(OLD_LAYERS, "layers")] = np.asarray(item[()], "float32")
 
-    try:
-        with h5py.File(file, "r") as opened:
-            opened.visititems(collect)  # which follows no links to other files
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{file} can't be read: {error}") from error
+    with reading(file, "weights as Keras writes them"):
+        with h5py.File(source, "r") as weights_file:
+            weights_file.visititems(collect)  # which follows no links to other files
     return found
 
 
 def _json(file: Path) -> dict[str, Any]:
-    """A serialised object of theirs: class_name and config."""
-    try:
-        found = json.loads(file.read_text("utf-8"))
+    """A serialized object of theirs: class_name and config."""
+    found = read_json(file, EXPECTED)
+    with reading(file, EXPECTED):
         if isinstance(found["config"], dict) and isinstance(found["class_name"], str):
             return found
         raise ValueError("it holds no class_name and config")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error

@@ -3,10 +3,12 @@
 Read without importing a backend, so that `zoo list` answers at once.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,6 +17,8 @@ PACKAGE = Path(__file__).parents[1]
 # Beside the installed package's modules, or in a checkout.
 PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
 MANIFEST = "manifest.toml"
+# How names of files end that may be read.
+READ = (".json", ".safetensors", ".txt", ".bin", ".h5", ".index")
 
 
 @dataclass(frozen=True)
@@ -83,31 +87,90 @@ class Manifest:
             FileNotFoundError: it has none.
             ValueError: it is damaged.
         """
+        # Here, since `zoo.data` imports this module, and is large.
+        from zoo.data.damaged import reading
+        from zoo.data.limits import MAX_CONFIG_BYTES, read_bytes
+        from zoo.models.config_checks import check_fields
+
         file = folder / MANIFEST
-        try:
-            said: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        data = read_bytes(file, MAX_CONFIG_BYTES)
+        with reading(file, "what a checkpoint is and the hashes of its files"):
+            said: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
             said["files"] = tuple(Checked(**each) for each in said["files"])
             for each in said["files"]:
+                check_fields(each, most=sys.maxsize)
                 _check_inside(folder, each.name)
             if "evaluation" in said:
                 said["evaluation"] = Evaluation(**said["evaluation"])
-            return cls(folder, **said)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
-            raise ValueError(f"{file} is damaged: {e}. Get it anew.") from e
+                check_fields(said["evaluation"])
+            manifest = cls(folder, **said)
+            check_fields(manifest, most=sys.maxsize)
+            return manifest
+
+    @contextlib.contextmanager
+    def checking(self) -> Iterator[None]:
+        """Within, files of the folder are checked as they are read.
+
+        Raises:
+            FileNotFoundError: one that is listed is not there.
+            ValueError: one is not what the manifest says, or is read and not listed.
+        """
+        from zoo.data import checked_reads
+
+        for file in self.files:
+            self._check_size(file)
+        with checked_reads.checking(self._check):
+            yield
 
     def verify(self) -> None:
         """Raises unless all files are there, and byte for byte what they were."""
         for file in self.files:
-            path = self.folder / file.name
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} is missing. Get the checkpoint anew.")
-            if (found := checked(path, file.name)) != file:
-                raise ValueError(
-                    f"{path} is not the file that {MANIFEST} names: it has "
-                    f"{found.bytes:,} bytes of {file.bytes:,}, sha256 "
-                    f"{found.sha256[:12]}... and not {file.sha256[:12]}... It is "
-                    "damaged or was changed; get the checkpoint anew."
-                )
+            self._check_size(file)
+            self._compare(file, checked(self.folder / file.name, file.name))
+
+    def _check_size(self, file: Checked) -> None:
+        path = self.folder / file.name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing. Get the checkpoint anew.")
+        if (size := path.stat().st_size) != file.bytes:
+            raise ValueError(
+                f"{path} is not the file that {MANIFEST} names: it has {size:,} bytes "
+                f"of {file.bytes:,}. It is damaged or was changed; get the checkpoint "
+                "anew."
+            )
+
+    def _check(self, path: Path, data: bytes) -> None:
+        """Raises for a file of the folder that is not what is listed, or not listed."""
+        if not path.is_relative_to(self.folder):
+            return
+        name = path.relative_to(self.folder).as_posix()
+        listed = next((file for file in self.files if file.name == name), None)
+        if listed is None:
+            raise ValueError(
+                f"{path} would be read, but {self.folder / MANIFEST} does not list it. "
+                "Remove one of them, or list all files: python -m zoo.presets.manifest "
+                f"{self.folder}"
+            )
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._compare(listed, Checked(name, len(data), sha256))
+
+    def _compare(self, file: Checked, found: Checked) -> None:
+        if found != file:
+            raise ValueError(
+                f"{self.folder / file.name} is not the file that {MANIFEST} names: its "
+                f"sha256 is {found.sha256[:12]}... and not {file.sha256[:12]}... It is "
+                "damaged or was changed; get the checkpoint anew."
+            )
+
+
+@contextlib.contextmanager
+def checking(folder: Path) -> Iterator[None]:
+    """Within, what is read of a folder is checked by its manifest, if it has one."""
+    if not (folder / MANIFEST).is_file():
+        yield
+        return
+    with Manifest.read(folder).checking():
+        yield
 
 
 def _check_inside(folder: Path, name: str) -> None:
@@ -136,7 +199,7 @@ def with_hashes(text: str, folder: Path) -> str:
     head = text.partition("[[files]]")[0].rstrip()
     parts = [head]
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".json", ".safetensors"):
+        if path.suffix in READ:
             file = checked(path, path.relative_to(folder).as_posix())
             parts.append(
                 f"[[files]]\nname = {json.dumps(file.name)}\nbytes = {file.bytes}\n"

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +14,13 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from zoo.data.atomic_files import unchanged
+from zoo.data.damaged import reading
+from zoo.data.json_files import read_json
+from zoo.models.config_checks import shown
 from zoo.presets import keras_hub, tensorflow_bert, weights
-from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
+from zoo.presets.manifest import checking, checkpoints
 from zoo.presets.names import CONFIGS, folder_of
+from zoo.training.configurations import made
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
@@ -50,6 +53,18 @@ ARCHITECTURES = {
 CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
     ("bert", "roberta", "albert", "electra", "distilbert"), "zoo.presets.convert_bert"
 )
+
+# The policies that a preset may name; Keras would make an object of whatever else a
+# file says.
+DTYPES = (
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "mixed_float16",
+    "mixed_bfloat16",
+)
+EXPECTED = "the configuration of a model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +134,7 @@ def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
         config = configs()[os.fspath(preset)]
         yield Preset(architecture_of(config), dataclasses.asdict(config))
         return
-    with unchanged(folder):
+    with unchanged(folder), checking(folder):
         yield _read(folder)
 
 
@@ -165,22 +180,27 @@ def architecture_of(config: Any) -> str:
 
 def _read(folder: Path) -> Preset:
     file = next(folder / name for name in CONFIGS if (folder / name).is_file())
-    if (folder / MANIFEST).is_file():
-        Manifest.read(folder).verify()
-    try:
-        saved = json.loads(file.read_text("utf-8"))
-        if "architecture" in saved:
-            fields, dtype = dict(saved["config"]), saved["dtype"]
-            return Preset(saved["architecture"], fields, dtype, folder)
-        package = str(saved.get("registered_name")).partition(">")[0]
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise ValueError(f"{file} is damaged: {error!r}. Save it anew.") from error
+    saved = read_json(file, EXPECTED)
+    if "architecture" not in saved:
+        return _of_others(file, saved)
+    with reading(file, EXPECTED):
+        return _of_ours(saved, folder)
+
+
+def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
+    name, fields, dtype = saved["architecture"], dict(saved["config"]), saved["dtype"]
+    if not isinstance(name, str):
+        raise ValueError(f"architecture must be a text, got {shown(name)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
+    if name in ARCHITECTURES:
+        made(model_class(name).Config, fields)
+    return Preset(name, fields, dtype, folder)
+
+
+def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
+    folder = file.parent
+    package = str(saved.get("registered_name")).partition(">")[0]
     # The modules that make other folders look as Hugging Face's.
     source: Any = weights
     if file.name == tensorflow_bert.CONFIG:
@@ -188,17 +208,22 @@ def _read(folder: Path) -> Preset:
     elif package in keras_hub.PACKAGES:
         source, saved = keras_hub, keras_hub.settings(folder)
     kind = saved.get("model_type")
-    if kind not in CONVERTERS:
+    if not isinstance(kind, str) or kind not in CONVERTERS:
         raise ValueError(
             f"{file} is neither a preset of zoo nor of a model type that can be "
-            f"converted ({', '.join(CONVERTERS)}): its model_type is {kind!r}."
+            f"converted ({', '.join(CONVERTERS)}): its model_type is {shown(kind)}."
         )
     converter = importlib.import_module(CONVERTERS[kind])
-    found = converter.config_fields(saved, source.names(folder))
-    architecture = converter.architecture(saved)
-    names = {
-        field.name for field in dataclasses.fields(model_class(architecture).Config)
-    }
-    fields = {name: value for name, value in found.items() if name in names}
-    others = {name: value for name, value in found.items() if name not in names}
+    names = source.names(folder)
+    with reading(file, EXPECTED):
+        try:
+            found = converter.config_fields(saved, names)
+            architecture = converter.architecture(saved)
+            config = model_class(architecture).Config
+            known = {field.name for field in dataclasses.fields(config)}
+            fields = {name: value for name, value in found.items() if name in known}
+            made(config, fields)
+        except ValueError as error:  # a whole file may say what can't be converted
+            raise ValueError(f"{file}: {error}") from error
+    others = {name: value for name, value in found.items() if name not in known}
     return Preset(architecture, fields, None, folder, converter, source.read, others)

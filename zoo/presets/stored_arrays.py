@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from zoo.data.binary_files import opened
 from zoo.data.damaged import reading
-from zoo.data.folders import Folder
 from zoo.data.limits import MAX_AXES, MAX_CONFIG_BYTES
 
 DTYPES: dict[str, Any] = {
@@ -124,18 +124,14 @@ class _Entry:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def of_file(file: Path, opened: BinaryIO | None = None) -> LazyArrays:
+def of_file(file: Path) -> LazyArrays:
     """Those of a safetensors file, whose header is checked and nothing else is read.
-
-    Args:
-        file: its path.
-        opened: the file, where that is done already.
 
     Raises:
         ValueError: the file is damaged, or holds numbers of a kind that NumPy has not;
             also when an array is asked for.
     """
-    source = opened or Folder(file.parent).open(file.name)
+    source = opened(file)
     with reading(file, EXPECTED):
         size = source.seek(0, os.SEEK_END)
         (length,) = read_array(source, 0, (1,), np.dtype("<u8")).tolist()

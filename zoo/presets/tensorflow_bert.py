@@ -8,13 +8,14 @@ its `run_classifier.py` and `run_squad.py` are read too.
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from zoo.data.folders import Folder
+from zoo.data.binary_files import opened
+from zoo.data.json_files import read_json
 from zoo.presets.stored_arrays import LazyArrays
-from zoo.presets.tensorflow_files import Entry, entries_of
+from zoo.presets.tensorflow_files import Entry, entries
 
 CONFIG = "bert_config.json"
 
@@ -41,10 +42,9 @@ TASKS = {
 }
 
 
-def settings(folder: Folder | Path) -> dict[str, Any]:
+def settings(folder: Path) -> dict[str, Any]:
     """What Hugging Face's config.json would say; their keys are alike."""
-    folder = Folder(folder)
-    config = folder.json(CONFIG)
+    config = read_json(folder / CONFIG)
     found = {_renamed(name): entry for name, entry in _entries(folder).items()}
     task = next((TASKS[name] for name in TASKS if name in found), "BertModel")
     config |= {"model_type": "bert", "architectures": [task]}
@@ -53,31 +53,26 @@ def settings(folder: Folder | Path) -> dict[str, Any]:
     return config
 
 
-def names(folder: Folder | Path) -> list[str]:
+def names(folder: Path) -> list[str]:
     """The names of the weights, as Hugging Face has them."""
-    return [_renamed(name) for name in _entries(Folder(folder))]
+    return [_renamed(name) for name in _entries(folder)]
 
 
-def read(folder: Folder | Path) -> LazyArrays:
+def read(folder: Path) -> LazyArrays:
     """The weights as Hugging Face has them."""
-    folder = Folder(folder)
-    files: dict[str, BinaryIO] = {}
-
-    def maker(entry: Entry, transposed: bool) -> Callable[[], np.ndarray]:
-        name = entry.file.name
-
-        def array() -> np.ndarray:
-            if name not in files:
-                files[name] = folder.open(name)
-            x = entry.array(files[name])
-            return x.T if transposed else x
-
-        return array
-
     found = {
         _renamed(name): (entry, name.endswith("/kernel"))
         for name, entry in _entries(folder).items()
     }
+    files = {file: opened(file) for file in {entry.file for entry, _ in found.values()}}
+
+    def maker(entry: Entry, transposed: bool) -> Callable[[], np.ndarray]:
+        def array() -> np.ndarray:
+            x = entry.array(files[entry.file])
+            return x.T if transposed else x
+
+        return array
+
     return LazyArrays(
         {name: maker(*each) for name, each in found.items()},
         {name: e.shape[::-1] if t else e.shape for name, (e, t) in found.items()},
@@ -95,13 +90,13 @@ def _renamed(name: str) -> str:
     return f"{layer}.{end}.weight" if layer == "embeddings" else name
 
 
-def _entries(folder: Folder) -> dict[str, Entry]:
-    prefixes = sorted(file.stem for file in folder.path.glob("*.index"))
+def _entries(folder: Path) -> dict[str, Entry]:
+    prefixes = sorted(file.stem for file in folder.glob("*.index"))
     if len(prefixes) != 1:
         raise FileNotFoundError(
-            f"{folder.path} has a {CONFIG} and needs one TensorFlow checkpoint beside "
+            f"{folder} has a {CONFIG} and needs one TensorFlow checkpoint beside "
             "it, such as bert_model.ckpt.index. Found: "
             f"{', '.join(prefixes) or 'none'}."
         )
-    found = entries_of(folder, prefixes[0])
+    found = entries(folder / prefixes[0])
     return {n: e for n, e in found.items() if not PASSED_OVER.fullmatch(n)}

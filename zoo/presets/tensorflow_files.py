@@ -15,9 +15,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.data.binary_files import opened
 from zoo.data.damaged import reading
-from zoo.data.folders import Folder
-from zoo.data.limits import MAX_AXES, MAX_NAME_EXPANSION, MAX_VARINT_BYTES
+from zoo.data.limits import (
+    MAX_AXES,
+    MAX_CONFIG_BYTES,
+    MAX_NAME_EXPANSION,
+    MAX_VARINT_BYTES,
+    read_bytes,
+)
 from zoo.presets.stored_arrays import read_array
 
 MAGIC = 0xDB4775248B80FB57
@@ -46,7 +52,7 @@ class Entry:
         Args:
             file: its file, where that is open already.
         """
-        source = file or Folder(self.file.parent).open(self.file.name)
+        source = file or opened(self.file)
         with reading(self.file, "the numbers that the index beside it tells of"):
             return read_array(source, self.offset, self.shape, self.dtype)
 
@@ -55,25 +61,20 @@ def entries(prefix: str | os.PathLike[str]) -> dict[str, Entry]:
     """The tensors of a checkpoint by name.
 
     Args:
-        prefix: the path of its files without `.index`, in a folder.
+        prefix: the path of its files without `.index`.
 
     Raises:
         ValueError: it is damaged, or holds something other than arrays of numbers.
     """
-    path = Path(prefix)
-    return entries_of(Folder(path.parent), path.name)
-
-
-def entries_of(folder: Folder, prefix: str) -> dict[str, Entry]:
-    """The same of a folder that may check its files."""
-    data = folder.read(f"{prefix}.index")
+    index = Path(f"{os.fspath(prefix)}.index")
+    data = read_bytes(index, MAX_CONFIG_BYTES)
     expected = "an index of a TensorFlow checkpoint, as tf.train.Saver writes it"
-    with reading(folder.path / f"{prefix}.index", expected):
+    with reading(index, expected):
         table = dict(_table(data))
         num_shards = _fields(table.pop(b"")).get(1, [0])[0]
-        pattern = f"{prefix}.data-{{:05d}}-of-{num_shards:05d}"
+        pattern = f"{Path(prefix).name}.data-{{:05d}}-of-{num_shards:05d}"
         return {
-            name.decode(): _entry(name.decode(), value, folder.path, pattern)
+            name.decode(): _entry(name.decode(), value, index.parent, pattern)
             for name, value in table.items()
         }
 

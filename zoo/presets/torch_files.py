@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, ClassVar
 import ml_dtypes
 import numpy as np
 
+from zoo.data.binary_files import opened
 from zoo.data.damaged import reading
-from zoo.data.folders import Folder
 from zoo.data.limits import MAX_AXES, MAX_PICKLE_BYTES
 from zoo.presets.stored_arrays import LazyArrays, read_array
 
@@ -178,14 +178,8 @@ class _Reader(pickle._Unpickler):
         return self.storages.setdefault(key, _Storage(dtype, count))
 
 
-def read_state_dict(
-    file: str | os.PathLike[str], opened: BinaryIO | None = None
-) -> LazyArrays:
+def read_state_dict(file: str | os.PathLike[str]) -> LazyArrays:
     """The weights of a file that `torch.save(module.state_dict(), file)` wrote.
-
-    Args:
-        file: its path.
-        opened: the file, where that is done already.
 
     Raises:
         ValueError: it holds anything but named arrays, or is damaged; also when an
@@ -193,7 +187,7 @@ def read_state_dict(
     """
     path = Path(file).expanduser()
     expected = "weights as torch.save(module.state_dict(), file) writes them"
-    source = opened or Folder(path.parent).open(path.name)
+    source = opened(path)
     with reading(path, expected):
         zipped = zipfile.is_zipfile(source)
         source.seek(0)

@@ -12,7 +12,7 @@ from keras import ops
 
 from zoo.data.atomic_files import replacing_files
 from zoo.data.damaged import reading
-from zoo.data.folders import Folder
+from zoo.data.json_files import read_json
 from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
 from zoo.presets.torch_files import read_state_dict
 from zoo.training.engine import engine
@@ -20,7 +20,7 @@ from zoo.training.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
 # What reads the files that weights may be in: ours, and an older one of Hugging Face's.
-READERS: dict[str, Callable[..., LazyArrays]] = {
+READERS: dict[str, Callable[[Path], LazyArrays]] = {
     WEIGHTS: of_file,
     "pytorch_model.bin": read_state_dict,
 }
@@ -130,42 +130,39 @@ def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> N
         )
 
 
-def read(folder: Folder | Path) -> LazyArrays:
+def read(folder: Path) -> LazyArrays:
     """All arrays of a folder, of one file or of parts. Nothing is ever unpickled.
 
     Raises:
         FileNotFoundError: there is no file of weights.
         ValueError: a file is damaged, or a part has not what the index says.
     """
-    folder = Folder(folder)
     for name, reader in READERS.items():
-        if folder.has(name):
-            file = folder.path / name
-            return unwrapped(reader(file, folder.open(name)), file)
-        if folder.has(index := f"{name}.index.json"):
-            return unwrapped(_in_parts(folder, index, reader), folder.path / index)
-    others = sorted(path.name for path in folder.path.glob("*model*"))
+        file, index = folder / name, folder / f"{name}.index.json"
+        if file.is_file():
+            return unwrapped(reader(file), file)
+        if index.is_file():
+            return unwrapped(_in_parts(index, reader), index)
+    others = sorted(path.name for path in folder.glob("*model*"))
     raise FileNotFoundError(
-        f"{folder.path} holds no {WEIGHTS}, nor {' or '.join([*READERS][1:])}, nor the "
+        f"{folder} holds no {WEIGHTS}, nor {' or '.join([*READERS][1:])}, nor the "
         f"index of one in parts ({WEIGHTS}.index.json). Found: {listed(others)}."
     )
 
 
-def _in_parts(
-    folder: Folder, index: str, reader: Callable[..., LazyArrays]
-) -> LazyArrays:
+def _in_parts(index: Path, reader: Callable[[Path], LazyArrays]) -> LazyArrays:
     """Those of several files, of which an index says what is where."""
     expected = "a weight_map, which has a file of this folder for each weight"
-    with reading(folder.path / index, expected):
-        places = dict(folder.json(index, expected)["weight_map"])
+    with reading(index, expected):
+        places = dict(read_json(index, expected)["weight_map"])
         for file in places.values():
             if Path(file).name != file:
                 raise ValueError(f"it has {file!r}")
     parts = LazyArrays({}, {})
     for file in sorted(set(places.values())):
-        found = reader(folder.path / file, folder.open(file))
+        found = reader(index.parent / file)
         there = [name for name, place in places.items() if place == file]
-        check_names(found, there, folder.path / file)
+        check_names(found, there, index.parent / file)
         parts.makers |= found.makers
         parts.shapes |= found.shapes
     return parts
@@ -189,7 +186,7 @@ def unwrapped(arrays: LazyArrays, source: Any) -> LazyArrays:
     return arrays.renamed(inverse)
 
 
-def names(folder: Folder | Path) -> list[str] | None:
+def names(folder: Path) -> list[str] | None:
     """The names of those arrays; None where there is no file."""
     try:
         return [*read(folder)]

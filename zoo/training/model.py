@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import inspect
 import tempfile
 import types
 import warnings
@@ -17,6 +16,7 @@ from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
 from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
+from zoo.training.configurations import made
 from zoo.training.engine import Engine, engine
 from zoo.training.layer_rates import forget_hooks, layerwise_factors, scale_rates
 from zoo.training.lora import enable_lora, has_lora
@@ -489,17 +489,9 @@ class Model(keras.Model):
         """Rebuilds the model from what `get_config` returned."""
         if cls.Config is None:
             return super().from_config(config, custom_objects)
-        values = dict(config["config"])
-        accepted = inspect.signature(cls.Config).parameters
-        unknown = sorted(set(values) - set(accepted))
-        if unknown:
-            raise ValueError(
-                f"{cls.Config.__name__} has no fields {unknown}; the file is from "
-                "another version. Known fields: " + ", ".join(accepted)
-            )
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         dtype = keras.dtype_policies.get(config["dtype"])
-        return cls(cls.Config(**values), name=config["name"], dtype=dtype)
+        fields = made(cls.Config, config["config"])
+        return cls(fields, name=config["name"], dtype=dtype)
 
     def get_compile_config(self) -> dict:
         """Optimizers by phase, with their decay exclusions, and the step's options.
