@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 import zoo
@@ -9,6 +10,7 @@ from zoo.presets import manifest
 from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
 from zoo.presets.names import CONFIGURATIONS
 from zoo.presets.registry import architecture_of, configs
+from zoo.presets.weights import arrays_of
 
 pytestmark = pytest.mark.host
 
@@ -79,6 +81,42 @@ def test_a_damaged_manifest(folder, text):
     (folder / MANIFEST).write_text(text)
     with pytest.raises(ValueError, match="manifest.toml is damaged"):
         Manifest.read(folder)
+
+
+@pytest.mark.parametrize("read", [zoo.from_preset, zoo.ImageClassifier.from_preset])
+def test_what_was_checked_is_used(read, folder, monkeypatch):
+    """Another program writes the weights just after their hash was found right."""
+    intact = arrays_of(zoo.ImageClassifier.from_preset(folder))
+    compare = Manifest._compare
+
+    def then_change(self, file, found):
+        compare(self, file, found)
+        if file.name == "model.safetensors":
+            (folder / file.name).write_bytes(bytes(file.bytes))
+
+    monkeypatch.setattr(Manifest, "_compare", then_change)
+    loaded = arrays_of(read(folder))
+    assert all(np.array_equal(loaded[name], x) for name, x in intact.items())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_is_read_must_be_listed(name, folder):
+    file = folder / MANIFEST
+    head, *files = file.read_text().split("[[files]]")
+    files = [part for part in files if f'"{name}"' not in part]
+    file.write_text("[[files]]".join([head, *files]))
+    with pytest.raises(ValueError, match=f"{name} would be read, but .* does not list"):
+        zoo.from_preset(folder)
+
+
+def test_parts_of_a_checkpoint_are_checked_by_its_manifest(tmp_path):
+    folder = shutil.copytree(checkpoints()["vqvae.mnist"], tmp_path / "copy")
+    path = folder / "gpt" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="gpt/model.safetensors is not the file"):
+        zoo.from_preset(folder)
 
 
 def test_hashes_anew(folder):

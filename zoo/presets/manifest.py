@@ -141,7 +141,7 @@ class Manifest:
 
     def _check(self, path: Path, data: bytes) -> None:
         """Raises for a file of the folder that is not what is listed, or not listed."""
-        if not path.is_relative_to(self.folder):
+        if not path.is_relative_to(self.folder) or path == self.folder / MANIFEST:
             return
         name = path.relative_to(self.folder).as_posix()
         listed = next((file for file in self.files if file.name == name), None)
