@@ -1,6 +1,8 @@
 """Token files: exact round trips by memory map, atomic writes, clear errors."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,3 +90,81 @@ def test_read_refuses_a_cut_off_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"not a whole \.npy file"):
         read_tokens(path)
+
+
+def test_read_takes_nanogpts_file_as_it_is(tmp_path):
+    """Its prepare.py writes `np.array(ids, dtype=np.uint16).tofile("train.bin")`."""
+    path = tmp_path / "train.bin"
+    np.array([5, 0, 65_535], np.uint16).tofile(path)
+    tokens = read_tokens(path)
+    assert isinstance(tokens, np.memmap)
+    assert (tokens.dtype, tokens.tolist()) == (np.uint16, [5, 0, 65_535])
+    assert not tokens.flags.writeable
+    for size in (0, 5):
+        path.write_bytes(bytes(size))
+        with pytest.raises(ValueError, match=f"has {size} bytes; expected one or more"):
+            read_tokens(path)
+
+
+@pytest.mark.parametrize(("version", "dtype"), [(1, np.uint16), (7, np.uint32)])
+def test_read_takes_llm_cs_files(tmp_path, version, dtype):
+    path = tmp_path / "train.bin"
+    header = np.zeros(256, np.int32)
+    header[:3] = 20240520, version, 3
+    data = header.tobytes() + np.array([7, 8, 9], dtype).tobytes()
+    path.write_bytes(data)
+    tokens = read_tokens(path)
+    assert (tokens.dtype, tokens.tolist()) == (dtype, [7, 8, 9])
+    path.write_bytes(data[:-1])
+    with pytest.raises(ValueError, match="1024 of llm.c's header, and 3 uint"):
+        read_tokens(path)
+    header[1] = 2
+    path.write_bytes(header.tobytes())
+    with pytest.raises(ValueError, match="llm.c, version 2; expected version 1 or 7"):
+        read_tokens(path)
+
+
+def test_read_refuses_the_other_order_of_bytes(tmp_path):
+    path = tmp_path / "tokens.npy"
+    np.save(path, np.arange(3).astype(">u2"))
+    with pytest.raises(ValueError, match=r"holds >u2 of shape \(3,\)"):
+        read_tokens(path)
+    write_tokens(path, np.arange(3).astype(">u2"))
+    assert read_tokens(path).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<u2', 'shape': (",
+        b"{'descr': '<u2', 'fortran_order': False, 'shape': (1099511627776,), }\n",
+        b"(" * 9000,
+        b"{'descr': '<u2', 'fortran_order': False, 'shape': (-1,), }\n",
+        b"\xff\n",
+    ],
+)
+def test_read_refuses_damaged_headers(tmp_path, header):
+    path = tmp_path / "tokens.npy"
+    size = len(header).to_bytes(2, "little")
+    path.write_bytes(b"\x93NUMPY\x01\x00" + size + header + b"ab")
+    with pytest.raises(ValueError, match=r"tokens\.npy"):
+        read_tokens(path)
+
+
+def test_eight_processes_write_one_file_at_once(tmp_path):
+    """Each reader finds one writer's whole file, while others replace it."""
+    path = tmp_path / "tokens.npy"
+    code = (
+        "import sys, numpy as np; from zoo.data import read_tokens, write_tokens\n"
+        "number = int(sys.argv[2])\n"
+        "for _ in range(20):\n"
+        "    write_tokens(sys.argv[1], np.full(10_000 + number, number))\n"
+        "    tokens = np.array(read_tokens(sys.argv[1]))\n"
+        "    assert len(tokens) == 10_000 + tokens[0] and np.ptp(tokens) == 0\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, path, str(number)])
+        for number in range(8)
+    ]
+    assert [process.wait(120) for process in processes] == [0] * 8
+    assert [file.name for file in tmp_path.iterdir()] == ["tokens.npy"]

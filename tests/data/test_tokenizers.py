@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tokenizers as hugging_face
 
-from zoo.data import Tokenizer, load, tokenizers
+from zoo.data import Tokenizer, load, spelled, tokenizers
 
 pytestmark = pytest.mark.host
 
@@ -364,3 +364,151 @@ def test_robertas_special_tokens(docs):
     tokenizer = Tokenizer.train_bpe(docs, 300, special_tokens=names)
     ids = (tokenizer.cls_id, tokenizer.pad_id, tokenizer.sep_id, tokenizer.unk_id)
     assert (*ids, tokenizer.mask_id) == (0, 1, 2, 3, 4)
+
+
+def test_a_repeated_line_of_a_vocabulary(tmp_path):
+    """As in `transformers` the last place counts; the other's id is no token's."""
+    from transformers import BertTokenizer
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "a", "##c", "d"]
+    (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n")
+    tokenizer = Tokenizer.load(tmp_path)
+    ids = tokenizer.encode("abc d")
+    assert ids.tolist() == [7, 6, 8, 9]
+    for kind in (BertTokenizer, BertTokenizerLegacy):
+        reference = kind.from_pretrained(tmp_path)
+        tokens = reference.tokenize("abc d")
+        assert reference.convert_tokens_to_ids(tokens) == ids.tolist()
+    assert tokenizer.vocab_size == 10
+    assert np.flatnonzero(tokenizer.continuations).tolist() == [6, 8]
+    assert tokenizer.decode(ids) == "abc d"
+    assert tokenizer.id_to_token(5) is None
+    assert tokenizer.decode([5, 9]) == "d"
+    tokenizer.save(tmp_path / "saved")
+    loaded = Tokenizer.load(tmp_path / "saved")
+    assert (loaded.vocab_size, loaded.encode("abc d").tolist()) == (10, ids.tolist())
+
+
+HALF = json.loads(r'"ok \ud83d"')
+
+
+def test_half_of_a_surrogate_pair_is_refused_wherever_text_enters(bpe, words_of_text):
+    message = r"half of a surrogate pair \(U\+D83D\) at position 3"
+    for use in (
+        bpe.encode,
+        bpe.encode_with_offsets,
+        lambda text: words_of_text.encode_words([text]),
+        Tokenizer.characters,
+        lambda text: Tokenizer.train_bpe([text], 300),
+        lambda text: Tokenizer.train_wordpiece(text, 300),
+        lambda text: Tokenizer.train_words([text], 300),
+        lambda text: spelled([text], 10),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use(HALF)
+    with pytest.raises(ValueError, match="text 1 has half"):
+        bpe.encode_batch(["whole", HALF])
+    both = "\ud83c\udf89"
+    assert both.encode("utf-16", "surrogatepass").decode("utf-16") == "🎉"
+
+
+@pytest.fixture(scope="module")
+def words_of_text() -> Tokenizer:
+    return Tokenizer.train_words(TEXT, 50)
+
+
+def test_texts_without_words_train_no_vocabulary():
+    for train in (Tokenizer.train_wordpiece, Tokenizer.train_words):
+        with pytest.raises(ValueError, match="have no words"):
+            train([" ", "\n"], 100)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_with_marks_of_byte_order(tmp_path, bpe, words_of_text, encoding):
+    def marked(folder, name, text):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(text.encode(encoding))
+
+    bpe.save(tmp_path)
+    whole = (tmp_path / "tokenizer.json").read_text("utf-8")
+    marked(tmp_path / "json", "tokenizer.json", whole)
+    assert Tokenizer.load(tmp_path / "json") == bpe
+    model = json.loads(whole)["model"]
+    marked(tmp_path / "pairs", "vocab.json", json.dumps(model["vocab"]))
+    merges = "\r\n".join(" ".join(pair) for pair in model["merges"])
+    marked(tmp_path / "pairs", "merges.txt", merges)
+    pairs = Tokenizer.load(tmp_path / "pairs")
+    assert pairs.encode(TEXT).tolist() == bpe.encode(TEXT).tolist()
+    names = [words_of_text.id_to_token(i) for i in range(words_of_text.vocab_size)]
+    marked(tmp_path / "words", "vocab.txt", "\r\n".join(names))
+    marked(tmp_path / "words", "tokenizer_config.json", '{"do_lower_case": true}')
+    loaded = Tokenizer.load(tmp_path / "words")
+    assert loaded.encode(TEXT).tolist() == words_of_text.encode(TEXT).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vocab.txt", b"[PAD]\n\xff\n", r"line 2 of .*vocab\.txt is not UTF-8"),
+        ("vocab.txt", b"", r"has no \[PAD\]"),
+        (
+            "vocab.json",
+            b'{"a": 0, "b": 0}',
+            r"vocab\.json gives the id 0 to 'a' and to 'b",
+        ),
+        ("vocab.json", b'{"a": -1}', r"vocab\.json gives the token 'a' the id -1"),
+        ("vocab.json", b'{"a": 4294967296}', "the id 4294967296; expected 0 to 16,777"),
+        ("vocab.json", b'["a"]', r"vocab\.json is damaged"),
+        ("vocab.json", b"[" * 100_000, r"vocab\.json is damaged.* nested too deep"),
+        ("vocab.json", rb'{"\ud800": 0}', "does not hold a tokenizer"),
+        ("merges.txt", b"a b\na b c\n", r"line 2 of .*merges\.txt is 'a b c'; exp"),
+        ("merges.txt", b"a x\n", "does not hold a tokenizer"),
+        ("tokenizer.json", b"[" * 100_000, "does not hold a tokenizer"),
+        ("tokenizer.json", rb'{"version": "\ud800"}', "does not hold a tokenizer"),
+    ],
+)
+def test_damaged_vocabularies(tmp_path, name, content, message):
+    (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 2}')
+    (tmp_path / "merges.txt").write_text("a b\n")
+    if name == "vocab.txt":
+        (tmp_path / "vocab.json").unlink()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        Tokenizer.load(tmp_path)
+
+
+def test_ids_of_a_tokenizer_are_limited(tmp_path):
+    model = hugging_face.models.WordLevel({"a": 2**30, "[UNK]": 0}, unk_token="[UNK]")
+    hugging_face.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="'a' the id 1073741824; expected 0 to 16,77"):
+        Tokenizer.load(tmp_path)
+
+
+def test_what_the_library_raises_is_a_value_error():
+    """A vocabulary of words without [UNK], and a panic of Rust."""
+    backend = hugging_face.Tokenizer(hugging_face.models.WordLevel({"a": 0}))
+    with pytest.raises(ValueError, match=r"can't encode a text.*\[UNK\]"):
+        Tokenizer(backend).encode("b")
+
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    class Backend:
+        def __getattr__(self, name):
+            return getattr(backend, name)
+
+        def encode_batch(self, *args, **kwargs):
+            raise panic("index out of bounds")
+
+    tokenizer = Tokenizer(backend)
+    tokenizer.backend = Backend()
+    with pytest.raises(ValueError, match="can't encode a text: Panic.*out of bounds"):
+        tokenizer.encode("a")
+
+
+def test_tokens_added_to_characters_are_found():
+    tokenizer = Tokenizer.characters("abc")
+    tokenizer.backend.add_tokens(["<x>"])
+    tokenizer = Tokenizer(tokenizer.backend)
+    assert tokenizer.encode("a<x>b").tolist() == [0, 3, 1]
+    assert tokenizer.decode([0, 3, 1]) == "a<x>b"

@@ -11,6 +11,7 @@ from keras import ops
 import zoo
 from tests.models.bert_texts import TOKENS, run, texts
 from tests.presets.test_convert_bert import assert_close, their_model, theirs_of
+from zoo.presets import keras_hub_tokenizers
 
 transformers = pytest.importorskip("transformers")
 
@@ -335,6 +336,10 @@ def test_another_tokenizer(ours, tmp_path):
     gpt.tokenizer = zoo.Tokenizer.characters("abc")
     with pytest.raises(ValueError, match="GPT2Tokenizer is of byte-level pairs"):
         zoo.presets.export_keras_hub(gpt, tmp_path)
+    added = zoo.Tokenizer.train_bpe("abc", 260)
+    added.backend.add_tokens(["<x>"])
+    with pytest.raises(ValueError, match="259 for 260 ids: tokens were added"):
+        keras_hub_tokenizers.files(added, "gpt2")
 
 
 # === Keras Hub itself ===

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from zoo.data.shards import share
+from zoo.data.token_files import LARGEST_ID
 from zoo.data.updates import Updates
 
 ENDLESS = 2**62  # updates in a Grain dataset, which must have a length
@@ -121,6 +122,14 @@ def checked_tokens(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray
             f"tokens are {tokens.dtype} of shape {tokens.shape}; expected a "
             "one-dimensional array of integers, such as Tokenizer.encode returns"
         )
+    # Batches are int32: only of 64 bits would an id become another one, unnoticed.
+    if tokens.dtype.itemsize > 4 and tokens.size:
+        smallest, largest = int(tokens.min()), int(tokens.max())
+        if smallest < 0 or largest > LARGEST_ID:
+            raise ValueError(
+                f"token ids range from {smallest} to {largest}; expected 0 to "
+                f"{LARGEST_ID}"
+            )
     if len(tokens) < at_least:
         raise ValueError(
             f"{len(tokens)} tokens are too few for length={length}: at least "

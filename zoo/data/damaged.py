@@ -57,10 +57,14 @@ def reading(
             raise
         _refuse(file, expected, advice, error)
     except BaseException as error:
-        # The exception for a panic of Rust derives from BaseException.
-        if type(error).__module__ != "pyo3_runtime":
+        if not is_panic(error):
             raise
         _refuse(file, expected, advice, error)
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust gave up; its exception is no Exception."""
+    return type(error).__module__ == "pyo3_runtime"
 
 
 def _refuse(file, expected: str, advice: str, error: BaseException) -> NoReturn:

@@ -43,6 +43,10 @@ MAX_CONFIG_BYTES = 16 * 2**20
 # Bytes of a tokenizer's file: Gemma's, of 256,000 tokens, has 34 MB.
 MAX_TOKENIZER_BYTES = 128 * 2**20
 
+# Ids of a tokenizer: tables of them are made. The largest vocabulary published, that of
+# XLM-V, has a million.
+MAX_TOKENS = 2**24
+
 # Bytes of a pickle within a file of weights: the names and shapes of some 100,000 of
 # them. Read, it takes up to 64 times as many.
 MAX_PICKLE_BYTES = 16 * 2**20

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.sequences import Sequences
+from zoo.data.surrogates import refuse_halves
 from zoo.data.task_sequences import labelled_sequences
 from zoo.data.tasks import LabelledText
 from zoo.data.tokenizers import Tokenizer
@@ -33,6 +34,8 @@ def spelled(words: Sequence[str], length: int) -> np.ndarray:
     Raises:
         ValueError: there is no room for a character between the marks.
     """
+    for number, word in enumerate(words):
+        refuse_halves(word, f"word {number}")
     return _marked([word.encode() for word in words], length)
 
 

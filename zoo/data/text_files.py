@@ -102,21 +102,25 @@ def read_lines(file: Path, bad: BadLines) -> list[str | None]:
     return [line and line.removesuffix("\r") for line in lines]
 
 
-def read_whole(file: Path) -> str:
+def read_whole(file: Path, limit: int | None = None) -> str:
     """A file's text where no line can be left out, as of JSON.
 
+    Args:
+        file: The file.
+        limit: The most bytes that are read of it, if there is a limit.
+
     Raises:
-        ValueError: The file is not text.
+        ValueError: The file is not text, or larger.
     """
-    text = _decoded(file)
+    text = _decoded(file, None if limit is None else limits.read_bytes(file, limit))
     if not _is_clean(text):
         raise ValueError(next(filter(None, _problems(file, text.split("\n")))))
     return text
 
 
-def _decoded(file: Path) -> str:
+def _decoded(file: Path, data: bytes | None = None) -> str:
     """A file's text; what can't be decoded is there as halves of surrogate pairs."""
-    data = file.read_bytes()
+    data = file.read_bytes() if data is None else data
     if file.suffix == ".gz":
         data = _decompressed(file, data)
     marks = (mark for mark in MARKS if data.startswith(mark))

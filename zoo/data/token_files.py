@@ -1,14 +1,25 @@
-"""Token ids on disk: one-dimensional .npy files, read by memory mapping."""
+"""Token ids on disk: one-dimensional .npy files, read by memory mapping.
+
+Files of other programs, whose names end in .bin, are read as they are: nanoGPT's, which
+are uint16 in this machine's order of bytes and nothing else, and llm.c's, which have a
+header.
+"""
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from zoo.data.atomic_files import replacing
 
-DTYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
+DTYPES: tuple[np.dtype, ...] = (np.dtype(np.uint16), np.dtype(np.uint32))
 LARGEST_ID = np.iinfo(np.int32).max  # batches are int32
+REMEDY = "write it anew with zoo.data.write_tokens"
+
+# llm.c's files begin with 256 int32: this number, a version and how many tokens follow.
+LLM_C, LLM_C_HEADER = 20240520, 1024
+LLM_C_DTYPES = {1: DTYPES[0], 7: DTYPES[1]}
 
 
 def write_tokens(path: str | os.PathLike[str], ids: np.ndarray) -> None:
@@ -41,7 +52,7 @@ def read_tokens(path: str | os.PathLike[str]) -> np.ndarray:
     """Maps a file of token ids into memory, read-only.
 
     Args:
-        path: A file that `write_tokens` wrote.
+        path: A file that `write_tokens` wrote, or a .bin of nanoGPT or llm.c.
 
     Returns:
         A read-only array of uint16 or uint32, of shape (number of tokens,).
@@ -51,18 +62,60 @@ def read_tokens(path: str | os.PathLike[str]) -> np.ndarray:
         ValueError: The file does not hold token ids.
     """
     path = Path(path)
-    remedy = "write it anew with zoo.data.write_tokens"
     if not path.is_file():
-        raise FileNotFoundError(f"there is no token file {path}; {remedy}")
+        raise FileNotFoundError(f"there is no token file {path}; {REMEDY}")
+    # Opened once: by its name another file may be found, which replaced it since.
+    with open(path, "rb") as file:
+        read_header = _bin_header if path.suffix == ".bin" else _npy_header
+        dtype, start, count = read_header(path, file)
+        return np.memmap(file, dtype, "r", start, (count,))
+
+
+def _npy_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
+    """The type of the ids, the byte where they begin, and how many there are."""
+    if file.read(4) == b"PK\3\4":
+        raise ValueError(f"{path} is an archive, not a .npy file; {REMEDY}")
+    file.seek(0)
+    damaged = f"{path} is not a whole .npy file; {REMEDY}"
     try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a whole .npy file; {remedy}") from error
-    if not isinstance(tokens, np.memmap):
-        raise ValueError(f"{path} is an archive, not a .npy file; {remedy}")
-    if tokens.ndim != 1 or tokens.size == 0 or tokens.dtype not in DTYPES:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(file)
+    except Exception as error:  # that reader raises what it meets
+        raise ValueError(damaged) from error
+    if dtype.hasobject:
+        raise ValueError(damaged)
+    if len(shape) != 1 or shape[0] == 0 or dtype not in DTYPES:
         raise ValueError(
-            f"{path} holds {tokens.dtype} of shape {tokens.shape}; expected a "
-            f"non-empty one-dimensional array of uint16 or uint32; {remedy}"
+            f"{path} holds {dtype} of shape {shape}; expected a non-empty "
+            f"one-dimensional array of uint16 or uint32; {REMEDY}"
         )
-    return tokens
+    start, count = file.tell(), shape[0]
+    if count < 0 or os.fstat(file.fileno()).st_size < start + count * dtype.itemsize:
+        raise ValueError(damaged)
+    return dtype, start, count
+
+
+def _bin_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
+    """Likewise, of nanoGPT's files or llm.c's."""
+    size = os.fstat(file.fileno()).st_size
+    head = np.frombuffer(file.read(12 if size >= 12 else 0), "<i4")
+    dtype, start, count = DTYPES[0], 0, size // DTYPES[0].itemsize
+    expected = f"one or more {dtype} ids"
+    if len(head) and head[0] == LLM_C:
+        if head[1] not in LLM_C_DTYPES:
+            raise ValueError(
+                f"{path} is a token file of llm.c, version {head[1]}; expected version "
+                f"{' or '.join(map(str, LLM_C_DTYPES))}"
+            )
+        dtype, start, count = LLM_C_DTYPES[int(head[1])], LLM_C_HEADER, int(head[2])
+        expected = f"{start} of llm.c's header, and {count:,} {dtype} ids"
+    if count < 1 or size != start + count * dtype.itemsize:
+        raise ValueError(
+            f"{path} has {size:,} bytes; expected {expected}. It is cut off, or of "
+            f"another kind: {REMEDY}"
+        )
+    return dtype, start, count

@@ -1,5 +1,6 @@
 """Text to token ids and back, on the `tokenizers` library."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -13,7 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data import wordpiece
+from zoo.data.added_tokens import add, added_tokens, settings
 from zoo.data.atomic_files import replacing, unchanged
+from zoo.data.damaged import cause, is_panic, reading
+from zoo.data.limits import MAX_TOKENIZER_BYTES, MAX_TOKENS
+from zoo.data.surrogates import refuse_halves
+from zoo.data.text_files import read_whole
 from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
 from zoo.presets import names
 from zoo.presets.manifest import PRETRAINED
@@ -66,6 +72,7 @@ class Tokenizer:
 
         if not text:
             raise ValueError("the text is empty; expected at least one character")
+        refuse_halves(text)
         vocabulary = {character: i for i, character in enumerate(sorted(set(text)))}
         backend = Tokenizer(models.WordLevel(vocabulary))
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(EVERY_CHARACTER), "isolated")
@@ -105,7 +112,8 @@ class Tokenizer:
             show_progress=False,
         )
         backend = _byte_level(models.BPE())
-        backend.train_from_iterator(_all_pieces(texts), trainer)
+        with _library("train on these texts"):
+            backend.train_from_iterator(_all_pieces(texts), trainer)
         return cls(backend)
 
     @classmethod
@@ -154,44 +162,21 @@ class Tokenizer:
 
         Args:
             path: A `tokenizer.json`, or a folder that holds one, GPT-2's `vocab.json`
-                and `merges.txt`, or BERT's `vocab.txt`; beside this, a
-                `tokenizer_config.json` may say how letters are normalised. Or a BERT
-                or GPT-2 preset of Keras Hub.
+                and `merges.txt`, or BERT's `vocab.txt`; beside these,
+                `tokenizer_config.json` may say how letters are normalized, and tokens
+                may be added as `transformers` keeps them (`added_tokens.json`, or
+                fields of `tokenizer_config.json` and `special_tokens_map.json`). Or a
+                BERT or GPT-2 preset of Keras Hub.
 
         Raises:
             FileNotFoundError: There is none of them.
             ValueError: The file does not describe a tokenizer.
         """
-        from tokenizers import Tokenizer, models
-
         path = Path(path).expanduser()
-        file = path / "tokenizer.json" if path.is_dir() else path
-        vocabulary, merges = path / "vocab.json", path / "merges.txt"
-        assets = path / wordpiece.KERAS_HUB_VOCABULARY.parent
-        if (assets / "vocabulary.json").is_file():
-            vocabulary, merges = assets / "vocabulary.json", assets / "merges.txt"
-            file = assets / "tokenizer.json"  # the preset's own describes a class
-        try:
-            if (path / wordpiece.KERAS_HUB_VOCABULARY).is_file():
-                return cls(wordpiece.from_keras_hub(path))
-            if file.is_file():
-                return cls(Tokenizer.from_file(str(file)))
-            if vocabulary.is_file() and merges.is_file():
-                model = models.BPE.from_file(str(vocabulary), str(merges))
-                backend = _byte_level(model)
-                special = (END_OF_TEXT, *ROBERTA_TOKENS)
-                known = [x for x in special if model.token_to_id(x) is not None]
-                backend.add_special_tokens(known)
-                return cls(backend)
-            if (path / "vocab.txt").is_file():
-                return cls(wordpiece.from_vocabulary(path))
-        except Exception as error:  # `tokenizers` raises no narrower class
-            raise ValueError(f"{path} does not hold a tokenizer: {error}") from error
-        raise FileNotFoundError(
-            f"{path} holds no tokenizer; expected a tokenizer.json, or a folder with "
-            "tokenizer.json, with GPT-2's vocab.json and merges.txt, or with BERT's "
-            "vocab.txt"
-        )
+        with reading(path, "a tokenizer", f"{path} does not hold a tokenizer."):
+            tokenizer = cls(_loaded(path))
+            _check_ids(path, tokenizer.backend.get_vocab())
+        return tokenizer
 
     @classmethod
     def from_preset(cls, name: str | os.PathLike[str]) -> "Tokenizer":
@@ -243,9 +228,13 @@ class Tokenizer:
             )
         if self._alphabet is not None:
             return [self._encode_characters(text) for text in texts]
+        for number, text in enumerate(texts):
+            refuse_halves(text, "the text" if len(texts) == 1 else f"text {number}")
         groups = [list(_pieces(t)) if self._cuts_safely else [t] for t in texts]
         pieces = [piece for group in groups for piece in group]
-        encodings = iter(self.backend.encode_batch(pieces, add_special_tokens=False))
+        with _library("encode a text"):
+            encoded = self.backend.encode_batch(pieces, add_special_tokens=False)
+        encodings = iter(encoded)
         return [
             np.concatenate([np.array(next(encodings).ids, np.int32) for _ in group])
             for group in groups
@@ -265,7 +254,9 @@ class Tokenizer:
             Ids, int32 of shape (number of tokens,), and the characters at which each
             begins and ends: text[begin:end], of shape (number of tokens, 2).
         """
-        encoding = self.backend.encode(text, add_special_tokens=False)
+        refuse_halves(text)
+        with _library("encode a text"):
+            encoding = self.backend.encode(text, add_special_tokens=False)
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
         if not text.isascii():
             _take_marks_in(offsets, text)
@@ -291,7 +282,8 @@ class Tokenizer:
             )
         if self._alphabet is not None:
             return _from_code_points(self._alphabet[ids.astype(np.int64)])
-        return self.backend.decode(ids.tolist(), skip_special_tokens=False)
+        with _library("decode ids"):
+            return self.backend.decode(ids.tolist(), skip_special_tokens=False)
 
     def decode_batch(self, batch: Iterable[Sequence[int] | np.ndarray]) -> list[str]:
         """Returns the text of each sequence of token ids; see `decode`."""
@@ -299,8 +291,12 @@ class Tokenizer:
 
     @functools.cached_property
     def vocab_size(self) -> int:
-        """The number of tokens, special ones included."""
-        return self.backend.get_vocab_size()
+        """One more than the largest id, added and special tokens included.
+
+        That is the number of tokens, unless a vocabulary's file has a token twice: of
+        its places but the last, the ids are no token's, and decoded to nothing.
+        """
+        return 1 + max(self.backend.get_vocab().values(), default=-1)
 
     @property
     def end_of_text_id(self) -> int | None:
@@ -350,8 +346,9 @@ class Tokenizer:
         Raises:
             ValueError: None does: this is not WordPiece.
         """
-        tokens = (self.id_to_token(i) or "" for i in range(self.vocab_size))
-        continues = np.array([token.startswith(CONTINUATION) for token in tokens])
+        continues: np.ndarray = np.zeros(self.vocab_size, bool)
+        for token, token_id in self.backend.get_vocab().items():
+            continues[token_id] = token.startswith(CONTINUATION)
         if not continues.any():
             raise ValueError(
                 f"{self!r} has no token that begins with {CONTINUATION!r}; words are "
@@ -403,7 +400,12 @@ class Tokenizer:
         if self._pre_tokenizer != CHARACTERS:
             return None
         vocabulary = self.backend.get_vocab()
-        return _code_points("".join(sorted(vocabulary, key=vocabulary.__getitem__)))
+        characters = sorted(vocabulary, key=vocabulary.__getitem__)
+        if [vocabulary[c] for c in characters] != [*range(len(characters))] or any(
+            len(c) != 1 for c in characters
+        ):
+            return None  # tokens were added
+        return _code_points("".join(characters))
 
     @functools.cached_property
     def _ids(self) -> np.ndarray:
@@ -446,18 +448,109 @@ class Tokenizer:
         return json.loads(self.backend.to_str())["pre_tokenizer"] or {}
 
 
-def _byte_level(model: "tokenizers.models.BPE") -> "tokenizers.Tokenizer":
+def _loaded(path: Path) -> "tokenizers.Tokenizer":
+    """Of a file or folder; see `Tokenizer.load`."""
+    from tokenizers import Tokenizer
+
+    vocabulary, merges = path / "vocab.json", path / "merges.txt"
+    assets = path / wordpiece.KERAS_HUB_VOCABULARY.parent
+    if (path / wordpiece.KERAS_HUB_VOCABULARY).is_file():
+        return wordpiece.from_keras_hub(path)
+    if (assets / "vocabulary.json").is_file():
+        return _byte_pairs(assets / "vocabulary.json", assets / "merges.txt")
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if file.is_file():
+        backend = Tokenizer.from_str(read_whole(file, MAX_TOKENIZER_BYTES))
+        has = {x.content for x in backend.get_added_tokens_decoder().values()}
+        added = [x for x in added_tokens(file.parent) if x.content not in has]
+    elif vocabulary.is_file() and merges.is_file():
+        prefix = settings(path).get("add_prefix_space", False)
+        backend = _byte_pairs(vocabulary, merges, prefix)
+        added = added_tokens(path)
+    elif (path / "vocab.txt").is_file():
+        backend = wordpiece.from_vocabulary(path)
+        added = added_tokens(path)
+    else:
+        raise FileNotFoundError(
+            f"{path} holds no tokenizer; expected a tokenizer.json, or a folder with "
+            "tokenizer.json, with GPT-2's vocab.json and merges.txt, or with BERT's "
+            "vocab.txt"
+        )
+    add(backend, added)
+    return backend
+
+
+def _byte_pairs(
+    vocabulary: Path, merges: Path, add_prefix_space: bool = False
+) -> "tokenizers.Tokenizer":
+    """Of a file with tokens and their ids, and one with a merge a line."""
+    from tokenizers import models
+
+    with reading(vocabulary, "an object of tokens and their ids"):
+        ids = json.loads(read_whole(vocabulary, MAX_TOKENIZER_BYTES))
+        _check_ids(vocabulary, ids)
+    lines = read_whole(merges, MAX_TOKENIZER_BYTES).removesuffix("\n").split("\n")
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#version") or not line.strip():
+            continue
+        pair = tuple(line.removesuffix("\r").split(" "))
+        if len(pair) != 2:
+            raise ValueError(
+                f"line {number} of {merges} is {line!r:.200}; expected two tokens with "
+                "a blank between"
+            )
+        pairs.append(pair)
+    model = models.BPE(ids, pairs)
+    backend = _byte_level(model, add_prefix_space)
+    special = (END_OF_TEXT, *ROBERTA_TOKENS)
+    backend.add_special_tokens([x for x in special if model.token_to_id(x) is not None])
+    return backend
+
+
+def _check_ids(file: Path, vocabulary: dict[str, int]) -> None:
+    """Raises ValueError if two tokens have one id, or one is no id."""
+    tokens: dict[int, str] = {}
+    for token, number in vocabulary.items():
+        if type(number) is not int or not 0 <= number < MAX_TOKENS:
+            raise ValueError(
+                f"{file} gives the token {token!r:.80} the id {number!r:.80}; expected "
+                f"0 to {MAX_TOKENS - 1:,}"
+            )
+        if (other := tokens.setdefault(number, token)) != token:
+            raise ValueError(
+                f"{file} gives the id {number} to {other!r:.80} and to {token!r:.80}"
+            )
+
+
+def _byte_level(
+    model: "tokenizers.models.BPE", add_prefix_space: bool = False
+) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer, decoders, pre_tokenizers
 
     backend = Tokenizer(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space)
     backend.decoder = decoders.ByteLevel()
     return backend
 
 
+@contextlib.contextmanager
+def _library(use: str) -> Iterator[None]:
+    """Turns what `tokenizers` raises into a ValueError, its panics too."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, ValueError) or not (
+            isinstance(error, Exception) or is_panic(error)
+        ):
+            raise
+        raise ValueError(f"this tokenizer can't {use}: {cause(error)}") from error
+
+
 def _all_pieces(texts: str | Iterable[str]) -> Iterator[str]:
-    texts = [texts] if isinstance(texts, str) else texts
-    return (piece for text in texts for piece in _pieces(text))
+    for number, text in enumerate([texts] if isinstance(texts, str) else texts):
+        refuse_halves(text, f"text {number}")
+        yield from _pieces(text)
 
 
 def _pieces(text: str) -> Iterator[str]:

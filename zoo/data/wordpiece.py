@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.data.added_tokens import settings
+from zoo.data.limits import MAX_TOKENIZER_BYTES
+from zoo.data.text_files import read_whole
+
 if TYPE_CHECKING:
     import tokenizers
 
@@ -34,6 +38,8 @@ def trained(
         continuing_subword_prefix=CONTINUATION,
         show_progress=False,
     )
+    if not first:
+        raise ValueError("the texts have no words; expected some to train on")
     backend.train_from_iterator(texts, trainer)
     vocabulary = backend.get_vocab()
     if len(vocabulary) > vocab_size:
@@ -62,6 +68,8 @@ def trained_words(
         vocab_size=vocab_size, special_tokens=[*BERT_TOKENS], show_progress=False
     )
     backend.train_from_iterator(texts, trainer)
+    if backend.get_vocab_size() == len(BERT_TOKENS):
+        raise ValueError("the texts have no words; expected some to train on")
     return _with_bert_tokens(backend)
 
 
@@ -119,12 +127,11 @@ def from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
 
     Its authors' folders do not say whether letters are made small; the vocabulary does.
     """
-    file, vocabulary = folder / "tokenizer_config.json", folder / "vocab.txt"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    config, tokens = settings(folder), _tokens(folder / "vocab.txt")
     if (lowercase := config.get("do_lower_case")) is None:
-        lowercase = _is_lowercase(vocabulary.read_text("utf-8").splitlines())
-    return _of_file(
-        vocabulary,
+        lowercase = _is_lowercase(tokens)
+    return _of_tokens(
+        tokens,
         lowercase,
         config.get("strip_accents"),
         config.get("tokenize_chinese_chars", True),
@@ -140,13 +147,25 @@ def _is_lowercase(tokens: Sequence[str]) -> bool:
 def from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
     """Of a preset of Keras Hub's WordPiece."""
     config = json.loads((folder / "tokenizer.json").read_text("utf-8"))["config"]
-    vocabulary = folder / KERAS_HUB_VOCABULARY
-    return _of_file(vocabulary, config["lowercase"], config["strip_accents"])
+    tokens = _tokens(folder / KERAS_HUB_VOCABULARY)
+    return _of_tokens(tokens, config["lowercase"], config["strip_accents"])
 
 
-def _of_file(file: Path, *rules: Any) -> "tokenizers.Tokenizer":
-    """WordPiece of a file with a token a line, by `_wordpiece`'s rules."""
+def _tokens(file: Path) -> list[str]:
+    """A token a line."""
+    text = read_whole(file, MAX_TOKENIZER_BYTES)
+    return [token.rstrip() for token in text.removesuffix("\n").split("\n")]
+
+
+def _of_tokens(tokens: Sequence[str], *rules: Any) -> "tokenizers.Tokenizer":
+    """WordPiece by `_wordpiece`'s rules.
+
+    A token that is there twice has the id of its last place, as in `transformers`; that
+    of the other place is no token's.
+    """
     from tokenizers import models
 
-    model = models.WordPiece.from_file(str(file), unk_token=UNK)
+    model = models.WordPiece(
+        {token: place for place, token in enumerate(tokens)}, unk_token=UNK
+    )
     return _with_bert_tokens(_wordpiece(model, *rules))

@@ -32,6 +32,14 @@ def files(tokenizer: Any, module: str) -> dict[str, Any]:
     if tokenizer is None:
         return found
     described = json.loads(tokenizer.backend.to_str())
+    vocabulary = described["model"]["vocab"]
+    if len(vocabulary) != tokenizer.vocab_size:
+        raise ValueError(
+            f"Keras Hub's tokenizers have one token for each id; this one has "
+            f"{len(vocabulary)} for {tokenizer.vocab_size} ids: tokens were added, or "
+            "are twice in its vocabulary. Without it (model.tokenizer = None) the "
+            "weights alone are written."
+        )
     made = _bpe(described) if module == "gpt2" else _wordpiece(described)
     return found | made
 
