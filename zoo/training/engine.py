@@ -18,10 +18,14 @@ import numpy as np
 from keras import ops
 
 from zoo.distribution.layout import Mesh, Table
-from zoo.training import host_memory, plain_attention
+from zoo.training import host_memory, interrupts, plain_attention
 
 Tensor = Any
 Variables = Sequence[keras.Variable]
+HALF_DONE = (
+    "The update had begun: some weights are new and some are old. Go on from the last "
+    "checkpoint."
+)
 
 
 class Engine(Protocol):
@@ -118,6 +122,15 @@ class Engine(Protocol):
     ) -> None:
         """Runs `function`, which only assigns `variables`, where `condition` holds."""
 
+    def after(self, values: Any) -> contextlib.AbstractContextManager:
+        """Within, nothing is done before these values are there.
+
+        Where a step's operations run in any order, so that one that fails comes before
+        those that change something.
+        """
+        del values
+        return contextlib.nullcontext()
+
     def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """`a` or `b`, of one shape, by a scalar condition."""
         return ops.where(condition, a, b)
@@ -195,6 +208,41 @@ class Engine(Protocol):
         """Readies the process and a built model; called when it is compiled."""
         del model
         host_memory.keep_freed()
+
+    def whole_updates(self, model: Any) -> contextlib.AbstractContextManager:
+        """Within, an interrupt or error leaves a model as its last update left it.
+
+        Around each call of Keras's trainer. Interrupts wait for the end of a step, and
+        an error in the data, in a callback or in tracing changes nothing. What an error
+        of a running step can leave behind is said where it can: `whole_step` on torch,
+        `after` on TensorFlow, `engine_jax_state` on JAX.
+        """
+        del model
+        return interrupts.watched()
+
+    def whole_step(self, model: Any, function: Callable) -> Callable:
+        """Keras's `train_function`, whose updates are done wholly or not at all."""
+
+        def run(*args):
+            with interrupts.held(self.is_tracing):
+                if not model.run_eagerly:
+                    return function(*args)
+                # Slow, as all is that runs eagerly.
+                held = [*model.variables, *model.optimizer.variables]
+                held += model.metrics_variables
+                before = self.copies(held)
+                try:
+                    return function(*args)
+                except BaseException:
+                    for variable, value in zip(held, before, strict=True):
+                        variable.assign(value)
+                    raise
+
+        return run
+
+    def is_tracing(self) -> bool:
+        """Whether the step that runs is being traced, and can be interrupted."""
+        return False
 
     def step_function(self, model: Any, name: str, step: Callable) -> Callable | None:
         """What Keras is to call with an iterator of batches; None for its own.

@@ -6,12 +6,14 @@ over values, which JAX can then differentiate, loop over, branch on and compile;
 nested scopes do the same inside a step that is itself already pure.
 """
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import keras
 from keras import ops, tree
 
-from zoo.training import step
+from zoo.training import engine_jax_state, interrupts, step
 from zoo.training.engine import Engine
 from zoo.training.optional import optional, quiet_export
 
@@ -42,6 +44,62 @@ class JaxEngine(Engine):
             model.metrics_variables,
         )
         return self._stateless(step.test, model, kinds, state, data)
+
+    @contextlib.contextmanager
+    def whole_updates(self, model):
+        """The values come back from the last step that ended."""
+        with super().whole_updates(model), engine_jax_state.kept(model):
+            yield
+
+    def step_function(self, model, name, step):
+        """Keras's own loop over a step whose results are noted as soon as they exist.
+
+        Whatever waits for data can be interrupted, as can tracing and compiling.
+        """
+        kinds = engine_jax_state.GIVEN[name]
+        run = self._compiled_step(model, name, step)
+
+        def noted(state, data):
+            with interrupts.held(lambda: not engine_jax_state.given_away(state)):
+                result, after = run(state, data)
+                engine_jax_state.note(model, kinds, after)
+            return result, after
+
+        concatenate = name == "predict_function"
+        return model._make_function(noted, concatenate_outputs=concatenate)
+
+    def _compiled_step(self, model, name, step):
+        """As Keras compiles it, but only training gives the weights away."""
+        if name == "predict_function":
+            predict = step
+
+            def step(state, data):
+                outputs, rest = predict(state, data)
+                return outputs, (state[0], rest)
+
+        if model.run_eagerly or not model.jit_compile:
+            return step
+        shardings = None
+        if keras.distribution.distribution() is not None:
+            found = model._get_state_sharding_spec()
+            found = dict(zip(engine_jax_state.KINDS, found, strict=True))
+            shardings = tuple(found[k] for k in engine_jax_state.GIVEN[name])
+        if name == "train_function":
+            outputs = None if shardings is None else (None, shardings)
+            return jax.jit(step, donate_argnums=0, out_shardings=outputs)
+
+        def reading(trainable, rest, data):
+            result, after = step((trainable, *rest), data)
+            return result, after[1:]
+
+        outputs = None if shardings is None else (None, shardings[1:])
+        compiled = jax.jit(reading, donate_argnums=1, out_shardings=outputs)
+
+        def run(state, data):
+            result, rest = compiled(state[0], state[1:], data)
+            return result, (state[0], *rest)
+
+        return run
 
     def _stateless(self, function, model, kinds, state, data):
         held = [v for kind in kinds for v in kind]

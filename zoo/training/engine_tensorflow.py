@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from zoo.distribution.batches import adapted
 from zoo.training import host_memory, step
-from zoo.training.engine import Engine
+from zoo.training.engine import HALF_DONE, Engine
 from zoo.training.optional import optional, quiet_export
 
 
@@ -24,12 +24,54 @@ class TensorFlowEngine(Engine):
             host_memory.share_between_threads()
 
     def train_step(self, model, data):
-        """Keras's TensorFlow trainer passes the batch alone."""
-        return step.train(model, data)
+        """Keras's TensorFlow trainer passes the batch alone.
+
+        Where data fail to come, what does not depend on them would be done all the
+        same, such as counting the update.
+        """
+        with self.after(data):
+            return step.train(model, data)
 
     def test_step(self, model, data):
         """Likewise."""
         return step.test(model, data)
+
+    def whole_step(self, model, function):
+        """Moving statistics are put back after an error.
+
+        XLA writes all results at the end of a step. Without it, an error in a loss
+        comes before its phase's optimizer writes, but after the phases before it have
+        made their updates; a note says so.
+        """
+        run = super().whole_step(model, function)
+        if model.run_eagerly or model.jit_compile or model.steps_per_execution > 1:
+            return run  # of several steps some may be whole
+        state = [v for v in step.loss_state(model) if "float" in v.dtype]
+        copies = tf.function(lambda: self.copies(state), autograph=False)
+        ahead = _phases_ahead(model.optimizer)
+
+        def undoing(iterator):
+            before = copies() if state else []
+            try:
+                return run(iterator)
+            except BaseException as error:
+                for variable, value in zip(state, before, strict=True):
+                    variable.assign(value)
+                if _phases_ahead(model.optimizer) > ahead:
+                    error.add_note(HALF_DONE)
+                raise
+
+        return undoing
+
+    def after(self, values):
+        """By control dependencies, in a graph."""
+        return tf.control_dependencies(
+            [x for x in tree.flatten(values) if x is not None]
+        )
+
+    def is_tracing(self):
+        """Inside of a graph."""
+        return not tf.executing_eagerly()
 
     def tune(self, optimizer):
         """Nothing: XLA fuses the update."""
@@ -186,6 +228,12 @@ class TensorFlowEngine(Engine):
         """Through Keras."""
         with quiet_export():
             network.export(folder, verbose=False, input_signature=network.signature)
+
+
+def _phases_ahead(optimizer):
+    """Updates that the phase with most of them has made more than the whole step."""
+    counts = [int(m.iterations.numpy()) for m in optimizer.members.values()]
+    return max(counts) - int(optimizer.iterations.numpy())
 
 
 def _grad(tape, outputs, leaves, cotangents=None):

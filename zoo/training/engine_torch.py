@@ -22,8 +22,8 @@ from torch._subclasses.fake_tensor import (
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from zoo.training import engine_torch_recurrent, step
-from zoo.training.engine import Engine, unrolled
+from zoo.training import engine_torch_recurrent, interrupts, step
+from zoo.training.engine import HALF_DONE, Engine, unrolled
 from zoo.training.engine_torch_graph import simplify
 from zoo.training.optional import optional, quiet_export
 from zoo.training.plain_attention import visible
@@ -45,6 +45,7 @@ class TorchEngine(Engine):
 
     fuses = False
     image_format = "channels_first"
+    _recording = False
 
     @torch.no_grad()
     def train_step(self, model, data):
@@ -65,6 +66,47 @@ class TorchEngine(Engine):
             recorded[shapes] = self._record_step(model, structure, flat)
         replay = recorded[shapes]
         return replay(*flat) if replay else self._read(step.train(model, data))
+
+    def whole_step(self, model, function):
+        """State that the losses change is put back after an error.
+
+        That is cheap for moving statistics and seeds. A copy of the weights would cost
+        a few percent of a step: once an optimizer has written, a note says so.
+        """
+        if model.run_eagerly:
+            return super().whole_step(model, function)
+        state = step.loss_state(model)
+        # By the smallest things that an optimizer writes one sees whether it has.
+        written = [
+            min(variables, key=lambda v: v.value.numel())
+            for phase, member in model.optimizer.members.items()
+            for variables in (
+                model.plan.phase_variables[phase],
+                member.variables[2:] or [member.iterations],
+            )
+        ]
+        held, _ = self._pieces([*state, *written])
+        before = [torch.empty_like(x) for x in held]
+        count = len(state)
+
+        def run(*args):
+            with interrupts.held(self.is_tracing):
+                torch._foreach_copy_(before, held)
+                try:
+                    return function(*args)
+                except BaseException as error:
+                    pairs = zip(held[count:], before[count:], strict=True)
+                    if not all(torch.equal(x, y) for x, y in pairs):
+                        error.add_note(HALF_DONE)
+                    elif state:
+                        torch._foreach_copy_(held[:count], before[:count])
+                    raise
+
+        return torch.no_grad()(run)
+
+    def is_tracing(self):
+        """While a step is recorded nothing is computed."""
+        return self._recording
 
     def _record_step(self, model, structure, batch):
         """A function of a batch's tensors that does one step.
@@ -90,12 +132,15 @@ class TorchEngine(Engine):
             return self._read(logs)
 
         record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
+        self._recording = True
         try:
             graph = simplify(record(*pieces, *batch))
         except LOOKS_AT_VALUES:
             log = logging.getLogger(__name__)
             log.info("The step looks at values; it runs eagerly.")
             return None
+        finally:
+            self._recording = False
         return torch.no_grad()(functools.partial(graph.forward, *pieces))
 
     def _pieces(self, state):

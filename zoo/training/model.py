@@ -361,17 +361,35 @@ class Model(keras.Model):
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
         if divisor > 1:
             self._check_devices()
-        return super().fit(**self.engine.fit_arguments(arguments, divisor))
+        with self.engine.whole_updates(self):
+            return super().fit(**self.engine.fit_arguments(arguments, divisor))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
         arguments = self._checked(bound(super().evaluate, args, kwargs))
-        return self.engine.evaluate(self, super().evaluate, arguments)
+        with self.engine.whole_updates(self):
+            return self.engine.evaluate(self, super().evaluate, arguments)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict`, likewise."""
         arguments = bound(super().predict, args, kwargs)
-        return self.engine.predict(self, super().predict, arguments)
+        with self.engine.whole_updates(self):
+            return self.engine.predict(self, super().predict, arguments)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `train_on_batch`."""
+        with self.engine.whole_updates(self):
+            return super().train_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `test_on_batch`."""
+        with self.engine.whole_updates(self):
+            return super().test_on_batch(*args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `predict_on_batch`."""
+        with self.engine.whole_updates(self):
+            return super().predict_on_batch(*args, **kwargs)
 
     def _checked(self, arguments: dict) -> dict:
         """`fit`'s arguments, checked; iterators give the tuples that Keras wants."""
@@ -388,26 +406,32 @@ class Model(keras.Model):
         return batch if isinstance(batch, tuple) else (batch,)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Keras's compiled step, or the engine's where several devices need it."""
-        made = self._make("train_function", self.train_step, force)
-        return made or super().make_train_function(force)
+        """Keras's compiled step, or the engine's where it needs its own."""
+        keras_makes = super().make_train_function
+        return self._make("train_function", self.train_step, keras_makes, force)
 
     def make_test_function(self, force: bool = False) -> Any:
         """Likewise."""
-        made = self._make("test_function", self.test_step, force)
-        return made or super().make_test_function(force)
+        keras_makes = super().make_test_function
+        return self._make("test_function", self.test_step, keras_makes, force)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Likewise."""
-        made = self._make("predict_function", self.predict_step, force)
-        return made or super().make_predict_function(force)
+        keras_makes = super().make_predict_function
+        return self._make("predict_function", self.predict_step, keras_makes, force)
 
-    def _make(self, name: str, step: Callable, force: bool) -> Callable | None:
-        made = None if force else getattr(self, name, None)
-        made = made or self.engine.step_function(self, name, step)
-        if made is not None:
+    def _make(
+        self, name: str, step: Callable, keras_makes: Callable, force: bool
+    ) -> Callable:
+        if force or getattr(self, name, None) is None:
+            made = self.engine.step_function(self, name, step)
+            if made is None:
+                keras_makes(force)
+                made = getattr(self, name)
+                if name == "train_function":
+                    made = self.engine.whole_step(self, made)
             setattr(self, name, made)
-        return made
+        return getattr(self, name)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Keras's `save`; of several processes one writes."""

@@ -31,7 +31,8 @@ def train(model, data) -> dict:
     terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
         terms |= _train_phase(model, phase, batch, shared)
-    model.optimizer.iterations.assign_add(1)
+    with model.plan.engine.after(terms):
+        model.optimizer.iterations.assign_add(1)
     return _log(model, terms)
 
 
@@ -120,7 +121,8 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
     gradients = model.plan.engine.average(gradients, variables)
     optimizer = model.optimizer.members[phase.name]
     if scale is None:
-        optimizer.apply(gradients, variables)
+        with model.plan.engine.after(gradients):
+            optimizer.apply(gradients, variables)
     else:
         factor = 1.0 / ops.convert_to_tensor(scale.scale)
         gradients = [g * ops.cast(factor, g.dtype) for g in gradients]
@@ -304,15 +306,15 @@ def _log(model, terms) -> dict:
     return logs
 
 
-def _float_state(model):
+def loss_state(model) -> list:
     """What the losses themselves may change: not weights that are frozen."""
     layers = model._flatten_layers()
     frozen = {id(v) for layer in layers for v in layer._trainable_variables}
-    return [
-        v
-        for v in model.non_trainable_variables
-        if "float" in v.dtype and id(v) not in frozen
-    ]
+    return [v for v in model.non_trainable_variables if id(v) not in frozen]
+
+
+def _float_state(model):
+    return [v for v in loss_state(model) if "float" in v.dtype]
 
 
 def _producers_state(model):

@@ -1,0 +1,88 @@
+"""Interrupts wait for the end of a training step.
+
+Ctrl-C raises wherever Python happens to be. In the middle of an update half of the
+variables are new, and on JAX the old ones have already been given away.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# What raises out of running code: Ctrl-C, a scheduler, a time limit, a lost terminal.
+NAMES = ("SIGINT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+
+
+class _Watch:
+    """Stands in for the handlers of signals; they belong to the main thread.
+
+    Attributes:
+        passes: asked, while a step runs, whether it can be interrupted right now.
+        waiting: the signals that came while it could not, with their frames.
+    """
+
+    def __init__(self) -> None:
+        self.passes: Callable[[], bool] | None = None
+        self.waiting: list[tuple[int, Any]] = []
+        self.handlers: dict[int, Callable] = {}
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self.handlers[number] = handler
+                signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        # Whoever asks twice does not want to wait.
+        if self.passes is None or self.waiting or self.passes():
+            self.handlers[number](number, frame)
+        else:
+            self.waiting.append((number, frame))
+
+    def deliver(self) -> None:
+        """Calls the handlers of what has waited."""
+        while self.waiting:
+            number, frame = self.waiting.pop(0)
+            self.handlers[number](number, frame)
+
+    def end(self) -> None:
+        """Puts the handlers back, unless somebody has set others since."""
+        for number, handler in self.handlers.items():
+            if signal.getsignal(number) == self._receive:
+                signal.signal(number, handler)
+
+
+_watches: list[_Watch] = []
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Within, `held` can make interrupts wait. Costs microseconds, so once a `fit`."""
+    if _watches or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _watches.append(_Watch())
+    try:
+        yield
+    finally:
+        _watches.pop().end()
+
+
+@contextlib.contextmanager
+def held(passes: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Within, an interrupt waits for the end of the block.
+
+    A second one does not, nor one that comes while `passes()` holds.
+    """
+    outer = not _watches or _watches[0].passes is not None
+    if outer or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watch = _watches[0]
+    watch.passes = passes
+    try:
+        yield
+    finally:
+        watch.passes = None
+        watch.deliver()
