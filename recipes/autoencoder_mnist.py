@@ -123,7 +123,7 @@ def main(config: Config) -> dict:
         error_ratio=run.rows[-1]["val_squared_error"] / pca_error,
         epochs=config.epochs,
         parameters=autoencoder.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
     )
     print(

@@ -139,7 +139,7 @@ def main(config: Config) -> dict:
     summary = run.finish(
         epochs=config.epochs,
         parameters=classifier.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
     )
     print(f"\ntest accuracy {summary['val_accuracy']:.4f}; see {run.out}")

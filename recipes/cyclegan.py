@@ -228,7 +228,7 @@ def main(config: Config) -> dict:
         epochs=config.epochs,
         generator_parameters=cyclegan.a_to_b.count_params(),
         discriminator_parameters=cyclegan.discriminator_a.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
     )
     for name, value in found.items():

@@ -231,7 +231,7 @@ def main(config: Config) -> dict:
         loss=config.loss,
         generator_parameters=gan.generator.count_params(),
         discriminator_parameters=gan.discriminator.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
         **judged,
     )

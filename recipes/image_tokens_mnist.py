@@ -153,7 +153,7 @@ def main(config: Config) -> dict:
     draw(run, first, model, test, counts, words)
     model.save_to_preset(run.out / "preset")
     parts = counts[counts > 0] / counts.sum()
-    first.finish(parameters=vqvae.count_params(), dataset=config.dataset)
+    first.finish(parameters=vqvae.count_params(), dataset=data.name)
     summary = run.finish(
         **judge(config, model, words),
         seconds=round(first.seconds + run.seconds, 2),
@@ -164,7 +164,7 @@ def main(config: Config) -> dict:
         code_perplexity=float(np.exp(-(parts * np.log(parts)).sum())),
         conditioning=config.conditioning,
         parameters=vqvae.count_params() + model.gpt.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
     )
     print(

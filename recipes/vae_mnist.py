@@ -222,7 +222,7 @@ def main(config: Config) -> dict:
         observation=config.observation,
         objective=config.objective,
         parameters=vae.count_params(),
-        dataset=config.dataset,
+        dataset=data.name,
         dataset_sha256=data.sha256,
     )
     print(f"\ntest loss {summary['val_loss']:.3f} nats; see {run.out}")

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,37 @@ def test_idx_refuses_what_is_not_whole(tmp_path, data, message):
         read_idx(path, num_axes=3)
 
 
+HUGE = WHOLE[:4] + b"\xff" * 12
+LARGE = WHOLE[:4] + np.array([90, 1000, 1000], ">u4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        # A header that claims more than the file may hold, and a file that holds more.
+        (gzip.compress(HUGE), r"claims .* bytes, the shape .*; at most .* Unzip it"),
+        (gzip.compress(LARGE), "claims 90,000,000 bytes"),
+        (gzip.compress(WHOLE + bytes(10**7)), "truncated or too long: 61 bytes"),
+        (HUGE, "truncated or too long: 0 bytes follow its header"),
+        (WHOLE + bytes(10**6), "truncated or too long: 1000060 bytes follow"),
+    ],
+    ids=["huge claim", "large claim", "large rest", "huge, not zipped", "rest"],
+)
+def test_idx_costs_no_more_than_its_size_allows(tmp_path, data, message):
+    path = tmp_path / "train-images"
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=f"train-images.*{message}"):
+        read_idx(path, num_axes=3)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kB
+
+
+def test_idx_reads_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is no plain file"):
+        read_idx(tmp_path / "pipe", num_axes=3)
+
+
 # === MNIST ===
 
 
@@ -105,8 +137,10 @@ def test_mnist_is_read_in_any_spelling(tmp_path, zipped, dotted, place):
     np.testing.assert_array_equal(mnist.test_labels, arrays[3])
     assert mnist.train_images.shape == (6, 4, 5, 1)
     assert (mnist.train_images.dtype, mnist.train_labels.dtype) == (np.uint8, np.int32)
-    assert mnist.class_names == tuple("0123456789")
     assert mnist.origin == str(tmp_path)
+    # They are no MNIST.
+    assert mnist.class_names == tuple(f"class {i}" for i in range(10))
+    assert (mnist.name, mnist.licence) == ("idx", "unknown")
     labels = [array.astype("<i4") for array in arrays[1::2]]
     assert mnist.sha256 == sha256(arrays[0], labels[0], arrays[2], labels[1])
 
@@ -120,8 +154,7 @@ def test_mnist_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match="2 test images and 3 labels"):
         load("mnist", data_dir=tmp_path)
     labels.write_bytes(idx(np.array([3, 10])))
-    with pytest.raises(ValueError, match="test label 10; expected at most 9"):
-        load("mnist", data_dir=tmp_path)
+    assert len(load("mnist", data_dir=tmp_path).class_names) == 11
     labels.write_bytes(idx(random_pixels(2, 4, 5)))
     with pytest.raises(ValueError, match="begins with 0x00000803"):
         load("mnist", data_dir=tmp_path)
@@ -173,6 +206,32 @@ def test_mnist_is_lecuns():
     assert md5 == "6bbc9ace898e44ae57da46a324031adb"
     sha = "bab833be44432887b8367c256dc3f6f37f73632c1eabcb1cbc894e04f779a312"
     assert mnist.sha256 == sha
+    assert mnist.class_names == tuple("0123456789")
+    assert (mnist.name, mnist.licence) == ("mnist", "CC BY-SA 3.0")
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the data folder, see ZOO_DATA")
+def test_fashion_mnist_is_not_taken_for_mnist():
+    fashion = load("mnist", data_dir=DATA / "fashion_mnist")
+    assert (fashion.name, fashion.licence) == ("fashion_mnist", "MIT")
+    assert fashion.class_names[0] == "T-shirt/top" and len(fashion.class_names) == 10
+    some = load("mnist", data_dir=DATA / "fashion_mnist", most=50)
+    assert len(some.train_images) == len(some.test_images) == 50
+    assert some.class_names == fashion.class_names
+    outlines = load("digit_outlines", data_dir=DATA / "fashion_mnist", most=50)
+    assert (outlines.domains[0], outlines.licence) == ("images", "MIT")
+
+
+def test_idx_datasets_are_recognised_by_their_content(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    found = load("mnist", data_dir=tmp_path)
+    known = images.Known("letters", tuple("abcdefghij"), "CC0")
+    monkeypatch.setitem(images.IDX_DATASETS, found.sha256, known)
+    for most in (None, 1):
+        letters = load("mnist", data_dir=tmp_path, most=most)
+        assert (letters.name, letters.licence) == ("letters", "CC0")
+        assert letters.class_names == known.class_names
 
 
 # === Digits ===
@@ -356,7 +415,7 @@ def test_folders_refuse_what_they_cannot_read(tmp_path):
     whole = (tmp_path / "a" / "2.png").read_bytes()
     for data in (b"not a picture", whole[: len(whole) // 2]):
         bad.write_bytes(data)
-        with pytest.raises(ValueError, match=r"3\.png is not a picture that Pillow"):
+        with pytest.raises(ValueError, match=r"3\.png is damaged: expected a picture"):
             load("images", data_dir=tmp_path)
     write_picture(bad, np.full((4, 4), 3000, np.uint16))
     with pytest.raises(ValueError, match=r"3\.png has more than 8 bits"):

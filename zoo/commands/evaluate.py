@@ -72,9 +72,9 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     start = time.perf_counter()
     figures = MEASURES[kind](model, config)
     summary = {
+        "dataset": config.dataset,
         **figures,
         "checkpoint": config.name,
-        "dataset": config.dataset,
         "seed": config.seed,
         "backend": keras.config.backend(),
         "seconds": round(time.perf_counter() - start, 2),
@@ -125,7 +125,8 @@ def vae(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     from zoo.data import binarized
     from zoo.evaluation import likelihood_metrics
 
-    test = _images(model, config).test_images
+    data = _images(model, config)
+    test = data.test_images
     if config.binarize == "static":
         # All are drawn: an image's pixels do not depend on how many are measured.
         test = binarized(test, seed=config.seed)
@@ -137,20 +138,22 @@ def vae(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     figures = {f"val_{name}": value for name, value in found.items()}
     if config.nll_samples:
         figures |= likelihood_metrics(model, test, config.nll_samples, config.seed)
-    return figures
+    return figures | _about(data)
 
 
 def gan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """Samples by a judge's features."""
     from zoo.evaluation import judged_samples
 
-    return judged_samples(
+    data = _images(model, config)
+    figures = judged_samples(
         lambda count: model.sample(count, seed=config.seed),
         _judge(config),
-        _images(model, config),
+        data,
         config.images or 10_000,
         config.seed,
     )
+    return figures | _about(data)
 
 
 def image_tokens(model: Any, config: EvaluateConfig) -> dict[str, Any]:
@@ -182,7 +185,7 @@ def cyclegan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     data = load(config.dataset, config.data_dir, expect=UnpairedDataset)
     a, b = _measured(config, data.test_a, data.test_b)
     a, b = (x / np.float32(255) for x in (a, b))
-    return judged_translations(model, a, b, paired=data.paired_test)
+    return judged_translations(model, a, b, paired=data.paired_test) | _about(data)
 
 
 def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
@@ -200,7 +203,7 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     images, labels = _measured(config, data.test_images, data.test_labels)
     images = images / np.float32(255)
     found = model.evaluate(images, labels, batch_size=500, verbose=0, return_dict=True)
-    return {f"val_{name}": value for name, value in found.items()}
+    return {f"val_{name}": value for name, value in found.items()} | _about(data)
 
 
 def _validation_text(model: Any, config: EvaluateConfig) -> str:
@@ -221,6 +224,11 @@ def _images(model: Any, config: EvaluateConfig):
         height, width, channels = model.config.image_shape
         options = {"size": height if height == width else None, "channels": channels}
     return load(config.dataset, config.data_dir, expect=ImageDataset, **options)
+
+
+def _about(data: Any) -> dict[str, str]:
+    """What the images are, whatever name they were asked for by."""
+    return {"dataset": data.name, "dataset_sha256": data.sha256}
 
 
 def _measured(config: EvaluateConfig, *arrays: Any) -> list[Any]:

@@ -1,11 +1,16 @@
 """IDX, the file format of MNIST (LeCun et al. 1998, at the end of its web page)."""
 
+import contextlib
 import gzip
 import math
+import os
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+
+from zoo.data.limits import grown_limit
 
 
 def read_idx(path: Path, num_axes: int) -> np.ndarray:
@@ -16,30 +21,56 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
         num_axes: How many axes the array must have: 3 for images, 1 for labels.
 
     Raises:
-        ValueError: The file is not such an array, or not whole.
+        ValueError: The file is not such an array, or not whole, or takes more bytes
+            unzipped than are read of a file of its size.
     """
-    data = path.read_bytes()
-    if data.startswith(b"\x1f\x8b"):
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no plain file; expected an IDX file")
+    with contextlib.ExitStack() as stack:
+        file: BinaryIO = stack.enter_context(open(path, "rb"))
+        size = os.fstat(file.fileno()).st_size
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not zipped:
+            return _read(path, file, num_axes, size)
+        unzipped: BinaryIO = stack.enter_context(gzip.GzipFile(fileobj=file))  # type: ignore[assignment]
         try:
-            data = gzip.decompress(data)
+            return _read(path, unzipped, num_axes, grown_limit(size), zipped=True)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is a damaged gzip file: {error}") from error
+
+
+def _read(
+    path: Path, file: BinaryIO, num_axes: int, limit: int, zipped: bool = False
+) -> np.ndarray:
+    """Compares the header's claim with `limit` before so much is read."""
     magic = bytes([0, 0, 8, num_axes])  # 8: unsigned bytes
-    if data[:4] != magic:
+    length = 4 + 4 * num_axes
+    header = file.read(length)
+    if header[:4] != magic:
         raise ValueError(
-            f"{path} begins with 0x{data[:4].hex()}; expected the magic number "
+            f"{path} begins with 0x{header[:4].hex()}; expected the magic number "
             f"0x{magic.hex()} of an IDX file of unsigned bytes in {num_axes} axes"
         )
-    header = 4 + 4 * num_axes
-    if len(data) < header:
+    if len(header) < length:
         raise ValueError(
-            f"{path} is truncated: it has {len(data)} bytes; expected {header} of "
+            f"{path} is truncated: it has {len(header)} bytes; expected {length} of "
             "header alone"
         )
-    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist())
-    if len(data) != header + math.prod(shape):
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+    wanted = math.prod(shape)
+    if zipped and wanted > limit:
         raise ValueError(
-            f"{path} is truncated or too long: {len(data) - header} bytes follow its "
-            f"header; expected {math.prod(shape)} for the shape {shape}"
+            f"{path} claims {wanted:,} bytes, the shape {shape}; at most {limit:,} are "
+            "read of a gzip file of its size (the limits are in zoo/data/limits.py). "
+            "Unzip it."
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy()
+    # One byte more: what follows would be wrong, and zlib compares its checksum.
+    data = file.read(min(wanted, limit) + 1)
+    if len(data) != wanted:
+        follow = len(data) if zipped else limit - length
+        raise ValueError(
+            f"{path} is truncated or too long: {follow} bytes follow its header; "
+            f"expected {wanted} for the shape {shape}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(shape).copy()

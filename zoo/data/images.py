@@ -4,16 +4,17 @@ Shapes: N images, H height, W width, C channels.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zoo.data import tfds
 from zoo.data.downloads import downloaded
 from zoo.data.idx import read_idx
-from zoo.data.pictures import Picture, by_class, decode
+from zoo.data.picture_files import by_folder, by_part, picture_files
+from zoo.data.pictures import Picture, decode
 from zoo.data.subsets import fixed_subset
 
 MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -33,6 +34,29 @@ MNIST_FILES = {  # sha256 of the gzipped file
 }
 
 DIGITS = tuple("0123456789")
+CLOTHES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+
+class Known(NamedTuple):
+    """What is known of a dataset whose content is recognised."""
+
+    name: str
+    class_names: tuple[str, ...]
+    licence: str
+
+
+# By the `sha256` of an `ImageDataset`, since their files have the same names.
+IDX_DATASETS = {
+    "bab833be44432887b8367c256dc3f6f37f73632c1eabcb1cbc894e04f779a312": Known(
+        "mnist", DIGITS, "CC BY-SA 3.0"
+    ),
+    "09627107dde20800f249b90a3b80609822fbaf088555476bb02aea854423a846": Known(
+        "fashion_mnist", CLOTHES, "MIT"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,8 @@ class ImageDataset:
     """Images in two parts. `==` compares checksums in place of arrays.
 
     Attributes:
-        name: The name that `load` was given.
+        name: The name that `load` was given; of other IDX files than MNIST's what they
+            are, "fashion_mnist" or "idx".
         train_images: The images to train on, uint8 of shape (N, H, W, C).
         train_labels: Their classes, int32 of shape (N,), or None.
         test_images: The images to evaluate on.
@@ -68,7 +93,9 @@ def load_mnist(data_dir: Path | None = None, most: int | None = None) -> ImageDa
 
     The four IDX files are in `data_dir` or `data_dir/mnist`, gzipped or not, under
     their own names or with a dot before `idx`; without `data_dir` they are downloaded
-    once and their checksums verified.
+    once and their checksums verified. Fashion-MNIST's files (Xiao et al. 2017), which
+    have the same names, are recognised. Of any others the licence is not known, and
+    the classes are numbered.
 
     Args:
         data_dir: The folder.
@@ -86,16 +113,14 @@ def load_mnist(data_dir: Path | None = None, most: int | None = None) -> ImageDa
         else:
             path = _find_idx(data_dir, name)
         arrays.append(read_idx(path, num_axes=3 if "images" in name else 1))
-    images = [array[..., None] for array in arrays[::2]]
-    return _dataset(
-        "mnist",
-        images,
-        arrays[1::2],
-        DIGITS,
-        most,
-        origin=MNIST_URL if data_dir is None else str(data_dir),
-        licence="CC BY-SA 3.0",
-    )
+    images, labels = [array[..., None] for array in arrays[::2]], arrays[1::2]
+    origin = MNIST_URL if data_dir is None else str(data_dir)
+    classes = 1 + max(int(part.max(initial=0)) for part in labels)
+    numbered = tuple(f"class {number}" for number in range(classes))
+    found = _dataset("idx", images, labels, numbered, origin=origin, licence="unknown")
+    if known := IDX_DATASETS.get(found.sha256):
+        found = replace(found, **known._asdict())
+    return _subset(found, most)
 
 
 def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageDataset:
@@ -122,15 +147,15 @@ def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageD
     train_images, test_images, train_labels, test_labels = train_test_split(
         pixels, labels, test_size=297, stratify=labels, random_state=0
     )
-    return _dataset(
+    digits = _dataset(
         "digits",
         [train_images, test_images],
         [train_labels, test_labels],
         DIGITS,
-        most,
         origin="sklearn.datasets.load_digits",
         licence="CC BY 4.0",
     )
+    return _subset(digits, most)
 
 
 def load_images(
@@ -139,13 +164,14 @@ def load_images(
     channels: int = 3,
     most: int | None = None,
 ) -> ImageDataset:
-    """Loads a folder of pictures.
+    """Loads pictures from a folder or a `.zip` archive.
 
-    Its folders `train` and `test` are the parts if both are there; else a tenth, drawn
-    always alike, is for testing. The subfolders of a part are classes, if it has any.
+    Its folders `train` and `test` (or `val`) are the parts; without a folder to test on
+    a tenth, drawn always alike, is held out. The subfolders of a part are classes, if
+    it has any. How files are found says `zoo.data.picture_files`.
 
     Args:
-        data_dir: The folder.
+        data_dir: The folder or archive.
         size: H and W to bring pictures to, by a square crop of the centre and
             resizing; None if they are all of one size.
         channels: C, 1 for grey or 3 for red, green and blue.
@@ -153,44 +179,41 @@ def load_images(
             are not decoded. None for all.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no picture in it.
+        FileNotFoundError: There is no such place, or no picture in it.
         ValueError: A picture is damaged, of another size than the first, or beside the
             folders of the classes; or `test` has classes that `train` has not.
     """
     if data_dir is None:
-        raise ValueError("'images' reads your own pictures: pass data_dir=FOLDER")
-    if not data_dir.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {data_dir}; pass a folder of pictures as data_dir"
-        )
-    folders = [data_dir / "train", data_dir / "test"]
-    if not all(folder.is_dir() for folder in folders):
-        folders = [data_dir]
-    found = [by_class(folder) for folder in folders]
-    classes = list(found[0])
-    if unknown := sorted(set(found[-1]) - set(classes)):
         raise ValueError(
-            f"{folders[-1]} has pictures of the classes {unknown}, and {folders[0]} of "
-            f"{classes} only; expected the same subfolders in both"
+            "'images' reads your own pictures: pass data_dir=FOLDER or an archive"
         )
-    parts = [
-        [
-            Picture(path, str(path), classes.index(name))
-            for name, paths in part.items()
-            for path in paths
-        ]
-        for part in found
-    ]
-    return _from_pictures(
-        "images",
-        parts,
-        () if classes == [""] else tuple(classes),
-        size,
-        channels,
-        most,
-        origin=str(data_dir),
-        licence="unknown",
-    )
+    with picture_files(data_dir) as found:
+        parts = {name: by_folder(part) for name, part in by_part(found, data_dir)}
+        (first, train), (last, test) = (list(parts.items())[i] for i in (0, -1))
+        classes = list(train)
+        if unknown := sorted(set(test) - set(classes)):
+            raise ValueError(
+                f"{data_dir}/{last} has pictures of the classes {unknown}, and "
+                f"{data_dir}/{first} of {classes} only; expected the same subfolders "
+                "in both"
+            )
+        return _from_pictures(
+            "images",
+            [
+                [
+                    picture._replace(label=classes.index(name))
+                    for name, pictures in part.items()
+                    for picture in pictures.values()
+                ]
+                for part in parts.values()
+            ],
+            () if classes == [""] else tuple(classes),
+            size,
+            channels,
+            most,
+            origin=str(data_dir),
+            licence="unknown",
+        )
 
 
 def from_tfds(
@@ -308,15 +331,11 @@ def _dataset(
     images: list[np.ndarray],
     labels: list[Any],
     class_names: tuple[str, ...],
-    most: int | None = None,
     *,
     origin: str,
     licence: str,
 ) -> ImageDataset:
-    """Checks and hashes the two parts, or `most` rows of each.
-
-    Without class names there are no labels.
-    """
+    """Checks and hashes the two parts; without class names there are no labels."""
     digest = hashlib.sha256()
     parts: list[tuple[np.ndarray, np.ndarray | None]] = []
     for part, pixels, classes in zip(("training", "test"), images, labels, strict=True):
@@ -327,14 +346,11 @@ def _dataset(
                 f"{name!r} ({origin}) has {len(pixels)} {part} images and "
                 f"{len(classes)} labels; expected as many"
             )
-        numbers = np.asarray(classes, "<i4")
-        if most is not None:
-            rows = fixed_subset(len(pixels), most)
-            pixels, numbers = pixels[rows], numbers[rows]
         digest.update(pixels.reshape(-1).data)
         if not class_names:
             parts.append((pixels, None))
             continue
+        numbers = np.asarray(classes, "<i4")
         if numbers.max() >= len(class_names):
             raise ValueError(
                 f"{name!r} ({origin}) has the {part} label {numbers.max()}; expected "
@@ -345,6 +361,24 @@ def _dataset(
     train, test = parts
     return ImageDataset(
         name, *train, *test, class_names, digest.hexdigest(), origin, licence
+    )
+
+
+def _subset(data: ImageDataset, most: int | None) -> ImageDataset:
+    """At most so many of each part of a dataset with labels."""
+    if most is None:
+        return data
+    train, test = (
+        fixed_subset(len(images), most)
+        for images in (data.train_images, data.test_images)
+    )
+    return _dataset(
+        data.name,
+        [data.train_images[train], data.test_images[test]],
+        [np.asarray(data.train_labels)[train], np.asarray(data.test_labels)[test]],
+        data.class_names,
+        origin=data.origin,
+        licence=data.licence,
     )
 
 

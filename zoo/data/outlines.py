@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.images import ImageDataset, load_digits, load_mnist
+from zoo.data.images import DIGITS, ImageDataset, load_digits, load_mnist
 from zoo.data.subsets import fixed_subset
 from zoo.data.unpaired import UnpairedDataset
 
@@ -58,7 +58,7 @@ def outlined(
         name,
         [a, outlines(b), test, outlines(test)],
         paired_test=True,
-        domains=("digits", "outlines"),
+        domains=("digits" if digits.class_names == DIGITS else "images", "outlines"),
         origin=digits.origin,
         licence=digits.licence,
     )

@@ -1,59 +1,39 @@
-"""Picture files, found in folders and decoded by Pillow."""
+"""Pictures decoded by Pillow."""
 
+import contextlib
 import io
-from collections.abc import Sequence
-from pathlib import Path, PurePath
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from zoo.data.damaged import reading
+from zoo.data.limits import MAX_PIXELS, grown_limit
+
+# Of the kinds in `picture_files.SUFFIXES`. Pillow has parsers of many others, of which
+# one runs a program.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+SMALLER = (
+    "Make it smaller, or cut it into parts (the limits are in zoo/data/limits.py)."
+)
 
 
 class Picture(NamedTuple):
     """A picture that is not decoded yet.
 
     Attributes:
-        file: The file, or its content.
+        file: The file, its content, or what reads that.
         name: What errors call it.
         label: The number of its class; 0 if there are no classes.
     """
 
-    file: Path | bytes
+    file: Path | bytes | Callable[[], bytes]
     name: str
     label: int
-
-
-def by_class(folder: Path) -> dict[str, list[Path]]:
-    """Maps each subfolder that holds pictures to these, or "" to all of `folder`.
-
-    Raises:
-        FileNotFoundError: There is no picture.
-        ValueError: Pictures lie beside the subfolders.
-    """
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        above = relative.parts[:-1]
-        if is_picture(relative) and path.is_file():
-            found.setdefault(above[0] if above else "", []).append(path)
-    if not found:
-        raise FileNotFoundError(
-            f"the folder {folder} holds no picture; expected files that end in one of "
-            f"{' '.join(SUFFIXES)}"
-        )
-    if "" in found and len(found) > 1:
-        raise ValueError(
-            f"{found[''][0]} lies beside the subfolders of the classes "
-            f"{sorted(found)[1:]}; move it into one of them"
-        )
-    return found
-
-
-def is_picture(path: PurePath) -> bool:
-    """Whether a file's name says so, and nothing above it is hidden."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 def decode(
@@ -64,24 +44,33 @@ def decode(
     What is transparent becomes white. Cameras' notes on rotation are followed.
 
     Args:
-        pictures: N of them, at least one.
+        pictures: N of them.
         size: H and W to bring them to, by a square crop of the centre and bicubic
             resizing; None if they are all of one size.
         channels: C, 1 for grey or 3 for red, green and blue.
 
     Raises:
-        ValueError: A picture is damaged, has more than 8 bits a value, or is of
-            another size than the first; or an argument is wrong.
+        ValueError: There is no picture; one is damaged, has more than 8 bits a value,
+            is larger than `zoo.data.limits` says, or of another size than the first;
+            all together do not fit into memory; or an argument is wrong.
     """
     if size is not None and size < 1:
         raise ValueError(f"size={size}; expected at least 1, or None")
     if channels not in (1, 3):
         raise ValueError(f"channels={channels}; expected 1 (grey) or 3 (colour)")
+    if not pictures:
+        raise ValueError("there are no pictures to decode; expected at least one")
 
     first = _pixels(pictures[0], size, channels)
-    decoded = np.empty((len(pictures), *first.shape), np.uint8)
+    try:
+        decoded = np.empty((len(pictures), *first.shape), np.uint8)
+    except MemoryError as error:
+        raise ValueError(
+            f"{len(pictures)} pictures of {first.shape[0]} x {first.shape[1]} pixels "
+            f"do not fit into memory: {error}. Pass size= to make them smaller."
+        ) from error
     for index, picture in enumerate(pictures):
-        pixels = _pixels(picture, size, channels)
+        pixels = _pixels(picture, size, channels) if index else first
         if pixels.shape != first.shape:
             raise ValueError(
                 f"{picture.name} is {pixels.shape[0]} x {pixels.shape[1]} pixels and "
@@ -93,31 +82,91 @@ def decode(
 
 
 def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    file = picture.file
-    try:
-        opened = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
-        with opened:
-            opened.load()
-    except (OSError, SyntaxError) as error:  # SyntaxError: of a broken PNG
-        raise ValueError(
-            f"{picture.name} is not a picture that Pillow can read: {error}"
-        ) from error
-    if opened.mode.startswith(("I", "F")):  # Pillow would clip them to 255
-        raise ValueError(
-            f"{picture.name} has more than 8 bits a value (Pillow's mode "
-            f"{opened.mode!r}); expected 8"
+    content = picture.file() if callable(picture.file) else picture.file
+    if isinstance(content, Path) and content.exists() and not content.is_file():
+        raise ValueError(f"{picture.name} is no plain file; expected a picture")
+    expected = "a picture that Pillow can read"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reading(picture.name, expected))
+        # Of notes beside the pixels, and of a size that is judged here.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        file: BinaryIO
+        file = (
+            io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb")
         )
-    image = ImageOps.exif_transpose(opened)
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    image = image.convert("L" if channels == 1 else "RGB")
-    if size is not None:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Not ImageOps.fit, whose filter reaches beyond the crop.
-        image = image.crop((left, top, left + side, top + side))
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(image.height, image.width, channels)
+        stack.enter_context(file)
+        check = partial(_check_size, picture.name, file.seek(0, io.SEEK_END))
+        file.seek(0)
+        if (webp := _webp_size(file.read(30))) is not None:
+            check(*webp, 4)
+        try:
+            opened = stack.enter_context(Image.open(file, formats=FORMATS))
+        except Image.DecompressionBombError as error:
+            message = f"{picture.name} is too large: {error} {SMALLER}"
+            raise ValueError(message) from error
+        if opened.mode.startswith(("I", "F")):  # Pillow would clip them to 255
+            raise ValueError(
+                f"{picture.name} has more than 8 bits a value (Pillow's mode "
+                f"{opened.mode!r}); expected 8"
+            )
+        check(*opened.size, len(opened.getbands()))
+        opened.load()
+        image = _upright(opened)
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image.convert("L" if channels == 1 else "RGB")
+        if size is not None:
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            # Not ImageOps.fit, whose filter reaches beyond the crop.
+            image = image.crop((left, top, left + side, top + side))
+            image = image.resize((size, size), Image.Resampling.BICUBIC)
+        return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _check_size(name: str, num_bytes: int, width: int, height: int, bands: int) -> None:
+    """Raises if a picture is larger than is read of a file of its size."""
+    limit = min(MAX_PIXELS, grown_limit(num_bytes) // bands)
+    if width * height > limit:
+        raise ValueError(
+            f"{name} is too large: {num_bytes:,} bytes for {width} x {height} pixels; "
+            f"at most {limit:,} are read of such a file. {SMALLER}"
+        )
+
+
+def _webp_size(header: bytes) -> tuple[int, int] | None:
+    """Width and height as a WebP file begins, None if it is none (RFC 9649).
+
+    Pillow tells them only after libwebp has taken memory for the picture.
+    """
+
+    def number(start: int, count: int) -> int:
+        return int.from_bytes(header[start : start + count], "little")
+
+    if header[:4] != b"RIFF" or header[8:12] != b"WEBP":
+        return None
+    if header[12:16] == b"VP8X":
+        return number(24, 3) + 1, number(27, 3) + 1
+    if header[12:16] == b"VP8L":
+        return (number(21, 4) & 0x3FFF) + 1, (number(21, 4) >> 14 & 0x3FFF) + 1
+    return number(26, 2) & 0x3FFF, number(28, 2) & 0x3FFF
+
+
+def _upright(image):
+    """As the camera was held. Other notes of it may be odd, and are not looked at."""
+    from PIL import ExifTags, Image
+
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)

@@ -4,19 +4,24 @@ Shapes: N images of A, M of B, B batch, H height, W width, C channels.
 """
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from zoo.data.image_batches import ImageBatches
 from zoo.data.images import ImageDataset, hold_out_a_tenth, subset_of
-from zoo.data.pictures import Picture, by_class, decode, is_picture
+from zoo.data.picture_files import (
+    PARTS,
+    UNPAIRED,
+    Found,
+    by_folder,
+    by_part,
+    picture_files,
+)
+from zoo.data.pictures import Picture, decode
 from zoo.data.updates import Updates
-
-PARTS = ("trainA", "trainB", "testA", "testB")
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class UnpairedDataset:
 
     @classmethod
     def of(cls, name: str, parts: Sequence[np.ndarray], **about) -> "UnpairedDataset":
-        """From the four arrays, in the order of `PARTS`, and the other attributes."""
+        """From four arrays, in the order of `UNPAIRED`, and the other attributes."""
         digest = hashlib.sha256()
-        for part, pixels in zip(PARTS, parts, strict=True):
+        for part, pixels in zip(UNPAIRED, parts, strict=True):
             if not pixels.size:
                 raise ValueError(f"{name!r} has no images in {part}")
             digest.update(np.ascontiguousarray(pixels).data)
@@ -88,9 +93,10 @@ def load_unpaired(
 ) -> UnpairedDataset:
     """Loads two domains of pictures from a folder or a `.zip` archive.
 
-    It holds the folders trainA, trainB, testA and testB, by themselves or in one
-    folder; or two folders of any names, A and B in their order, of each of which a
-    tenth, drawn always alike, is for testing.
+    It holds the folders trainA, trainB, testA and testB; or two folders of any names, A
+    and B in their order, within train and within test (or val), or by themselves: then
+    a tenth of each, drawn always alike, is for testing. What lies deeper belongs to
+    these folders. How files are found says `zoo.data.picture_files`.
 
     Args:
         data_dir: The folder or archive.
@@ -101,67 +107,52 @@ def load_unpaired(
             are not decoded. None for all.
 
     Raises:
-        FileNotFoundError: There is no such file or folder, or no picture in it.
+        FileNotFoundError: There is no such place, or no picture in it.
         ValueError: Its folders are others, or a picture is damaged.
     """
     if data_dir is None:
         raise ValueError(
             "'unpaired' reads your own pictures: pass data_dir=FOLDER or an archive"
         )
-    if not data_dir.exists():
-        raise FileNotFoundError(
-            f"there is no folder or archive {data_dir}; pass one as data_dir"
+    with picture_files(data_dir) as found:
+        parts = [by_folder(part) for _, part in by_part(found, data_dir)]
+        pictures, domains = _domains(parts, data_dir)
+        return UnpairedDataset.of(
+            "unpaired",
+            [decode(subset_of(part, most), size, channels) for part in pictures],
+            paired_test=False,
+            domains=domains,
+            origin=str(data_dir),
+            licence="unknown",
         )
-    found = _in_folder(data_dir) if data_dir.is_dir() else _in_archive(data_dir)
-    if set(found) == set(PARTS):
-        pictures, domains = found, ("A", "B")
-    elif len(found) == 2:
-        first, second = sorted(found)
-        pictures, domains = {}, (first, second)
-        for letter, name in zip("AB", domains, strict=True):
-            train, test = hold_out_a_tenth(found[name], f"{data_dir}/{name}")
-            pictures |= {f"train{letter}": train, f"test{letter}": test}
-    else:
+
+
+def _domains(
+    parts: list[dict[str, Found]], place: Path
+) -> tuple[list[list[Picture]], tuple[str, str]]:
+    """The pictures of each of `UNPAIRED`, and what the domains are called."""
+    train, *held_out = parts
+    names = sorted(train)
+    if names == sorted(UNPAIRED):
+        return [list(train[name].values()) for name in UNPAIRED], ("A", "B")
+    # Two parts of one domain are not two domains.
+    one = set(names) <= PARTS and names != ["trainA", "trainB"]
+    if len(names) != 2 or one or any(set(part) != set(train) for part in held_out):
+        folders = sorted({name for part in parts for name in part if name})
         raise ValueError(
-            f"{data_dir} holds pictures in {sorted(found)}; expected the folders "
-            f"{', '.join(PARTS)}, or two folders"
+            f"{place} holds pictures in {folders or 'no folder'}; expected the folders "
+            f"{', '.join(UNPAIRED)}, or two folders"
         )
-    return UnpairedDataset.of(
-        "unpaired",
-        [decode(subset_of(pictures[part], most), size, channels) for part in PARTS],
-        paired_test=False,
-        domains=domains,
-        origin=str(data_dir),
-        licence="unknown",
-    )
-
-
-def _in_folder(folder: Path) -> dict[str, list[Picture]]:
-    """Pictures by subfolder; of a folder with one subfolder, that one's."""
-    found = by_class(folder)
-    if len(found) == 1 and (only := next(iter(found))):
-        return _in_folder(folder / only)
-    return {
-        name: [Picture(path, str(path), 0) for path in paths]
-        for name, paths in found.items()
-    }
-
-
-def _in_archive(archive: Path) -> dict[str, list[Picture]]:
-    """Likewise, of an archive; its pictures are read into memory."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = sorted(n for n in opened.namelist() if is_picture(PurePosixPath(n)))
-            files = {name: opened.read(name) for name in names}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive} is not a .zip archive: {error}") from error
-    if not files:
-        raise FileNotFoundError(f"{archive} holds no picture")
-    found: dict[str, list[Picture]] = {}
-    for name, content in files.items():
-        folder = PurePosixPath(name).parent.name
-        found.setdefault(folder, []).append(Picture(content, f"{archive}:{name}", 0))
-    return found
+    domains = [list(train[name].values()) for name in names]
+    if held_out:
+        tests = [list(held_out[0][name].values()) for name in names]
+    else:
+        split = [
+            hold_out_a_tenth(pictures, f"{place}/{name}")
+            for name, pictures in zip(names, domains, strict=True)
+        ]
+        domains, tests = ([pair[i] for pair in split] for i in (0, 1))
+    return [*domains, *tests], (names[0], names[1])
 
 
 class UnpairedBatches(Updates):
