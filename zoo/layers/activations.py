@@ -1,10 +1,21 @@
-"""The activations of transformers, by name."""
+"""Activations by name."""
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import ops
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     # Hendrycks & Gimpel 2016: exact, and the approximation of GPT-2 and ALBERT.
     "gelu": lambda x: ops.gelu(x, approximate=False),
     "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
     "relu": ops.relu,
 }
+
+
+def activation(name: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function of that name, ours or else Keras's; a function is taken as it is."""
+    if isinstance(name, str) and name not in ACTIVATIONS:
+        return keras.activations.get(name)
+    return ACTIVATIONS[name] if isinstance(name, str) else name

@@ -12,6 +12,7 @@ from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import rotate
 from zoo.layers.gather import gather
+from zoo.layers.layer import Layer
 from zoo.layers.sliding import global_attention, in_window, sliding_attention
 from zoo.training.engine import engine
 from zoo.training.plain_attention import probabilities
@@ -28,7 +29,8 @@ def check_heads(width: int, num_heads: int) -> None:
         )
 
 
-class MultiHeadAttention(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class MultiHeadAttention(Layer):
     """Self-attention or, given a context, cross-attention; causal, padded, cached.
 
     Queries, keys and values of one input come from one product. `relative` is a layer

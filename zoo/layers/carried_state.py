@@ -3,10 +3,12 @@
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 from zoo.layers.places import at_places
 
 
-class CarriedState(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class CarriedState(Layer):
     """A state for each row of a batch whose text goes on in the next batch.
 
     Gradients stop at it: truncated backpropagation through time (Williams & Peng 1990;

@@ -16,9 +16,11 @@ from keras import ops
 
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.layer import Layer
 
 
-class Highway(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class Highway(Layer):
     """x stays, or ReLU(Wx + b) takes its place: a gate says how much of each.
 
     Gates start with a bias of 1, towards staying (AllenNLP's `Highway`).
@@ -52,7 +54,8 @@ class Highway(keras.layers.Layer):
         return gate * x + (1 - gate) * new
 
 
-class CharacterConvolutions(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class CharacterConvolutions(Layer):
     """Words, spelled by character ids, to vectors.
 
     Args:

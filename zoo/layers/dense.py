@@ -7,7 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.layers.layer import Layer
 
+
+@keras.saving.register_keras_serializable("zoo")
 class Dense(keras.layers.Dense):
     """Keras's `Dense`, applied to rows: (…, D) is multiplied as (rows, D).
 
@@ -44,7 +47,8 @@ class Dense(keras.layers.Dense):
             self.lora_kernel_a.assign(factor)
 
 
-class HeadsDense(Dense):
+@keras.saving.register_keras_serializable("zoo")
+class HeadsDense(Layer, Dense):
     """Projections of attention's heads as one product, such as queries and keys.
 
     Columns are ordered head by head and, within a head, part by part, so that cutting

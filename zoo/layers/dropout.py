@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 from zoo.training.engine import engine
 
 
@@ -23,7 +24,8 @@ class DrawnSeed(keras.random.SeedGenerator):
         return self.value
 
 
-class Dropout(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class Dropout(Layer):
     """Drops inputs with probability `rate` in training (Srivastava et al. 2014).
 
     Unlike Keras's own, it saves its seed's state with the weights, so that a resumed

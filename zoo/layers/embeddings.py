@@ -9,8 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.layers.layer import Layer
 
-class TokenEmbedding(keras.layers.Layer):
+
+@keras.saving.register_keras_serializable("zoo")
+class TokenEmbedding(Layer):
     """Vectors for token ids and, with `logits`, the head tied to them.
 
     The tied head is that of Press & Wolf 2017: scores are products with the same
@@ -44,7 +47,8 @@ class TokenEmbedding(keras.layers.Layer):
         return ops.cast(scores, "float32")
 
 
-class LearnedPositions(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class LearnedPositions(Layer):
     """One trained vector a position, added to the input (Gehring et al. 2017)."""
 
     def __init__(self, length: int, width: int, initializer, **kwargs) -> None:
@@ -69,7 +73,8 @@ class LearnedPositions(keras.layers.Layer):
         return x + ops.cast(rows, x.dtype)
 
 
-class SinusoidalPositions(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class SinusoidalPositions(Layer):
     """Sines and cosines of geometric frequencies (Vaswani et al. 2017, section 3.5)."""
 
     def __init__(self, length: int, width: int, **kwargs) -> None:

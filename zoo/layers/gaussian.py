@@ -10,9 +10,11 @@ import keras
 from keras import ops
 
 from zoo.layers.dense import Dense
+from zoo.layers.layer import Layer
 
 
-class DiagonalGaussian(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class DiagonalGaussian(Layer):
     """From features (..., F) to mean and log-variance, (..., L) each, in float32."""
 
     def __init__(self, latent_dim: int, **kwargs) -> None:

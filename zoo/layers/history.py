@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 from zoo.layers.places import at_places
 from zoo.training.engine import engine
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ImageHistory(keras.layers.Layer):
+class ImageHistory(Layer):
     """Shows generated images now, or keeps them and shows earlier ones in their place.
 
     Section 2.3 of Shrivastava et al. 2017, in the form of Zhu et al. 2017, section 4:
@@ -99,11 +100,3 @@ class ImageHistory(keras.layers.Layer):
     def compute_output_shape(self, input_shape, *_, **__):
         """Unchanged."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "image_shape": self.image_shape,
-        }

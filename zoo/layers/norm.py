@@ -4,9 +4,11 @@ import keras
 from keras import ops
 
 from zoo.layers.image_format import CHANNELS_LAST
+from zoo.layers.layer import Layer
 from zoo.training.engine import engine
 
 
+@keras.saving.register_keras_serializable("zoo")
 class LayerNorm(keras.layers.LayerNormalization):
     """Keras's layer over the last axis, in the form its backend is fastest at.
 
@@ -30,6 +32,7 @@ class LayerNorm(keras.layers.LayerNormalization):
         return ops.cast(y, self.compute_dtype)
 
 
+@keras.saving.register_keras_serializable("zoo")
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras's layer, with the statistics of the global batch on any number of devices.
 
@@ -48,7 +51,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         return config
 
 
-class InstanceNorm(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class InstanceNorm(Layer):
     """Each picture's each channel to mean 0 and variance 1 (Ulyanov et al. 2016).
 
     Without weights, as in style transfer; statistics in float32.
@@ -78,8 +82,3 @@ class InstanceNorm(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Unchanged."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        own = {"epsilon": self.epsilon, "data_format": self.data_format}
-        return {**super().get_config(), **own}

@@ -3,10 +3,12 @@
 import keras
 
 from zoo.layers.image_format import CHANNELS_LAST, spatial_axes
+from zoo.layers.layer import Layer
 from zoo.training.engine import engine
 
 
-class ReflectionPadding(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class ReflectionPadding(Layer):
     """Adds `size` rows and columns on each side, mirrored at the border's pixels.
 
     Against the dark rims that zeros leave on what convolutions draw (Johnson et al.
@@ -27,8 +29,3 @@ class ReflectionPadding(keras.layers.Layer):
         for axis in spatial_axes(self.data_format):
             grown[axis] = grown[axis] and grown[axis] + 2 * self.size
         return tuple(grown)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        own = {"size": self.size, "data_format": self.data_format}
-        return {**super().get_config(), **own}

@@ -19,10 +19,11 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 from zoo.training.engine import engine
 
 
-class Recurrent(keras.layers.Layer):
+class Recurrent(Layer):
     """What the three have in common: weights, and the way through time and back.
 
     A state is one array (B, S) in float32 at any precision, since it sums over many
@@ -212,6 +213,7 @@ def _parts(x, count: int):
     return ops.unstack(ops.reshape(x, (*ops.shape(x)[:-1], count, width)), axis=-2)
 
 
+@keras.saving.register_keras_serializable("zoo")
 class Elman(Recurrent):
     """h' = tanh(x + Uh); as `torch.nn.RNN`."""
 
@@ -229,6 +231,7 @@ class Elman(Recurrent):
         return through(d_gates), d_gates
 
 
+@keras.saving.register_keras_serializable("zoo")
 class GRU(Recurrent):
     """h' = (1 - z) n + z h with n = tanh(x + r Uh); gates r, z, n as `torch.nn.GRU`."""
 
@@ -270,6 +273,7 @@ class GRU(Recurrent):
         return d_gates * to_product
 
 
+@keras.saving.register_keras_serializable("zoo")
 class LSTM(Recurrent):
     """c' = f c + i g, h' = o tanh(c'); gates i, f, g, o as `torch.nn.LSTM`.
 

@@ -15,6 +15,7 @@ from keras import ops
 
 from zoo.layers.dense import HeadsDense
 from zoo.layers.embeddings import sinusoids
+from zoo.layers.layer import Layer
 
 
 def distances(num_queries: int, num_keys: int, first=0, causal: bool = False):
@@ -43,7 +44,8 @@ def shifted(by_distance, num_keys: int):
     return ops.reshape(x, (-1, heads, queries, count))[..., :num_keys]
 
 
-class T5Bias(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class T5Bias(Layer):
     """A learned number a head for each range of distances (Raffel et al. 2020, 2.1).
 
     Near distances have a bucket each, farther ones share buckets that grow by a
@@ -107,7 +109,8 @@ class T5Bias(keras.layers.Layer):
         return q_BTNH, shifted(rows, num_keys)
 
 
-class TransformerXLPositions(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class TransformerXLPositions(Layer):
     """Transformer-XL's relative positions (Dai et al. 2019, section 3.3).
 
     A query q scores a key k that lies d before it as (q + u)·k + (q + v)·W r(d): r(d)

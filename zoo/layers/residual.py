@@ -3,8 +3,11 @@
 import keras
 from keras import layers, ops
 
+from zoo.layers.layer import Layer
 
-class ResidualBlock(keras.layers.Layer):
+
+@keras.saving.register_keras_serializable("zoo")
+class ResidualBlock(Layer):
     """Adds to a picture what two convolutions make of it: 3 x 3, then 1 x 1.
 
     A ReLU precedes each (van den Oord et al. 2017, section 4.1), so the sum itself

@@ -3,8 +3,11 @@
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 
-class ScalarMix(keras.layers.Layer):
+
+@keras.saving.register_keras_serializable("zoo")
+class ScalarMix(Layer):
     """gamma times the sum of layers, weighed by softmax(s); gamma and s are learned.
 
     Args:

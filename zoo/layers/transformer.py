@@ -4,19 +4,21 @@ Shapes: B batch, T tokens, D width, F feed-forward width.
 """
 
 import keras
-from keras import ops
 
+from zoo.layers.activations import activation as get_activation
 from zoo.layers.attention import MultiHeadAttention
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.gather import gather
+from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
 from zoo.training.engine import engine
 
 NORM_POSITIONS = ("pre", "post")
 
 
-class FeedForward(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class FeedForward(Layer):
     """Two products with an activation between them (Vaswani et al., section 3.3)."""
 
     def __init__(
@@ -24,7 +26,7 @@ class FeedForward(keras.layers.Layer):
         width: int,
         hidden_width: int,
         *,
-        activation=ops.relu,
+        activation="relu",
         use_bias: bool = True,
         dropout: float = 0.0,
         initializer="glorot_uniform",
@@ -33,7 +35,7 @@ class FeedForward(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.width, self.hidden_width = width, hidden_width
-        self.activation = activation
+        self.activation = get_activation(activation)
         make = {"use_bias": use_bias, "dtype": self.dtype_policy}
         self.expand = Dense(
             hidden_width, name="expand", kernel_initializer=initializer, **make
@@ -65,7 +67,8 @@ class FeedForward(keras.layers.Layer):
         return input_shape
 
 
-class TransformerBlock(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class TransformerBlock(Layer):
     """Attention, then feed-forward, with norms before (GPT-2) or after (BERT) each.
 
     With `cross=True` a cross-attention to a context stands between the two, as in
@@ -88,7 +91,7 @@ class TransformerBlock(keras.layers.Layer):
         use_bias: bool = True,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        activation=ops.relu,
+        activation="relu",
         initializer="glorot_uniform",
         output_initializer=None,
         **kwargs,

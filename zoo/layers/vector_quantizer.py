@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 from zoo.training.engine import engine
 
 LEARNING = ("moving_average", "gradient")
@@ -32,7 +33,8 @@ class Quantized(NamedTuple):
     codebook: Any
 
 
-class VectorQuantizer(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class VectorQuantizer(Layer):
     """Replaces each vector by the nearest of K codes.
 
     The codebook is the moving average of the vectors that chose each code (appendix

@@ -3,8 +3,11 @@
 import keras
 from keras import ops
 
+from zoo.layers.layer import Layer
 
-class Warmup(keras.layers.Layer):
+
+@keras.saving.register_keras_serializable("zoo")
+class Warmup(Layer):
     """Rises in even parts from 1/updates to 1, one a training update, and stays there.
 
     For terms of a loss, such as a VAE's KL term (Sønderby et al. 2016, section 2.3). It

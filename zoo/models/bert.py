@@ -24,6 +24,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import LearnedPositions, TokenEmbedding
 from zoo.layers.initializers import TruncatedNormal
+from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import TransformerBlock, rematerialised
 from zoo.models.config_checks import check_choice, check_fields, check_rate, check_whole
@@ -143,7 +144,8 @@ PRESETS: dict[str, BertConfig] = {
 }
 
 
-class BertEncoder(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class BertEncoder(Layer):
     """Embeddings and blocks: what all of BERT's models share.
 
     Called with a dict as `BertBackbone` takes it, gives (B, T, D). With `wanted`,
@@ -197,7 +199,7 @@ class BertEncoder(keras.layers.Layer):
                 norm_epsilon=config.norm_epsilon,
                 dropout=config.dropout,
                 attention_dropout=config.attention_rate,
-                activation=ACTIVATIONS[config.activation],
+                activation=config.activation,
                 name=f"block_{index}",
                 **shared,
             )

@@ -17,6 +17,7 @@ from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import TruncatedNormal
+from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
 from zoo.models.bert import (
     INPUTS,
@@ -33,7 +34,8 @@ MASKED = ("mask_positions", "mask_ids", "mask_weights")
 PRETRAINING = (*MASKED, "next_sentence")
 
 
-class MaskedLMHead(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class MaskedLMHead(Layer):
     """Scores of tokens by their own embeddings.
 
     A dense layer to the embedding's width, a norm, products with the embeddings, and a

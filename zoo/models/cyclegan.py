@@ -21,6 +21,7 @@ from zoo.generation.tiles import by_tiles
 from zoo.layers.history import ImageHistory
 from zoo.layers.image_format import from_signed, in_native_format, to_signed
 from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
 from zoo.layers.norm import InstanceNorm
 from zoo.layers.padding import ReflectionPadding
 from zoo.models.autoencoder import check_images
@@ -159,21 +160,22 @@ PRESETS: dict[str, CycleGANConfig] = {
 # === Networks ===
 
 
-class Residual(layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "CycleGANResidual")
+class Residual(Layer):
     """A residual block: two 3 x 3 convolutions with instance norm (section 7.2)."""
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, data_format: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
-        images = _of_images(dtype)
+        images = {"dtype": dtype, "data_format": data_format}
         self.body = keras.Sequential(
             [
                 ReflectionPadding(1, **images),
-                _convolution(channels, 3, "convolve_0", dtype),
+                _convolution(channels, 3, "convolve_0", images),
                 InstanceNorm(**images),
                 layers.ReLU(dtype=dtype),
                 ReflectionPadding(1, **images),
-                _convolution(channels, 3, "convolve_1", dtype),
+                _convolution(channels, 3, "convolve_1", images),
                 InstanceNorm(**images),
             ],
             name="body",
@@ -204,16 +206,16 @@ def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
         return [*convolution, InstanceNorm(**images), layers.ReLU(dtype=dtype)]
 
     stack = normed(
-        ReflectionPadding(3, **images), _convolution(width, 7, "first", dtype)
+        ReflectionPadding(3, **images), _convolution(width, 7, "first", images)
     )
     for index, channels in enumerate((2 * width, 4 * width)):
         name = f"down_{index}"
         stack += normed(
             layers.ZeroPadding2D(((1, 0), (1, 0)), **images),
-            _convolution(channels, 3, name, dtype, strides=2),
+            _convolution(channels, 3, name, images, strides=2),
         )
     stack += [
-        Residual(4 * width, name=f"residual_{index}", dtype=dtype)
+        Residual(4 * width, name=f"residual_{index}", **images)
         for index in range(config.residual_blocks)
     ]
     for index, channels in enumerate((2 * width, width)):
@@ -222,7 +224,7 @@ def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
             stack += normed(
                 layers.UpSampling2D(2, **images),
                 ReflectionPadding(1, **images),
-                _convolution(channels, 3, name, dtype),
+                _convolution(channels, 3, name, images),
             )
         else:
             initial = Normal(STDDEV)
@@ -235,7 +237,7 @@ def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
             )
     stack += [
         ReflectionPadding(3, **images),
-        _convolution(config.channels[1], 7, "last", dtype),
+        _convolution(config.channels[1], 7, "last", images),
         # In float32, whatever the precision before.
         layers.Activation("tanh", dtype="float32"),
     ]
@@ -255,14 +257,14 @@ def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
         stack += [
             layers.ZeroPadding2D(1, **images),
             _convolution(
-                width, 4, f"down_{index}", dtype, strides=1 if index == last else 2
+                width, 4, f"down_{index}", images, strides=1 if index == last else 2
             ),
             *([InstanceNorm(**images)] if index else []),
             layers.LeakyReLU(LEAK, dtype=dtype),
         ]
     stack += [
         layers.ZeroPadding2D(1, **images),
-        _convolution(1, 4, "score", dtype),
+        _convolution(1, 4, "score", images),
         layers.Activation("linear", dtype="float32"),
     ]
     given = keras.Input((*config.image_size, channels))
@@ -274,10 +276,10 @@ def _of_images(dtype: Any) -> dict[str, Any]:
     return {"dtype": dtype, "data_format": engine().image_format}
 
 
-def _convolution(channels, size, name, dtype, strides=1) -> layers.Conv2D:
+def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
     if channels == 1:
         # On a CPU, torch has no gradient in 16 bits for kernels of one output.
-        dtype = "float32"
+        images = {**images, "dtype": "float32"}
     initial = Normal(STDDEV)
     return layers.Conv2D(
         channels,
@@ -285,7 +287,7 @@ def _convolution(channels, size, name, dtype, strides=1) -> layers.Conv2D:
         strides,
         kernel_initializer=initial,
         name=name,
-        **_of_images(dtype),
+        **images,
     )
 
 

@@ -20,6 +20,7 @@ from zoo.distribution.layout import GATHERED
 from zoo.layers.dense import Dense
 from zoo.layers.image_format import from_signed, to_signed
 from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
 from zoo.layers.norm import BatchNorm
 from zoo.layers.spectral_norm import SpectralNorm
 from zoo.models.autoencoder import check_images
@@ -115,7 +116,8 @@ PRESETS: dict[str, DCGANConfig] = {
 }
 
 
-class Generator(layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "DCGANGenerator")
+class Generator(Layer):
     """From latents (B, L), and labels (B,), to images in [-1, 1].
 
     A label's embedding, of as many dimensions, stands beside the latent.
@@ -191,7 +193,8 @@ class Generator(layers.Layer):
         return self.body(latents, training=training)
 
 
-class Discriminator(layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "DCGANDiscriminator")
+class Discriminator(Layer):
     """From images (B, H, W, C) in [-1, 1], and labels (B,), to scores (B, 1).
 
     The score is ψ(φ(x)) + y·φ(x), with the features φ, a linear ψ and the label's

@@ -20,6 +20,7 @@ from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention import check_heads
 from zoo.layers.dense import Dense
 from zoo.layers.initializers import TruncatedNormal
+from zoo.layers.layer import Layer
 from zoo.models.bert import Bert, BertConfig, BertEncoder, classified, inputs_of
 from zoo.models.bert_pretrainer import (
     PRETRAINING,
@@ -77,7 +78,8 @@ class ElectraConfig(BertConfig):
         return BertConfig(**fields)
 
 
-class Generator(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "ElectraGenerator")
+class Generator(Layer):
     """Scores (B, M, V) of what stands at masked places (B, M)."""
 
     def __init__(
@@ -100,7 +102,8 @@ class Generator(keras.layers.Layer):
         return self.masked_lm(masked, embedding=self.encoder.token_embedding)
 
 
-class ReplacedTokenHead(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class ReplacedTokenHead(Layer):
     """Scores (B, T), in float32, above 0 where a token seems to be replaced."""
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
 from zoo.layers.recurrent import LSTM
 from zoo.layers.scalar_mix import ScalarMix
 from zoo.models.bert import check_range, classified
@@ -95,7 +96,8 @@ class ELMoClassifierConfig(ELMoConfig):
         check_whole(self, "hidden_width")
 
 
-class BidirectionalLSTM(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class BidirectionalLSTM(Layer):
     """Two stacks of LSTMs over shared embeddings, one reading backward (section 3.1).
 
     From the second LSTM on, each adds to what it reads.

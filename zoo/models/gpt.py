@@ -185,7 +185,7 @@ class GPT(LanguageModel):
                 use_bias=config.use_bias,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
-                activation=ACTIVATIONS[config.activation],
+                activation=config.activation,
                 output_initializer=residual(config.initial_stddev, config.num_layers),
                 name=f"block_{index}",
                 **shared,

@@ -23,6 +23,7 @@ from zoo.layers.attention import MultiHeadAttention, check_heads
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
 from zoo.models.bert import check_range, classified
 from zoo.models.config_checks import check_choice, check_fields, check_whole
 from zoo.presets.preset import FromPreset
@@ -95,7 +96,8 @@ class SelfAttentionClassifierConfig:
             )
 
 
-class SimpleSelfAttention(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo")
+class SimpleSelfAttention(Layer):
     """Each vector becomes a mean of all; nothing is learned.
 
     y_i = sum_j softmax_j(x_i · x_j / scale) x_j. A vector is most alike to itself: of

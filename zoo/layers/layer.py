@@ -1,0 +1,111 @@
+"""A Keras layer that is saved, loaded and cloned by its constructor's arguments."""
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Mapping
+from typing import Any, Self
+
+import keras
+
+
+class Layer(keras.layers.Layer):
+    """A Keras layer whose configuration is what its constructor was given.
+
+    Keras knows no configuration of a layer that was given more than plain values: an
+    initializer, another layer. Here arguments may also be functions that have a name,
+    and dataclasses, which are restored as what the argument is annotated as.
+
+    A subclass needs no `get_config`; to be found in a file it has to be registered by
+    `keras.saving.register_keras_serializable`.
+    """
+
+    _given: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Takes down the arguments, as Keras does where all of them are plain."""
+        layer = super().__new__(cls, *args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind_partial(layer, *args, **kwargs)
+        # A file keeps its meaning where a default changes.
+        bound.apply_defaults()
+        given: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            match bound.signature.parameters[name].kind:
+                case inspect.Parameter.VAR_KEYWORD:
+                    given |= value
+                case inspect.Parameter.VAR_POSITIONAL:
+                    given |= {f"*{name}": value} if value else {}
+                case _:
+                    given[name] = value
+        # A proxy, and past Keras's own bookkeeping, which would save a layer among the
+        # arguments a second time.
+        vars(layer)["_given"] = types.MappingProxyType(given)
+        return layer
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as plain values.
+
+        Raises:
+            ValueError: one of them could not be restored from its plain values.
+        """
+        # Not super(): a layer of Keras between the two takes other arguments.
+        config = keras.layers.Layer.get_config(self)
+        given = {k: self._plain(k, v) for k, v in self._given.items()}
+        return {**given, **config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A layer of that configuration, with weights of its own."""
+        return super().from_config({k: cls._made(k, v) for k, v in config.items()})
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if name.startswith("*"):
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} can't be saved or cloned: its "
+                f"constructor was given {name}, which have no names. Give them by "
+                "name, or define get_config."
+            )
+        if isinstance(value, keras.layers.Layer):
+            # The second time a file's writer says that it is the same layer, so that
+            # layers that share one share it again when they are loaded.
+            return keras.saving.serialize_keras_object([value, value])[1]
+        if dataclasses.is_dataclass(value):
+            fields = dataclasses.fields(self._annotation(name))
+            return {field.name: getattr(value, field.name) for field in fields}
+        if inspect.isroutine(value):
+            return self._named(name, value)
+        return keras.saving.serialize_keras_object(value)
+
+    def _named(self, argument: str, function: Any) -> dict[str, Any]:
+        name = getattr(function, "__name__", "")
+        for module in ("activations", "ops"):
+            if getattr(getattr(keras, module), name, None) is function:
+                return {
+                    "class_name": "function",
+                    "module": f"keras.{module}",
+                    "config": name,
+                    "registered_name": name,
+                }
+        registered = keras.saving.get_registered_name(function)
+        if keras.saving.get_registered_object(registered) is function:
+            return keras.saving.serialize_keras_object(function)
+        raise ValueError(
+            f"{type(self).__name__} {self.name!r} can't be saved or cloned: its "
+            f"{argument} is a function that can't be found by its name again, "
+            f"{function!r}. Give {argument} as a name that Keras knows, or register "
+            "the function by keras.saving.register_keras_serializable."
+        )
+
+    @classmethod
+    def _made(cls, name: str, value: Any) -> Any:
+        if not isinstance(value, dict) or name == "dtype":
+            return value
+        if "class_name" in value:
+            return keras.saving.deserialize_keras_object(value)
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return cls._annotation(name)(**fields)
+
+    @classmethod
+    def _annotation(cls, argument: str) -> type:
+        signature = inspect.signature(cls.__init__, eval_str=True)
+        return signature.parameters[argument].annotation
