@@ -6,6 +6,8 @@ Names load what they need at first use, so that `import zoo` is light.
 import importlib
 from typing import TYPE_CHECKING
 
+from zoo import saved
+
 if TYPE_CHECKING:
     from zoo import (
         data,
@@ -177,6 +179,9 @@ __all__ = [
     "presets",
     "training",
 ]
+
+
+saved.announce()
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,124 @@
+"""Where the classes are that Keras's files name, for `keras.saving.load_model`.
+
+Keras finds a class by a name that the class registers when its module is imported, and
+`import zoo` imports no such module. So each name is registered here at once, by a
+stand-in that imports the module when a file asks for the class.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "zoo"
+# What is registered as "zoo>NAME", by module.
+HOMES: dict[str, tuple[str, ...]] = {
+    "zoo.layers.attention": ("MultiHeadAttention",),
+    "zoo.layers.carried_state": ("CarriedState",),
+    "zoo.layers.characters": ("CharacterConvolutions", "Highway"),
+    "zoo.layers.dense": ("Dense", "HeadsDense"),
+    "zoo.layers.dropout": ("Dropout",),
+    "zoo.layers.embeddings": (
+        "LearnedPositions",
+        "SinusoidalPositions",
+        "TokenEmbedding",
+    ),
+    "zoo.layers.gaussian": ("DiagonalGaussian",),
+    "zoo.layers.history": ("ImageHistory",),
+    "zoo.layers.initializers": ("Normal", "TruncatedNormal"),
+    "zoo.layers.norm": ("BatchNorm", "InstanceNorm", "LayerNorm"),
+    "zoo.layers.padding": ("ReflectionPadding",),
+    "zoo.layers.recurrent": ("Elman", "GRU", "LSTM"),
+    "zoo.layers.relative": ("T5Bias", "TransformerXLPositions"),
+    "zoo.layers.residual": ("ResidualBlock",),
+    "zoo.layers.scalar_mix": ("ScalarMix",),
+    "zoo.layers.spectral_norm": ("SpectralNorm",),
+    "zoo.layers.transformer": ("FeedForward", "TransformerBlock"),
+    "zoo.layers.vector_quantizer": ("VectorQuantizer",),
+    "zoo.layers.warmup": ("Warmup",),
+    "zoo.models.autoencoder": ("Autoencoder",),
+    "zoo.models.bert": ("BertBackbone", "BertEncoder"),
+    "zoo.models.bert_pretrainer": ("BertPretrainer", "MaskedLMHead"),
+    "zoo.models.bert_tasks": ("BertClassifier", "BertSpanQA", "BertTagger"),
+    "zoo.models.classifier": ("ImageClassifier",),
+    "zoo.models.cyclegan": ("CycleGAN", "CycleGANResidual", "Translator"),
+    "zoo.models.dcgan": ("DCGAN", "DCGANDiscriminator", "DCGANGenerator"),
+    "zoo.models.distiller": ("Distiller",),
+    "zoo.models.electra": ("Electra", "ElectraGenerator", "ReplacedTokenHead"),
+    "zoo.models.elmo": ("BidirectionalLSTM", "ELMo", "ELMoClassifier"),
+    "zoo.models.gpt": ("GPT",),
+    "zoo.models.linear": ("LinearLM",),
+    "zoo.models.recurrent": ("RecurrentLM",),
+    "zoo.models.self_attention": ("SelfAttentionClassifier", "SimpleSelfAttention"),
+    "zoo.models.transformer": ("Transformer",),
+    "zoo.models.vae": ("VAE",),
+    "zoo.models.vqvae": ("VQVAE",),
+    "zoo.training.schedules": (
+        "ConstantThenLinear",
+        "Scaled",
+        "WarmupCosine",
+        "WarmupInverseSqrt",
+    ),
+}
+
+
+class StandIn:
+    """Stands for a registered class until something is asked of it."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _found(self) -> Any:
+        importlib.import_module(self._module)
+        return _registered()[self._name]
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._found(), attribute)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes one, as the class would."""
+        return self._found()(*args, **kwargs)
+
+
+class _AfterKeras:
+    """A finder that registers the names as soon as anyone imports Keras."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        """Keras's own, whose loader registers the names at its end."""
+        if fullname != "keras":
+            return None
+        import importlib.util
+
+        sys.meta_path.remove(self)
+        spec: Any = importlib.util.find_spec(fullname)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def _registered() -> dict[str, Any]:
+    import keras
+
+    return keras.saving.get_custom_objects()
+
+
+def _register() -> None:
+    registered = _registered()
+    for module, names in HOMES.items():
+        for name in names:
+            key = f"{PACKAGE}>{name}"
+            registered.setdefault(key, StandIn(module, key))
+
+
+def announce() -> None:
+    """Tells Keras the names: now if it is imported, else when it will be."""
+    if "keras" in sys.modules:
+        _register()
+    else:
+        sys.meta_path.insert(0, _AfterKeras())
