@@ -18,6 +18,7 @@ from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
 from zoo.training.configurations import made
 from zoo.training.engine import Engine, engine
+from zoo.training.kept_tokenizer import KeepsTokenizer
 from zoo.training.layer_rates import forget_hooks, layerwise_factors, scale_rates
 from zoo.training.lora import enable_lora, has_lora
 from zoo.training.optimizer_group import (
@@ -60,7 +61,7 @@ class Plan:
         return f"{phase.name}/" if len(self.phase_variables) > 1 else ""
 
 
-class Model(keras.Model):
+class Model(KeepsTokenizer, keras.Model):
     """A Keras model whose training is the sequence of its `phases()`.
 
     A subclass gives `phases()` and, where it needs them, `prepare(batch)` and
