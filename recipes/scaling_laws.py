@@ -256,7 +256,7 @@ def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
 
 def fit_table(config: Config, table: Path) -> dict:
     """The laws of somebody's trainings."""
-    trainings = Trainings.read(table)
+    trainings = Trainings.read(table, config.on_bad)
     run = Run(config)
     laws = Laws(trainings, config.resamples, config.seed)
     laws.draw(run.out / "scaling_laws.png", table.name)

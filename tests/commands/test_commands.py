@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import zoo
 from zoo.cli import main
 from zoo.commands import backend, compared
 from zoo.commands.convert import WRITERS
+from zoo.commands.evaluate import EvaluateConfig, _validation_text
 from zoo.presets import weights
 from zoo.presets.manifest import Manifest, checkpoints
 
@@ -303,3 +306,14 @@ def test_a_backend_is_chosen(monkeypatch, tmp_path):
 def test_doctor(capsys):
     main(["doctor"])
     assert "works" in capsys.readouterr().out
+
+
+def test_evaluate_skips_bad_lines_of_a_text_if_asked(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\n\xff\n" + b"two\n" * 9)
+    model = SimpleNamespace(tokenizer=True)
+    config = EvaluateConfig("gpt", "text", tmp_path)
+    with pytest.raises(ValueError, match=r"line 2 of .*a\.txt is not UTF-8"):
+        _validation_text(model, config)
+    config = replace(config, on_bad="skip")
+    with pytest.warns(UserWarning, match=r"1 bad .* line 2 of .*a\.txt"):
+        assert _validation_text(model, config) == "two\n"

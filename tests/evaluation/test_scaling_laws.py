@@ -118,9 +118,20 @@ def test_tables(tmp_path):
         ("parameters,tokens,loss\n1,2,3\n1,2,nan\n", "line 3"),
         ("parameters,tokens,loss\n1,2\n", "line 2"),
         ("parameters,tokens,loss\n1,x,3\n", "'x'"),
+        ("parameters,tokens,loss,loss\n1,2,3,4\n", "column loss more than once"),
+        ("parameters,tokens,loss\n", "has no trainings"),
     ],
 )
 def test_bad_tables(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         Trainings.read(tmp_path / "table.csv")
+
+
+def test_a_bad_line_of_a_table(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_bytes(b"\xef\xbb\xbfparameters,tokens,loss\n1,2,3\n1,\xff,3\n1,x,3\n")
+    with pytest.raises(ValueError, match="line 3 of .* is not UTF-8"):
+        Trainings.read(table)
+    with pytest.warns(UserWarning, match="2 bad lines .* line 3 of"):
+        assert len(Trainings.read(table, on_bad="skip")) == 1

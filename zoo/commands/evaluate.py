@@ -24,6 +24,7 @@ class EvaluateConfig:
         name: a checkpoint that `zoo list` names, or a preset's folder.
         dataset: what to measure on, by name.
         data_dir: where a local dataset lies.
+        on_bad: of lines of text that can't be used: stop at the first, or skip them.
         out: `summary.json` is written into this folder.
         seed: of samples and noise.
         images: at most so many test images, the same in every run, or samples; 0 for
@@ -40,6 +41,7 @@ class EvaluateConfig:
     name: Name
     dataset: str
     data_dir: Path | None = None
+    on_bad: Literal["error", "skip"] = "error"
     out: Path = Path("runs/evaluate")
     seed: int = 0
     images: int = 0
@@ -182,7 +184,9 @@ def cyclegan(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     from zoo.data import UnpairedDataset, load
     from zoo.evaluation import judged_translations
 
-    data = load(config.dataset, config.data_dir, expect=UnpairedDataset)
+    data = load(
+        config.dataset, config.data_dir, expect=UnpairedDataset, on_bad=config.on_bad
+    )
     a, b = _measured(config, data.test_a, data.test_b)
     a, b = (x / np.float32(255) for x in (a, b))
     return judged_translations(model, a, b, paired=data.paired_test) | _about(data)
@@ -209,7 +213,9 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
 def _validation_text(model: Any, config: EvaluateConfig) -> str:
     from zoo.data import TextDataset, load
 
-    text = load(config.dataset, config.data_dir, expect=TextDataset)
+    text = load(
+        config.dataset, config.data_dir, expect=TextDataset, on_bad=config.on_bad
+    )
     if model.tokenizer is None:
         raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
     return text.validation
@@ -223,7 +229,13 @@ def _images(model: Any, config: EvaluateConfig):
     if config.dataset == "images":
         height, width, channels = model.config.image_shape
         options = {"size": height if height == width else None, "channels": channels}
-    return load(config.dataset, config.data_dir, expect=ImageDataset, **options)
+    return load(
+        config.dataset,
+        config.data_dir,
+        expect=ImageDataset,
+        on_bad=config.on_bad,
+        **options,
+    )
 
 
 def _about(data: Any) -> dict[str, str]:

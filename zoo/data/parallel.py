@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoo.data.surrogates import refuse_halves
 from zoo.data.tasks import held_out, parts_in
 from zoo.data.text_files import BadLines, OnBad, read_lines
 
@@ -65,7 +66,9 @@ class ParallelText:
         digest = hashlib.sha256()
         for part in three:
             for side in zip(*part, strict=True):
-                digest.update("\n".join(side).encode("utf-8"))
+                text = "\n".join(side)
+                refuse_halves(text, f"the text of {name!r}")
+                digest.update(text.encode("utf-8"))
         sha256 = digest.hexdigest()
         return cls(name, languages, *three, sha256, origin, licence, left_out)
 

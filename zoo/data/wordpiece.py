@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.added_tokens import settings
-from zoo.data.limits import MAX_TOKENIZER_BYTES
+from zoo.data.limits import MAX_CONFIG_BYTES, MAX_TOKENIZER_BYTES
 from zoo.data.text_files import read_whole
 
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def _is_lowercase(tokens: Sequence[str]) -> bool:
 
 def from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
     """Of a preset of Keras Hub's WordPiece."""
-    config = json.loads((folder / "tokenizer.json").read_text("utf-8"))["config"]
+    config = json.loads(read_whole(folder / "tokenizer.json", MAX_CONFIG_BYTES))[
+        "config"
+    ]
     tokens = _tokens(folder / KERAS_HUB_VOCABULARY)
     return _of_tokens(tokens, config["lowercase"], config["strip_accents"])
 

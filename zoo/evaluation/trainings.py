@@ -1,6 +1,7 @@
 """A table of trainings: how large, how long, and how good the model became."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.atomic_files import replacing
+from zoo.data.text_files import BadLines, OnBad, read_text
 from zoo.evaluation.scaling_laws import compute
 
 COLUMNS = ("parameters", "tokens", "loss")
@@ -44,32 +46,44 @@ class Trainings:
         return cls(*np.array(rows, "float64").reshape(-1, 3).T)
 
     @classmethod
-    def read(cls, path: Path) -> "Trainings":
+    def read(cls, path: Path, on_bad: OnBad = "error") -> "Trainings":
         """Of a CSV with the columns parameters, tokens and loss; others may be there.
 
+        Args:
+            path: the CSV.
+            on_bad: of lines that are no text or have a figure that is not a number
+                above 0: "error" refuses the first, "skip" leaves them out.
+
         Raises:
-            ValueError: a column is missing, or a figure is not a number above 0; the
-                message names the line.
+            ValueError: a column is missing or there twice, a line is bad, or there are
+                no lines.
         """
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-                raise ValueError(
-                    f"{path} needs the columns {', '.join(COLUMNS)} in its first line. "
-                    f"Missing: {', '.join(sorted(missing))}"
+        bad = BadLines(on_bad)
+        reader = csv.DictReader(io.StringIO(read_text(path, bad), newline=""))
+        header = list(reader.fieldnames or ())
+        if missing := set(COLUMNS) - set(header):
+            raise ValueError(
+                f"{path} needs the columns {', '.join(COLUMNS)} in its first line. "
+                f"Missing: {', '.join(sorted(missing))}"
+            )
+        if twice := [name for name in COLUMNS if header.count(name) > 1]:
+            raise ValueError(f"{path} has the column {twice[0]} more than once.")
+        rows = []
+        for row in reader:
+            try:
+                figures = tuple(float(row[name]) for name in COLUMNS)
+            except (TypeError, ValueError):
+                figures = (math.nan,)
+            if not all(0 < figure < math.inf for figure in figures):
+                bad.found(
+                    f"{path}, line {reader.line_num}: parameters, tokens and loss must "
+                    f"be numbers above 0, got {[row[n] for n in COLUMNS]}"
                 )
-            rows = []
-            for row in reader:
-                try:
-                    figures = tuple(float(row[name]) for name in COLUMNS)
-                except (TypeError, ValueError):
-                    figures = (math.nan,)
-                if not all(0 < figure < math.inf for figure in figures):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: parameters, tokens and loss "
-                        f"must be numbers above 0, got {[row[n] for n in COLUMNS]}"
-                    )
-                rows.append(figures)
+                continue
+            rows.append(figures)
+        if not rows:
+            raise ValueError(f"{path} has no trainings. {bad.first}".rstrip(". "))
+        bad.warn(str(path))
         return cls.of(rows)
 
     def write(self, path: Path) -> None:
