@@ -258,6 +258,7 @@ def fit_table(config: Config, table: Path) -> dict:
     """The laws of somebody's trainings."""
     trainings = Trainings.read(table, config.on_bad)
     run = Run(config)
+    run.start({})
     laws = Laws(trainings, config.resamples, config.seed)
     laws.draw(run.out / "scaling_laws.png", table.name)
     summary = {"trainings": len(trainings), "seed": config.seed, **laws.figures()}

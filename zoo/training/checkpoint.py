@@ -86,35 +86,11 @@ def _metadata(path: str | Path) -> dict[str, str]:
     return metadata
 
 
-class _RandomStates(keras.callbacks.Callback):
-    """Sets the random states right before the first update.
-
-    Keras's data loaders draw from torch's when they start.
-    """
-
-    def __init__(self, restore: Callable[[], None]) -> None:
-        super().__init__()
-        self._restore, self._started = restore, False
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Sets them, once."""
-        if not self._started:
-            self._started = True
-            self._restore()
-
-
-class SameRandomness(_RandomStates):
-    """Lets a further `fit` draw on from where things stand, as if there were one."""
-
-    def __init__(self) -> None:
-        states = _random_states()
-        super().__init__(lambda: _set_random_states(*states))
-
-
-class Resume(_RandomStates):
+class Resume(keras.callbacks.Callback):
     """Restores what `save_checkpoint` wrote, for `fit` to go on exactly.
 
-    Variables are restored at once, and random states twice: now, and by `fit`.
+    Variables are restored at once. Random states are restored again right before the
+    first update, since Keras's data loaders draw from torch's when they start.
 
     Args:
         path: The file.
@@ -130,8 +106,15 @@ class Resume(_RandomStates):
     """
 
     def __init__(self, path: str | Path, model, *, keep_rates: bool = False) -> None:
-        self.extra, restore = _load(path, model, keep_rates)
-        super().__init__(restore)
+        super().__init__()
+        self.extra, self._restore = _load(path, model, keep_rates)
+        self._started = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restores the random states, once."""
+        if not self._started:
+            self._started = True
+            self._restore()
 
 
 def _load(

@@ -26,7 +26,6 @@ from zoo.distribution import use
 from zoo.presets.names import check_names
 from zoo.training.checkpoint import (
     Resume,
-    SameRandomness,
     read_extra,
     save_checkpoint,
 )
@@ -313,6 +312,12 @@ class Run:
             raise ValueError(
                 f"{self.checkpoint} is of update {start}, and the run ends at {updates}"
             )
+        if (updates - start) % evaluate_every:
+            raise ValueError(
+                f"{self.checkpoint} is of update {start}: the {updates - start} that "
+                f"are left must be a multiple of eval_every={evaluate_every}, so that "
+                "the last one is evaluated."
+            )
         self._record()
         if callbacks:
             # The last line may be the checkpoint's alone, if the run was killed then.
@@ -320,18 +325,15 @@ class Run:
             if stop():
                 return
         logger = _Logger(self, evaluate, batch_tokens, unit, stop)
-        for first, last, steps in stretches(start, updates, evaluate_every):
-            model.fit(
-                batches(first),
-                steps_per_epoch=steps,
-                initial_epoch=first // evaluate_every,
-                epochs=-(-last // evaluate_every),
-                callbacks=[*callbacks, logger],
-                verbose=2 if not sys.stdout.isatty() else 1,
-            )
-            if model.stop_training:
-                return
-            callbacks = [SameRandomness()]
+        first = start // evaluate_every
+        model.fit(
+            batches(start),
+            steps_per_epoch=evaluate_every,
+            initial_epoch=first,
+            epochs=first + (updates - start) // evaluate_every,
+            callbacks=[*callbacks, logger],
+            verbose=2 if not sys.stdout.isatty() else 1,
+        )
 
     def save(self, model) -> None:
         """Writes the checkpoint and the metrics so far."""
@@ -355,6 +357,7 @@ class Run:
 
     def write_metrics(self) -> None:
         """Writes the metrics so far, a line an evaluation."""
+        self._record()
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
         with replacing(self.out / METRICS) as file:
             file.write(lines.encode())
@@ -385,22 +388,6 @@ class Run:
         }
         self.write_json(SUMMARY, summary)
         return summary
-
-
-def stretches(start: int, end: int, every: int) -> list[tuple[int, int, int]]:
-    """The calls of `fit` that evaluate at each multiple of `every` up to the end.
-
-    They are two where `start` is no multiple, since epochs of one call are alike.
-
-    Returns:
-        Of each call the first update, the last, and the updates of its epochs.
-    """
-    whole = -(-start // every) * every
-    return [
-        (first, last, min(every, last - first))
-        for first, last in ((start, whole), (whole, end))
-        if first < last
-    ]
 
 
 class _Logger(keras.callbacks.Callback):
