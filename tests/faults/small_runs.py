@@ -192,7 +192,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "width": 16,
             "feed_forward_width": 16,
             "vocab_size": 300,
-            "batch_tokens": 128,
+            "batch_tokens": 256,
             "num_beams": 2,
             "test_sentences": 2,
         },
