@@ -28,19 +28,19 @@ def by_tiles(
     if not 0 <= overlap < tile:
         raise ValueError(f"overlap={overlap}; expected 0 to {tile - 1}, below tile")
     height, width = images.shape[1:3]
-    weighted = []
+    total = None
     weights = np.zeros((1, height, width, 1), "float32")
     for top, rows in _spans(height, tile, overlap):
         for left, columns in _spans(width, tile, overlap):
             here = np.s_[:, top : top + len(rows), left : left + len(columns)]
             weight = (rows[:, None] * columns[None, :])[None, :, :, None]
+            part = weight * function(images[here])
+            if total is None:  # only now is D known
+                total = np.zeros((*images.shape[:3], part.shape[-1]), "float32")
+            total[here] += part
             weights[here] += weight
-            weighted.append((here, weight * function(images[here])))
-    channels = weighted[0][1].shape[-1]
-    total = np.zeros((*images.shape[:3], channels), "float32")
-    for here, part in weighted:
-        total[here] += part
-    return total / weights
+    total /= weights
+    return total
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, np.ndarray]]:
