@@ -38,7 +38,7 @@ def plan(config: PlanConfig) -> None:
     from zoo.planning.plan import plan
 
     planned = plan(config)
-    show(planned, Console())
+    show(planned, Console(markup=False))
     if config.picture:
         draw(planned, config.picture)
         print(f"Drawn into {config.picture}")

@@ -298,8 +298,19 @@ def test_a_backend_is_chosen(monkeypatch, tmp_path):
         assert backend.os.environ["KERAS_BACKEND"] == taken
     monkeypatch.setattr(backend, "installed", lambda: ["torch"])
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(ValueError, match="pip install 'zoo\\[jax\\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '.+\[jax\]'"):
         backend.choose()
+
+
+@pytest.mark.host
+def test_doctor_says_what_installs_a_backend(monkeypatch, capsys):
+    monkeypatch.setattr(backend, "installed", lambda: [])
+    with pytest.raises(SystemExit, match="no backend works here"):
+        main(["doctor"])
+    out = capsys.readouterr().out
+    for name in backend.PREFERRED:
+        assert f"[{name}]'" in out
+    assert "pip install 'zoo" not in out  # which is another project
 
 
 @pytest.mark.slow

@@ -224,5 +224,5 @@ def test_tfds_absent_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'zoo\[tfds\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '.+\[tfds\]'"):
         load("tfds:lm1b")

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.extras import installed_by
 from zoo.program import quiet
 
 # Of those that are installed, the first is taken: JAX starts and draws fastest.
@@ -30,10 +31,13 @@ def choose(able: Sequence[str] = ()) -> None:
     if asked is not None and asked in PREFERRED and asked not in found:
         raise ValueError(
             f"KERAS_BACKEND is {asked!r}, which is not installed. Installed: "
-            f"{', '.join(found) or 'none'}. pip install 'zoo[{asked}]' installs it."
+            f"{', '.join(found) or 'none'}. What installs it: {installed_by(asked)}"
         )
     if not found:
-        raise ValueError("No backend is installed: pip install 'zoo[jax]', or [torch].")
+        raise ValueError(
+            f"No backend is installed. What installs JAX (or [torch], [tensorflow]): "
+            f"{installed_by('jax')}"
+        )
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     if asked is None and not (home / "keras.json").is_file():
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])

@@ -71,7 +71,7 @@ def run(config: ConvertConfig) -> None:
             f"--to {config.form}."
         )
     model = zoo.from_preset(config.source)
-    console = Console()
+    console = Console(markup=False)
     if config.form in WRITERS:
         _export(config, model, console)
     else:

@@ -49,8 +49,9 @@ def run(config: DoctorConfig) -> None:
 
     import zoo
     from zoo.commands.backend import PREFERRED, installed
+    from zoo.extras import installed_by
 
-    console = Console()
+    console = Console(markup=False)
     console.print(
         f"zoo {zoo.__version__}, Keras {importlib.metadata.version('keras')}, "
         f"Python {platform.python_version()}, {platform.system()} "
@@ -61,8 +62,7 @@ def run(config: DoctorConfig) -> None:
     works = False
     for backend in PREFERRED:
         if backend not in installed():
-            hint = f"not installed: pip install 'zoo[{backend}]'"
-            table.add_row(backend, "", hint)
+            table.add_row(backend, "", "not installed")
             continue
         done = subprocess.run(
             [sys.executable, "-c", CHECK],
@@ -83,5 +83,9 @@ def run(config: DoctorConfig) -> None:
             *found["precision"].values(),
         )
     console.print(table)
+    for backend in PREFERRED:
+        if backend not in installed():
+            said = f"{backend} is installed by {installed_by(backend)}"
+            console.print(said, highlight=False, soft_wrap=True)
     if not works:
         sys.exit("zoo: no backend works here")

@@ -44,7 +44,7 @@ def run(config: InfoConfig) -> None:
     if folder is not None:
         with unchanged(folder):
             _add_folder(table, folder)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _add_configuration(table: Any, name: str) -> None:

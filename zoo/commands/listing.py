@@ -20,7 +20,7 @@ def run(config: ListConfig) -> None:
     from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
     from zoo.presets.names import CONFIGURATIONS
 
-    console = Console()
+    console = Console(markup=False)
     table = Table("checkpoint", "model", "parameters", "what", title_justify="left")
     for name, folder in checkpoints().items():
         if not (folder / MANIFEST).is_file():

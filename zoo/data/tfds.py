@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from zoo.extras import installed_by
+
 
 def prepared(name: str, data_dir: Path | None) -> Any:
     """Returns the builder of a dataset, which is prepared if it is not yet.
@@ -20,7 +22,7 @@ def prepared(name: str, data_dir: Path | None) -> Any:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"'tfds:{name}' needs tensorflow-datasets; run: pip install 'zoo[tfds]'"
+            f"'tfds:{name}' needs tensorflow-datasets; run: {installed_by('tfds')}"
         ) from error
 
     try:

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from zoo.extras import installed_by
+
 
 def optional(module: str, purpose: str, extra: str) -> Any:
     """The module.
@@ -23,8 +25,8 @@ def optional(module: str, purpose: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"{purpose} needs {error.name}, which is not installed: pip install "
-            f"'zoo[{extra}]'."
+            f"{purpose} needs {error.name}, which is not installed: "
+            f"{installed_by(extra)}"
         ) from error
 
 
