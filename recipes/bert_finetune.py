@@ -295,7 +295,10 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
 
     def made(cls: Any, config_class: Any, **fields: Any) -> Callable[[], Any]:
         if config.encoder is not None:
-            return lambda: cls.from_preset(config.encoder, **rates, **fields)
+            # A head for other classes makes room for a new one.
+            return lambda: cls.from_preset(
+                config.encoder, ignore_mismatched=True, **rates, **fields
+            )
         new = BertConfig(tokenizer.vocab_size, config.length, 2, 2, 32).__dict__
         return lambda: cls(config_class(**{**new, **rates, **fields}))
 
@@ -308,14 +311,24 @@ def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> Task:
     match data.train[0]:
         case LabelledText():
             return Task(
-                made(BertClassifier, BertClassifierConfig, num_classes=len(names) or 1),
+                made(
+                    BertClassifier,
+                    BertClassifierConfig,
+                    num_classes=len(names) or 1,
+                    class_names=tuple(names),
+                ),
                 lambda examples: labelled_sequences(examples, **form),
                 class_figures if names else value_figures,
                 "accuracy" if names else "pearson",
             )
         case TaggedWords():
             return Task(
-                made(BertTagger, BertTaggerConfig, num_classes=len(names)),
+                made(
+                    BertTagger,
+                    BertTaggerConfig,
+                    num_classes=len(names),
+                    class_names=tuple(names),
+                ),
                 lambda examples: tagged_sequences(examples, tokenizer, config.length),
                 functools.partial(
                     tag_figures, names, TagPaths(names, [e.tags for e in data.train])

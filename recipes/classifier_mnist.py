@@ -97,6 +97,7 @@ def main(config: Config) -> dict:
         ImageClassifierConfig(
             image_shape=test.shape[1:],
             num_classes=len(data.class_names),
+            class_names=tuple(data.class_names),
             hidden=config.hidden,
             num_features=config.num_features,
             dropout=config.dropout,

@@ -348,6 +348,7 @@ def classifier(
     model = ELMoClassifier.from_preset(
         preset,
         num_classes=len(data.class_names),
+        class_names=tuple(data.class_names),
         hidden_width=config.hidden_width,
         contextual=KINDS[kind],
     )

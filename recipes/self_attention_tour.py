@@ -123,6 +123,7 @@ def main(config: Config) -> dict:
                 vocab_size=tokenizer.vocab_size,
                 context_length=config.length,
                 num_classes=len(data.class_names),
+                class_names=tuple(data.class_names),
                 width=config.width,
                 pad_id=tokenizer.pad_id,
                 **fields,

@@ -146,6 +146,32 @@ def test_evaluate_refuses_pictures_of_other_classes(classified):
         evaluated(classified)
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
+@pytest.mark.parametrize("form", ["zoo", "huggingface", "keras_hub", "onnx"])
+def test_convert_what_was_trained_in_another_precision(
+    precision, form, tmp_path, capsys
+):
+    if form == "onnx" and keras.config.backend() not in WRITERS["onnx"]:
+        pytest.skip("the backend writes no ONNX")
+    if form == "onnx" and precision != "mixed_bfloat16":
+        pytest.skip("one is enough, of what takes seconds")
+    model = zoo.GPT(SMALL, dtype=precision)
+    for number, weight in enumerate(model.weights):  # as far apart as trained ones
+        noise = np.random.default_rng(number).normal(0, 0.3, weight.shape)
+        weight.assign(weight + noise)
+    model.save_to_preset(tmp_path / "ours")
+    target = tmp_path / ("new.onnx" if form == "onnx" else "new")
+    main(["convert", str(tmp_path / "ours"), str(target), "--to", form])
+    out = capsys.readouterr().out
+    if form == "zoo":
+        again = zoo.from_preset(target)
+        assert again.dtype_policy.name == precision
+        for name, array in weights.arrays_of(model).items():
+            np.testing.assert_array_equal(weights.arrays_of(again)[name], array)
+    elif "is not installed" not in out:
+        assert float(out.split("at most ")[1].split()[0]) < 1e-4
+
+
 def gpt():
     return zoo.GPT(SMALL)
 
@@ -224,9 +250,10 @@ def test_compared_with_what_a_folder_has(tmp_path):
         options = sizes | options
         made = getattr(transformers, name)(getattr(transformers, config)(**options))
         made.save_pretrained(tmp_path / name)
-        model = zoo.BertBackbone.from_preset(tmp_path / name)
-        ((_, difference),) = compared.differences(model, tmp_path / name)
-        assert difference < 1e-4, name
+        for load in (zoo.BertBackbone.from_preset, zoo.from_preset):
+            model = load(tmp_path / name)
+            ((_, difference),) = compared.differences(model, tmp_path / name)
+            assert difference < 1e-4, name
 
 
 def test_gaps_are_not_filled_by_chance(tmp_path):
@@ -275,6 +302,7 @@ def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
         ("convert vae.mnist /tmp/x --to huggingface", "transformers has no model"),
         ("convert vae.mnist /tmp/x --to keras_hub", "Keras Hub has no VAE"),
         ("convert vae.mnist x.onnx --to zoo", "ONNX is a file"),
+        ("convert vqvae.mnist x", "a folder of two presets"),
         ("convert vae.mnist x --to onnx", "ONNX is a file"),
         ("fill-mask vae.mnist x", "is a VAE, not a BertPretrainer"),
     ],

@@ -313,13 +313,15 @@ def test_variants(name, options, tmp_path):
     ours = getattr(zoo, architecture(settings)).from_preset(folder)
     inputs = texts_for(theirs)
     found = run(ours, inputs)
-    if name == "ElectraForPreTraining":  # a discriminator, of which we take the body
-        theirs = theirs.electra
     expected = theirs_of(theirs, inputs)
     if isinstance(found, dict) and "sequence_output" in found:
         assert_close(found["sequence_output"], expected.last_hidden_state, MASK)
         if "pooled_output" in found:
             assert_close(found["pooled_output"], expected.pooler_output)
+    elif name == "ElectraForPreTraining":  # a discriminator, whose generator is new
+        assert_close(found, expected.logits, MASK)
+        ours = zoo.BertBackbone.from_preset(folder)
+        theirs = theirs.electra
     else:
         theirs_logits = expected.get("prediction_logits", expected.get("logits"))
         assert_close(found["mlm_logits"], theirs_logits, MASK)
@@ -422,6 +424,43 @@ def test_a_head_that_is_not_there_is_new(folder, caplog):
     caplog.clear()
     assert zoo.BertBackbone.from_preset(folder).pooler is not None
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("name", ["SequenceClassification", "TokenClassification"])
+def test_names_of_classes_go_there_and_back(name, tmp_path):
+    names = ("O", "B-PER", "I-PER")
+    theirs = their_model(f"BertFor{name}", layers=1, id2label=dict(enumerate(names)))
+    ours = zoo.from_preset(saved(theirs, tmp_path / "theirs"))
+    assert ours.class_names == names
+    export_bert(ours, tmp_path / "back")
+    back = transformers.AutoConfig.from_pretrained(tmp_path / "back")
+    assert back.id2label == dict(enumerate(names))
+    assert back.label2id == {name: number for number, name in enumerate(names)}
+    ours.class_names = ()
+    export_bert(ours, tmp_path / "unnamed")
+    unnamed = transformers.AutoConfig.from_pretrained(tmp_path / "unnamed")
+    assert unnamed.id2label[2] == "LABEL_2"
+    assert zoo.from_preset(tmp_path / "unnamed").class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"id2label": {"1": "b", "0": "a", "2": "c"}}, ("a", "b", "c")),
+        ({"id2label": None, "label2id": {"b": 1, "a": 0}}, ("a", "b")),
+        ({"id2label": None, "num_labels": 4}, ()),
+        ({"id2label": {"0": "a", "2": "c"}}, None),
+        ({"id2label": {"0": "a", "1": 7}}, None),
+    ],
+)
+def test_how_names_of_classes_are_told(fields, expected):
+    architectures = ["BertForSequenceClassification"]
+    settings = {"model_type": "bert", "architectures": architectures, **fields}
+    if expected is None:
+        with pytest.raises(ValueError, match="id2label in config.json must give each"):
+            config_fields(settings)
+    else:
+        assert config_fields(settings)["class_names"] == expected
 
 
 def test_a_pooler_that_is_not_there_is_new(tmp_path, caplog):

@@ -1,6 +1,7 @@
 """What is exported computes what the model computes, in ONNX and as a SavedModel."""
 
 import importlib.util
+import json
 import sys
 
 import keras
@@ -151,3 +152,55 @@ def test_what_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ValueError, match=r"pip install -e '.+\[export\]'"):
         run_exported(tmp_path / "x.onnx", {})
+
+
+# === Keras's model.export ===
+
+# What a call of the model is: these are exported by it.
+CALLED = ("gpt", "pretrainer", "classifier", "tagger", "span_qa", "image_classifier")
+
+
+@pytest.mark.parametrize("case", [x for x in CASES if not x.startswith("gpt_")])
+def test_keras_s_export_works_or_says_what_does(case, tmp_path):
+    model = CASES[case]()
+    target = tmp_path / f"exported{SUFFIXES[FORMATS[0]]}" if FORMATS else tmp_path
+    form = {"onnx": "onnx", "saved_model": "tf_saved_model"}
+    if case not in (*CALLED, "backbone_without_pooler"):
+        with pytest.raises(ValueError, match=r"zoo.presets.export_inference\(model, "):
+            model.export(target, form[export.format_of(target)])
+    elif case == "gpt" and FORMATS:
+        ids = np.zeros((2, 3), "int32")
+        model(ids)
+        model.predict(ids, verbose=0)
+        model.export(target, form[FORMATS[0]])
+        found = export.served(model)
+        assert largest_difference(found, target) < 1e-4
+    elif case != "gpt":
+        with pytest.raises(ValueError, match=r"ONNX is a file \*.onnx"):
+            model.export(tmp_path / "folder", "onnx")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: zoo.RecurrentLM(zoo.RecurrentLMConfig(17, 8, 1, 8)),
+        lambda: zoo.Transformer(zoo.TransformerConfig(17, 8, 1, 2, 8)),
+        lambda: zoo.VQVAE(zoo.VQVAEConfig((8, 8, 1), num_codes=4, channels=4)),
+        lambda: zoo.ELMo(zoo.ELMoConfig(17, 1, 4)),
+        lambda: zoo.NgramLM(zoo.NgramConfig(5, order=2)),
+    ],
+)
+def test_keras_s_export_of_what_is_not_exported(model, tmp_path):
+    with pytest.raises(ValueError, match="needs input_signature=.*export_inference"):
+        model().export(tmp_path / "x")
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="writes no ONNX")
+def test_names_of_classes_are_in_the_file(tmp_path):
+    import onnx
+
+    model = CASES["image_classifier"]()
+    model.class_names = ("cat", "dog", "eel")
+    export_inference(model, tmp_path / "x.onnx")
+    properties = {x.key: x.value for x in onnx.load(tmp_path / "x.onnx").metadata_props}
+    assert json.loads(properties["class_names"]) == ["cat", "dog", "eel"]

@@ -286,10 +286,14 @@ def ours():
 @pytest.mark.parametrize("name", ["gpt2", "bert", "classifier"])
 def test_there_and_back(name, ours, tmp_path, caplog):
     model = ours[name]
+    if name == "classifier":
+        model.class_names = ("cat", "dog", "eel")
     zoo.presets.export_keras_hub(model, tmp_path)
     caplog.clear()
     again = zoo.from_preset(tmp_path)
     assert type(again) is type(model) and not caplog.messages
+    if name == "classifier":
+        assert again.class_names == ("cat", "dog", "eel")
     assert (again.tokenizer is None) == (model.tokenizer is None)
     if model.tokenizer is not None:
         ids = [x.tokenizer.encode("ab Abc d\u00e9 a").tolist() for x in (again, model)]

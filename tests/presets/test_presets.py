@@ -1,5 +1,6 @@
 """Presets by name and by folder: saving, loading, and everything that may not fit."""
 
+import dataclasses
 import json
 import pickle
 
@@ -10,7 +11,7 @@ import pytest
 import zoo
 from zoo import GPT, GPTConfig, Tokenizer
 from zoo.data import atomic_files
-from zoo.presets import count_parameters, manifest
+from zoo.presets import count_parameters, manifest, weights
 
 CONFIG = GPTConfig(12, 8, 1, 2, 8, dropout=0.1, tie_embeddings=False)
 
@@ -190,8 +191,28 @@ def test_tokenizers_go_along(model, folder):
     assert GPT.from_preset(folder).tokenizer is None
 
 
+@dataclasses.dataclass(frozen=True)
+class OwnConfig(GPTConfig):
+    """With a field that ours has not."""
+
+    own: int = 3
+
+
+class Own(GPT):
+    """A class of a user's, which nobody registered."""
+
+    Config = OwnConfig
+
+
+class OwnOfOwn(Own):
+    """A class that derives from it."""
+
+
+class OwnClassifier(zoo.BertClassifier):
+    """One of a family."""
+
+
 def test_subclasses(tmp_path, folder, model):
-    @keras.saving.register_keras_serializable("tests")
     class Mine(GPT):
         pass
 
@@ -199,8 +220,130 @@ def test_subclasses(tmp_path, folder, model):
     mine = Mine(CONFIG)
     mine.save_to_preset(tmp_path / "mine")
     assert same(Mine.from_preset(tmp_path / "mine"), mine)
-    with pytest.raises(ValueError, match="no architecture 'Mine'"):
-        GPT.from_preset(tmp_path / "mine")
+    for load in (GPT.from_preset, zoo.from_preset):
+        with pytest.raises(
+            ValueError, match="no architecture 'Mine' in zoo.*a subclass of GPT.*whose"
+        ):
+            load(tmp_path / "mine")
+    assert same(GPT.from_preset(tmp_path / "mine", strict=False), mine)
+    assert count_parameters(tmp_path / "mine") == mine.count_params()
+
+
+def test_subclasses_with_fields_and_names_of_their_own(tmp_path, folder, model):
+    own = Own(OwnConfig(12, 8, 1, 2, 8, own=5))
+    own.tokenizer = Tokenizer.characters("abc")
+    own.save_to_preset(tmp_path / "own")
+    for cls in (Own, OwnOfOwn):
+        loaded = cls.from_preset(tmp_path / "own")
+        assert same(loaded, own) and loaded.config.own == 5
+        assert loaded.tokenizer == own.tokenizer
+    OwnOfOwn(own.config).save_to_preset(tmp_path / "own_of_own")
+    assert OwnOfOwn.from_preset(tmp_path / "own_of_own").config == own.config
+    with pytest.raises(ValueError, match="no architecture 'OwnOfOwn'"):
+        Own.from_preset(tmp_path / "own_of_own")
+    # From a preset of its parent's it takes all that there is.
+    from_parent = Own.from_preset(folder, own=7)
+    assert same(from_parent, model) and from_parent.config.own == 7
+
+    class GPTOfTheirs(GPT):
+        pass
+
+    GPTOfTheirs.__name__ = "GPT"
+    GPTOfTheirs(CONFIG).save_to_preset(tmp_path / "gpt")
+    assert type(GPTOfTheirs.from_preset(tmp_path / "gpt")) is GPTOfTheirs
+    with pytest.raises(ValueError, match="saved by a subclass of GPT"):
+        zoo.from_preset(tmp_path / "gpt")
+
+
+def test_subclasses_of_a_family(tmp_path):
+    config = zoo.BertClassifierConfig(12, 8, 1, 2, 8, num_classes=3)
+    own = OwnClassifier(config)
+    own.save_to_preset(tmp_path / "own")
+    assert same(OwnClassifier.from_preset(tmp_path / "own"), own)
+    tagger = zoo.BertTagger.from_preset(tmp_path / "own")
+    assert tagger.new_weights == ("tagger/bias", "tagger/kernel")
+    zoo.BertTagger(zoo.BertTaggerConfig(12, 8, 1, 2, 8)).save_to_preset(tmp_path / "t")
+    assert "classifier/kernel" in OwnClassifier.from_preset(tmp_path / "t").new_weights
+
+
+def test_presets_of_subclasses_that_earlier_versions_wrote(tmp_path):
+    own = Own(OwnConfig(12, 8, 1, 2, 8))
+    own.save_to_preset(tmp_path)
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    assert saved.pop("subclass_of") == "GPT"
+    file.write_text(json.dumps(saved))
+    assert same(Own.from_preset(tmp_path), own)
+    with pytest.raises(ValueError, match="no architecture 'Own'"):
+        zoo.from_preset(tmp_path)
+
+
+# === Names of classes ===
+
+NAMED = {
+    zoo.BertClassifier: zoo.BertClassifierConfig(12, 8, 1, 2, 8, num_classes=3),
+    zoo.BertTagger: zoo.BertTaggerConfig(12, 8, 1, 2, 8, num_classes=3),
+    zoo.ELMoClassifier: zoo.ELMoClassifierConfig(12, 1, 4, num_classes=3),
+    zoo.SelfAttentionClassifier: zoo.SelfAttentionClassifierConfig(12, 8, 3, 8),
+    zoo.ImageClassifier: zoo.ImageClassifierConfig((8, 8, 1), 3, (2,), 4),
+}
+NAMES = ("cat", "dog", "été")
+
+
+@pytest.mark.parametrize("cls", NAMED, ids=lambda cls: cls.__name__)
+def test_names_of_classes_are_kept(cls, tmp_path):
+    named = cls(dataclasses.replace(NAMED[cls], class_names=NAMES))
+    named.save_to_preset(tmp_path)
+    loaded = cls.from_preset(tmp_path)
+    assert loaded.class_names == loaded.config.class_names == NAMES
+    assert zoo.from_preset(tmp_path).class_names == NAMES
+    loaded.class_names = ["a", "b", "c"]
+    loaded.save_to_preset(tmp_path)
+    assert cls.from_preset(tmp_path).class_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="num_classes=3 classes.*got 2: a, b"):
+        loaded.class_names = ["a", "b"]
+    unnamed = cls(NAMED[cls])
+    assert unnamed.class_names == ()
+    assert cls.from_config(loaded.get_config()).class_names == ("a", "b", "c")
+
+
+def test_other_classes_have_other_names(tmp_path):
+    config = dataclasses.replace(NAMED[zoo.BertClassifier], class_names=NAMES)
+    zoo.BertClassifier(config).save_to_preset(tmp_path)
+    other = zoo.BertClassifier.from_preset(
+        tmp_path, num_classes=2, ignore_mismatched=True
+    )
+    assert other.class_names == ()
+    tagger = zoo.BertTagger.from_preset(tmp_path)
+    assert (tagger.config.num_classes, tagger.class_names) == (3, ())
+    named = zoo.BertTagger.from_preset(tmp_path, num_classes=2, class_names=("a", "b"))
+    assert named.class_names == ("a", "b")
+
+
+# === Another number of classes ===
+
+
+@pytest.mark.parametrize("cls", NAMED, ids=lambda cls: cls.__name__)
+def test_another_number_of_classes(cls, tmp_path, caplog):
+    old = cls(NAMED[cls])
+    old.save_to_preset(tmp_path)
+    for options in ({}, {"strict": False}):
+        with pytest.raises(
+            ValueError, match=r"3\) in the file and .*5\) in.*ignore_mismatched=True"
+        ):
+            cls.from_preset(tmp_path, num_classes=5, **options)
+        new = cls.from_preset(
+            tmp_path, num_classes=5, ignore_mismatched=True, **options
+        )
+        head = "tagger" if cls is zoo.BertTagger else "classifier"
+        head = "head" if cls is zoo.ImageClassifier else head
+        assert new.new_weights == (f"{head}/bias", f"{head}/kernel")
+        assert f"no weights for {head}/bias, {head}/kernel of" in caplog.text
+        taken, given = weights.arrays_of(new), weights.arrays_of(old)
+        for name in set(given) - set(new.new_weights):
+            assert np.array_equal(taken[name], given[name])
+        kernel = taken[f"{head}/kernel"]
+        assert kernel.shape[-1] == 5 and 0 < np.abs(kernel).max() < 2
 
 
 @pytest.mark.parametrize("write", ["zoo", "huggingface", "keras_hub"])

@@ -17,7 +17,7 @@ def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
     Nothing for folders of ours; a text, saying why not, where it can't be compared.
 
     Args:
-        model: a GPT, or one of BERT's.
+        model: a GPT, or one of BERT's, in float32.
         folder: Hugging Face's or Keras Hub's.
     """
     file = folder / "config.json"
@@ -35,7 +35,10 @@ def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
     inputs = _inputs(model, saved.get("pad_token_id"))
     is_gpt = type(model).__name__ == "GPT"
     found = model(inputs["token_ids"] if is_gpt else inputs)
-    ours = [*found.values()] if isinstance(found, dict) else [found]
+    outputs = found if isinstance(found, dict) else {"": found}
+    if "NextSentence" in (saved.get("architectures") or [""])[0]:
+        outputs.pop("mlm_logits", None)  # which theirs has not
+    ours = [*outputs.values()]
     theirs = compute(model, folder, saved, inputs)
     # A library's model may lack one of our heads, or have one that we do not.
     pairs = [(ops.convert_to_numpy(a), b) for a, b in zip(ours, theirs, strict=False)]
@@ -71,7 +74,7 @@ def _transformers(
         theirs = transformers.AutoModelForCausalLM
     ids = torch.from_numpy(inputs["token_ids"]).long()
     with torch.no_grad():
-        found = theirs.from_pretrained(folder).eval()(ids)
+        found = theirs.from_pretrained(folder, dtype=torch.float32).eval()(ids)
     return [x.numpy() for x in found.to_tuple() if torch.is_tensor(x)]
 
 
@@ -84,7 +87,7 @@ def _keras_hub(
     theirs = getattr(hub, name.get(type(model).__name__, "BertBackbone"))
     # Tasks want a tokenizer too, unless told that they need none.
     options = {"preprocessor": None} if theirs is not hub.BertBackbone else {}
-    found = theirs.from_preset(str(folder), **options)(inputs)
+    found = theirs.from_preset(str(folder), dtype="float32", **options)(inputs)
     if isinstance(found, dict):
         found = [found["sequence_output"], found["pooled_output"]]
     return [ops.convert_to_numpy(x) for x in tree.flatten(found)]

@@ -70,7 +70,9 @@ def run(config: ConvertConfig) -> None:
             f"ONNX is a file *.onnx and all else a folder; got {config.target} for "
             f"--to {config.form}."
         )
-    model = zoo.from_preset(config.source)
+    # Whatever the precision of a training was: files hold float32, and what is compared
+    # with other programs' outputs has to be computed as they do.
+    model = zoo.from_preset(config.source, dtype="float32")
     console = Console(markup=False)
     if config.form in WRITERS:
         _export(config, model, console)
@@ -111,11 +113,17 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
     from zoo.commands import compared
     from zoo.presets import keras_hub_writing, registry, weights
 
+    if isinstance(model, zoo.ImageTokens):
+        raise ValueError(
+            f"{config.source!r} is an ImageTokens, a folder of two presets: convert "
+            "its folders gpt and vqvae."
+        )
     bert = type(model).__name__.startswith(("Bert", "Electra"))
+    found = registry.find(config.source)
     names: dict[str, list[str]] = {}
     if config.form == "zoo":
-        model.save_to_preset(config.target)
-        found = registry.find(config.source)
+        same = model if found.dtype is None else zoo.from_preset(config.source)
+        same.save_to_preset(config.target)  # in its own precision
         names = found.converter.their_names(model) if found.converter else {}
     elif config.form == "keras_hub":
         zoo.presets.export_keras_hub(model, config.target)
@@ -129,7 +137,7 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
             f"{config.source!r} is a {type(model).__name__}, for which Hugging Face's "
             "transformers has no model. Leave --to out, for zoo's own form."
         )
-    again = type(model).from_preset(config.target)
+    again = type(model).from_preset(config.target, dtype="float32")
     ours, theirs = (weights.arrays_of(each) for each in (model, again))
     table = Table("weight", "there", "shape", "largest difference, read again")
     # Of an ELECTRA no generator is written in the other form.
@@ -144,8 +152,8 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
         f"{len(kept)} arrays, {numbers:,} numbers in {config.target}", highlight=False
     )
     # Whichever side is another library's: the source, or what was written.
-    for folder in (config.source, config.target):
-        for program, result in compared.differences(model, Path(folder)):
+    for folder in filter(None, (found.folder, config.target)):
+        for program, result in compared.differences(model, folder):
             if isinstance(result, str):
                 console.print(f"Not compared: {result}", highlight=False)
             else:

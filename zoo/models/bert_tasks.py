@@ -6,7 +6,7 @@ variants' too.
 Shapes: B batch, N texts, T tokens, D width, C classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from keras import ops
 from zoo.data.questions import IMPOSSIBLE, best_spans
 from zoo.layers.dropout import Dropout
 from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
+from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import (
     check_choice,
     check_count,
@@ -50,10 +51,12 @@ class BertTaggerConfig(BertConfig):
 
     Attributes:
         num_classes: C, tags, from 2 up.
+        class_names: what they are called, in their order; none where nobody said.
         head_dropout: before the head; None means `dropout`.
     """
 
     num_classes: int = 2
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
     head_dropout: float | None = None
 
     fewest_classes: ClassVar[int] = 2
@@ -62,6 +65,7 @@ class BertTaggerConfig(BertConfig):
         """Checks what can be checked before anything is built."""
         super().__post_init__()
         check_whole(self, "num_classes", least=self.fewest_classes)
+        check_class_names(self)
         if self.head_dropout is not None:
             check_rate(self, "head_dropout")
 
@@ -158,7 +162,7 @@ class BertTask(Bert):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class BertClassifier(BertTask):
+class BertClassifier(NamesClasses, BertTask):
     """Classes of texts or of pairs of texts, or a number for each.
 
     Called with `BertBackbone`'s inputs it gives scores (B, C) in float32. `fit` takes
@@ -230,7 +234,7 @@ class BertClassifier(BertTask):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class BertTagger(BertTask):
+class BertTagger(NamesClasses, BertTask):
     """A tag for each token, as in the recognition of named entities.
 
     Called with `BertBackbone`'s inputs it gives scores (B, T, C) in float32. `fit`

@@ -9,7 +9,7 @@ Shapes: B images, (H, W, C) of an image, F features, L classes.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoder import check_images
+from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_fields, check_rate, check_whole
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
@@ -37,6 +38,7 @@ class ImageClassifierConfig:
     Attributes:
         image_shape: (height, width, channels).
         num_classes: L.
+        class_names: what they are called, in their order; none where nobody said.
         hidden: channels of the convolutions, each of which halves the picture's sides.
         num_features: of the layer before the last, F.
         dropout: of the features, in training.
@@ -44,6 +46,7 @@ class ImageClassifierConfig:
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
     num_classes: int = 10
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
     hidden: tuple[int, ...] = (24, 48)
     num_features: int = 128
     dropout: float = 0.3
@@ -53,6 +56,7 @@ class ImageClassifierConfig:
         check_fields(self)
         check_coders(self.image_shape, "convolutional", self.hidden)
         check_whole(self, "num_classes", least=2)
+        check_class_names(self)
         check_whole(self, "num_features")
         check_rate(self, "dropout")
 
@@ -67,7 +71,7 @@ PRESETS: dict[str, ImageClassifierConfig] = {
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ImageClassifier(FromPreset, Model):
+class ImageClassifier(NamesClasses, FromPreset, Model):
     """Gives images (B, H, W, C) in [0, 1] scores (B, L) of the classes, in float32.
 
     `fit` takes (images, labels) and logs `loss`, the cross-entropy in nats, and

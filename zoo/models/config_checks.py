@@ -118,7 +118,7 @@ def _entries(name: str, value: Any, kind: Any, most: int) -> tuple[Any, ...]:
     """Those of a list, which are of one kind."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"{name} must be a list, got {shown(value)}")
-    if len(value) > MAX_LAYERS:
+    if kind is not str and len(value) > MAX_LAYERS:
         raise ValueError(
             f"{name} must have at most {MAX_LAYERS} entries, got {len(value)}"
         )

@@ -9,7 +9,7 @@ M characters of a word.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from zoo.layers.layer import Layer
 from zoo.layers.recurrent import LSTM
 from zoo.layers.scalar_mix import ScalarMix
 from zoo.models.bert import check_range, classified
+from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_count, check_fields, check_rate, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
@@ -81,11 +82,13 @@ class ELMoClassifierConfig(ELMoConfig):
 
     Attributes:
         num_classes: C.
+        class_names: what they are called, in their order; none where nobody said.
         hidden_width: of the layer between features and classes.
         contextual: whether it sees all layers, mixed, or the embeddings alone.
     """
 
     num_classes: int = 2
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
     hidden_width: int = 128
     contextual: bool = True
 
@@ -93,6 +96,7 @@ class ELMoClassifierConfig(ELMoConfig):
         """Checks what can be checked before anything is built."""
         super().__post_init__()
         check_whole(self, "num_classes", least=2)
+        check_class_names(self)
         check_whole(self, "hidden_width")
 
 
@@ -325,7 +329,7 @@ class ELMo(BiLM):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ELMoClassifier(BiLM):
+class ELMoClassifier(NamesClasses, BiLM):
     """Classes of texts by features that stay as they were pretrained.
 
     A `ScalarMix` of the layers, a hidden layer, the maximum over a text's tokens, and

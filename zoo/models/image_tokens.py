@@ -276,23 +276,26 @@ class ImageTokens:
         )
 
     @classmethod
-    def from_preset(cls, preset: str | os.PathLike[str]) -> "ImageTokens":
+    def from_preset(
+        cls, preset: str | os.PathLike[str], *, dtype: Any = None
+    ) -> "ImageTokens":
         """Makes both models from what `save_to_preset` wrote.
 
         Args:
             preset: the folder, or a checkpoint's name.
+            dtype: a precision; default is the saved one.
 
         Raises:
             ValueError: it is no such preset, or is damaged.
         """
         with registry.opened(preset) as found:
-            if found.architecture != cls.__name__ or found.folder is None:
+            if found.architecture != "ImageTokens" or found.folder is None:
                 raise ValueError(
                     f"{os.fspath(preset)!r} is a {found.architecture}, not a "
                     f"{cls.__name__}: use zoo.from_preset."
                 )
-            vqvae = VQVAE.from_preset(found.folder / "vqvae")
-            gpt = GPT.from_preset(found.folder / "gpt")
+            vqvae = VQVAE.from_preset(found.folder / "vqvae", dtype=dtype)
+            gpt = GPT.from_preset(found.folder / "gpt", dtype=dtype)
         if cls.Config(**found.fields).prompts == "text":
             height, width = vqvae.config.code_shape
             length = gpt.config.context_length - height * width

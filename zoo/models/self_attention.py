@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, D width, N heads, V vocabulary, C classes.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEm
 from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.models.bert import check_range, classified
+from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_choice, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
@@ -49,6 +50,7 @@ class SelfAttentionClassifierConfig:
         vocab_size: number of token ids, V.
         context_length: the most tokens of a text.
         num_classes: C.
+        class_names: what they are called, in their order; none where nobody said.
         width: of the vectors of tokens, D.
         attention: "simple" weighs by products of the tokens' vectors; "scaled" divides
             these by the root of D; "learned" takes them between queries and keys, and
@@ -63,6 +65,7 @@ class SelfAttentionClassifierConfig:
     vocab_size: int
     context_length: int
     num_classes: int
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
     width: int = 64
     attention: str = "simple"
     num_heads: int = 1
@@ -75,6 +78,7 @@ class SelfAttentionClassifierConfig:
         check_whole(self, "vocab_size", "context_length", "width", "num_heads")
         check_whole(self, "num_classes", least=2)
         check_fields(self)
+        check_class_names(self)
         check_choice(self, "attention", ATTENTION)
         check_choice(self, "positions", POSITIONS)
         check_choice(self, "pooling", POOLING)
@@ -123,7 +127,7 @@ class SimpleSelfAttention(Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class SelfAttentionClassifier(FromPreset, TakesTexts, Model):
+class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
     """One layer of self-attention, pooled and classified.
 
     Called with token ids (B, T), padded with `pad_id`, it gives scores (B, C) in

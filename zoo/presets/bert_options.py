@@ -1,7 +1,6 @@
 """config.json of Hugging Face's BERT and variants, from and to our configuration."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +10,8 @@ from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.presets.bert_layout import renamed
 from zoo.presets.options import check_fixed, option
 
-# What ours are called there, by the end of the names of their architectures.
+# What ours are called there, by the end of the names of their architectures; what is
+# written by these names too.
 TASKS = {
     "Model": "BertBackbone",
     "ForPreTraining": "BertPretrainer",
@@ -19,6 +19,14 @@ TASKS = {
     "ForSequenceClassification": "BertClassifier",
     "ForTokenClassification": "BertTagger",
     "ForQuestionAnswering": "BertSpanQA",
+}
+# What is read besides: of a BertPretrainer its sentence loss's head alone.
+READ = {"ForNextSentencePrediction": "BertPretrainer"}
+# What tells of the task where config.json does not.
+TELLING = {
+    "cls.predictions.bias": "ForMaskedLM",
+    "qa_outputs.weight": "ForQuestionAnswering",
+    "discriminator_predictions.dense.weight": "ForPreTraining",
 }
 CLASSES = {
     "bert": "Bert",
@@ -31,7 +39,12 @@ CLASSES = {
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Where there is a pooler.
 POOLED = {
-    "bert": ("Model", "ForPreTraining", "ForSequenceClassification"),
+    "bert": (
+        "Model",
+        "ForPreTraining",
+        "ForNextSentencePrediction",
+        "ForSequenceClassification",
+    ),
     "roberta": ("Model",),
     "albert": ("Model", "ForPreTraining", "ForSequenceClassification"),
 }
@@ -102,19 +115,32 @@ FIXED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def architecture(theirs: Mapping[str, Any]) -> str:
-    """The name of our model for a config.json of theirs; the backbone where unsure."""
-    return TASKS.get(_task(theirs), "BertBackbone")
+def architecture(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
+    """The name of our model for a config.json of theirs, and the names of its weights.
 
-
-def _task(theirs: Mapping[str, Any]) -> str:
-    name = (option(theirs, "architectures", (), tuple[str, ...]) or ("Model",))[0]
-    found = re.search(r"(Model|For\w+)$", name)
+    The backbone's where there is a head that we have not; see `unknown_head`.
+    """
+    task = _task(theirs, names)
     # ELECTRA's pretraining is that of its discriminator.
-    electra = theirs["model_type"] == "electra"
-    if found is None or (electra and found[1] == "ForPreTraining"):
-        return "Model"
-    return found[1]
+    if (theirs["model_type"], task) == ("electra", "ForPreTraining"):
+        return "Electra"
+    return (TASKS | READ).get(task, "BertBackbone")
+
+
+def unknown_head(theirs: Mapping[str, Any]) -> str:
+    """Their name of the model, if it has a head that none of ours has; else nothing."""
+    return "" if _task(theirs) in TASKS | READ else _architectures(theirs)[0]
+
+
+def _architectures(theirs: Mapping[str, Any]) -> tuple[str, ...]:
+    return option(theirs, "architectures", (), tuple[str, ...])
+
+
+def _task(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
+    if given := _architectures(theirs):
+        return given[0].removeprefix(CLASSES[theirs["model_type"]])
+    found = {renamed(name) for name in names or ()}
+    return next((TELLING[name] for name in TELLING if name in found), "Model")
 
 
 def config_fields(
@@ -126,7 +152,7 @@ def config_fields(
     BertForMaskedLM, which has none, and has all of a BertForPreTraining. Ours has no
     dropout of what DistilBERT looks for answers in (`qa_dropout`).
     """
-    kind, task = theirs["model_type"], _task(theirs)
+    kind, task = theirs["model_type"], _task(theirs, names)
     check_fixed(theirs, FIXED, "zoo's BERT")
     fields: dict[str, Any] = {}
     for field, bert_s, default in FIELDS:
@@ -159,12 +185,61 @@ def config_fields(
     fields["pooler"] = task in POOLED.get(kind, ())
     if names is not None:
         fields["pooler"] = POOLER in {renamed(name) for name in names}
+    if (kind, task) == ("electra", "ForPreTraining"):
+        fields["generator_divisor"] = _divisor(fields)
     if task in ("ForSequenceClassification", "ForTokenClassification"):
-        labels = option(theirs, "id2label", {})
-        fields["num_classes"] = len(labels) or option(theirs, "num_labels", 2)
+        labels = class_names(theirs)
+        fields["num_classes"] = len(labels)
+        unnamed = all(x == unnamed_class(i) for i, x in enumerate(labels))
+        fields["class_names"] = () if unnamed else labels
         rate = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
         fields["head_dropout"] = option(theirs, *rate, float)
     return fields
+
+
+def class_names(theirs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the classes in their order, theirs where nobody gave one.
+
+    Raises:
+        ValueError: numbers are missing, or names are no texts.
+    """
+    named = option(theirs, "id2label", {})
+    if not named:
+        numbers_by_name = option(theirs, "label2id", {})
+        named = {number: name for name, number in numbers_by_name.items()}
+    if not named:
+        return tuple(map(unnamed_class, range(option(theirs, "num_labels", 2))))
+    by_number = {str(number): name for number, name in named.items()}
+    numbers = [str(number) for number in range(len(named))]
+    if sorted(by_number) != sorted(numbers) or not all(
+        isinstance(name, str) for name in by_number.values()
+    ):
+        raise ValueError(
+            "id2label in config.json must give each class a name, by numbers from 0; "
+            f"got {dict(list(named.items())[:4])} ..."
+        )
+    return tuple(by_number[number] for number in numbers)
+
+
+def unnamed_class(index: int) -> str:
+    """What `transformers` calls a class that nobody gave a name."""
+    return f"LABEL_{index}"
+
+
+def _divisor(fields: Mapping[str, Any]) -> int:
+    """How much smaller a generator is, of which a discriminator's folder says nothing.
+
+    As ELECTRA's small and large have it, or the next that divides all there is.
+    """
+    width, hidden = fields["width"], fields["feed_forward_width"]
+    heads = fields["num_heads"]
+
+    def fits(divisor: int) -> bool:
+        one = max(1, heads // divisor)
+        whole = width % divisor == hidden % divisor == 0
+        return whole and width // divisor % one == 0
+
+    return next(divisor for divisor in (4, 3, 2, 1) if fits(divisor))
 
 
 def _option(kind: str, field: str, name: str) -> str | None:
@@ -224,9 +299,9 @@ def their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
         case "distilbert":
             settings["qa_dropout"] = 0.0
     if hasattr(config, "num_classes"):
-        labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
-        settings["id2label"] = {str(index): label for label, index in labels.items()}
-        settings["label2id"] = labels
+        labels = config.class_names or map(unnamed_class, range(config.num_classes))
+        settings["id2label"] = {str(index): x for index, x in enumerate(labels)}
+        settings["label2id"] = {x: int(i) for i, x in settings["id2label"].items()}
         name, default = DROPOUTS.get((kind, task), BERT_S_DROPOUT)
         unset = config.head_dropout is None and default is not None
         settings[name] = config.dropout if unset else config.head_dropout
@@ -253,8 +328,16 @@ def check_same(config: Any, settings: Mapping[str, Any]) -> None:
     wanted = dataclasses.asdict(config) | {
         "feed_forward_width": config.feed_forward_width or 4 * config.width
     }
-    # Of the pooler the weights speak; dropout is not what a model computes.
-    for name in ("pooler", "dropout", "attention_dropout", "head_dropout"):
+    # Of the pooler the weights speak, of a generator nothing; dropout and names are not
+    # what a model computes.
+    for name in (
+        "pooler",
+        "generator_divisor",
+        "dropout",
+        "attention_dropout",
+        "head_dropout",
+        "class_names",
+    ):
         wanted.pop(name, None)
     for name, value in config_fields(settings).items():
         if wanted.get(name, value) != value:

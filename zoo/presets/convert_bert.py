@@ -36,6 +36,7 @@ from zoo.presets.bert_options import (
     task_of,
     their_config,
     tokenizer_settings,
+    unknown_head,
 )
 
 __all__ = [
@@ -45,11 +46,16 @@ __all__ = [
     "export_bert",
     "their_form",
     "their_names",
+    "unknown_head",
 ]
 
 
 def convert(
-    theirs: Mapping[str, np.ndarray], config: Any, architecture: str
+    theirs: Mapping[str, np.ndarray],
+    config: Any,
+    architecture: str,
+    head: str = "",
+    strict: bool = True,
 ) -> dict[str, np.ndarray]:
     """Our weights from theirs, with all heads that are there.
 
@@ -57,6 +63,9 @@ def convert(
         theirs: by name.
         config: of the model that they are for, whose head may be another.
         architecture: what `architecture` says that they are.
+        head: what `unknown_head` says of it; its weights keep their names.
+        strict: False passes over what is missing, and leaves weights of no layer of
+            ours their names.
 
     Raises:
         ValueError: weights are missing, or of no layer of ours.
@@ -76,15 +85,23 @@ def convert(
     # Theirs have one name for these two.
     other = "classifier" if architecture == "BertTagger" else "tagger"
     present = {head_of(row) for row in HEADS if row[0] in layers} - {other}
+    present &= {"pooler"} if head else present
     heads = [row for row in HEADS if head_of(row) in present]
     table = [*expanded(body, config), *heads]
     expected = [f"{layer}.{end}" for row in table for layer, end, _ in parts_of(row)]
-    weights.check_names(theirs, expected, "the BERT folder")
+    known = set(expected)
+    others = {name: x for name, x in theirs.items() if name not in known}
+    if strict:
+        taken = known & set(theirs) if head else theirs
+        weights.check_names(taken, expected, "the BERT folder")
     ours: dict[str, list[np.ndarray]] = {}
     for row in table:
-        for layer, end, name in parts_of(row):
-            ours.setdefault(name, []).append(_transposed(theirs[f"{layer}.{end}"], row))
-    return {name: _joined(arrays, config) for name, arrays in ours.items()}
+        parts = [(f"{layer}.{end}", name) for layer, end, name in parts_of(row)]
+        missing = {name for place, name in parts if place not in theirs}
+        for place, name in parts:
+            if name not in missing:
+                ours.setdefault(name, []).append(_transposed(theirs[place], row))
+    return {name: _joined(arrays, config) for name, arrays in ours.items()} | others
 
 
 def _untie(theirs: dict[str, np.ndarray]) -> None:
@@ -99,7 +116,10 @@ def _untie(theirs: dict[str, np.ndarray]) -> None:
         (theirs.pop(f"{decoder}.weight", None), table),
         (theirs.pop(f"{head}.weight", None), table),
     ):
-        if copy is not None and not np.array_equal(copy, theirs.get(original, copy)):
+        # One of two equal ones may be all that was saved.
+        if copy is not None and not np.array_equal(
+            copy, theirs.setdefault(original, copy)
+        ):
             raise ValueError(
                 f"config.json ties the embeddings, but the weights of {decoder} are "
                 f"not equal to {original}."

@@ -35,7 +35,11 @@ KEYS = (
     ("ln_f.weight", "final_norm/gamma", None),
     ("ln_f.bias", "final_norm/beta", None),
 )
+TABLE = KEYS[0][0]
 HEAD = ("lm_head.weight", "head/kernel", "transpose")
+
+# Theirs that have no head but `HEAD`.
+MODELS = ("GPT2LMHeadModel", "GPT2Model")
 
 # Causal masks, which old checkpoints keep beside the weights.
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
@@ -50,10 +54,16 @@ FIXED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def architecture(theirs: Mapping[str, Any]) -> str:
+def architecture(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """The name of our model: each of theirs becomes a `GPT`."""
-    del theirs
+    del theirs, names
     return "GPT"
+
+
+def unknown_head(theirs: Mapping[str, Any]) -> str:
+    """Their name of the model, if it has another head than words'; else nothing."""
+    name = (option(theirs, "architectures", (), tuple[str, ...]) or MODELS)[0]
+    return "" if name in MODELS else name
 
 
 def config_fields(
@@ -88,30 +98,56 @@ def config_fields(
 
 
 def convert(
-    theirs: Mapping[str, np.ndarray], config: Any, architecture: str = "GPT"
+    theirs: Mapping[str, np.ndarray],
+    config: Any,
+    architecture: str = "GPT",
+    head: str = "",
+    strict: bool = True,
 ) -> LazyArrays:
-    """Our weights from those of a GPT2LMHeadModel or GPT2Model."""
+    """Our weights from those of a GPT2LMHeadModel or GPT2Model.
+
+    Args:
+        theirs: by name.
+        config: of the model that they are for.
+        architecture: a `GPT`.
+        head: what `unknown_head` says of it; its weights keep their names.
+        strict: False passes over what is missing, and leaves weights of no layer of
+            ours their names.
+
+    Raises:
+        ValueError: weights are missing, or of no layer of ours.
+    """
     del architecture
     # Each is read when it is asked for, and no sooner.
     names = {name.removeprefix("transformer."): name for name in theirs}
     names = {short: x for short, x in names.items() if not BUFFERS.fullmatch(short)}
-    head = HEAD[0]
-    if config.tie_embeddings and head in names and "wte.weight" in names:
-        if not np.array_equal(theirs[names.pop(head)], theirs[names["wte.weight"]]):
+    if config.tie_embeddings and HEAD[0] in names:
+        copy = names.pop(HEAD[0])
+        # One of two equal ones may be all that was saved.
+        table_name = names.setdefault(TABLE, copy)
+        if copy != table_name and not np.array_equal(theirs[copy], theirs[table_name]):
             raise ValueError(
-                f"config.json ties the embeddings, but {head} is not equal to "
-                "wte.weight. Set tie_word_embeddings to false in it."
+                f"config.json ties the embeddings, but {HEAD[0]} is not equal to "
+                f"{TABLE}. Set tie_word_embeddings to false in it."
             )
     table = _table(config)
-    weights.check_names(names, [name for name, _, _ in table], "the GPT-2 folder")
+    expected = {name for name, _, _ in table}
+    others = {name: x for name, x in names.items() if name not in expected}
+    if strict:
+        taken = expected & set(names) if head else names
+        weights.check_names(taken, expected, "the GPT-2 folder")
+    table = [row for row in table if row[0] in names]
 
     def maker(name: str, transform: str | None) -> Callable[[], np.ndarray]:
         return lambda: _transformed(theirs[names[name]], transform, config, inward=True)
 
+    makers = {ours: maker(name, x) for name, ours, x in table}
+    makers |= {name: maker(name, None) for name in others}
     shapes = {ours: shape_of(theirs, names[name]) for name, ours, _ in table}
-    if not config.tie_embeddings:
+    shapes |= {name: shape_of(theirs, place) for name, place in others.items()}
+    if HEAD[1] in shapes:
         shapes[HEAD[1]] = shapes[HEAD[1]][::-1]
-    return LazyArrays({ours: maker(name, x) for name, ours, x in table}, shapes)
+    return LazyArrays(makers, shapes)
 
 
 def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:

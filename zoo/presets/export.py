@@ -4,6 +4,7 @@ No code of ours is needed to run them, nor Keras. What is in them says `inferenc
 they are written is the backend's matter.
 """
 
+import json
 import math
 import os
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from zoo.data.atomic_files import replacing, replacing_folder
-from zoo.presets.inference import Direction, Served, served
+from zoo.presets.inference import MAKERS, Direction, Served, served
 from zoo.training.engine import engine
 from zoo.training.optional import optional
 
@@ -64,6 +65,39 @@ def export_inference(
     else:
         _write_saved_model(found, target)
     return found
+
+
+def export_called(model: Any, target: str | os.PathLike[str], format: Format) -> None:
+    """What Keras's `model.export(target, format)` asks for, where that is inference.
+
+    Raises:
+        ValueError: a call of the model is not what other programs want of it; the
+            message says what is. Or the format is not the name's.
+    """
+    if format_of(target) != format:
+        raise ValueError(
+            f"ONNX is a file *.onnx and a SavedModel a folder; got {os.fspath(target)} "
+            f"for format={format!r}."
+        )
+    name = type(model).__name__
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    if kinds & set(MAKERS):
+        found = served(model)
+        if found.network is model:
+            export_inference(model, target)
+            return
+        inputs = ", ".join(array.name for array in found.arrays)
+        outputs = ", ".join(found.names_of_outputs)
+        raise ValueError(
+            f"{name}.export would write a call of the whole model. zoo.presets."
+            f"export_inference(model, {os.fspath(target)!r}) writes its {outputs} of "
+            f"{inputs}; with input_signature=... Keras writes the call."
+        )
+    raise ValueError(
+        f"{name}.export needs input_signature=..., since the model takes several kinds "
+        "of inputs. zoo.presets.export_inference, which needs none, writes "
+        f"{', '.join(MAKERS)}."
+    )
 
 
 def _write_onnx(found: Served, file: Path) -> None:
@@ -119,6 +153,9 @@ def _name(found: Served, file: Path) -> None:
         if not dim.HasField("dim_value"):
             dim.dim_param = "batch"
     proto.producer_name, proto.producer_version = "zoo", zoo.__version__
+    if found.class_names:
+        properties = {"class_names": json.dumps(found.class_names)}
+        onnx.helper.set_model_props(proto, properties)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -85,7 +85,8 @@ class Served(keras.Model):
 
     Attributes:
         arrays: what it takes.
-        outputs_by_name: the names of what it gives.
+        names_of_outputs: the names of what it gives.
+        class_names: of a classifier's scores, if somebody named them.
         as_dict: whether it gives a dict; else a tuple, or its one array.
     """
 
@@ -99,6 +100,7 @@ class Served(keras.Model):
         super().__init__(name="inference")
         self.network, self.function = network, function
         self.arrays, self.names_of_outputs = tuple(arrays), tuple(output_names)
+        self.class_names = tuple(getattr(network, "class_names", ()))
         self.as_dict = True
         self.built = True
 

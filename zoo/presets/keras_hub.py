@@ -2,8 +2,9 @@
 
 A folder of `config.json`, `model.weights.h5`, the tokenizer's files and, of a task,
 `task.json` and `task.weights.h5`. Here it looks as a Hugging Face one. `BertMaskedLM`
-gives its encoder: its head has another norm and another activation than the encoder (an
-epsilon of 1e-5, and GELU without the tanh). `keras_hub_writing` makes such folders.
+gives its encoder alone: its head has another norm and another activation than the
+encoder (an epsilon of 1e-5, and GELU without the tanh). `keras_hub_writing` makes such
+folders.
 """
 
 import os
@@ -32,7 +33,7 @@ from zoo.presets.keras_hub_layout import (
     place,
 )
 
-CONFIG, TASK = "config.json", "task.json"
+CONFIG, TASK, METADATA = "config.json", "task.json", "metadata.json"
 EXPECTED = "an object of Keras Hub, with class_name and config"
 OLD_LAYERS = "_layer_checkpoint_dependencies"  # files of Keras 2 call them so
 PACKAGES = ("keras_hub", "keras_nlp")  # its name until 2024
@@ -49,11 +50,13 @@ def settings(folder: Path) -> dict[str, Any]:
     family, saved = _family(folder), _backbone(folder)
     config = {name: saved[theirs] for name, theirs in family.fields.items()}
     config |= family.fixed
+    if (head := _head(folder)) not in (None, "GPT2CausalLM", *CLASSIFIERS):
+        config["architectures"] = [head]  # which nobody converts
     # Theirs has one rate for all.
     if family.module == "gpt2":
         return config | {"attn_pdrop": config["resid_pdrop"]}
     config["attention_probs_dropout_prob"] = config["hidden_dropout_prob"]
-    config["architectures"] = ["BertModel"]
+    config.setdefault("architectures", ["BertModel"])
     if (task := _classifier(folder)) is not None:
         with reading(folder / TASK, EXPECTED):
             if task["activation"] not in ("linear", "softmax"):
@@ -66,6 +69,7 @@ def settings(folder: Path) -> dict[str, Any]:
                 "architectures": ["BertForSequenceClassification"],
                 "num_labels": checked("num_classes", task["num_classes"], int),
                 "classifier_dropout": checked("dropout", task["dropout"], float),
+                "id2label": _class_names(folder),
             }
     return config
 
@@ -122,12 +126,24 @@ def _family(folder: Path) -> Family:
     return FAMILIES[name]
 
 
+def _head(folder: Path) -> str | None:
+    """The class of a preset's task, if it has one."""
+    file = folder / TASK
+    return _json(file)["class_name"] if file.is_file() else None
+
+
+def _class_names(folder: Path) -> dict[str, str]:
+    """By number, as `keras_hub_writing` puts them where theirs has no place for any."""
+    file = folder / METADATA
+    found = read_json(file).get("class_names", []) if file.is_file() else []
+    names = checked("class_names", found, tuple[str, ...])
+    return {str(number): name for number, name in enumerate(names)}
+
+
 def _classifier(folder: Path) -> dict[str, Any] | None:
     """The configuration of a preset's classifier, if it has one."""
-    if not (folder / TASK).is_file():
-        return None
-    task = _json(folder / TASK)
-    return task["config"] if task["class_name"] in CLASSIFIERS else None
+    is_one = _head(folder) in CLASSIFIERS
+    return _json(folder / TASK)["config"] if is_one else None
 
 
 def _files(folder: Path) -> dict[str, list[Row]]:

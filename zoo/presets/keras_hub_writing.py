@@ -121,11 +121,14 @@ def _serialized(family: Family, name: str, config: dict[str, Any]) -> dict[str, 
 
 def _metadata(model: Any) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC)
+    # Their tasks have no names of classes; what else is here they pass over.
+    names = getattr(model, "class_names", ())
     return {
         "keras_version": keras.version(),
         "keras_hub_version": WRITTEN_FOR,
         "parameter_count": model.count_params(),
         "date_saved": now.strftime("%Y-%m-%d@%H:%M:%S"),
+        **({"class_names": names} if names else {}),
     }
 
 

@@ -11,12 +11,18 @@ import keras
 
 from zoo.data.tokenizers import Tokenizer
 from zoo.presets import registry, weights
+from zoo.presets.export import Format, export_called
+from zoo.presets.fitting import Fit
 from zoo.presets.manifest import MANIFEST
 from zoo.training.engine import engine
 
 
 def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
-    """A preset's model, of whichever class it is; see `FromPreset.from_preset`."""
+    """A preset's model, of whichever class it is; see `FromPreset.from_preset`.
+
+    What a class of one's own has saved, that class reads, and this function refuses:
+    what the class computes is not in the file.
+    """
     with registry.opened(preset) as found:
         return registry.model_class(found.architecture).from_preset(preset, **options)
 
@@ -45,6 +51,7 @@ class FromPreset:
         load_weights: bool = True,
         *,
         strict: bool = True,
+        ignore_mismatched: bool = False,
         dtype: Any = None,
         name: str | None = None,
         **changes: Any,
@@ -62,17 +69,20 @@ class FromPreset:
             load_weights: False leaves them random.
             strict: False takes the weights whose names the model has, leaves others of
                 the model new and passes over others of the file, and the log names
-                both. A shape that differs raises all the same. It is for folders of
-                ours, and for models of other classes only within a family.
+                both. Models of other classes are only taken within a family.
+            ignore_mismatched: True leaves weights new whose shapes are not the file's,
+                such as those of a head for another number of classes; the log and
+                `new_weights` name them.
             dtype: a precision; default is the saved one.
             name: the model's.
             changes: fields of the configuration to change, such as `dropout=0.1`.
 
         Raises:
-            ValueError: there is no such preset, or no weights, or they do not fit.
+            ValueError: there is no such preset, or no weights, or they do not fit; the
+                message names what does not, and the way to leave it out.
         """
         with registry.opened(preset) as found:
-            cls._check(found, preset, changes)
+            cls._check(found, preset, changes, strict)
             if load_weights and found.folder is None:
                 raise ValueError(cls._without_weights(preset))
             policy = keras.dtype_policies.get(dtype or found.dtype)
@@ -84,7 +94,7 @@ class FromPreset:
             with registry.no_initialisation() if bare else contextlib.nullcontext():
                 model = cls.from_config(  # type: ignore[attr-defined]
                     {
-                        "config": cls._fields(found) | changes,
+                        "config": cls._fields(found, changes) | changes,
                         "name": name,
                         # Not serialised, for which Keras imports TensorFlow.
                         "dtype": policy,
@@ -92,26 +102,48 @@ class FromPreset:
                 )
             if found.folder is not None:
                 if load_weights:
-                    cls._load(model, found, preset, strict)
+                    cls._load(model, found, preset, strict, ignore_mismatched)
                 files = (found.folder / file for file in weights.TOKENIZER_FILES)
                 if any(file.is_file() for file in files):
                     model.tokenizer = Tokenizer.load(found.folder)
             return model
 
     @classmethod
-    def _load(cls, model: Any, found: registry.Preset, preset: Any, strict: bool):
-        """The weights of a preset's folder, those that the model takes."""
+    def _load(
+        cls,
+        model: Any,
+        found: registry.Preset,
+        preset: Any,
+        strict: bool,
+        ignore_mismatched: bool,
+    ) -> None:
+        """Takes the weights of a preset's folder, those that the model has."""
         arrays: Any = found.read(found.folder)  # type: ignore[arg-type]
         if found.converter is not None:
-            convert = found.converter.convert
-            arrays = convert(arrays, model.config, found.architecture)
-        new: set[str] = set()
-        if cls._is_relative(found) or (cls.family and found.converter):
-            arrays, new = cls._adopted(arrays, model, preset)
+            arrays = found.converter.convert(
+                arrays, model.config, found.architecture, found.unknown_head, strict
+            )
+        ours, body = weights.named_weights(model), f"{cls.family}/"
+        is_relative = cls._is_relative(found)
         if not strict:
-            arrays, new = cls._overlap(arrays, model, preset)
-        model._assign(arrays, found.folder, new)
-        model.new_weights = tuple(sorted(new))
+            fit = Fit.of_common(arrays, ours, found.folder)
+        elif is_relative or (cls.family and found.converter):
+            fit = Fit.of_body(arrays, ours, body)
+        else:
+            fit = Fit(arrays)
+        # A pooler is part of many files whose heads make no use of it.
+        left = [name for name in fit.left if not name.startswith("pooler/")]
+        if left and strict and not is_relative:
+            raise ValueError(
+                f"{os.fspath(preset)!r} holds weights that a {cls.__name__} has no "
+                f"place for: {weights.listed(left)}. strict=False leaves them out."
+            )
+        if cls._assign is FromPreset._assign:
+            fit = fit.checked(ours, found.folder, ignore_mismatched)
+        named = not strict or found.unknown_head
+        cls._report(fit, preset, logging.WARNING if named else logging.INFO)
+        model._assign(fit.taken, found.folder, fit.new)
+        model.new_weights = tuple(sorted(fit.new))
 
     def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
         """Writes a folder that `from_preset` reads, over one that is there.
@@ -126,12 +158,37 @@ class FromPreset:
             "dtype": self.dtype_policy.name,
             "zoo_version": zoo.__version__,
         }
+        base = registry.base_of(type(self))
+        if base is not None and type(self) is not registry.model_class(base):
+            settings["subclass_of"] = base
         texts = {
             "config.json": settings,
             **weights.tokenizer_texts(self),
             MANIFEST: None,  # which would speak of the files before
         }
         weights.write(directory, self._arrays(), texts, {"format": "zoo"})
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Keras's `export`; without a signature by `zoo.presets.export_inference`.
+
+        Raises:
+            ValueError: other programs want something else of the model than its call;
+                the message says what.
+        """
+        forms: dict[str, Format] = {"tf_saved_model": "saved_model", "onnx": "onnx"}
+        if input_signature is None and format in forms:
+            export_called(self, filepath, forms[format])
+            return
+        super().export(  # type: ignore[misc]
+            filepath, format, verbose, input_signature, **options
+        )
 
     def _arrays(self) -> dict[str, Any]:
         """What is saved, by name."""
@@ -151,67 +208,77 @@ class FromPreset:
         return same and not issubclass(cls, other)
 
     @classmethod
-    def _fields(cls, found: registry.Preset) -> dict[str, Any]:
+    def _fields(cls, found: registry.Preset, changes: dict) -> dict[str, Any]:
         """The preset's fields; of a relative's, those that this configuration has."""
-        if not cls._is_relative(found):
-            return found.fields
+        fields, is_relative = dict(found.fields), cls._is_relative(found)
+        count = fields.get("num_classes")
+        if is_relative or changes.get("num_classes", count) != count:
+            fields.pop("class_names", None)  # its head's, which is not taken
+        if not is_relative:
+            return fields
         names = {field.name for field in dataclasses.fields(cls.Config)}
-        fields = found.fields | found.others
+        fields |= found.others
         return {name: x for name, x in fields.items() if name in names}
 
     @classmethod
-    def _adopted(cls, arrays: Any, model: Any, preset: Any) -> tuple[Any, set[str]]:
-        """A relative's weights without its head, and the names of ours that are new."""
-        body = f"{cls.family}/"
-        ours = weights.named_weights(model)
-        taken = [k for k in arrays if k in ours or k.startswith(body)]
-        new = {k for k in ours if not k.startswith(body)} - set(taken)
-        cls._report(sorted(new), preset)
-        return {name: arrays[name] for name in taken}, new
-
-    @classmethod
-    def _overlap(cls, arrays: Any, model: Any, preset: Any) -> tuple[Any, set[str]]:
-        """The weights that file and model both have, and the names of the others."""
-        ours = set(weights.named_weights(model))
-        if not (taken := [name for name in arrays if name in ours]):
-            raise ValueError(
-                f"{os.fspath(preset)!r} and {cls.__name__} have no weight in common."
-            )
-        cls._report(sorted(ours - set(taken)), preset)
-        if left := sorted(set(arrays) - ours):
-            logging.getLogger(__name__).warning(
-                "Of %r these were passed over: %s.",
-                os.fspath(preset),
-                weights.listed(left),
-            )
-        return {name: arrays[name] for name in taken}, ours - set(taken)
-
-    @classmethod
-    def _report(cls, new: list[str], preset: Any) -> None:
-        if new:
-            logging.getLogger(__name__).warning(
+    def _report(cls, fit: Fit, preset: Any, level: int) -> None:
+        """Says what is new, and what of the file is passed over."""
+        logger = logging.getLogger(__name__)
+        if fit.new:
+            logger.warning(
                 "%r has no weights for %s of %s: they are new, and wait for training.",
                 os.fspath(preset),
-                ", ".join(new),
+                ", ".join(sorted(fit.new)),
                 cls.__name__,
+            )
+        if fit.left:
+            names = weights.listed([*fit.left])
+            logger.log(
+                level,
+                "Of %r these were passed over: %s.",
+                os.fspath(preset),
+                names,
             )
 
     @classmethod
-    def _check(cls, found: registry.Preset, preset: Any, changes: dict) -> None:
-        if (
-            found.architecture != cls.__name__
-            and not cls._is_relative(found)
-            and registry.model_class(found.architecture).Config is not cls.Config
-        ):
-            raise ValueError(
-                f"{os.fspath(preset)!r} is a {found.architecture}, not a "
-                f"{cls.__name__}: use zoo.{found.architecture}.from_preset."
-            )
+    def _check(
+        cls, found: registry.Preset, preset: Any, changes: dict, strict: bool
+    ) -> None:
+        """Raises for presets of other models, and for fields that there are not."""
+        name = os.fspath(preset)
+        if not cls._is_relative(found):
+            cls._check_class(found, name, strict)
         fields = [field.name for field in dataclasses.fields(cls.Config)]
         if unknown := sorted(set(changes) - set(fields)):
             raise TypeError(
                 f"{cls.__name__}.from_preset has no arguments {unknown}. Besides "
                 f"dtype and name it takes fields of the configuration: {fields}."
+            )
+
+    @classmethod
+    def _check_class(cls, found: registry.Preset, name: str, strict: bool) -> None:
+        if found.architecture == cls.__name__ and not found.subclass:
+            other: Any = cls
+        else:
+            other = registry.model_class(found.architecture)
+        if not issubclass(cls, other) and other.Config is not cls.Config:
+            raise ValueError(
+                f"{name!r} is a {found.architecture}, not a {cls.__name__}: use "
+                f"zoo.{found.architecture}.from_preset."
+            )
+        ours = [base.__name__ for base in cls.__mro__ if base is not other]
+        if strict and found.subclass and found.subclass not in ours:
+            raise ValueError(
+                f"There is no architecture {found.subclass!r} in zoo: {name!r} was "
+                f"saved by a subclass of {found.architecture} of that name, whose "
+                f"from_preset reads it. {cls.__name__}.from_preset({name!r}, "
+                f"strict=False) takes the weights that a {cls.__name__} has."
+            )
+        if strict and found.unknown_head:
+            raise ValueError(
+                f"{name!r} is a {found.unknown_head}, whose head none of zoo's models "
+                f"has. zoo.{found.architecture}.from_preset({name!r}, strict=False) "
+                "takes all but the head."
             )
 
     @classmethod

@@ -79,6 +79,10 @@ class Preset:
         converter: the module that converts the weights; None where they are ours.
         read: gives the folder's weights by name.
         others: fields that models of its family may have, and it has not.
+        unknown_head: another library's name of the model, if it has a head that none
+            of ours has; `architecture` is then what it is without.
+        subclass: the name of the user's class that saved it, if it is none of ours;
+            `architecture` is then the class of ours that it derives from.
     """
 
     architecture: str
@@ -88,6 +92,8 @@ class Preset:
     converter: Any = None
     read: Callable[[Path], Mapping[str, np.ndarray]] = weights.read
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
+    unknown_head: str = ""
+    subclass: str = ""
 
 
 def model_class(architecture: str) -> Any:
@@ -170,6 +176,14 @@ def no_initialisation() -> Iterator[None]:
         global_state.set_global_attribute("uninitialized_variables", pending)
 
 
+def base_of(cls: type) -> str | None:
+    """The architecture that a model's class is, or derives from, if there is one."""
+    for base in cls.__mro__:
+        if base.__name__ in ARCHITECTURES and model_class(base.__name__) is base:
+            return base.__name__
+    return None
+
+
 def architecture_of(config: Any) -> str:
     """The name of the model class that a configuration is for."""
     for architecture in ARCHITECTURES:
@@ -189,10 +203,14 @@ def _read(folder: Path) -> Preset:
 
 def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
     name, fields, dtype = saved["architecture"], dict(saved["config"]), saved["dtype"]
-    if not isinstance(name, str):
-        raise ValueError(f"architecture must be a text, got {shown(name)}")
+    base = saved.get("subclass_of", name)
+    for each in (name, base):
+        if not isinstance(each, str):
+            raise ValueError(f"architecture must be a text, got {shown(each)}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
+    if "subclass_of" in saved:  # which alone knows its fields
+        return Preset(base, fields, dtype, folder, subclass=name)
     if name in ARCHITECTURES:
         made(model_class(name).Config, fields)
     return Preset(name, fields, dtype, folder)
@@ -218,12 +236,14 @@ def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
     with reading(file, EXPECTED):
         try:
             found = converter.config_fields(saved, names)
-            architecture = converter.architecture(saved)
+            architecture = converter.architecture(saved, names)
             config = model_class(architecture).Config
             known = {field.name for field in dataclasses.fields(config)}
             fields = {name: value for name, value in found.items() if name in known}
             made(config, fields)
+            head = converter.unknown_head(saved)
         except ValueError as error:  # a whole file may say what can't be converted
             raise ValueError(f"{file}: {error}") from error
     others = {name: value for name, value in found.items() if name not in known}
-    return Preset(architecture, fields, None, folder, converter, source.read, others)
+    read = source.read
+    return Preset(architecture, fields, None, folder, converter, read, others, head)

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from keras import ops
@@ -91,14 +91,8 @@ def assign(
     named = named_weights(model)
     taken = {name: weight for name, weight in named.items() if name not in new}
     check_names(arrays, taken, source)
-    wrong = [
-        f"{name} is {shape_of(arrays, name)} in the file and {tuple(weight.shape)} in "
-        "the model"
-        for name, weight in taken.items()
-        if shape_of(arrays, name) != tuple(weight.shape)
-    ]
-    if wrong:
-        raise ValueError(f"The shapes of {source} do not fit: {listed(wrong, '; ')}.")
+    if wrong := misfits(arrays, taken):
+        refuse(wrong, source)
     for name, weight in taken.items():
         if weight._value is None:
             _initialize(weight, arrays[name])
@@ -119,14 +113,41 @@ def _initialize(weight, array: np.ndarray) -> None:
     weight._initializer = None
 
 
-def check_names(found: Iterable[str], expected: Iterable[str], source: Any) -> None:
-    """Raises unless the names are the same, whatever their order."""
+def misfits(arrays: Mapping[str, np.ndarray], taken: Mapping[str, Any]) -> dict:
+    """What is wrong with the shapes of arrays for weights, by name."""
+    return {
+        name: f"{name} is {shape_of(arrays, name)} in the file and "
+        f"{tuple(weight.shape)} in the model"
+        for name, weight in taken.items()
+        if shape_of(arrays, name) != tuple(weight.shape)
+    }
+
+
+def refuse(wrong: Mapping[str, str], source: Any, way_out: str = "") -> NoReturn:
+    """Raises for `misfits`."""
+    raise ValueError(
+        f"The shapes of {source} do not fit: {listed([*wrong.values()], '; ')}."
+        f"{way_out}"
+    )
+
+
+def check_names(
+    found: Iterable[str], expected: Iterable[str], source: Any, way_out: str = ""
+) -> None:
+    """Raises unless the names are the same, whatever their order.
+
+    Args:
+        found: what there is.
+        expected: what there has to be.
+        source: where it is from, for the message.
+        way_out: a sentence at its end, if there is one.
+    """
     missing = sorted(set(expected) - set(found))
     unexpected = sorted(set(found) - set(expected))
     if missing or unexpected:
         raise ValueError(
             f"The weights of {source} do not fit the model. "
-            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}."
+            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}.{way_out}"
         )
 
 

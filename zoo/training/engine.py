@@ -187,7 +187,8 @@ class Engine(Protocol):
         del network, file
         raise ValueError(
             f"On {keras.config.backend()} no ONNX is written. TensorFlow and torch "
-            "write it: set KERAS_BACKEND to one of them."
+            "write it: set KERAS_BACKEND to one of them. Or zoo.presets."
+            "export_inference(model, FOLDER) writes a SavedModel."
         )
 
     def export_saved_model(self, network: Any, folder: Path) -> None:
@@ -195,7 +196,8 @@ class Engine(Protocol):
         del network, folder
         raise ValueError(
             f"On {keras.config.backend()} no SavedModel is written. TensorFlow and JAX "
-            "write it: set KERAS_BACKEND to one of them."
+            "write it: set KERAS_BACKEND to one of them. Or zoo.presets."
+            "export_inference(model, 'FILE.onnx') writes ONNX."
         )
 
     # === Several devices ===

@@ -1,0 +1,30 @@
+"""Names of classes: a field of configurations, and an attribute of their models."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+
+def check_class_names(config: Any) -> None:
+    """Raises unless `class_names` has one for each class, or none at all."""
+    count = len(config.class_names)
+    if count not in (0, config.num_classes):
+        raise ValueError(
+            f"class_names must name each of num_classes={config.num_classes} classes, "
+            f"or be empty; got {count}: {', '.join(config.class_names[:8])}"
+        )
+
+
+class NamesClasses:
+    """A model whose configuration has `num_classes` and `class_names`."""
+
+    config: Any
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, in their order; presets and exports keep it."""
+        return self.config.class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str]) -> None:
+        self.config = dataclasses.replace(self.config, class_names=tuple(names))
