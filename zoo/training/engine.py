@@ -8,6 +8,7 @@ Everything else in the training step is written once, in `step.py`.
 import contextlib
 import math
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,9 @@ HALF_DONE = (
     "The update had begun: some weights are new and some are old. Go on from the last "
     "checkpoint."
 )
+# Held by the thread that records or traces: torch patches itself meanwhile, and JAX's
+# engine knows the variables of one function at a time. What is compiled runs without.
+tracing = threading.RLock()
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ import keras
 from keras import ops, tree
 
 from zoo.training import engine_jax_state, interrupts, step
-from zoo.training.engine import Engine
+from zoo.training.engine import Engine, tracing
 from zoo.training.optional import optional, quiet_export
 
 
@@ -115,14 +115,15 @@ class JaxEngine(Engine):
         """`function(*args)` over variables -> `(values, *args) -> (result, values)`."""
 
         def pure(values, *args):
-            outer, self._held = self._held, held
-            try:
-                mapping = list(zip(held, values, strict=True))
-                with keras.StatelessScope(state_mapping=mapping) as scope:
-                    result = function(*args)
-                return result, [scope.get_current_value(v) for v in held]
-            finally:
-                self._held = outer
+            with tracing:
+                outer, self._held = self._held, held
+                try:
+                    mapping = list(zip(held, values, strict=True))
+                    with keras.StatelessScope(state_mapping=mapping) as scope:
+                        result = function(*args)
+                    return result, [scope.get_current_value(v) for v in held]
+                finally:
+                    self._held = outer
 
         return pure
 

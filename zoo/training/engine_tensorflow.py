@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from zoo.distribution.batches import adapted
 from zoo.training import host_memory, step
-from zoo.training.engine import HALF_DONE, Engine
+from zoo.training.engine import HALF_DONE, Engine, tracing
 from zoo.training.optional import optional, quiet_export
 
 
@@ -173,7 +173,12 @@ class TensorFlowEngine(Engine):
     def compile(self, function, variables):
         """XLA; one trace a combination of shapes."""
         del variables
-        compiled = tf.function(function, jit_compile=True, autograph=False)
+
+        def traced(*args):
+            with tracing:
+                return function(*args)
+
+        compiled = tf.function(traced, jit_compile=True, autograph=False)
         # Each caller keeps its functions by shape; TensorFlow takes functions made
         # on one line for one that is traced again and again.
         compiled._omit_frequent_tracing_warning = True

@@ -23,7 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.training import engine_torch_recurrent, interrupts, step
-from zoo.training.engine import HALF_DONE, Engine, unrolled
+from zoo.training.engine import HALF_DONE, Engine, tracing, unrolled
 from zoo.training.engine_torch_graph import simplify
 from zoo.training.optional import optional, quiet_export
 from zoo.training.plain_attention import visible
@@ -134,7 +134,8 @@ class TorchEngine(Engine):
         record = make_fx(recorded, tracing_mode="fake", _allow_non_fake_inputs=True)
         self._recording = True
         try:
-            graph = simplify(record(*pieces, *batch))
+            with tracing:
+                graph = simplify(record(*pieces, *batch))
         except LOOKS_AT_VALUES:
             log = logging.getLogger(__name__)
             log.info("The step looks at values; it runs eagerly.")
@@ -302,7 +303,9 @@ class TorchEngine(Engine):
         def replay(*arrays):
             shapes = tuple((x.shape, x.dtype, x.device) for x in arrays)
             if shapes not in recorded:
-                recorded[shapes] = _record(function, arrays)
+                with tracing:
+                    if shapes not in recorded:  # another thread may have been first
+                        recorded[shapes] = _record(function, arrays)
             return recorded[shapes](*arrays)
 
         return replay
