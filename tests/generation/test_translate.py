@@ -239,10 +239,14 @@ def test_strings(tmp_path):
         ([], {}, "at least one token"),
         ([[3] * CONTEXT], {}, "A source of 32 tokens and its end do not fit"),
         ([[17]], {}, r"from 0 to 16 \(vocab_size=17\)"),
-        ([[3]], {"max_new_tokens": CONTEXT}, "from 1 to 31 .context_length=32., got"),
-        ([[3]], {"num_beams": 0}, "num_beams must be from 1"),
+        (
+            [[3]],
+            {"max_new_tokens": CONTEXT},
+            "max_new_tokens must be a whole number from 1 to 31, got 32",
+        ),
+        ([[3]], {"num_beams": 0}, "num_beams must be a whole number from 1"),
         ([[3]], {"num_beams": 2, "top_k": 3}, "Beam search ranks by probability"),
-        ([[3]], {"batch_size": 0}, "batch_size must be from 1, got 0"),
+        ([[3]], {"batch_size": 0}, "batch_size must be a whole number from 1, got 0"),
     ],
 )
 def test_bad_requests_say_what_is_wrong(model, request_, options, message):

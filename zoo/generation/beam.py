@@ -3,98 +3,203 @@
 Live beams and the best finished hypothesis are kept apart, so that it is neither
 extended nor crowded out.
 
-Shapes: B batch, K beams, S slots, V vocabulary.
+Shapes: B batch, K beams, C candidates, S slots, V vocabulary.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from keras import ops, tree
 
-from zoo.generation.sampling import NEVER
+from zoo.generation.sampling import NEVER, inside
 
 
-def beam_search(
-    first, advance, length, last_slot, num_beams, length_penalty, length_offset, stops
-):
-    """The best continuation of each padded prompt.
+class Beams(NamedTuple):
+    """What a loop over tokens carries.
+
+    Attributes:
+        slot: scalar, where the next token goes.
+        tokens: (B * K, S) ids of the live beams.
+        logits: (B * K, V) for the next token.
+        caches: see `State`.
+        scores: (B, K) log-probabilities of the live beams.
+        best_tokens: (B, 1, S) the best finished hypothesis.
+        best_scores: (B, 1) its score, with the penalty.
+        best_lengths: (B, 1) its new tokens.
+        pads: (B * K,), see `State`.
+        context: see `State`.
+    """
+
+    slot: Any
+    tokens: Any
+    logits: Any
+    caches: Any
+    scores: Any
+    best_tokens: Any
+    best_scores: Any
+    best_lengths: Any
+    pads: Any
+    context: Any
+
+
+class Candidates(NamedTuple):
+    """Live beams with one more token, the most probable first.
+
+    Attributes:
+        scores: (B, C) log-probabilities.
+        histories: (B, C, S) ids, the new one included.
+        chosen: (B, C) the new one.
+        beams: (B, C) which beam went on.
+    """
+
+    scores: Any
+    histories: Any
+    chosen: Any
+    beams: Any
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """The steps of a search, for loops on the device and on the host.
 
     A hypothesis of n new tokens scores its log-probability divided by
     ((offset + n) / (offset + 1))**penalty: with an offset of 5 that is Wu et al. 2016,
     equation 14; with one of 0 it is n**penalty.
 
-    Args:
-        first: the `State` after the prompts.
+    Attributes:
         advance: of `one_token_step`.
         length: of the padded prompts.
-        last_slot: where the longest hypothesis ends.
         num_beams: K.
         length_penalty: the power above.
         length_offset: likewise.
-        stops: single tokens; they count as the last new token.
-
-    Returns:
-        The tokens (B, S), the number of new tokens (B,) of each, and the scores (B,).
+        allowed: the only ids that may be chosen; None for all.
     """
-    batch, slots = first.tokens.shape
-    stops = ops.convert_to_tensor(stops, "int32")
-    state = tree.map_structure(lambda x: _spread(x, num_beams), first[1:])
-    tokens, pads, logits, _, _, caches, context = state
-    scores = ops.convert_to_tensor([[0.0] + [NEVER] * (num_beams - 1)] * batch)
-    best_tokens = ops.reshape(tokens, (batch, num_beams, slots))[:, :1]
-    best_scores = ops.full((batch, 1), NEVER)
-    best_lengths = ops.zeros((batch, 1), dtype="int32")
-    best = (best_tokens, best_scores, best_lengths)
-    carry = (first.slot, tokens, logits, caches, scores, *best)
 
-    def penalised(scores, slot):
-        count = ops.cast(slot - length + 1, "float32")
-        growth = (length_offset + count) / (length_offset + 1)
-        return scores / ops.power(growth, length_penalty)
+    advance: Callable
+    length: int
+    num_beams: int
+    length_penalty: float
+    length_offset: int
+    allowed: range | None
 
-    def body(slot, tokens, logits, caches, scores, *best):
-        vocabulary = logits.shape[-1]
-        log_probs = ops.log_softmax(logits, axis=-1)
-        log_probs = ops.reshape(log_probs, (batch, num_beams, vocabulary))
-        candidates = ops.reshape(scores[:, :, None] + log_probs, (batch, -1))
-        # Twice as many as beams: at most `num_beams` of them can end in one stop.
-        found, flat = ops.top_k(candidates, num_beams * (1 + max(stops.shape[0], 1)))
+    def begin(self, first) -> Beams:
+        """One beam a prompt, from the `State` after the prompts."""
+        batch, slots = first.tokens.shape
+        count = self.num_beams
+        state = tree.map_structure(lambda x: _spread(x, count), first[1:])
+        tokens, pads, logits, _, _, caches, context = state
+        scores = ops.convert_to_tensor([[0.0] + [NEVER] * (count - 1)] * batch)
+        return Beams(
+            first.slot,
+            tokens,
+            logits,
+            caches,
+            scores,
+            best_tokens=ops.reshape(tokens, (batch, count, slots))[:, :1],
+            best_scores=ops.full((batch, 1), NEVER),
+            best_lengths=ops.zeros((batch, 1), dtype="int32"),
+            pads=pads,
+            context=context,
+        )
+
+    def candidates(self, state: Beams, count: int) -> Candidates:
+        """The `count` most probable ones of each row."""
+        batch, slots = state.scores.shape[0], state.tokens.shape[-1]
+        vocabulary = state.logits.shape[-1]
+        log_probs = ops.log_softmax(state.logits, axis=-1)
+        if self.allowed is not None:
+            log_probs = ops.where(inside(self.allowed, log_probs), log_probs, NEVER)
+        log_probs = ops.reshape(log_probs, (batch, self.num_beams, vocabulary))
+        scores = ops.reshape(state.scores[:, :, None] + log_probs, (batch, -1))
+        found, flat = ops.top_k(scores, min(count, self.num_beams * vocabulary))
         beams = ops.cast(flat // vocabulary, "int32")
         chosen = ops.cast(flat % vocabulary, "int32")
-        histories = _pick(ops.reshape(tokens, (batch, num_beams, slots)), beams)
-        written = ops.arange(slots)[None, None, :] == slot
+        histories = ops.reshape(state.tokens, (batch, self.num_beams, slots))
+        histories = _pick(histories, beams)
+        written = ops.arange(slots)[None, None, :] == state.slot
         histories = ops.where(written, chosen[:, :, None], histories)
-        stopped = ops.any(chosen[:, :, None] == stops[None, None, :], axis=-1)
-        over = ops.logical_or(stopped, slot + 1 >= last_slot)
+        return Candidates(found, histories, chosen, beams)
 
-        best_tokens, best_scores, best_lengths = best
-        ended = ops.where(over, penalised(found, slot), NEVER)
-        pool_scores = ops.concatenate([best_scores, ended], axis=1)
-        pool_tokens = ops.concatenate([best_tokens, histories], axis=1)
-        ages = ops.broadcast_to(slot - length + 1, ended.shape)
-        pool_lengths = ops.concatenate([best_lengths, ops.cast(ages, "int32")], axis=1)
+    def settle(self, state: Beams, found: Candidates, stopped, last_slot) -> Beams:
+        """Keeps the best, by which of them a stop has ended, (B, C)."""
+        slot = state.slot
+        slots = state.tokens.shape[-1]
+        over = ops.logical_or(stopped, slot + 1 >= last_slot)
+        ended = ops.where(over, self._penalised(found.scores, slot), NEVER)
+        pool_scores = ops.concatenate([state.best_scores, ended], axis=1)
+        pool_tokens = ops.concatenate([state.best_tokens, found.histories], axis=1)
+        ages = ops.broadcast_to(slot - self.length + 1, ended.shape)
+        pool_lengths = [state.best_lengths, ops.cast(ages, "int32")]
+        pool_lengths = ops.concatenate(pool_lengths, axis=1)
         best_scores, kept = ops.top_k(pool_scores, 1)
         best_tokens = _pick(pool_tokens, kept)
         best_lengths = ops.take_along_axis(pool_lengths, kept, axis=1)
 
-        scores, kept = ops.top_k(ops.where(stopped, NEVER, found), num_beams)
-        tokens = ops.reshape(_pick(histories, kept), (-1, slots))
-        beams = ops.take_along_axis(beams, kept, axis=1)
-        chosen = ops.reshape(ops.take_along_axis(chosen, kept, axis=1), (-1,))
-        rows = ops.arange(batch, dtype="int32")[:, None] * num_beams
+        live = ops.where(stopped, NEVER, found.scores)
+        scores, kept = ops.top_k(live, self.num_beams)
+        tokens = ops.reshape(_pick(found.histories, kept), (-1, slots))
+        beams = ops.take_along_axis(found.beams, kept, axis=1)
+        chosen = ops.reshape(ops.take_along_axis(found.chosen, kept, axis=1), (-1,))
+        rows = ops.arange(scores.shape[0], dtype="int32")[:, None] * self.num_beams
         rows = ops.reshape(ops.cast(beams, "int32") + rows, (-1,))
-        caches = [ops.take(x, rows, axis=0) for x in caches]
-        logits, caches = advance(slot, chosen, pads, caches, context)
-        best = (best_tokens, best_scores, best_lengths)
-        return (slot + 1, tokens, logits, caches, scores, *best)
+        caches = [ops.take(x, rows, axis=0) for x in state.caches]
+        logits, caches = self.advance(slot, chosen, state.pads, caches, state.context)
+        return Beams(
+            slot + 1,
+            tokens,
+            logits,
+            caches,
+            scores,
+            best_tokens,
+            best_scores,
+            best_lengths,
+            state.pads,
+            state.context,
+        )
 
-    def more(slot, tokens, logits, caches, scores, best_tokens, best_scores, _):
+    def goes_on(self, state: Beams, last_slot):
+        """Whether a live beam may still become better than the best."""
         # A live beam's score only falls; its best normaliser is the longest length
         # for positive penalties, the present one otherwise.
-        furthest = last_slot - 1 if length_penalty > 0 else slot
-        hope = penalised(ops.max(scores, axis=1), furthest)
-        settled = ops.all(best_scores[:, 0] >= hope)
-        return ops.logical_and(slot < last_slot, ops.logical_not(settled))
+        furthest = last_slot - 1 if self.length_penalty > 0 else state.slot
+        hope = self._penalised(ops.max(state.scores, axis=1), furthest)
+        settled = ops.all(state.best_scores[:, 0] >= hope)
+        return ops.logical_and(state.slot < last_slot, ops.logical_not(settled))
 
-    *_, tokens, scores, lengths = ops.while_loop(more, body, carry)
-    return tokens[:, 0], lengths[:, 0], scores[:, 0]
+    def _penalised(self, scores, slot):
+        count = ops.cast(slot - self.length + 1, "float32")
+        growth = (self.length_offset + count) / (self.length_offset + 1)
+        return scores / ops.power(growth, self.length_penalty)
+
+
+def beam_search(search: BeamSearch, first, last_slot, stops) -> Beams:
+    """The whole search in one loop on the device.
+
+    Args:
+        search: its steps.
+        first: the `State` after the prompts.
+        last_slot: where the longest hypothesis ends.
+        stops: single tokens; they count as the last new token.
+    """
+    begun = search.begin(first)
+    held = ("pads", "context")
+    same = {name: getattr(begun, name) for name in held}
+    # At most so many of the candidates that are looked at end in a stop.
+    count = search.num_beams * (1 + max(len(stops), 1))
+    stops = ops.convert_to_tensor(stops or (-1,), "int32")
+
+    def body(*carry):
+        state = Beams(*carry, **same)
+        found = search.candidates(state, count)
+        stopped = ops.any(found.chosen[:, :, None] == stops[None, None, :], axis=-1)
+        return tuple(search.settle(state, found, stopped, last_slot)[: -len(held)])
+
+    def more(*carry):
+        return search.goes_on(Beams(*carry, **same), last_slot)
+
+    carry = ops.while_loop(more, body, tuple(begun[: -len(held)]))
+    return Beams(*carry, **same)
 
 
 def _spread(x, count):

@@ -6,7 +6,7 @@ A slot is a column of the padded batch; a token's position does not count paddin
 Shapes: B batch, P padded prompt, S slots (P + new tokens), V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -14,8 +14,9 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from zoo.generation.beam import beam_search
-from zoo.generation.sampling import choose
+from zoo.generation.beam import Beams, BeamSearch, Candidates, beam_search
+from zoo.generation.sampling import Sampling, choose
+from zoo.generation.stops import Stops, Written
 from zoo.layers.dropout import DrawnSeed
 from zoo.training.engine import engine
 
@@ -136,9 +137,9 @@ class Decoder:
     def compiled(self, key, function):
         """`function` compiled, or what was compiled under `key` before."""
         if key not in self._compiled:
-            self._compiled[key] = engine().compile(
-                function, lambda: self.model.variables
-            )
+            made = engine().compile(function, lambda: self.model.variables)
+            # Of several threads that come here, all use what the first one made.
+            return self._compiled.setdefault(key, made)
         return self._compiled[key]
 
     def _step(self, state, steps, stops, knobs, seed, prompt_length) -> State:
@@ -178,88 +179,159 @@ class Decoder:
             context=state.context,
         )
 
-    def decode(
-        self, prompts, pads, new_tokens, sampling, stops, seed, last_slot, sources=()
-    ) -> list[np.ndarray]:
-        """Each row's new tokens, up to its first stop, in one compiled call."""
+    def tokens(
+        self,
+        prompts,
+        pads,
+        new_tokens: int,
+        sampling: Sampling,
+        stops: Stops,
+        seed,
+        last_slot,
+        chunk: int,
+        sources: tuple = (),
+    ) -> Iterator[np.ndarray]:
+        """Yields new tokens of all rows, (B, n) at a time.
+
+        Args:
+            prompts: (B, P), padded on the left.
+            pads: (B,), how many columns of each row are padding.
+            new_tokens: slots for new tokens.
+            sampling: how to choose them.
+            stops: the loop ends once ids among them have ended all rows; strings are
+                the caller's to find.
+            seed: of the noise.
+            last_slot: one more than the last slot that is filled.
+            chunk: how many at a time; 0 for all, in one compiled call.
+            sources: see `start`.
+        """
         steps, length = sampling.steps, prompts.shape[1]
+        knobs = np.asarray(sampling.knobs, "float32")
+        ids = () if chunk else stops.ids
 
-        def run(prompts, pads, knobs, seed, last_slot, *sources):
-            state = start(self.model, prompts, pads, new_tokens, steps[3], sources)
+        def begin(prompts, pads, *sources):
+            return start(self.model, prompts, pads, new_tokens, steps[3], sources)
 
+        def run(state, knobs, seed, until):
             def more(*state):
                 state = State(*state)
                 return ops.logical_and(
-                    state.slot < last_slot, ops.logical_not(ops.all(state.done))
+                    state.slot < until, ops.logical_not(ops.all(state.done))
                 )
 
             def body(*state):
-                return tuple(
-                    self._step(State(*state), steps, stops, knobs, seed, length)
-                )
+                return tuple(self._step(State(*state), steps, ids, knobs, seed, length))
 
-            state = State(*ops.while_loop(more, body, tuple(state)))
+            return ops.while_loop(more, body, tuple(state))
+
+        def whole(prompts, pads, knobs, seed, until, *sources):
+            state = State(*run(begin(prompts, pads, *sources), knobs, seed, until))
             return state.tokens, state.slot
 
-        key = ("decode", prompts.shape, new_tokens, steps, stops, _shapes(sources))
-        knobs = np.asarray(sampling.knobs, "float32")
-        decoded = self.compiled(key, run)
-        tokens, end = decoded(prompts, pads, knobs, seed, last_slot, *sources)
-        tokens = ops.convert_to_numpy(tokens)[:, length : int(end)]
-        return [cut(row, stops) for row in tokens]
+        shapes = (prompts.shape, new_tokens, _shapes(sources))
+        if not chunk:
+            decoded = self.compiled(("whole", *shapes, steps, ids), whole)
+            tokens, end = decoded(prompts, pads, knobs, seed, last_slot, *sources)
+            yield ops.convert_to_numpy(tokens)[:, length : int(end)]
+            return
+        began = self.compiled(("begin", *shapes, steps[3]), lambda *x: tuple(begin(*x)))
+        goes_on = self.compiled(("chunk", *shapes, steps), run)
+        state = began(prompts, pads, *sources)
+        for slot in range(length, int(last_slot), chunk):
+            until = min(slot + chunk, int(last_slot))
+            state = goes_on(state, knobs, seed, np.int32(until))
+            yield ops.convert_to_numpy(State(*state).tokens)[:, slot:until]
 
     def beams(
         self,
         prompts,
         pads,
-        new_tokens,
-        num_beams,
-        length_penalty,
-        stops,
+        new_tokens: int,
+        num_beams: int,
+        length_penalty: float,
+        stops: Stops,
         last_slot,
-        sources=(),
-        length_offset=0,
+        allowed: range | None = None,
+        sources: tuple = (),
+        length_offset: int = 0,
     ) -> list[np.ndarray]:
-        """Likewise, by `beam_search`."""
-        if any(len(stop) > 1 for stop in stops):
-            raise ValueError("Beam search stops at single tokens, not at sequences.")
-        stop_ids = tuple(stop[0] for stop in stops) or (-1,)
-        options = (num_beams, length_penalty, length_offset, stop_ids)
+        """Each row's new tokens by `BeamSearch`, the stop that ended them included."""
+        options = (num_beams, length_penalty, length_offset, allowed)
+        search = BeamSearch(self.advance, prompts.shape[1], *options)
+        key = (prompts.shape, new_tokens, options, _shapes(sources))
 
-        def run(prompts, pads, last_slot, *sources):
-            first = start(self.model, prompts, pads, new_tokens, False, sources)
-            return beam_search(
-                first, self.advance, prompts.shape[1], last_slot, *options
-            )
+        def first(prompts, pads, sources):
+            return start(self.model, prompts, pads, new_tokens, False, sources)
 
-        key = ("beams", prompts.shape, new_tokens, options, _shapes(sources))
-        found = self.compiled(key, run)(prompts, pads, last_slot, *sources)
-        tokens, lengths, _ = map(ops.convert_to_numpy, found)
-        rows = zip(tokens[:, prompts.shape[1] :], lengths, strict=True)
-        return [cut(row[: int(count)], stops) for row, count in rows]
+        if stops.strings or any(len(stop) > 1 for stop in stops.ids):
+            begun = self.compiled(
+                ("beams begin", *key),
+                lambda prompts, pads, *sources: tuple(
+                    search.begin(first(prompts, pads, sources))
+                ),
+            )(prompts, pads, *sources)
+            rows = [row[pad:] for row, pad in zip(prompts, pads, strict=True)]
+            state = self._beams_on_the_host(search, key, begun, rows, stops, last_slot)
+        else:
+            ids = tuple(stop[0] for stop in stops.ids)
+            state = self.compiled(
+                ("beams", *key, ids),
+                lambda prompts, pads, last_slot, *sources: tuple(
+                    beam_search(search, first(prompts, pads, sources), last_slot, ids)
+                ),
+            )(prompts, pads, last_slot, *sources)
+        state = Beams(*state)
+        tokens = ops.convert_to_numpy(state.best_tokens)[:, 0, prompts.shape[1] :]
+        lengths = ops.convert_to_numpy(state.best_lengths)[:, 0]
+        return [row[: int(n)] for row, n in zip(tokens, lengths, strict=True)]
 
-    def stream(self, prompts, pads, new_tokens, sampling, stops, seed):
-        """Yields the tokens (B,) of each step and whether each row is done."""
-        steps, length = sampling.steps, prompts.shape[1]
-        knobs = np.asarray(sampling.knobs, "float32")
-        begin = self.compiled(
-            ("start", prompts.shape, new_tokens, steps[3]),
-            lambda prompts, pads: tuple(
-                start(self.model, prompts, pads, new_tokens, steps[3])
+    def _beams_on_the_host(self, search, key, state, prompts, stops, last_slot):
+        """The loop for stops that the text or several tokens show.
+
+        Candidates go to the host at each step. So many may end there that fewer than K
+        go on: then it looks at twice as many, up to all.
+        """
+        goes_on = self.compiled(
+            ("beams go on", *key),
+            lambda state, last_slot: search.goes_on(Beams(*state), last_slot),
+        )
+        settle = self.compiled(
+            ("beams settle", *key),
+            lambda state, found, stopped, last_slot: tuple(
+                search.settle(Beams(*state), Candidates(*found), stopped, last_slot)
             ),
         )
-        advance = self.compiled(
-            ("step", prompts.shape, new_tokens, steps, stops),
-            lambda state, knobs, seed: tuple(
-                self._step(State(*state), steps, stops, knobs, seed, length)
-            ),
-        )
-        state = begin(prompts, pads)
-        for slot in range(length, length + new_tokens):
-            state = advance(state, knobs, seed)
-            tokens = ops.convert_to_numpy(State(*state).tokens)
-            done = ops.convert_to_numpy(State(*state).done)
-            yield tokens[:, slot], done
+        vocabulary = self.model.config.vocab_size
+        count, most = 2 * search.num_beams, search.num_beams * vocabulary
+        while bool(ops.convert_to_numpy(goes_on(state, last_slot))):
+            end = int(ops.convert_to_numpy(Beams(*state).slot)) + 1
+            while True:
+                found = self.compiled(
+                    ("candidates", *key, count),
+                    lambda state, count=count: tuple(
+                        search.candidates(Beams(*state), count)
+                    ),
+                )(state)
+                histories = ops.convert_to_numpy(Candidates(*found).histories)
+                new = histories[:, :, search.length : end]
+                stopped = np.asarray(
+                    [
+                        [_ended(stops, prompt, row) for row in rows]
+                        for prompt, rows in zip(prompts, new, strict=True)
+                    ]
+                )
+                if (~stopped).sum(1).min() >= search.num_beams or count >= most:
+                    break
+                count *= 2
+            state = settle(state, found, stopped, last_slot)
+        return state
+
+
+def _ended(stops: Stops, prompt: np.ndarray, new: np.ndarray) -> bool:
+    """Whether a stop is in the new tokens or their text."""
+    written = Written(stops, prompt)
+    written.extend(new)
+    return written.ended
 
 
 def ended(tokens, slot, stops, prompt_length: int):
@@ -272,17 +344,6 @@ def ended(tokens, slot, stops, prompt_length: int):
         same = ops.all(tail == ops.convert_to_tensor(stop, "int32")[None, :], axis=1)
         found = ops.logical_or(found, ops.logical_and(same, first >= prompt_length))
     return found
-
-
-def cut(new: np.ndarray, stops) -> np.ndarray:
-    """New tokens up to the first stop."""
-    ends = [len(new)]
-    for stop in stops:
-        for at in range(len(new) - len(stop) + 1):
-            if tuple(new[at : at + len(stop)]) == stop:
-                ends.append(at)
-                break
-    return new[: min(ends)]
 
 
 def _shapes(sources) -> tuple:

@@ -6,22 +6,25 @@ A network that mixes `Generates` in has a `config` with `vocab_size` and
 device (`zoo.NgramLM`) puts a decoder and a scorer of its own in the place of theirs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from zoo.generation.decoding import cut
+from zoo.generation import arguments
+from zoo.generation.arguments import generator, whole
 from zoo.generation.sampling import Sampling
 from zoo.generation.scoring import pad_right, token_log_probs
+from zoo.generation.stops import Stop, Stops, Written, write
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 from zoo.training.engine import engine
 
 # Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
 BUCKET = 64
+# With stops that are strings, the text is looked at whenever there are so many more.
+CHUNK = 16
 SCORE_BATCH = 16
-Stop = str | int | Sequence[str | int | Sequence[int]] | None
 
 
 class Generates(TakesTexts):
@@ -40,6 +43,7 @@ class Generates(TakesTexts):
         num_beams: int = 1,
         length_penalty: float = 1.0,
         stop: Stop = None,
+        window: int | None = None,
         seed: int | None = None,
         stream: bool = False,
     ) -> Any:
@@ -54,11 +58,19 @@ class Generates(TakesTexts):
             top_p: see `Sampling`.
             repetition_penalty: see `Sampling`.
             allowed: see `Sampling`; a model with ids of several kinds continues in
-                one kind.
+                one kind. Ids that the tokenizer does not know are only chosen if they
+                are named here.
             num_beams: above 1, beam search; `temperature` and the like must be left.
             length_penalty: beams are ranked by log-probability / length**this.
             stop: strings, ids or sequences of ids that end a row; they are not
-                part of what is returned.
+                part of what is returned. Strings are looked for in the text, and cut
+                it within a token if they begin there; of ids, those of whole tokens
+                before it are returned.
+            window: a way past the context. Where the tokens before the next one fill
+                the context, all but the last `window` are forgotten, and the model
+                reads on from those: each token is chosen by `window` to
+                `context_length` before it (or by all there are). Half the context is
+                a good choice; larger ones remember more and take longer.
             seed: for sampling; the same seed gives the same text on a backend.
             stream: return an iterator over the new tokens (or pieces of text) of one
                 prompt as they are chosen.
@@ -69,29 +81,45 @@ class Generates(TakesTexts):
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty, allowed)
         prompts = plain(prompts)
         rows = self._rows(prompts)
-        stops = self._stops(stop)
-        self._check_request(rows, max_new_tokens, num_beams, sampling)
-        drawn = np.random.default_rng(seed).integers(2**31 - 1, dtype="int32")
-        padded, pads, room = self._padded(rows, max_new_tokens)
-        if stream:
-            if len(rows) > 1 or num_beams > 1:
-                raise ValueError("stream=True takes one prompt and no beams.")
-            chosen = self._decoder.stream(padded, pads, room, sampling, stops, drawn)
-            ids = self._streamed(chosen, max_new_tokens, stops)
-            return self._pieces(ids) if isinstance(prompts, str) else ids
-        last = np.int32(padded.shape[1] + max_new_tokens)
+        stops = Stops.of(stop, self)
+        max_new_tokens = whole("max_new_tokens", max_new_tokens, 1)
+        num_beams = whole("num_beams", num_beams, 1)
+        self._check_request(rows, max_new_tokens, num_beams, sampling, window)
+        if stream and (len(rows) > 1 or num_beams > 1):
+            raise ValueError("stream=True takes one prompt and no beams.")
+        sampling = self._drawable(sampling, prompts)
+        rng = generator(seed)
+        written = [Written(stops, row) for row in rows]
         if num_beams > 1:
+            length_penalty = arguments.length_penalty(length_penalty)
+            padded, pads, room = self._padded(rows, max_new_tokens)
             found = self._decoder.beams(
-                padded, pads, room, num_beams, length_penalty, stops, last
+                padded,
+                pads,
+                room,
+                num_beams,
+                length_penalty,
+                stops,
+                np.int32(padded.shape[1] + max_new_tokens),
+                sampling.allowed,
             )
+            for row, tokens in zip(written, found, strict=True):
+                row.extend(tokens)
+                row.close()
         else:
-            found = self._decoder.decode(
-                padded, pads, room, sampling, stops, drawn, last
+            chunk = 1 if stream else CHUNK if stops.strings else 0
+            parts = self._parts(
+                rows, max_new_tokens, sampling, stops, window, rng, chunk
             )
+            if stream:
+                streamed = _pieces if isinstance(prompts, str) else _ids
+                return streamed(written[0], parts)
+            write(written, parts)
         full = [
-            np.concatenate([row, new]) for row, new in zip(rows, found, strict=True)
+            np.concatenate([row, np.asarray(new.ids(), "int32")])
+            for row, new in zip(rows, written, strict=True)
         ]
-        return self._like(prompts, full)
+        return self._like(prompts, full, lambda number: written[number].text())
 
     def score(self, texts: Texts, prompt: Texts = None) -> Any:
         """Log-probabilities (nats) of tokens, each given all before it.
@@ -100,7 +128,8 @@ class Generates(TakesTexts):
             texts: a string, ids, or a list of either.
             prompt: what comes before; one for all texts, or one a text. The scores
                 are then of every token of the text, p(text | prompt); without it
-                they begin with the second token.
+                they begin with the second token. They are the model's, whose ids may be
+                more than its tokenizer's.
 
         Returns:
             A float array for one text, a list of them for several.
@@ -144,28 +173,36 @@ class Generates(TakesTexts):
     @property
     def _scorer(self):
         if "scorer" not in self.__dict__:
-            self.__dict__["scorer"] = engine().compile(
+            made = engine().compile(
                 lambda ids: token_log_probs(self, ids), lambda: self.variables
             )
+            return self.__dict__.setdefault("scorer", made)
         return self.__dict__["scorer"]
 
-    def _check_request(self, rows, max_new_tokens, num_beams, sampling) -> None:
+    def _check_request(self, rows, max_new_tokens, num_beams, sampling, window) -> None:
         if not rows or min(len(row) for row in rows) == 0:
             raise ValueError(
                 "A prompt needs at least one token. To start from nothing, use the "
                 "tokenizer's end-of-text token or a newline."
             )
         longest = max(len(row) for row in rows)
-        if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be from 1, got {max_new_tokens}")
-        if longest + max_new_tokens > self.longest:
+        fits = longest + max_new_tokens <= self.longest
+        if window is not None:
+            whole("window", window, 1, self.longest - 1)
+            if num_beams > 1 and not fits:
+                raise ValueError(
+                    "Beam search compares whole texts, and has no window: leave window "
+                    f"and num_beams={num_beams}, or stay within context_length="
+                    f"{self.longest}."
+                )
+        elif not fits:
             raise ValueError(
                 f"A prompt of {longest} tokens and {max_new_tokens} new ones do not "
                 f"fit into context_length={self.longest}. Shorten the prompt or ask "
-                "for fewer."
+                "for fewer; or let the model forget the beginning of a long text: "
+                f"window={max(self.longest // 2, 1)} keeps so many of the last tokens "
+                "whenever the context is full."
             )
-        if num_beams < 1:
-            raise ValueError(f"num_beams must be from 1, got {num_beams}")
         if num_beams > 1 and sampling != Sampling():
             raise ValueError(
                 "Beam search ranks by probability alone: leave temperature, top_k, "
@@ -185,46 +222,58 @@ class Generates(TakesTexts):
         pads = np.asarray([length - len(row) for row in rows], "int32")
         return padded, pads, -(-max_new_tokens // BUCKET) * BUCKET
 
-    def _stops(self, stop: Stop) -> tuple[tuple[int, ...], ...]:
-        if stop is None:
-            return ()
-        items = [stop] if isinstance(stop, (str, int, np.integer)) else list(stop)
-        stops = []
-        for item in items:
-            if isinstance(item, str):
-                item = self._need_tokenizer().encode(item)
-            ids = tuple(int(i) for i in np.atleast_1d(item))
-            if not ids:
-                raise ValueError(f"A stop must not be empty. Received: {stop!r}")
-            self.check_ids(np.asarray(ids))
-            stops.append(ids)
-        return tuple(stops)
+    def _parts(
+        self, rows, max_new_tokens, sampling, stops, window, rng, chunk
+    ) -> Iterator[np.ndarray]:
+        """New tokens of all rows, (B, n) at a time, past the context by its window.
 
-    def _streamed(self, chosen, max_new_tokens, stops) -> Iterator[int]:
-        """New ids one by one, holding back what may turn out to be a stop."""
-        held: list[int] = []
-        longest = max((len(stop) for stop in stops), default=1)
-        for count, (tokens, done) in enumerate(chosen, start=1):
-            held.append(int(tokens[0]))
-            if done[0]:
-                yield from cut(np.asarray(held), stops).tolist()
-                return
-            if count == max_new_tokens:
-                break
-            while len(held) >= longest:
-                yield held.pop(0)
-        yield from held
+        Each row forgets when it is full itself, whatever the other ones do.
+        """
+        while max_new_tokens:
+            rows = [row if len(row) < self.longest else row[-window:] for row in rows]
+            room = self.longest - max(len(row) for row in rows)
+            count = int(min(max_new_tokens, room))
+            padded, pads, slots = self._padded(rows, count)
+            for part in self._decoder.tokens(
+                padded,
+                pads,
+                slots,
+                sampling,
+                stops,
+                rng.integers(2**31 - 1, dtype="int32"),
+                np.int32(padded.shape[1] + count),
+                chunk,
+            ):
+                rows = [np.append(*pair) for pair in zip(rows, part, strict=True)]
+                yield part
+            max_new_tokens -= count
 
-    def _pieces(self, ids: Iterator[int]) -> Iterator[str]:
-        """Text as it grows; bytes of an unfinished character wait for the rest."""
-        seen: list[int] = []
-        text = ""
-        for token in ids:
-            seen.append(token)
-            now = self.tokenizer.decode(seen)
-            if not now.endswith("\ufffd"):
-                yield now[len(text) :]
-                text = now
-        rest = self.tokenizer.decode(seen)[len(text) :]
-        if rest:
-            yield rest
+
+def _ids(row: Written, parts: Iterator[np.ndarray]) -> Iterator[int]:
+    """New ids one by one, holding back what may turn out to be a stop."""
+    given = 0
+    for _ in _grown(row, parts):
+        found = row.ids()
+        yield from found[given:]
+        given = len(found)
+
+
+def _pieces(row: Written, parts: Iterator[np.ndarray]) -> Iterator[str]:
+    """Text as it grows, holding back likewise, and unfinished characters."""
+    given = ""
+    for _ in _grown(row, parts):
+        found = row.new_text()
+        if len(found) > len(given):
+            yield found[len(given) :]
+            given = found
+
+
+def _grown(row: Written, parts: Iterator[np.ndarray]) -> Iterator[None]:
+    """After each token, and once more at the end."""
+    for part in parts:
+        row.extend(part[0].tolist())
+        yield
+        if row.ended:
+            return
+    row.close()
+    yield

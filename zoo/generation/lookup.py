@@ -6,14 +6,13 @@ Shapes: B batch, P padded prompt, V vocabulary.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from zoo.generation.decoding import cut
 from zoo.generation.sampling import NEVER, Sampling, choose
+from zoo.generation.stops import Stops
 from zoo.training.engine import engine
 
 
@@ -29,41 +28,33 @@ class LookupDecoder:
         self.log_probs = log_probs
         self._compiled: dict[tuple, Callable] = {}
 
-    def decode(
-        self, prompts, pads, new_tokens, sampling, stops, seed, last_slot
-    ) -> list[np.ndarray]:
-        """Each row's new tokens, up to its first stop; see `Decoder.decode`."""
-        steps = self.stream(prompts, pads, new_tokens, sampling, stops, seed)
-        chosen = []
-        for tokens, done in islice(steps, int(last_slot) - prompts.shape[1]):
-            chosen.append(tokens)
-            if done.all():
-                break
-        return [cut(row, stops) for row in np.stack(chosen, axis=1)]
-
-    def beams(self, *args: Any) -> list[np.ndarray]:
+    def beams(self, *args: Any, **options: Any) -> list[np.ndarray]:
         """Raises: beam search runs compiled, on the device."""
         raise ValueError(
             "This model looks its distributions up on the host, and beam search does "
             "not reach them. Leave num_beams=1; temperature=0 is greedy."
         )
 
-    def stream(
-        self, prompts, pads, new_tokens, sampling: Sampling, stops, seed
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the tokens (B,) of each step and whether each row is done."""
+    def tokens(
+        self,
+        prompts,
+        pads,
+        new_tokens: int,
+        sampling: Sampling,
+        stops: Stops,
+        seed,
+        last_slot,
+        chunk: int = 1,
+    ) -> Iterator[np.ndarray]:
+        """Yields the next tokens (B, 1) of each step; see `Decoder.tokens`."""
+        del stops, chunk  # the caller has each token before the next is looked up
         rng = np.random.default_rng(int(seed))
         batch, length = prompts.shape
         texts = np.concatenate([prompts, np.zeros((batch, new_tokens), "int32")], 1)
-        done = np.zeros(batch, bool)
-        tail = max((len(stop) for stop in stops), default=1)
-        for slot in range(length, length + new_tokens):
+        for slot in range(length, int(last_slot)):
             rows = [text[pad:slot] for text, pad in zip(texts, pads, strict=True)]
             texts[:, slot] = self._choose(rows, sampling, rng)
-            for index, text in enumerate(texts):
-                new = text[max(length, slot + 1 - tail) : slot + 1]
-                done[index] |= len(cut(new, stops)) < len(new)
-            yield texts[:, slot], done
+            yield texts[:, slot : slot + 1]
 
     def _choose(
         self, rows: Sequence[np.ndarray], sampling: Sampling, rng: np.random.Generator
@@ -71,12 +62,13 @@ class LookupDecoder:
         """The next token of each row, (B,), by the code that all models share."""
         steps = sampling.steps
         if steps not in self._compiled:
-            self._compiled[steps] = engine().compile(
+            made = engine().compile(
                 lambda logits, knobs, seen, noise: choose(
                     logits, steps, knobs, seen, lambda: noise
                 ),
                 lambda: [],
             )
+            self._compiled.setdefault(steps, made)
         logits = np.stack([self.log_probs(row) for row in rows])
         seen = np.zeros(logits.shape, bool)
         for index, row in enumerate(rows):

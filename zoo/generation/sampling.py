@@ -5,9 +5,17 @@ Shapes: B batch, V vocabulary.
 
 from dataclasses import dataclass
 
+import numpy as np
 from keras import ops
 
+from zoo.generation.arguments import real, whole
+
+# Of what a model holds impossible; ids that may not be chosen get minus infinity, so
+# that even those are chosen before them.
 NEVER = -1e30
+# The temperatures and shares that float32 divides by; those beyond act as these do.
+LEAST, MOST = float(np.finfo("float32").tiny), 1e20
+PENALTIES = (1e-3, 1e3)
 
 
 @dataclass(frozen=True)
@@ -16,9 +24,10 @@ class Sampling:
 
     Attributes:
         temperature: divides the logits; 0 takes the most probable token (greedy).
-        top_k: choose among the k most probable only; 0 for all (Fan et al. 2018).
-        top_p: choose among the fewest tokens that hold this probability; 1 for all
-            (nucleus sampling, Holtzman et al. 2020).
+        top_k: choose among the k most probable only; 0 or None for all (Fan et al.
+            2018).
+        top_p: choose among the fewest tokens that hold this probability; 1 or None for
+            all (nucleus sampling, Holtzman et al. 2020).
         repetition_penalty: above 1 makes tokens that occurred less probable (Keskar
             et al. 2019, section 4.1).
         allowed: the only ids that may be chosen, such as `range(10, 20)`; None for
@@ -26,22 +35,33 @@ class Sampling:
     """
 
     temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
+    top_k: int | None = 0
+    top_p: float | None = 1.0
     repetition_penalty: float = 1.0
     allowed: range | None = None
 
     def __post_init__(self) -> None:
         """Checks each knob's range."""
-        if not self.temperature >= 0:
+        checked = {
+            "temperature": real("temperature", self.temperature),
+            "top_k": 0 if self.top_k is None else whole("top_k", self.top_k, 0),
+            "top_p": 1.0 if self.top_p is None else real("top_p", self.top_p),
+            "repetition_penalty": real("repetition_penalty", self.repetition_penalty),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.temperature < 0:
             raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
-        if not isinstance(self.top_k, int) or self.top_k < 0:
-            raise ValueError(f"top_k must be a whole number from 0, got {self.top_k!r}")
-        if not 0 < self.top_p <= 1:
+        if not 0 < checked["top_p"] <= 1:
             raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
         if not self.repetition_penalty > 0:
             raise ValueError(
                 f"repetition_penalty must be above 0, got {self.repetition_penalty}"
+            )
+        if not PENALTIES[0] <= self.repetition_penalty <= PENALTIES[1]:
+            raise ValueError(
+                f"repetition_penalty must be from {PENALTIES[0]} to {PENALTIES[1]}, "
+                f"beyond which scores overflow, got {self.repetition_penalty}"
             )
         if self.allowed is not None and not (
             isinstance(self.allowed, range)
@@ -57,13 +77,14 @@ class Sampling:
     def steps(self) -> tuple:
         """What the compiled code depends on; the knobs' values are arguments to it."""
         penalise = self.repetition_penalty != 1
-        greedy, nucleus = self.temperature == 0, self.top_p < 1
+        greedy, nucleus = self.temperature == 0, self.top_p != 1
         return (greedy, self.top_k, nucleus, penalise, self.allowed)
 
     @property
     def knobs(self) -> list[float]:
         """The values that may change without compiling anew."""
-        return [self.temperature, self.top_p, self.repetition_penalty]
+        temperature = min(max(self.temperature, LEAST), MOST)
+        return [temperature, max(self.top_p or 1.0, LEAST), self.repetition_penalty]
 
 
 def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
@@ -82,11 +103,11 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
         punished = ops.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
         logits_BV = ops.where(seen_BV, punished, logits_BV)
     if allowed is not None:
-        ids = ops.arange(logits_BV.shape[-1])
-        inside = ops.logical_and(ids >= allowed.start, ids < allowed.stop)
-        logits_BV = ops.where(inside, logits_BV, NEVER)
+        logits_BV = ops.where(inside(allowed, logits_BV), logits_BV, -np.inf)
     if greedy:
         return ops.argmax(logits_BV, axis=-1)
+    # From the largest one, which no small temperature then makes infinite.
+    logits_BV = logits_BV - ops.max(logits_BV, axis=-1, keepdims=True)
     logits_BV = logits_BV / temperature
     if top_k:
         logits_BV = keep_top_k(logits_BV, top_k)
@@ -94,6 +115,12 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
         logits_BV = keep_top_p(logits_BV, top_p)
     # The largest of logits plus Gumbel noise is distributed as their softmax.
     return ops.argmax(logits_BV - ops.log(-ops.log(noise_BV())), axis=-1)
+
+
+def inside(allowed: range, logits_BV):
+    """Which ids may be chosen, (V,)."""
+    ids = ops.arange(logits_BV.shape[-1])
+    return ops.logical_and(ids >= allowed.start, ids < allowed.stop)
 
 
 def keep_top_k(logits_BV, k: int):

@@ -1,12 +1,15 @@
 """Strings or token ids in, one or several; the same form out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from zoo.data.tokenizers import Tokenizer
 from zoo.generation.decoding import Decoder
+from zoo.generation.sampling import Sampling
 
 Texts = Any
 """A string, a list of ids, a list of either, or an array of ids (T,) or (B, T)."""
@@ -17,11 +20,19 @@ class TakesTexts:
 
     config: Any
     variables: Any
-    tokenizer: Any = None
+    tokenizer: Any
 
     def check_ids(self, token_ids: np.ndarray) -> None:
-        """Raises for ids outside the vocabulary, naming the worst."""
+        """Raises for ids outside the vocabulary, naming the worst.
+
+        To be called before ids are cast, which may turn others into valid ones.
+        """
         vocab_size = self.config.vocab_size
+        if token_ids.size and token_ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"Token ids must be whole numbers. Received an array of "
+                f"{token_ids.dtype}."
+            )
         if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < vocab_size:
             raise ValueError(
                 f"Token ids must be from 0 to {vocab_size - 1} (vocab_size="
@@ -42,10 +53,11 @@ class TakesTexts:
     @property
     def _decoder(self) -> Decoder:
         if "compiled_decoder" not in self.__dict__:
-            self.__dict__["compiled_decoder"] = Decoder(self)
+            return self.__dict__.setdefault("compiled_decoder", Decoder(self))
         return self.__dict__["compiled_decoder"]
 
-    def _need_tokenizer(self):
+    def need_tokenizer(self) -> Any:
+        """The tokenizer, or ValueError that says how to get one."""
         if self.tokenizer is None:
             raise ValueError(
                 "Strings need a tokenizer: set model.tokenizer = "
@@ -60,29 +72,61 @@ class TakesTexts:
         rows = []
         for item in items:
             if isinstance(item, str):
-                item = self._need_tokenizer().encode(item)
-            row = np.asarray(item)
-            if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-                raise ValueError(
-                    "A prompt is a string or a list of whole-number token ids. "
-                    f"Received: {item!r}"
-                )
-            rows.append(row.astype("int32"))
-            self.check_ids(rows[-1])
+                item = self.need_tokenizer().encode(item)
+            rows.append(self.row_of(item, "A prompt").astype("int32"))
         return rows
 
-    def _like(self, texts: Texts, rows: Sequence[np.ndarray]) -> Any:
-        """Rows of ids in the form of `texts`."""
+    def row_of(self, ids: Any, what: str) -> np.ndarray:
+        """Token ids of one dimension, of the vocabulary; ValueError for all else."""
+        try:
+            row = np.asarray(ids)
+        except ValueError:  # lists within it, of different lengths
+            row = np.zeros((1, 1), object)
+        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
+            raise ValueError(
+                f"{what} is a string or a list of whole-number token ids. "
+                f"Received: {ids!r}"
+            )
+        self.check_ids(row)
+        return row
+
+    def _drawable(self, sampling: Sampling, texts: Texts) -> Sampling:
+        """Such that no id is chosen that the tokenizer does not know.
+
+        A vocabulary may be larger than its tokenizer's, rounded up for speed. `allowed`
+        may name such ids, of whatever they stand for, in answer to ids.
+        """
+        if not isinstance(self.tokenizer, Tokenizer):
+            return sampling
+        known = self.tokenizer.vocab_size
+        if known == self.config.vocab_size:
+            return sampling
+        if sampling.allowed is None:
+            return replace(sampling, allowed=range(known))
+        if sampling.allowed.stop > known and any_text(texts):
+            raise ValueError(
+                f"allowed={sampling.allowed} has ids that the tokenizer of {known} "
+                "tokens cannot write as text. Give ids as prompts."
+            )
+        return sampling
+
+    def _like(
+        self,
+        texts: Texts,
+        rows: Sequence[np.ndarray],
+        text: Callable[[int], str],
+    ) -> Any:
+        """Rows of ids in the form of `texts`; `text` gives that of a row by number."""
         if isinstance(texts, str):
-            return self.tokenizer.decode(rows[0])
+            return text(0)
         if is_single(texts):
             return rows[0] if isinstance(texts, np.ndarray) else rows[0].tolist()
         if isinstance(texts, np.ndarray):
             lengths = {len(row) for row in rows}
             return np.stack(rows) if len(lengths) == 1 else rows
         return [
-            self.tokenizer.decode(row) if isinstance(item, str) else row.tolist()
-            for item, row in zip(texts, rows, strict=True)
+            text(number) if isinstance(item, str) else row.tolist()
+            for number, (item, row) in enumerate(zip(texts, rows, strict=True))
         ]
 
 
@@ -91,6 +135,11 @@ def plain(texts: Texts) -> Texts:
     if isinstance(texts, (str, list, tuple, np.ndarray)):
         return texts
     return ops.convert_to_numpy(texts)
+
+
+def any_text(texts: Texts) -> bool:
+    """Whether any of them is a string."""
+    return isinstance(texts, str) or any(isinstance(text, str) for text in texts)
 
 
 def is_single(texts: Texts) -> bool:

@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from zoo.generation import arguments
+from zoo.generation.arguments import generator, whole
 from zoo.generation.sampling import Sampling
 from zoo.generation.scoring import log_probs_of, pad_right
+from zoo.generation.stops import Stop, Stops, Written, write
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 from zoo.training.batched import Batched
 
 # Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
 BUCKET = 8
+# With stops that are strings, the text is looked at whenever there are so many more.
+CHUNK = 8
 GREEDY = Sampling(temperature=0.0)
 
 
@@ -38,6 +43,7 @@ class Translates(TakesTexts):
         top_k: int = 0,
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
+        stop: Stop = None,
         seed: int | None = None,
         batch_size: int = 64,
     ) -> Any:
@@ -54,6 +60,8 @@ class Translates(TakesTexts):
             top_k: see `Sampling`.
             top_p: see `Sampling`.
             repetition_penalty: see `Sampling`.
+            stop: strings, ids or sequences of ids that end a target besides its end;
+                see `Generates.generate`.
             seed: for sampling; the same seed gives the same texts on a backend.
             batch_size: sources at a time, of about one length.
 
@@ -63,10 +71,18 @@ class Translates(TakesTexts):
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
         sources = plain(sources)
         rows = self._sentences(sources)
-        self._check_request(rows, max_new_tokens, num_beams, sampling)
-        config, rng = self.config, np.random.default_rng(seed)
-        stops = ((config.end_id,),)
-        found: dict[int, np.ndarray] = {}
+        num_beams = whole("num_beams", num_beams, 1)
+        length_penalty = arguments.length_penalty(length_penalty)
+        batch_size = whole("batch_size", batch_size, 1)
+        if max_new_tokens is not None:
+            most = self.config.context_length - 1
+            max_new_tokens = whole("max_new_tokens", max_new_tokens, 1, most)
+        self._check_request(rows, num_beams, sampling)
+        sampling = self._drawable(sampling, sources)
+        config, rng = self.config, generator(seed)
+        asked = Stops.of(stop, self)
+        stops = Stops(((config.end_id,), *asked.ids), asked.strings, self._text)
+        found = [Written(stops) for _ in rows]
         for numbers in _by_length([len(row) for row in rows], batch_size):
             padded = self._padded([rows[number] for number in numbers])
             limit = max_new_tokens or padded.shape[1] + 50
@@ -74,16 +90,38 @@ class Translates(TakesTexts):
             begin = np.full((len(numbers), 1), config.begin_id, "int32")
             pads = np.zeros(len(numbers), "int32")
             room = -(-int(last - 1) // BUCKET) * BUCKET
+            written = [found[number] for number in numbers]
             if num_beams > 1:
-                options = (num_beams, length_penalty, stops, last, (padded,))
-                new = self._decoder.beams(begin, pads, room, *options, length_offset=5)
-            else:
-                drawn = rng.integers(2**31 - 1, dtype="int32")
-                new = self._decoder.decode(
-                    begin, pads, room, sampling, stops, drawn, last, (padded,)
+                new = self._decoder.beams(
+                    begin,
+                    pads,
+                    room,
+                    num_beams,
+                    length_penalty,
+                    stops,
+                    last,
+                    sampling.allowed,
+                    (padded,),
+                    length_offset=5,
                 )
-            found |= zip(numbers, map(self._bare, new), strict=True)
-        return self._like(sources, [found[number] for number in range(len(rows))])
+                for row, tokens in zip(written, new, strict=True):
+                    row.extend(tokens)
+                    row.close()
+            else:
+                parts = self._decoder.tokens(
+                    begin,
+                    pads,
+                    room,
+                    sampling,
+                    stops,
+                    rng.integers(2**31 - 1, dtype="int32"),
+                    last,
+                    CHUNK if stops.strings else 0,
+                    (padded,),
+                )
+                write(written, parts)
+        new = [self._bare(np.asarray(row.ids(), "int32")) for row in found]
+        return self._like(sources, new, lambda number: found[number].text())
 
     def score(self, sources: Texts, targets: Texts, batch_size: int = 64) -> Any:
         """Log-probabilities (nats) of targets given sources, token by token.
@@ -98,6 +136,7 @@ class Translates(TakesTexts):
             target token, and one more for the end.
         """
         sources, targets = plain(sources), plain(targets)
+        batch_size = whole("batch_size", batch_size, 1)
         rows, outs = self._sentences(sources), self._sentences(targets)
         if len(rows) != len(outs):
             raise ValueError(
@@ -123,12 +162,13 @@ class Translates(TakesTexts):
     def _scorer(self) -> Batched:
         if "scorer" not in self.__dict__:
             model: Any = self
-            self.__dict__["scorer"] = Batched(
+            made = Batched(
                 lambda sources, targets: log_probs_of(
                     model((sources, targets[:, :-1]), training=False), targets[:, 1:]
                 ),
                 lambda: self.variables,
             )
+            return self.__dict__.setdefault("scorer", made)
         return self.__dict__["scorer"]
 
     def _sentences(self, texts: Texts) -> list[np.ndarray]:
@@ -140,6 +180,10 @@ class Translates(TakesTexts):
         row = row[np.cumsum(row != config.begin_id) > 0]
         row = row[np.cumsum(row == config.end_id) == 0]
         return row[np.cumsum(row[::-1] != config.pad_id)[::-1] > 0]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """What a target says, without special tokens around it."""
+        return self.need_tokenizer().decode(self._bare(np.asarray(ids, "int32")))
 
     def _padded(self, rows: Sequence[np.ndarray], begin: bool = False) -> np.ndarray:
         """Sentences with their end and, of targets, their begin; padded to a bucket."""
@@ -167,16 +211,8 @@ class Translates(TakesTexts):
                 "make the model with a longer context."
             )
 
-    def _check_request(self, rows, max_new_tokens, num_beams, sampling) -> None:
+    def _check_request(self, rows, num_beams, sampling) -> None:
         self._check_sources(rows)
-        most = self.config.context_length - 1
-        if max_new_tokens is not None and not 1 <= max_new_tokens <= most:
-            raise ValueError(
-                f"max_new_tokens must be from 1 to {most} (context_length={most + 1}), "
-                f"got {max_new_tokens}"
-            )
-        if num_beams < 1:
-            raise ValueError(f"num_beams must be from 1, got {num_beams}")
         if num_beams > 1 and sampling != GREEDY:
             raise ValueError(
                 "Beam search ranks by probability alone: leave temperature, top_k, "
@@ -186,8 +222,6 @@ class Translates(TakesTexts):
 
 def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """The numbers of rows, in batches of about one length."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be from 1, got {batch_size}")
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size].tolist()

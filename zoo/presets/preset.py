@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 from collections.abc import Collection
 from typing import Any, ClassVar, Self
@@ -40,9 +41,25 @@ class FromPreset:
     family: ClassVar[str] = ""
     config: Any
     dtype_policy: Any
-    tokenizer: Any = None
     # Names of weights for which `from_preset` found none: they are as they were drawn.
     new_weights: tuple[str, ...] = ()
+
+    @property
+    def tokenizer(self) -> Any:
+        """What texts are read and written by; None where nobody set one."""
+        return self.__dict__.get("known_tokenizer")
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Any) -> None:
+        vocab_size = getattr(self.config, "vocab_size", math.inf)
+        if isinstance(tokenizer, Tokenizer) and tokenizer.vocab_size > vocab_size:
+            raise ValueError(
+                f"The tokenizer has {tokenizer.vocab_size} tokens, and the model takes "
+                f"ids below vocab_size={vocab_size} alone. Set the tokenizer that the "
+                f"model was trained with, or make the model with "
+                f"{type(self.config).__name__}(vocab_size={tokenizer.vocab_size}, ...)."
+            )
+        self.__dict__["known_tokenizer"] = tokenizer
 
     @classmethod
     def from_preset(
