@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from zoo.data.damaged import LONGEST, reading
+from zoo.data.damaged import LONGEST, naming, reading
 
 pytestmark = pytest.mark.host
 
@@ -66,3 +66,10 @@ def test_a_cause_is_short_and_can_be_printed():
         raise ValueError("\ud800\n" + 5000 * "x")
     said = str(caught.value)
     assert said.encode("utf-8") and "\n" not in said and len(said) < LONGEST + 100
+
+
+@pytest.mark.parametrize("said", ["3 layers", "w.bin has 3 layers"])
+def test_what_is_right_and_of_no_use_names_the_file_once(said):
+    with pytest.raises(ValueError) as caught, naming("w.bin"):
+        raise ValueError(said)
+    assert str(caught.value) in ("w.bin: 3 layers", "w.bin has 3 layers")

@@ -172,7 +172,7 @@ def test_older_names(backbone, tmp_path):
 def test_other_models(backbone, tmp_path):
     folder = written(backbone, tmp_path)
     (folder / "config.json").write_text(serialized("GemmaBackbone", {}))
-    with pytest.raises(ValueError, match="preset of Keras Hub's GemmaBackbone"):
+    with pytest.raises(ValueError, match="preset of Keras Hub's 'GemmaBackbone'"):
         zoo.BertBackbone.from_preset(folder)
     (folder / "config.json").write_text(serialized("BertBackbone", {}))
     with pytest.raises(ValueError, match="config.json does not say dropout, hidden_di"):

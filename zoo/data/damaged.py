@@ -62,6 +62,21 @@ def reading(
         _refuse(file, expected, advice, error)
 
 
+@contextlib.contextmanager
+def naming(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Within, a ValueError that does not name the file gets the name in front.
+
+    For what is read right and can't be used, of which `reading` would say that it is
+    damaged.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if os.fspath(file) in str(error):
+            raise
+        raise ValueError(f"{os.fspath(file)}: {error}") from error
+
+
 def is_panic(error: BaseException) -> bool:
     """Whether Rust gave up; its exception is no Exception."""
     return type(error).__module__ == "pyo3_runtime"
@@ -83,5 +98,5 @@ def cause(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}..."
-    # Half of a surrogate pair can't be printed.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    # What can't be printed, or would move a terminal's cursor.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -120,7 +120,7 @@ def _family(folder: Path) -> Family:
     name = _json(folder / CONFIG)["class_name"]
     if name not in FAMILIES:
         raise ValueError(
-            f"{folder} is a preset of Keras Hub's {name}; of its models "
+            f"{folder} is a preset of Keras Hub's {name!a:.80}; of its models "
             f"{', '.join(FAMILIES)} and BertTextClassifier are converted."
         )
     return FAMILIES[name]

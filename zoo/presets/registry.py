@@ -14,7 +14,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from zoo.data.atomic_files import unchanged
-from zoo.data.damaged import reading
+from zoo.data.damaged import naming, reading
 from zoo.data.json_files import read_json
 from zoo.models.config_checks import shown
 from zoo.presets import keras_hub, tensorflow_bert, weights
@@ -140,7 +140,7 @@ def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
         config = configs()[os.fspath(preset)]
         yield Preset(architecture_of(config), dataclasses.asdict(config))
         return
-    with unchanged(folder), checking(folder):
+    with naming(folder), unchanged(folder), checking(folder):
         yield _read(folder)
 
 
@@ -233,17 +233,14 @@ def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
         )
     converter = importlib.import_module(CONVERTERS[kind])
     names = source.names(folder)
-    with reading(file, EXPECTED):
-        try:
-            found = converter.config_fields(saved, names)
-            architecture = converter.architecture(saved, names)
-            config = model_class(architecture).Config
-            known = {field.name for field in dataclasses.fields(config)}
-            fields = {name: value for name, value in found.items() if name in known}
-            made(config, fields)
-            head = converter.unknown_head(saved)
-        except ValueError as error:  # a whole file may say what can't be converted
-            raise ValueError(f"{file}: {error}") from error
+    with reading(file, EXPECTED), naming(file):
+        found = converter.config_fields(saved, names)
+        architecture = converter.architecture(saved, names)
+        config = model_class(architecture).Config
+        known = {field.name for field in dataclasses.fields(config)}
+        fields = {name: value for name, value in found.items() if name in known}
+        made(config, fields)
+        head = converter.unknown_head(saved)
     others = {name: value for name, value in found.items() if name not in known}
     read = source.read
     return Preset(architecture, fields, None, folder, converter, read, others, head)

@@ -1,0 +1,41 @@
+"""Files with random faults are read, or refused in words; see `tests.faults.fuzz`.
+
+A few for each reader here, many as a slow test, millions by its command.
+"""
+
+import pytest
+
+from tests.faults import seeds
+from tests.faults.fuzz import campaign, run, total
+from tests.faults.readers import READERS
+
+pytestmark = pytest.mark.host
+
+FEW, MANY = 40, 3000
+MEGABYTES = 150  # beyond what the whole file took
+# Pictures and zips are not wrapped yet.
+NAMES = [name for name in READERS if "picture" not in name]
+
+
+@pytest.fixture(scope="module")
+def seed_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults") / "seeds"
+    seeds.make(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_of_each_reader(name, seed_folder):
+    count = run(name, seed_folder, FEW, seconds=20)
+    assert not count.others, count.others
+    assert count.read + count.refused == count.tries > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_many_of_all_readers(seed_folder):
+    found = campaign(NAMES, seed_folder, MANY * len(NAMES), seconds=1800, processes=2)
+    summed = total(found)
+    assert not summed.others, summed.others
+    assert summed.tries > 1000 * len(NAMES)
+    assert summed.peak < MEGABYTES and summed.slowest < 5
