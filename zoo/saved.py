@@ -53,6 +53,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zoo.models.transformer": ("Transformer",),
     "zoo.models.vae": ("VAE",),
     "zoo.models.vqvae": ("VQVAE",),
+    "zoo.training.optimizer_group": ("OptimizerGroup",),
     "zoo.training.schedules": (
         "ConstantThenLinear",
         "Scaled",

@@ -29,7 +29,7 @@ from zoo.training.optimizer_group import (
 from zoo.training.phases import Batch, Phase
 from zoo.training.refusals import refuse_16_bit_weights, refuse_hooks
 from zoo.training.terms import TermMeans
-from zoo.training.unsaved_layers import check_saved
+from zoo.training.unsaved_layers import SavesAllLayers, check_saved
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -61,7 +61,7 @@ class Plan:
         return f"{phase.name}/" if len(self.phase_variables) > 1 else ""
 
 
-class Model(KeepsTokenizer, keras.Model):
+class Model(KeepsTokenizer, SavesAllLayers):
     """A Keras model whose training is the sequence of its `phases()`.
 
     A subclass gives `phases()` and, where it needs them, `prepare(batch)` and

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,6 +14,7 @@ from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.schedules import Scaled
 
 
+@keras.saving.register_keras_serializable("zoo")
 class OptimizerGroup(keras.optimizers.Optimizer):
     """The optimizers of a model's phases, saved, restored and scheduled as one.
 
@@ -149,6 +151,23 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         for variable, average in zip(self._trainable_variables, averages, strict=True):
             # A copy, since JAX's steps take over the memory of what they get.
             variable.assign(ops.copy(average))
+
+    def get_config(self) -> dict:
+        """The members' configurations, by phase."""
+        members = self.members.items()
+        return {
+            "optimizers": {k: keras.optimizers.serialize(m) for k, m in members},
+            "loss_scaling": bool(self.loss_scales),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> "OptimizerGroup":
+        """Members of these configurations, without their state."""
+        optimizers = {
+            phase: keras.optimizers.deserialize(member, custom_objects)
+            for phase, member in config["optimizers"].items()
+        }
+        return cls(optimizers, config["loss_scaling"])
 
     def save_own_variables(self, store: dict) -> None:
         """Writes all state under names that say whose it is."""

@@ -1,6 +1,7 @@
 """Layers that Keras would leave out of a file because of an attribute's name."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras.src.saving.saving_lib import get_attr_skipset
@@ -9,7 +10,7 @@ from keras.src.saving.saving_lib import get_attr_skipset
 OWN_VARIABLES = "vars"
 
 
-def check_saved(model: keras.Model) -> None:
+def check_saved(model: Any) -> None:
     """Raises where an attribute's name keeps layers out of Keras's files.
 
     Keras finds a layer's parts by the attributes that hold them, and passes over each
@@ -45,6 +46,24 @@ def check_saved(model: keras.Model) -> None:
                 f"{keras.config.backend()} backend. Give the attribute another name, "
                 f"such as {name + '_layer'!r}."
             )
+
+
+class SavesAllLayers(keras.Model):
+    """Has `check_saved` look at a model whenever Keras writes or reads its weights.
+
+    Reading too: on another backend the file may hold layers under names that this one
+    would pass over.
+    """
+
+    def save_own_variables(self, store: Any) -> None:
+        """Keras's, after the check."""
+        check_saved(self)
+        super().save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Keras's, likewise."""
+        check_saved(self)
+        super().load_own_variables(store)
 
 
 def _parts(layer: keras.Layer) -> Iterator[tuple[str, list[keras.Layer]]]:
