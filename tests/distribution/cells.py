@@ -95,17 +95,17 @@ def train(case, cell):
     """Ten steps of `fit`; the terms after each, and the bytes that devices hold."""
     with block(cell):
         model = compiled(CASES[case][0])
-        each = EachStep()
-        data = joined(batches(case))
-        model.fit(
-            data,
-            batch_size=len(data) // STEPS if case == "gpt" else 16,
-            shuffle=False,
-            verbose=0,
-            callbacks=[each],
-        )
+        losses = ten_steps(model, case)
         state = [*model.variables, *model.optimizer.variables]
-        return {"losses": each.losses, "bytes": engine().held_bytes(state)}
+        return {"losses": losses, "bytes": engine().held_bytes(state)}
+
+
+def ten_steps(model, case):
+    each = EachStep()
+    data = joined(batches(case))
+    rows = len(data) // STEPS if case == "gpt" else 16
+    model.fit(data, batch_size=rows, shuffle=False, verbose=0, callbacks=[each])
+    return each.losses
 
 
 def matrix(folder):
@@ -430,6 +430,110 @@ def errors(folder):
     return found
 
 
+def others(folder):
+    """Devices that the user has laid out by other means."""
+    found = {case: {} for case in QUICK}
+    own = {"tensorflow": of_tensorflow, "jax": of_jax, "torch": of_torch}
+    own[BACKEND](found)
+    return found
+
+
+def refusals(model, data):
+    """What each way to train says."""
+    found = {}
+    for name, call in (
+        ("compile", lambda: model.compile(keras.optimizers.SGD(0.1))),
+        ("fit", lambda: model.fit(data, batch_size=16, verbose=0)),
+        ("evaluate", lambda: model.evaluate(data, batch_size=16, verbose=0)),
+        ("predict", lambda: model.predict(data[:, :-1], verbose=0)),
+        ("train_on_batch", lambda: model.train_on_batch(data[:16])),
+    ):
+        try:
+            call()
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def of_tensorflow(found):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        found["gan"]["inside"] = ten_steps(compiled(CASES["gan"][0]), "gan")
+        model = compiled(CASES["gpt"][0])
+    found["gpt"]["outside"] = ten_steps(model, "gpt")
+    with strategy.scope():
+        model = CASES["gpt"][0]()
+    model.compile(keras.optimizers.SGD(0.1))
+    data = batches("gpt")[0]
+    found["uses"] = {
+        "generated": np.asarray(model.generate(data[:2, :4], 3)).shape,
+        "predicted": model.predict(data[:5, :-1], verbose=0).shape,
+        "evaluated": float(np.ravel(model.evaluate(data[:7], verbose=0))[0]),
+        "called": tuple(model(data[:3, :-1]).shape),
+        "weights": len(model.get_weights()),
+    }
+    four = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(4)])
+    with four.scope():
+        found["gpt"]["four"] = ten_steps(compiled(CASES["gpt"][0]), "gpt")
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        found["gpt"]["one"] = ten_steps(compiled(CASES["gpt"][0]), "gpt")
+    local = compiled(CASES["gpt"][0], accumulate=1)
+    with strategy.scope():
+        found["another scope"] = refusals(local, data)
+    with tf.distribute.experimental.CentralStorageStrategy().scope():
+        found["central storage"] = refusals(local, data)
+        try:
+            CASES["gpt"][0]()
+        except ValueError as error:
+            found["central storage"]["made"] = str(error)
+    with keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]).scope():
+        found["keras"] = refusals(local, data)
+    with use(**CELLS["data"]):
+        ours = compiled(CASES["gpt"][0], accumulate=1)
+        with strategy.scope():
+            found["within use"] = refusals(ours, data)
+    with strategy.scope():
+        try:
+            use(data=2)
+        except ValueError as error:
+            found["use within"] = str(error)
+
+
+def of_jax(found):
+    devices = keras.distribution.list_devices()
+    mesh = keras.distribution.DeviceMesh((2, 2), ["batch", "model"], devices)
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*embeddings?"] = ("model", None)
+    with keras.distribution.DataParallel(devices=devices).scope():
+        found["gan"]["DataParallel"] = ten_steps(compiled(CASES["gan"][0]), "gan")
+    with keras.distribution.ModelParallel(layout_map=layout).scope():
+        model = compiled(CASES["gpt"][0])
+        found["gpt"]["ModelParallel"] = ten_steps(model, "gpt")
+    variables = [*model.variables, *model.optimizer.variables]
+    whole = [v.value.sharding.is_fully_replicated for v in variables]
+    found["cut"] = whole.count(False)
+
+
+def of_torch(found):
+    from zoo.training.engine_torch import TorchEngine
+
+    with use(**CELLS["data"]):  # which joins the processes
+        pass
+    local = compiled(CASES["gpt"][0], accumulate=1)
+    TorchEngine.own_processes = False  # as if the user had
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(local)
+        data = batches("gpt")[0]
+        found["processes"] = refusals(wrapped.module, data)
+    finally:
+        TorchEngine.own_processes = True
+    keras.distribution.set_distribution("anything")
+    try:
+        found["keras"] = refusals(local, data)
+    finally:
+        keras.distribution.set_distribution(None)
+
+
 def recipe(folder):
     """The whole of a run on a 2x2 mesh: it ends, and resumes from a checkpoint."""
     from recipes import gpt_text
@@ -455,6 +559,7 @@ PARTS = (
     precision,
     generation,
     errors,
+    others,
     recipe,
 )
 

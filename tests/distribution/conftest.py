@@ -20,6 +20,7 @@ QUICK = (
     "attention_dropout",
     "float16",
     "errors",
+    "others",
 )
 SLOW = ("models", "checkpoints", "ragged", "precision", "generation", "recipe")
 started = pytest.StashKey[dict]()

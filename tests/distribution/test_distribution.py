@@ -185,6 +185,68 @@ def test_what_tensorflow_refuses(seen):
     assert "For several hosts use the jax or torch" in seen["errors"]["hosts"]
 
 
+OTHERS = {
+    "tensorflow": [
+        ("gan", "inside"),
+        *(("gpt", x) for x in ("outside", "four", "one")),
+    ],
+    "jax": [("gan", "DataParallel"), ("gpt", "ModelParallel")],
+    "torch": [],
+}
+TRAINING = {"compile", "fit", "train_on_batch"}
+REFUSED = {
+    "tensorflow": {
+        "another scope": "scope of a MirroredStrategy",
+        "central storage": "scope of a CentralStorageStrategy",
+        "keras": "Keras takes no notice on TensorFlow",
+        "within use": "scope of a MirroredStrategy",
+    },
+    "jax": {},
+    "torch": {
+        "processes": "torch.distributed has 4 processes",
+        "keras": "Keras takes no notice on torch",
+    },
+}
+
+
+@pytest.mark.parametrize("case, way", OTHERS[BACKEND])
+def test_devices_laid_out_by_other_means(seen, case, way):
+    """The user's own strategy on TensorFlow, Keras's distributions on JAX."""
+    ours = np.array(seen["others"][case][way])
+    one = np.array(seen["matrix"][case]["None"]["losses"])
+    assert ours.shape[0] == 10
+    np.testing.assert_allclose(ours, one, rtol=1e-5)
+
+
+@pytest.mark.parametrize("means, words", REFUSED[BACKEND].items())
+def test_what_the_step_takes_no_part_in_is_refused(seen, means, words):
+    """With the line to write instead, by each way to train."""
+    found = seen["others"][means]
+    reading = {"evaluate", "predict"} & set(found)
+    assert set(found) - {"made"} == TRAINING | reading
+    # Where weights are only read, what a process or device does alone is right.
+    assert len(reading) == (0 if means in ("keras", "processes") else 2)
+    for call, message in found.items():
+        assert words in message, call
+        assert "with zoo.distribution.use(data=" in message, call
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="others have no scopes")
+def test_a_model_of_a_users_strategy_is_used_outside_of_its_scope(seen):
+    found = seen["others"]["uses"]
+    assert found["generated"] == [2, 7]
+    assert found["predicted"] == [5, 12, 64]
+    assert found["called"] == [3, 12, 64]
+    assert np.isfinite(found["evaluated"])
+    assert "made" in seen["others"]["central storage"]
+    assert "Leave that scope out" in seen["others"]["use within"]
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="others know no layouts of Keras's")
+def test_keras_cuts_weights_by_its_own_layout(seen):
+    assert seen["others"]["cut"] >= 4
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="its DTensor needs it")
 def test_slices_are_spelt_out():
     from zoo.distribution.tensorflow_dtensor import _spelt_out

@@ -18,7 +18,10 @@ from zoo.distribution.layout import DATA, MODEL
 from zoo.distribution.tensorflow_devices import (
     MORE_DEVICES,
     kind,
+    refuse_keras_distribution,
     refuse_other_processes,
+    refuse_scope,
+    refuse_use_within,
 )
 from zoo.training.engine import unrolled, unrolled_scan
 from zoo.training.engine_tensorflow import TensorFlowEngine
@@ -40,6 +43,11 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         logical = [tf.config.get_logical_device_configuration(d) for d in physical]
         return sum(len(parts or [None]) for parts in logical)
 
+    def refuse_others(self, training):
+        """A strategy's scope inside of the block."""
+        refuse_keras_distribution(training)
+        refuse_scope()
+
     def jit_compile(self, model, asked):
         """The step is compiled for the mesh instead."""
         del model, asked
@@ -56,6 +64,7 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
     def enter(self) -> None:
         """Starts DTensor; from here on variables are cut as they are made."""
+        refuse_use_within()
         # With all-reduces combined, optimizers read stale slots: Adam goes wrong
         # silently (TensorFlow 2.21).
         os.environ["DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION"] = "0"

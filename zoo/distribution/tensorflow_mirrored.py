@@ -6,6 +6,8 @@ gradients are joined before anything looks at them: clipping, overflow checks, u
 """
 
 import contextlib
+from functools import cache
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,9 +15,13 @@ from keras import tree
 
 from zoo.distribution.layout import Mesh
 from zoo.distribution.tensorflow_devices import (
+    INSTEAD,
     MORE_DEVICES,
     kind,
+    refuse_keras_distribution,
     refuse_other_processes,
+    refuse_scope,
+    refuse_use_within,
 )
 from zoo.layers.dropout import DrawnSeed
 from zoo.training.engine import unrolled
@@ -34,12 +40,14 @@ class MirroredEngine(TensorFlowEngine):
         refuse_other_processes()
         return len(_devices())
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, strategy: Any = None) -> None:
         self.mesh = mesh
         self.replicas = mesh.data
+        self.strategy = strategy
 
     def enter(self) -> None:
         """Opens the strategy's scope, in which Keras mirrors variables."""
+        refuse_use_within()
         self.strategy = _strategy(self.mesh.data)
         self._context = contextlib.ExitStack()
         self._context.enter_context(self.strategy.scope())
@@ -47,6 +55,19 @@ class MirroredEngine(TensorFlowEngine):
     def exit(self) -> None:
         """Closes it."""
         self._context.close()
+
+    def in_use(self):
+        """The scope of a strategy of the user's, where it is not open."""
+        if self not in _adopted.values() or tf.distribute.has_strategy():
+            return contextlib.nullcontext()
+        return self.strategy.scope()
+
+    def refuse_others(self, training):
+        """Another strategy's scope."""
+        refuse_keras_distribution(training)
+        if tf.distribute.has_strategy():
+            if tf.distribute.get_strategy() is not self.strategy:
+                refuse_scope()
 
     def jit_compile(self, model, asked):
         """XLA hangs on virtual devices and, at times, on several GPUs."""
@@ -148,20 +169,50 @@ def _devices() -> list[str]:
     return [device.name for device in tf.config.list_logical_devices(kind())]
 
 
-_strategies: dict[int, tf.distribute.MirroredStrategy] = {}
+_adopted: dict[int, MirroredEngine] = {}
 
 
-def _strategy(size: int) -> tf.distribute.MirroredStrategy:
-    """One a process: a second one would number its all-reduces like the first."""
-    if _strategies and size not in _strategies:
+def adopted(strategy: tf.distribute.Strategy, local: TensorFlowEngine):
+    """The engine for a strategy whose scope a user has opened.
+
+    Raises:
+        ValueError: no model of ours trains under it.
+    """
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy):
+        return local
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
         raise ValueError(
-            f"This process has a MirroredStrategy of {next(iter(_strategies))} "
-            f"devices, and TensorFlow can't have one of {size} beside it. Start "
-            'another process, or use strategy="dtensor".'
+            f"This is the scope of a {type(strategy).__name__}, under which the step "
+            f"would not be that of one device. Instead, {INSTEAD}"
         )
-    if size not in _strategies:
-        _strategies[size] = tf.distribute.MirroredStrategy(_devices()[:size])
-    return _strategies[size]
+    if id(strategy) not in _adopted:
+        _numbered(strategy)
+        mesh = Mesh(strategy.num_replicas_in_sync)
+        _adopted[id(strategy)] = MirroredEngine(mesh, strategy)
+    return _adopted[id(strategy)]
+
+
+@cache
+def _strategy(size: int) -> tf.distribute.MirroredStrategy:
+    return _numbered(tf.distribute.MirroredStrategy(_devices()[:size]))
+
+
+_numbers: dict[int, tf.distribute.MirroredStrategy] = {}
+
+
+def _numbered(strategy):
+    """Sees to it that no other strategy numbers its all-reduces like this one.
+
+    Left alone they all do, and what two of them send meets (TensorFlow 2.21).
+    """
+    number = strategy.extended._collective_key_base
+    if _numbers.setdefault(number, strategy) is not strategy:
+        raise ValueError(
+            "Two MirroredStrategies were made before the first model, and TensorFlow "
+            "would mix up their all-reduces. Make one, and use it for all models."
+        )
+    tf.distribute.MirroredStrategy._collective_key_base = max(_numbers) + 10_000
+    return strategy
 
 
 def _in_replica() -> bool:

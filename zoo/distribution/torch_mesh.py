@@ -104,6 +104,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             torch.cuda.set_device(local)
         if not dist.is_initialized():
             _initialize("nccl" if self.cuda else "gloo")
+            TorchEngine.own_processes = True
         # An axis of one device would cut nothing and double DTensor's choices.
         sizes = {DATA: self.mesh.data, MODEL: self.mesh.model}
         self.axes = tuple(k for k, n in sizes.items() if n > 1) or (DATA,)
@@ -125,6 +126,9 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
     def exit(self) -> None:
         """Undoes all but the process group, which a later block uses again."""
         self._context.close()
+
+    def refuse_others(self, training: bool) -> None:
+        """None: the processes are those of the block."""
 
     def wait(self) -> None:
         """A barrier."""

@@ -1,6 +1,7 @@
 """What layers add to a phase's loss: `add_loss`, activity and weight regularizers."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,17 +26,27 @@ def collected(layers: Sequence[keras.Layer]) -> Iterator[list[Any]]:
     network several times, as a GAN's discriminator is called on real and on fake data.
     """
     added: list[Any] = []
-
-    def add_loss(loss: Any) -> None:
-        added.extend(keras.tree.flatten(loss))
-
+    thread = threading.get_ident()
     for layer in layers:
-        vars(layer)["add_loss"] = add_loss
+        vars(layer).setdefault("add_loss", _Collector())[thread] = added
     try:
         yield added
     finally:
         for layer in layers:
-            del vars(layer)["add_loss"]
+            collector = vars(layer)["add_loss"]
+            del collector[thread]
+            if not collector:
+                del vars(layer)["add_loss"]
+
+
+class _Collector(dict):
+    """Stands in for a layer's `add_loss`: lists by thread.
+
+    Under MirroredStrategy each replica has one, and they take turns within a call.
+    """
+
+    def __call__(self, loss: Any) -> None:
+        self[threading.get_ident()].extend(keras.tree.flatten(loss))
 
 
 def penalties(variables: Sequence[keras.Variable]) -> list[Any]:

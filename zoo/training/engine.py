@@ -206,6 +206,25 @@ class Engine(Protocol):
 
     # === Several devices ===
 
+    def here(self) -> "Engine":
+        """The engine in use where no block of `use` is open: this one, or an adopted.
+
+        TensorFlow's users open scopes of their own.
+        """
+        return self
+
+    def in_use(self) -> contextlib.AbstractContextManager:
+        """Within, this engine is in use, if it can be outside of a block of `use`."""
+        return contextlib.nullcontext()
+
+    def refuse_others(self, training: bool) -> None:
+        """Raises where devices were laid out in a way that the step takes no part in.
+
+        Called before each `compile`, `fit`, `evaluate` and `predict`; `training` says
+        that weights are to change, not only to be read.
+        """
+        del training
+
     def adopt(self, table: Table) -> None:
         """Lays out the variables that are made from here on by these rules."""
         del table
@@ -397,7 +416,7 @@ _active: list[Engine] = []
 
 def engine() -> Engine:
     """The engine in use: the backend's, or that of `zoo.distribution.use`."""
-    return _active[-1] if _active else _local_engine()
+    return _active[-1] if _active else _local_engine().here()
 
 
 def activate(distributed: Engine) -> None:

@@ -23,6 +23,22 @@ class TensorFlowEngine(Engine):
         if not tf.config.list_physical_devices("GPU"):
             host_memory.share_between_threads()
 
+    def here(self):
+        """In the scope of a strategy of the user's, the engine for that."""
+        if not tf.distribute.has_strategy():
+            return self
+        from zoo.distribution.tensorflow_mirrored import adopted
+
+        return adopted(tf.distribute.get_strategy(), self)
+
+    def refuse_others(self, training):
+        """A distribution of Keras's; a strategy's scope around another model."""
+        from zoo.distribution import tensorflow_devices
+
+        tensorflow_devices.refuse_keras_distribution(training)
+        if self.here() is not self:
+            tensorflow_devices.refuse_scope()
+
     def train_step(self, model, data):
         """Keras's TensorFlow trainer passes the batch alone.
 

@@ -45,7 +45,35 @@ class TorchEngine(Engine):
 
     fuses = False
     image_format = "channels_first"
+    # Whether the processes that there are were joined by `zoo.distribution.use`.
+    own_processes = False
     _recording = False
+
+    def refuse_others(self, training):
+        """Processes that would each train alone; a distribution of Keras's.
+
+        DistributedDataParallel sums what `backward` leaves in `.grad`, and the step
+        takes its gradients elsewhere.
+        """
+        if not training:
+            return
+        own = TorchEngine.own_processes or not torch.distributed.is_available()
+        if not own and torch.distributed.is_initialized():
+            processes = torch.distributed.get_world_size()
+            if processes > 1:
+                raise ValueError(
+                    f"torch.distributed has {processes} processes, of which each would "
+                    "train its own model: the step takes no part in "
+                    "DistributedDataParallel or init_process_group. Leave them out, "
+                    "and put the model, compile and fit into\n\n"
+                    f"    with zoo.distribution.use(data={processes}):"
+                )
+        if keras.distribution.distribution() is not None:
+            raise ValueError(
+                "keras.distribution was set, of which Keras takes no notice on torch. "
+                "Put the model, compile and fit into\n\n"
+                "    with zoo.distribution.use(data=-1):  # in torchrun's processes"
+            )
 
     @torch.no_grad()
     def train_step(self, model, data):

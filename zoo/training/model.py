@@ -202,22 +202,35 @@ class Model(KeepsTokenizer, SavesAllLayers):
         check_saved(self)
         refuse_hooks(self)
         refuse_16_bit_weights(self)
-        self._check_devices()
-        self._report_replicated()
-        self.plan = self._planned(accumulate)
         self._asked_jit_compile = jit_compile
         self.layer_decay = float(layer_decay)
-        super().compile(
-            optimizer=self._group(optimizer),
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            jit_compile=(
-                jit_compile
-                if run_eagerly
-                else self.engine.jit_compile(self, jit_compile)
-            ),
-            auto_scale_loss=False,
-        )
+        with self._on_devices():
+            self._check_devices()
+            self._report_replicated()
+            self.plan = self._planned(accumulate)
+            super().compile(
+                optimizer=self._group(optimizer),
+                run_eagerly=run_eagerly,
+                steps_per_execution=steps_per_execution,
+                jit_compile=(
+                    jit_compile
+                    if run_eagerly
+                    else self.engine.jit_compile(self, jit_compile)
+                ),
+                auto_scale_loss=False,
+            )
+
+    @contextlib.contextmanager
+    def _on_devices(self, training: bool = True) -> Iterator[None]:
+        self.engine.refuse_others(training)
+        with self.engine.in_use():
+            yield
+
+    @contextlib.contextmanager
+    def _trainer(self, training: bool = True) -> Iterator[None]:
+        """Around each call of Keras's trainer."""
+        with self._on_devices(training), self.engine.whole_updates(self):
+            yield
 
     def _check_devices(self) -> None:
         if self.engine is not engine():
@@ -360,36 +373,36 @@ class Model(KeepsTokenizer, SavesAllLayers):
         arguments["callbacks"] = callbacks
         plan = getattr(self, "plan", None)
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
-        if divisor > 1:
-            self._check_devices()
-        with self.engine.whole_updates(self):
+        with self._trainer():
+            if divisor > 1:
+                self._check_devices()
             return super().fit(**self.engine.fit_arguments(arguments, divisor))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
         arguments = self._checked(bound(super().evaluate, args, kwargs))
-        with self.engine.whole_updates(self):
+        with self._trainer(training=False):
             return self.engine.evaluate(self, super().evaluate, arguments)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict`, likewise."""
         arguments = bound(super().predict, args, kwargs)
-        with self.engine.whole_updates(self):
+        with self._trainer(training=False):
             return self.engine.predict(self, super().predict, arguments)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `train_on_batch`."""
-        with self.engine.whole_updates(self):
+        with self._trainer():
             return super().train_on_batch(*args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `test_on_batch`."""
-        with self.engine.whole_updates(self):
+        with self._trainer(training=False):
             return super().test_on_batch(*args, **kwargs)
 
     def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict_on_batch`."""
-        with self.engine.whole_updates(self):
+        with self._trainer(training=False):
             return super().predict_on_batch(*args, **kwargs)
 
     def _checked(self, arguments: dict) -> dict:
