@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zoo.data.limits import MAX_LAYERS, MAX_SIZE
 from zoo.data.tokenizers import ROBERTA_TOKENS
 from zoo.data.wordpiece import BERT_TOKENS
+from zoo.models.config_checks import DEPTHS
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.presets.bert_layout import renamed
 from zoo.presets.options import check_fixed, option
@@ -158,11 +160,15 @@ def config_fields(
     for field, bert_s, default in FIELDS:
         name = _option(kind, field, bert_s)
         default = DEFAULTS.get(kind, {}).get(field, default)
-        fields[field] = default if name is None else option(theirs, name, default)
+        if name is not None:
+            most = MAX_LAYERS if field in DEPTHS else MAX_SIZE
+            default = option(theirs, name, default, most=most)
+        fields[field] = default
     if fields["activation"] not in ACTIVATIONS:
         raise ValueError(
-            f"zoo's BERT does not have the activation {fields['activation']!r}; these "
-            f"are converted: {', '.join(ACTIVATIONS)}."
+            f"zoo's BERT does not have the activation {fields['activation']!r} "
+            f"({_option(kind, 'activation', 'hidden_act')} in config.json); these are "
+            f"converted: {', '.join(ACTIVATIONS)}."
         )
     fields["activation"] = ACTIVATIONS[fields["activation"]]
     if task == "ForMaskedLM" and kind in ("roberta", "electra"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.limits import MAX_LAYERS
 from zoo.presets import weights
 from zoo.presets.activations import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.presets.options import check_fixed, option
@@ -84,7 +85,7 @@ def config_fields(
     return {
         "vocab_size": option(theirs, "vocab_size", 50257),
         "context_length": option(theirs, "n_positions", 1024),
-        "num_layers": option(theirs, "n_layer", 12),
+        "num_layers": option(theirs, "n_layer", 12, most=MAX_LAYERS),
         "num_heads": option(theirs, "n_head", 12),
         "width": option(theirs, "n_embd", 768),
         "feed_forward_width": option(theirs, "n_inner", 0),

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.data.limits import MAX_SIZE
 from zoo.models.config_checks import checked, shown
 
 
-def option(theirs: Mapping[str, Any], name: str, default: Any, kind: Any = None) -> Any:
+def option(
+    theirs: Mapping[str, Any],
+    name: str,
+    default: Any,
+    kind: Any = None,
+    most: int = MAX_SIZE,
+) -> Any:
     """A field's value; null, as no value, stands for the default.
 
     Args:
@@ -14,12 +21,17 @@ def option(theirs: Mapping[str, Any], name: str, default: Any, kind: Any = None)
         name: of the field.
         default: what it has where it is not said.
         kind: of its values, where the default does not tell.
+        most: the largest whole number; the least of all numbers is 0.
 
     Raises:
-        ValueError: the value is of another kind.
+        ValueError: the value is of another kind, or beyond.
     """
-    value = theirs.get(name)
-    return default if value is None else checked(name, value, kind or type(default))
+    if (value := theirs.get(name)) is None:
+        return default
+    value = checked(name, value, kind or type(default), most)
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"{name} must be a number from 0, got {value}")
+    return value
 
 
 def check_fixed(
