@@ -1,5 +1,6 @@
 """Pictures of folders and of archives are found alike; what is not found is named."""
 
+import contextlib
 import io
 import os
 import zipfile
@@ -162,6 +163,25 @@ def test_what_is_left_out_beside_the_parts_is_named(tmp_path):
     assert load("images", tmp_path / "2").class_names == ("car", "train", "val")
 
 
+def test_pictures_of_other_kinds_are_named(tmp_path):
+    place = unpack(tmp_path / "1", pictures({"a": "a", "b": "b"}) | {"c/0.heic": b""})
+    for form in (place, pack(tmp_path / "1.zip", {"c/0.HEIC": b"", "a/0.png": png(1)})):
+        with pytest.warns(UserWarning, match=r"1 files such as .*c/0\.(heic|HEIC) are"):
+            with contextlib.suppress(ValueError):  # one picture can't be split
+                load("images", form)
+    for form in (pack, unpack):
+        with pytest.raises(
+            FileNotFoundError, match=r"no picture, but .*x\.avif; "
+        ):
+            load("images", form(tmp_path / form.__name__, {"a/x.avif": b""}))
+
+
+def test_names_may_be_deep(tmp_path):
+    folders = {"x/" * 20_000 + letter: letter for letter in "abc"}
+    data = load("images", pack(tmp_path / "it.zip", pictures(folders)))
+    assert data.class_names == ("a", "b", "c")
+
+
 # === Links ===
 
 
@@ -269,6 +289,15 @@ def test_archives_that_grow(name, tmp_path, monkeypatch):
         for folder in "ab":
             archive.writestr(f"{folder}/0.bmp", bytes(300_000))
     with pytest.raises(ValueError, match=r"bomb.zip take 600,000 bytes unpacked; at"):
+        load(name, place)
+    # A picture that is packed twice may grow as much as one that is packed once.
+    pixels = io.BytesIO()
+    Image.new("L", (300, 300)).save(pixels, "BMP")
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large.txt", np.random.default_rng(0).bytes(10_000))
+        for file in ("a/0.bmp", "a/1.bmp", "b/0.bmp", "b/1.bmp"):
+            archive.writestr(file, pixels.getvalue())
+    with pytest.raises(ValueError, match=r"zip:a/..bmp is too large: [0-9,]* bytes"):
         load(name, place)
 
 

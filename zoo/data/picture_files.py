@@ -1,6 +1,7 @@
 """Picture files of a folder or of a .zip archive, which are found alike."""
 
 import contextlib
+import itertools
 import os
 import stat
 import warnings
@@ -13,7 +14,12 @@ from zoo.data.damaged import reading
 from zoo.data.limits import grown_limit
 from zoo.data.pictures import Picture
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".png", ".tif", ".tiff", ".webp"),
+)
+# Pictures too, but of kinds that are not read.
+OTHERS = (".avif", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".tga")
 
 # Folders of these names are parts of a dataset, even if there is one alone.
 HELD_OUT = ("test", "val", "valid", "validation")
@@ -30,7 +36,7 @@ def picture_files(place: Path) -> Iterator[Found]:
 
     Hidden files and folders and __MACOSX are left out, and so is a folder around all
     others. A backslash in a name stands for a slash: archives are made on Windows too.
-    Symbolic links are followed.
+    Symbolic links are followed. Pictures of kinds that are not read are warned of.
 
     Yields:
         The pictures; those of an archive can be decoded until the context ends.
@@ -45,16 +51,21 @@ def picture_files(place: Path) -> Iterator[Found]:
             f"there is no folder or archive {place}; pass one of pictures as data_dir"
         )
     with contextlib.ExitStack() as stack:
-        if place.is_dir():
-            found = _in_folder(place)
-        else:
-            found = _in_archive(place, stack)
+        every = _in_folder(place) if place.is_dir() else _in_archive(place, stack)
+        found = {path: every[path] for path in sorted(every) if _is(path, SUFFIXES)}
+        others = [every[path].name for path in sorted(every) if _is(path, OTHERS)]
+        expected = f"expected files that end in one of {' '.join(SUFFIXES)}"
         if not found:
             raise FileNotFoundError(
-                f"{place} holds no picture; expected files that end in one of "
-                f"{' '.join(SUFFIXES)}"
+                f"{place} holds no picture{f', but {others[0]}' if others else ''}; "
+                f"{expected}"
             )
-        yield _without_outer_folders(dict(sorted(found.items())))
+        if others:
+            warnings.warn(
+                f"{len(others)} files such as {others[0]} are left out; {expected}",
+                stacklevel=4,
+            )
+        yield _without_outer_folders(found)
 
 
 def by_folder(found: Found) -> dict[str, Found]:
@@ -117,12 +128,10 @@ def by_part(found: Found, place: Path) -> list[tuple[str, Found]]:
 
 def _without_outer_folders(found: Found) -> Found:
     """Seen from within the folders that hold one folder of folders and no more."""
-    while all(len(path.parts) > 2 for path in found):
-        outer, *others = {path.parts[0] for path in found}
-        if others or outer in PARTS:
-            break
-        found = {path.relative_to(outer): picture for path, picture in found.items()}
-    return found
+    every = [path.parts for path in found]
+    common = os.path.commonprefix(every)[: min(map(len, every)) - 2]
+    outer = len(list(itertools.takewhile(lambda name: name not in PARTS, common)))
+    return {PurePosixPath(*path.parts[outer:]): found[path] for path in found}
 
 
 def _place(name: str) -> PurePosixPath:
@@ -133,8 +142,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) and name != ".."
 
 
-def _is_picture(path: PurePosixPath) -> bool:
-    return path.suffix.lower() in SUFFIXES
+def _is(path: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in suffixes
 
 
 # === Folders ===
@@ -160,7 +169,7 @@ def _in_folder(folder: Path) -> Found:
                     f"{path} is a symbolic link to {os.readlink(path)}, which is not "
                     "there; mend it or take it away"
                 )
-            elif _is_picture(place) and not any(map(_is_hidden, place.parts)):
+            elif not any(map(_is_hidden, place.parts)):
                 found[place] = Picture(path, str(path), 0)
     return found
 
@@ -179,7 +188,7 @@ def _in_archive(archive: Path, stack: contextlib.ExitStack) -> Found:
     with reading(archive, "a .zip archive", "Make it anew, or unpack it."):
         opened = stack.enter_context(zipfile.ZipFile(file))
     found: Found = {}
-    claimed = 0
+    claimed, size = 0, archive.stat().st_size
     for member in opened.infolist():
         place = _place(member.filename)
         if any(map(_is_hidden, place.parts)):
@@ -190,15 +199,16 @@ def _in_archive(archive: Path, stack: contextlib.ExitStack) -> Found:
                 f"{name} is a symbolic link; pack the files themselves, or unpack it "
                 "and pass the folder"
             )
-        if not _is_picture(place) or member.filename.endswith(("/", "\\")):
+        if member.filename.endswith(("/", "\\")) or not _is(place, SUFFIXES + OTHERS):
             continue
         if place.is_absolute() or ".." in place.parts:
             raise ValueError(f"{name} is a place outside of the archive; pack it anew")
         if member.flag_bits & 1:
             raise ValueError(f"{name} is encrypted; unpack it and pass the folder")
         claimed += member.file_size
-        found[place] = Picture(partial(_read, opened, member, name), name, 0)
-    if claimed > (limit := grown_limit(archive.stat().st_size)):
+        read = partial(_read, opened, member, name)
+        found[place] = Picture(read, name, 0, min(member.compress_size, size))
+    if claimed > (limit := grown_limit(size)):
         raise ValueError(
             f"the pictures in {archive} take {claimed:,} bytes unpacked; at most "
             f"{limit:,} are read of an archive of its size (the limits are in "

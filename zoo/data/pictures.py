@@ -29,11 +29,13 @@ class Picture(NamedTuple):
         file: The file, its content, or what reads that.
         name: What errors call it.
         label: The number of its class; 0 if there are no classes.
+        num_bytes: What it takes where it lies, if less than its content.
     """
 
     file: Path | bytes | Callable[[], bytes]
     name: str
     label: int
+    num_bytes: int | None = None
 
 
 def decode(
@@ -98,8 +100,9 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
             io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb")
         )
         stack.enter_context(file)
-        check = partial(_check_size, picture.name, file.seek(0, io.SEEK_END))
+        num_bytes = file.seek(0, io.SEEK_END)
         file.seek(0)
+        check = partial(_check_size, picture.name, picture.num_bytes or num_bytes)
         if (webp := _webp_size(file.read(30))) is not None:
             check(*webp, 4)
         try:
@@ -112,7 +115,7 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
                 f"{picture.name} has more than 8 bits a value (Pillow's mode "
                 f"{opened.mode!r}); expected 8"
             )
-        check(*opened.size, len(opened.getbands()))
+        check(*opened.size, max(channels, len(opened.getbands())))
         opened.load()
         image = _upright(opened)
         if image.has_transparency_data:
