@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -144,6 +145,20 @@ def test_evaluate_refuses_pictures_of_other_classes(classified):
         (data / part).rename(classified / part)
     with pytest.raises(SystemExit, match=r"2 classes apart; .* has \['a', 'b', 'c'\]"):
         evaluated(classified)
+
+
+def test_evaluate_finds_classes_by_their_names(classified):
+    model = zoo.ImageClassifier.from_preset(classified / "model")
+    for names in (("x", "b"), ("b", "a")):
+        model.class_names = names
+        model.save_to_preset(classified / "model")
+        if "x" in names:
+            with pytest.raises(SystemExit, match=r"tells \['x', 'b'\] classes apart"):
+                evaluated(classified)
+    # The second class, a, is found always; b is not in the folder.
+    for part in ("train", "test"):
+        shutil.rmtree(classified / "data" / part / "b")
+    assert evaluated(classified)["val_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "bfloat16"])

@@ -170,9 +170,7 @@ def test_pictures_of_other_kinds_are_named(tmp_path):
             with contextlib.suppress(ValueError):  # one picture can't be split
                 load("images", form)
     for form in (pack, unpack):
-        with pytest.raises(
-            FileNotFoundError, match=r"no picture, but .*x\.avif; "
-        ):
+        with pytest.raises(FileNotFoundError, match=r"no picture, but .*x\.avif; "):
             load("images", form(tmp_path / form.__name__, {"a/x.avif": b""}))
 
 

@@ -197,15 +197,24 @@ def classifier(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     import numpy as np
 
     data = _images(model, config)
-    if len(data.class_names) != model.config.num_classes:
+    # Of a model without names, the classes of the data are taken for its own.
+    names = list(model.class_names)
+    known = set(names or data.class_names)
+    if (
+        not data.class_names
+        or not known.issuperset(data.class_names)
+        or (len(known) != model.config.num_classes)
+    ):
         raise ValueError(
-            f"{config.name!r} tells {model.config.num_classes} classes apart; "
+            f"{config.name!r} tells {names or model.config.num_classes} classes apart; "
             f"{config.dataset!r} ({data.origin}) has {list(data.class_names) or 'none'}"
             ". Pictures get their classes from the folders that they lie in."
         )
     model.compile("sgd")
     images, labels = _measured(config, data.test_images, data.test_labels)
     images = images / np.float32(255)
+    if names:
+        labels = np.array([names.index(name) for name in data.class_names])[labels]
     found = model.evaluate(images, labels, batch_size=500, verbose=0, return_dict=True)
     return {f"val_{name}": value for name, value in found.items()} | _about(data)
 
