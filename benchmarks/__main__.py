@@ -1,8 +1,9 @@
 """`python -m benchmarks`: every backend's training speed, in a table and as JSON.
 
-Takes the flags of `benchmarks.training` but `--backend`.
+Each in a process of its own, by `benchmarks.training`.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.one_backend import BACKENDS
+from benchmarks.one_backend import BACKENDS, flags_of
+from benchmarks.shapes import SHAPES
 
 OUT = Path("runs/bench/training.json")
 
@@ -19,9 +21,9 @@ OUT = Path("runs/bench/training.json")
 def measured(backend: str, flags: list[str]) -> dict:
     """One backend's results, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.training", "--backend", backend]
-    done = subprocess.run(
-        [*command, *flags], stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run([*command, *flags], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)  # it has said why
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -49,6 +51,12 @@ def table(results: dict) -> Table:
 
 def main() -> None:
     """Measures the backends one after another, prints and writes the results."""
+    argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        parents=[flags_of(SHAPES)],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     console = Console()
     results = {}
     for backend in BACKENDS:

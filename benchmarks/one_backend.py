@@ -32,6 +32,14 @@ def timed(
     return {name: asdict(result) for name, result in results.items()}
 
 
+def flags_of(cases: Mapping[str, object]) -> argparse.ArgumentParser:
+    """What does not depend on the backend; a parent of parsers."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--case", choices=cases, action="append", help="default: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each case")
+    return parser
+
+
 def command_line(
     description: str | None,
     cases: Mapping[str, object],
@@ -45,11 +53,11 @@ def command_line(
         measure: gives one case's figures, from the flags and its name.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description,
+        parents=[flags_of(cases)],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--backend", choices=BACKENDS, required=True)
-    parser.add_argument("--case", choices=cases, action="append", help="default: all")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each case")
     flags = parser.parse_args()
     os.environ["KERAS_BACKEND"] = flags.backend
     print(json.dumps({case: measure(flags, case) for case in flags.case or cases}))

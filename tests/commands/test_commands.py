@@ -309,6 +309,8 @@ def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
         ("generate gpt.shakespeare_char x --max-new-tokens 100", "context_length=64"),
         ("sample gpt.shakespeare_char", "draws no pictures"),
         ("sample vqvae.mnist --prompts 10", "from 0 to 9"),
+        ("sample vqvae.mnist --prompts 3 x", "from 0 to 9; got --prompts 'x'"),
+        ("sample vae.mnist --prompts 3", "takes no prompts"),
         ("sample vae.mnist --count 0", "count"),
         ("translate vae.mnist a.png b.png", "translates nothing"),
         ("translate cyclegan.digits a.png", "Say where it goes"),

@@ -26,6 +26,18 @@ def test_a_grid_shows_its_images_in_rows(tmp_path):
     assert red.mean(axis=0)[1] > blue.mean(axis=0)[1]
 
 
+def test_captions_stand_below_their_images(tmp_path):
+    images = np.zeros((4, 28, 28, 1), "float32")
+    captions = ("3", "the digit one", "x" * 200, "")
+    for name, said in (("plain", ()), ("said", captions)):
+        path = tmp_path / f"{name}.png"
+        image_grid(path, images, columns=2, title="", captions=said)
+    plain, said = (pixels(tmp_path / f"{name}.png") for name in ("plain", "said"))
+    assert said.shape[0] > plain.shape[0] and said.shape[1] == plain.shape[1]
+    # At least two pixels a side for each of the images', and nothing on them.
+    assert (said == 0).all(axis=-1).sum() >= 4 * 56 * 56
+
+
 def test_a_grid_needs_whole_rows_of_grey_or_rgb(tmp_path):
     with pytest.raises(ValueError, match=r"columns=4 .*\(6, 2, 2, 1\)"):
         image_grid(tmp_path / "a.png", np.zeros((6, 2, 2, 1)), columns=4, title="")

@@ -3,17 +3,18 @@
     python -m tests.faults.kills --backend jax --kills 20 --seconds 600
     python -m tests.faults.kills --backend torch --recipes gpt_text cyclegan
 
-A process is killed (SIGKILL) at a random moment, or just before it opens, renames or
-removes a file of its run; the next one goes on, and may be killed too. What a run ends
-with, its checkpoints, metrics, presets, samples and figures, has to be bit for bit what
-the undisturbed run ends with. Prints a table, a row a recipe, and ends with 1 if a run
-differed, or was not taken up again.
+A process is killed (SIGKILL) just before it opens, renames or removes one of its run's
+files, or up to half a second later. The next one goes on, and may be killed too. What a
+run ends with, its checkpoints, metrics, presets, samples and figures, has to be bit for
+bit what the undisturbed run ends with. Prints a table, a row a recipe, and ends with 1
+if a run differed, or was not taken up again.
 
 Works where processes fork: not on Windows.
 """
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
@@ -23,6 +24,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -33,10 +35,12 @@ from tests.faults.small_runs import RUNS, make_data, small_run
 
 BACKENDS = ("torch", "jax", "tensorflow")
 # A chain of runs of which each goes on from where the one before was killed.
-LONGEST_CHAIN = 4
+LONGEST_CHAIN = 8
 # What is of the process rather than of the run.
 UNLIKE = ("second", "peak_memory", "resume")
 EVENTS = ("open", "os.rename", "os.remove")
+# Seconds after which a process is taken to hang.
+HUNG = 600
 
 
 @dataclasses.dataclass
@@ -106,28 +110,24 @@ class Recipe:
         self.folder = folder / name
         self.folder.mkdir()
 
-    def run(
-        self, out: Path, *, seconds: float, before: Callable[[Path], None] | None = None
-    ) -> int | None:
-        """The exit status; None if it was killed after `seconds`."""
+    def run(self, out: Path, before: Callable[[Path], None] | None = None) -> int:
+        """The status of a process that starts the run, or goes on with it."""
         left = (next(out.rglob(name), None) for name in ("*.safetensors", "s*.json"))
         resume = (out / "checkpoint.safetensors").exists() or (
-            (out / "config.json").exists() and any(left) and self.staged
+            self.staged and (out / "config.json").exists() and any(left)
         )
+        config = dataclasses.replace(self.config, out=out, resume=resume)
         child = os.fork()
         if not child:
-            self._child(
-                dataclasses.replace(self.config, out=out, resume=resume), before
-            )
-        end = time.monotonic() + seconds
+            self._child(config, before)
+        end = time.monotonic() + HUNG
         while time.monotonic() < end:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 return status
-            time.sleep(0.002)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return None
+            time.sleep(0.01)
+        os.kill(child, signal.SIGABRT)
+        return os.waitpid(child, 0)[1]
 
     @property
     def staged(self) -> bool:
@@ -163,64 +163,66 @@ class Recipe:
                     continue
 
 
-def at_file_events(out: Path, act: Callable[[int], None]) -> None:
-    """Calls `act` with the number of each writing event of a file in the folder."""
-    count, within = 0, str(out)
+def at_file_events(act: Callable[[int], None]) -> Callable[[Path], None]:
+    """Calls `act` with the number of each writing event of a file of the run."""
 
-    def hook(event: str, arguments: tuple) -> None:
-        nonlocal count
-        if event not in EVENTS or not str(arguments[0]).startswith(within):
-            return
-        if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-            return
-        count += 1
-        act(count)
+    def start(out: Path) -> None:
+        count, within = 0, str(out)
 
-    sys.addaudithook(hook)
+        def hook(event: str, arguments: tuple) -> None:
+            nonlocal count
+            if event not in EVENTS or not str(arguments[0]).startswith(within):
+                return
+            writing = os.O_WRONLY | os.O_RDWR
+            if event == "open" and not (arguments[2] or 0) & writing:
+                return
+            count += 1
+            act(count)
+
+        sys.addaudithook(hook)
+
+    return start
 
 
-def dying_at(number: int) -> Callable[[Path], None]:
+def dying(number: int, delay: float) -> Callable[[Path], None]:
+    """Kills the process at an event, or so many seconds after it."""
+
     def act(count: int) -> None:
-        if count == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if count != number:
+            return
+        kill = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+        if delay:
+            threading.Timer(delay, kill).start()
+        else:
+            kill()
 
-    return lambda out: at_file_events(out, act)
-
-
-def counting(file: Path) -> Callable[[Path], None]:
-    return lambda out: at_file_events(out, lambda n: file.write_text(str(n)) and None)
+    return at_file_events(act)
 
 
 def tried(name: str, folder: Path, kills: int, end: float, rng: random.Random) -> Row:
     """Kills a recipe as often, or until it is time."""
     row, recipe = Row(name), Recipe(name, folder)
-    whole, counted = recipe.folder / "whole", recipe.folder / "count"
-    if recipe.run(whole, seconds=600, before=counting(counted)) != 0:
+    whole, counted = recipe.folder / "whole", recipe.folder / "events"
+    count = at_file_events(lambda number: counted.write_text(str(number)) and None)
+    if recipe.run(whole, before=count) != 0:
         row.refused, row.said = 1, [recipe.words.read_text()[-2000:]]
         return row
     recipe.import_modules()
-    started = time.monotonic()
-    recipe.run(recipe.folder / "again", seconds=600)
-    duration = time.monotonic() - started
     events = int(counted.read_text())
     expected = state_of(whole)
-    row.unsteady = differing(expected, state_of(recipe.folder / "again"))
-    while row.kills < kills and time.monotonic() < end:
-        out = recipe.folder / "killed"
-        killed = 0
-        while True:
+    while row.kills < kills and (time.monotonic() < end or not row.kills):
+        out, killed = recipe.folder / "killed", 0
+        status = int(signal.SIGKILL)
+        while status == signal.SIGKILL:
             more = row.kills < kills and killed < LONGEST_CHAIN
-            if not more:
-                status = recipe.run(out, seconds=600)
-            elif rng.random() < 0.5:
-                status = recipe.run(out, seconds=rng.uniform(0.05, 1.0) * duration)
+            if more and (time.monotonic() < end or not killed):
+                number = rng.randint(1, max(1, events * 2 // 3))
+                delay = rng.choice([0.0, rng.uniform(0.0, 0.5)])
+                status = recipe.run(out, before=dying(number, delay))
             else:
-                at = dying_at(rng.randint(1, max(1, events // 2)))
-                status = recipe.run(out, seconds=600, before=at)
-            if more and status in (None, signal.SIGKILL):
+                status = recipe.run(out)
+            if status == signal.SIGKILL:
                 row.kills, killed = row.kills + 1, killed + 1
-                continue
-            break
         if status != 0:
             row.refused += 1
             row.said.append(recipe.words.read_text()[-2000:])
@@ -230,6 +232,11 @@ def tried(name: str, folder: Path, kills: int, end: float, rng: random.Random) -
         else:
             row.equal += killed
         shutil.rmtree(out)
+    if row.differing:
+        # Do two undisturbed runs differ there as well?
+        again = recipe.folder / "again"
+        recipe.run(again)
+        row.unsteady = differing(expected, state_of(again))
     return row
 
 

@@ -118,7 +118,14 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "autoencoder_mnist": (
         "deep",
-        {**DIGITS, "hidden": (16,), "code_dim": 4, "epochs": 4, "eval_every": 1},
+        {
+            **DIGITS,
+            "hidden": (16,),
+            "code_dim": 4,
+            "epochs": 4,
+            "eval_every": 1,
+            "warmup_steps": 2,
+        },
     ),
     "classifier_mnist": (
         "small",

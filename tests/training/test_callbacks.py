@@ -133,6 +133,27 @@ def test_nan_is_seen_within_the_epoch(regression):
         fit(regression, y=np.full_like(Y, np.nan), callbacks=[StopOnNaN(every=1)])
 
 
+@pytest.mark.parametrize("broken", ["regression", "gan"])
+def test_terminate_on_nan_ends_with_a_history(broken, request):
+    """As in Keras, also where no loss is called `loss`."""
+    model = request.getfixturevalue(broken)
+    stop = callbacks.TerminateOnNaN()
+    if broken == "gan":
+        data = gan_data()
+        data["real"] = np.full_like(data["real"], np.nan)
+        history = fit(model, data, None, epochs=3, callbacks=[stop])
+    else:
+        history = fit(model, y=np.full_like(Y, np.nan), epochs=3, callbacks=[stop])
+    assert all(len(values) == 1 for values in history.values()) and history
+    assert model.history.history == history
+
+
+def test_terminate_on_nan_raises_where_it_is_asked_to(regression):
+    stop = callbacks.TerminateOnNaN(raise_error=True)
+    with pytest.raises((RuntimeError, FloatingPointError), match="(?i)nan"):
+        fit(regression, y=np.full_like(Y, np.nan), callbacks=[stop])
+
+
 def test_nan_is_looked_for_every_so_many_batches_whichever_are_reported(monkeypatch):
     looks = []
     monkeypatch.setattr(StopOnNaN, "_look", lambda self, logs: looks.append(logs))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.commands.arguments import Name
 
@@ -43,18 +44,13 @@ def run(config: SampleConfig) -> None:
 
     check_count("count", config.count)
     model = zoo.from_preset(config.name)
+    asked = _asked(model, config)
     if isinstance(model, zoo.ImageTokens):
-        asked: list = list(config.prompts)
-        if model.config.prompts == "classes":
-            drawn = np.arange(config.count) % model.prefix.vocab_size
-            asked = [int(prompt) for prompt in asked] or drawn.tolist()
         images = model.sample(asked, seed=config.seed, temperature=config.temperature)
-    elif hasattr(model, "sample"):
-        images = model.sample(config.count, seed=config.seed)
+    elif asked:
+        images = model.sample(len(asked), seed=config.seed, labels=np.array(asked))
     else:
-        raise ValueError(
-            f"{config.name!r} is a {type(model).__name__}, which draws no pictures."
-        )
+        images = model.sample(config.count, seed=config.seed)
     columns = math.ceil(math.sqrt(len(images)))
     rest = -len(images) % columns
     blank = np.ones((rest, *images.shape[1:]), images.dtype)
@@ -63,5 +59,49 @@ def run(config: SampleConfig) -> None:
         np.concatenate([images, blank]),
         columns=columns,
         title=f"{config.name}, seed {config.seed}",
+        captions=[str(prompt) for prompt in asked],
     )
     print(f"{len(images)} pictures in {config.out}")
+
+
+def _asked(model: Any, config: SampleConfig) -> list[Any]:
+    """What to draw: class numbers or texts, or nothing where nothing can be asked for.
+
+    Raises:
+        ValueError: The model does not take the prompts, or needs some.
+    """
+    import numpy as np
+
+    import zoo
+
+    kind = type(model).__name__
+    if isinstance(model, zoo.ImageTokens):
+        if model.config.prompts != "classes":
+            if not config.prompts:
+                raise ValueError(
+                    f"{config.name!r} draws what a text says: give --prompts, for "
+                    "instance --prompts 'the digit three'"
+                )
+            return list(config.prompts)
+        classes, default = model.prefix.vocab_size, True
+    elif not hasattr(model, "sample"):
+        raise ValueError(f"{config.name!r} is a {kind}, which draws no pictures.")
+    else:
+        classes, default = getattr(model.config, "num_classes", 0), False
+    if config.prompts and not classes:
+        raise ValueError(
+            f"{config.name!r} is a {kind} that takes no prompts: leave --prompts out"
+        )
+    if not config.prompts:
+        return (np.arange(config.count) % classes).tolist() if default else []
+    numbers = [int(p) if p.isdecimal() else -1 for p in config.prompts]
+    if wrong := [
+        prompt
+        for prompt, number in zip(config.prompts, numbers, strict=True)
+        if not 0 <= number < classes
+    ]:
+        raise ValueError(
+            f"{config.name!r} draws classes by their numbers, from 0 to {classes - 1}; "
+            f"got --prompts {' '.join(map(repr, wrong))}"
+        )
+    return numbers

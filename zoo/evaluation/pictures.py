@@ -47,6 +47,7 @@ def image_grid(
     columns: int,
     title: str,
     row_names: Sequence[str] = (),
+    captions: Sequence[str] = (),
 ) -> None:
     """Draws images in rows into a PNG, every pixel at least two pixels wide.
 
@@ -56,6 +57,7 @@ def image_grid(
         columns: images a row; N must be a multiple.
         title: above the grid.
         row_names: to the left of the rows.
+        captions: below each image, a line of text, cut to the image's width.
     """
     from matplotlib.figure import Figure
 
@@ -66,15 +68,19 @@ def image_grid(
             f"A grid needs rows of columns={columns} grey or RGB images, got an array "
             f"of shape {images.shape}"
         )
-    gap = max(1, height // 14)
+    scale = max(2, 56 // height)
+    # A caption takes 12 pixels of the picture, and 6 a letter.
+    below = -(-12 // scale) if captions else 0
+    letters = max(1, width * scale // 6)
+    gap = max(1, height // 14) + below
     tiles = np.ones((rows, columns, height + gap, width + gap, channels), "float32")
     tiles[:, :, :height, :width] = np.clip(images, 0, 1).reshape(
         rows, columns, height, width, channels
     )
     grid = tiles.swapaxes(1, 2).reshape(
         rows * (height + gap), columns * (width + gap), channels
-    )[:-gap, :-gap]
-    inches = np.array([grid.shape[1], grid.shape[0]]) * max(2, 56 // height) / 100
+    )[: below - gap or None, :-gap]
+    inches = np.array([grid.shape[1], grid.shape[0]]) * scale / 100
     figure = Figure(figsize=(max(inches[0], 3) + 0.3, inches[1] + 0.5))
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()
@@ -85,6 +91,11 @@ def image_grid(
         [(index + 0.5) * (height + gap) for index in range(len(row_names))], row_names
     )
     axes.tick_params(length=0, labelsize=8)
+    for number, caption in enumerate(captions):
+        row, column = divmod(number, columns)
+        short = caption if len(caption) <= letters else f"{caption[: letters - 1]}…"
+        x, y = column * (width + gap) + width / 2, row * (height + gap) + height
+        axes.text(x, y, short, ha="center", va="top", fontsize=7)
     for spine in axes.spines.values():
         spine.set_visible(False)
     save_figure(figure, path, dpi=100)

@@ -12,11 +12,16 @@ class StopOnNaN(keras.callbacks.Callback):
 
     Looks every `every` batches and at the end of an epoch, since each look waits for
     the device. Means over an epoch stay NaN, so nothing is missed in between.
+
+    Args:
+        every: Batches from one look to the next.
+        gracefully: Stop without an error, as Keras's TerminateOnNaN does, so that
+            `fit` returns its history.
     """
 
-    def __init__(self, every: int = 50) -> None:
+    def __init__(self, every: int = 50, *, gracefully: bool = False) -> None:
         super().__init__()
-        self.every = every
+        self.every, self.gracefully = every, gracefully
         self._next = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -37,6 +42,9 @@ class StopOnNaN(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             number = float(ops.convert_to_numpy(value))
             if not math.isfinite(number) and not name.startswith("val_"):
+                if self.gracefully:
+                    self.model.stop_training = True
+                    return
                 updates = int(ops.convert_to_numpy(self.model.optimizer.iterations))
                 raise FloatingPointError(
                     f"{name} became {number} by update {updates}. Lower the rate, "

@@ -163,6 +163,10 @@ class Engine(Protocol):
     def write(self, array: Tensor, update: Tensor, index: Tensor) -> Tensor:
         """`array` with `update` at `index` along axis 1; may reuse its memory."""
 
+    def set_seed(self, seed: int) -> None:
+        """Seeds what `keras.utils.set_random_seed` leaves out."""
+        del seed
+
     def random_state(self) -> dict[str, Any]:
         """The backend's own random state, as arrays by name."""
 

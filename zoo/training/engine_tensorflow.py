@@ -216,6 +216,10 @@ class TensorFlowEngine(Engine):
             return adapted(arguments, divisor)
         return super().fit_arguments(arguments, divisor)
 
+    def set_seed(self, seed):
+        """The global generator, which would start from the system's entropy."""
+        tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
+
     def random_state(self):
         """The global generator; Keras's own draws are stateless."""
         return {"generator": tf.random.get_global_generator().state.numpy()}

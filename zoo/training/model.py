@@ -369,7 +369,14 @@ class Model(KeepsTokenizer, SavesAllLayers):
             arguments["shuffle"] = False
         callbacks = arguments["callbacks"]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*keras.tree.flatten(callbacks or []), StopOnNaN()]
+            callbacks = keras.tree.flatten(callbacks or [])
+            # Keras's own callback, where it is given, says how to end.
+            gracefully = any(
+                isinstance(callback, keras.callbacks.TerminateOnNaN)
+                and not callback.raise_error
+                for callback in callbacks
+            )
+            callbacks = [*callbacks, StopOnNaN(gracefully=gracefully)]
         arguments["callbacks"] = callbacks
         plan = getattr(self, "plan", None)
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)

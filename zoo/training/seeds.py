@@ -5,6 +5,8 @@ import sys
 import keras
 from keras.src.utils.module_utils import tensorflow
 
+from zoo.training.engine import engine
+
 
 def set_seed(seed: int) -> None:
     """Keras's `set_random_seed`, without a start of TensorFlow for it.
@@ -19,3 +21,4 @@ def set_seed(seed: int) -> None:
         keras.utils.set_random_seed(seed)
     finally:
         tensorflow._available = known
+    engine().set_seed(seed)
