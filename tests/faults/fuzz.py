@@ -94,7 +94,8 @@ def run(
                 continue
             files[changed].write_bytes(data)
             _try(count, reader, place, seed)
-            files[changed].write_bytes(whole[changed])
+            if len(files) > 1:
+                files[changed].write_bytes(whole[changed])
             count.peak = (_peak() - before) / 1024
         return count
 

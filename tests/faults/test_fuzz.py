@@ -13,8 +13,7 @@ pytestmark = pytest.mark.host
 
 FEW, MANY = 40, 3000
 MEGABYTES = 150  # beyond what the whole file took
-# Pictures and zips are not wrapped yet.
-NAMES = [name for name in READERS if "picture" not in name]
+NAMES = list(READERS)
 
 
 @pytest.fixture(scope="module")

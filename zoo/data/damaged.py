@@ -98,5 +98,9 @@ def cause(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}..."
-    # What can't be printed, or would move a terminal's cursor.
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """A text less what can't be printed, or would move a terminal's cursor."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

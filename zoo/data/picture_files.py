@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from zoo.data.damaged import reading
+from zoo.data.damaged import printable, reading
 from zoo.data.limits import grown_limit
 from zoo.data.pictures import Picture
 
@@ -193,7 +193,7 @@ def _in_archive(archive: Path, stack: contextlib.ExitStack) -> Found:
         place = _place(member.filename)
         if any(map(_is_hidden, place.parts)):
             continue
-        name = f"{archive}:{member.filename}"
+        name = f"{archive}:{printable(member.filename)}"
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(
                 f"{name} is a symbolic link; pack the files themselves, or unpack it "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.damaged import printable
 from zoo.data.image_batches import ImageBatches
 from zoo.data.images import ImageDataset, hold_out_a_tenth, subset_of
 from zoo.data.picture_files import (
@@ -148,7 +149,7 @@ def _domains(
         tests = [list(held_out[0][name].values()) for name in names]
     else:
         split = [
-            hold_out_a_tenth(pictures, f"{place}/{name}")
+            hold_out_a_tenth(pictures, f"{place}/{printable(name)}")
             for name, pictures in zip(names, domains, strict=True)
         ]
         domains, tests = ([pair[i] for pair in split] for i in (0, 1))
