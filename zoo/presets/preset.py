@@ -140,9 +140,14 @@ class FromPreset:
             arrays = found.converter.convert(
                 arrays, model.config, found.architecture, found.unknown_head, strict
             )
-        ours, body = weights.named_weights(model), f"{cls.family}/"
+        # Counts of n-grams belong together: a file has all of them or none.
+        by_name = cls._assign is FromPreset._assign
+        ours = weights.named_weights(model) if by_name else {}
+        body = f"{cls.family}/"
         is_relative = cls._is_relative(found)
-        if not strict:
+        if not by_name:
+            fit = Fit(arrays)
+        elif not strict:
             fit = Fit.of_common(arrays, ours, found.folder)
         elif is_relative or (cls.family and found.converter):
             fit = Fit.of_body(arrays, ours, body)
@@ -155,7 +160,7 @@ class FromPreset:
                 f"{os.fspath(preset)!r} holds weights that a {cls.__name__} has no "
                 f"place for: {weights.listed(left)}. strict=False leaves them out."
             )
-        if cls._assign is FromPreset._assign:
+        if by_name:
             fit = fit.checked(ours, found.folder, ignore_mismatched)
         named = not strict or found.unknown_head
         cls._report(fit, preset, logging.WARNING if named else logging.INFO)
