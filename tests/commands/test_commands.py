@@ -55,6 +55,27 @@ def test_generate(capsys):
     assert out.startswith("ROMEO:") and len(out) == len("ROMEO:") + 20 + 1
 
 
+def test_generate_stops_and_forgets(capsys):
+    command = (
+        "generate gpt.shakespeare_char ROMEO: --seed 1 --max-new-tokens 90".split()
+    )
+    main([*command, "--window", "32"])
+    out = capsys.readouterr().out
+    assert len(out) == len("ROMEO:") + 90 + 1
+    stop = out[80:84]
+    main([*command, "--window", "32", "--stop", "never", stop])
+    expected = out[: out.index(stop, len("ROMEO:"))]
+    assert capsys.readouterr().out == expected + "\n"
+
+
+def test_generate_without_a_context(tmp_path, capsys):
+    model = zoo.NgramLM(zoo.NgramConfig(3, 2))
+    model.tokenizer = zoo.Tokenizer.characters("abc")
+    model.fit("abc" * 9).save_to_preset(tmp_path)
+    main(["generate", str(tmp_path), "a", "--temperature", "0"])
+    assert capsys.readouterr().out == ("abc" * 67) + "\n"
+
+
 @pytest.mark.parametrize(
     ("name", "options", "count"),
     [
@@ -307,6 +328,19 @@ def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
         ("info gpt7", "Checkpoints: bert_tiny.docs"),
         ("generate vae.mnist x", "continues no text"),
         ("generate gpt.shakespeare_char x --max-new-tokens 100", "context_length=64"),
+        (
+            "generate gpt.shakespeare_char x --max-new-tokens -3",
+            "max_new_tokens must be",
+        ),
+        ("generate gpt.shakespeare_char x --temperature nan", "temperature must be"),
+        ("generate gpt.shakespeare_char x --temperature -1", "temperature must be 0"),
+        ("generate gpt.shakespeare_char x --top-k -1", "top_k must be a whole number"),
+        ("generate gpt.shakespeare_char x --top-p 0", "top_p must be in"),
+        ("generate gpt.shakespeare_char x --seed -1", "seed must be a whole number"),
+        (
+            "generate gpt.shakespeare_char x --window 64",
+            "window must be a whole number",
+        ),
         ("sample gpt.shakespeare_char", "draws no pictures"),
         ("sample vqvae.mnist --prompts 10", "from 0 to 9"),
         ("sample vqvae.mnist --prompts 3 x", "from 0 to 9; got --prompts 'x'"),

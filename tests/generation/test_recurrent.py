@@ -64,3 +64,9 @@ def test_scores(lstm):
     scores = log_softmax(logits(lstm, np.asarray([text]))[0])
     expected = [scores[t, text[t + 1]] for t in range(len(text) - 1)]
     assert np.abs(lstm.score(text) - expected).max() < 1e-4
+
+
+def test_ids_are_checked_before_they_are_cast(lstm):
+    for ids in (np.array([2**32 + 1, 2]), np.array([1.0, 2.0]), np.array([-1, 2])):
+        with pytest.raises(ValueError, match="Token ids must be"):
+            lstm.log_probs(ids)

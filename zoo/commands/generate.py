@@ -1,11 +1,15 @@
 """`zoo generate`."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
 from zoo.commands.arguments import Name
+
+# New tokens of a model without a limit, where nobody says how many.
+UNLIMITED = 200
 
 
 @dataclass(frozen=True)
@@ -17,10 +21,14 @@ class GenerateConfig:
     Attributes:
         name: a checkpoint that `zoo list` names, or a preset's folder.
         prompt: what the text begins with.
-        max_new_tokens: at most so many; 0 for as many as the context takes.
+        max_new_tokens: at most so many; 0 for as many as the context takes, and for
+            200 where it takes any number.
         temperature: 0 takes the most probable token each time.
         top_k: choose among so many most probable tokens only; 0 for all.
         top_p: choose among the most probable ones that sum up to this.
+        stop: strings at which the text ends.
+        window: a way past the context: when it is full, so many of the last tokens are
+            kept, and all before them forgotten; 0 for none.
         seed: the same seed gives the same text on a backend.
     """
 
@@ -30,14 +38,19 @@ class GenerateConfig:
     temperature: float = 0.8
     top_k: int = 40
     top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    window: int = 0
     seed: int | None = None
 
 
 def run(config: GenerateConfig) -> None:
     """Prints the prompt, and the continuation as it grows."""
     import zoo
+    from zoo.generation.arguments import whole
     from zoo.generation.generate import Generates
 
+    count = whole("max_new_tokens", config.max_new_tokens, 0)
+    window = whole("window", config.window, 0) or None
     model = zoo.from_preset(config.name)
     if not isinstance(model, Generates):
         raise ValueError(
@@ -45,13 +58,17 @@ def run(config: GenerateConfig) -> None:
         )
     if model.tokenizer is None:
         raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
-    room = model.config.context_length - len(model.tokenizer.encode(config.prompt))
+    if not count:
+        room = model.longest - len(model.tokenizer.encode(config.prompt))
+        count = UNLIMITED if room == math.inf else max(int(room), 1)
     pieces = model.generate(
         config.prompt,
-        config.max_new_tokens or max(room, 1),
+        count,
         temperature=config.temperature,
         top_k=config.top_k,
         top_p=config.top_p,
+        stop=config.stop,
+        window=window,
         seed=config.seed,
         stream=True,
     )

@@ -171,12 +171,13 @@ class RecurrentLM(LanguageModel):
         Args:
             token_ids: of shape (number of tokens,), at least two.
         """
-        ids = np.asarray(token_ids, "int32")
+        ids = np.asarray(token_ids)
         if ids.ndim != 1 or len(ids) < 2:
             raise ValueError(
                 f"A text needs at least two tokens, got token ids of shape {ids.shape}"
             )
         self.check_ids(ids)
+        ids = ids.astype("int32")
         length = self.config.context_length
         padded = np.pad(ids, (0, -(len(ids) - 1) % length))
         states, found = self.empty_caches(1, 0), []
