@@ -115,7 +115,19 @@ def test_fine_tuning_starts_from_it(finetuned):
     scores = [row["val_accuracy"] for row in rows]
     assert summary["best_val_accuracy"] == max(scores)
     assert summary["best_epoch"] == bert_finetune.best_of(scores)
-    assert BertClassifier.from_preset(out / "preset").config.num_classes == 2
+    assert BertClassifier.from_preset(out / "preset").class_names == ("no", "yes")
+
+
+def test_fine_tuning_starts_from_a_head_for_other_classes(finetuned, tmp_path, caplog):
+    rows = [(f"{word} of words", word) for word in ("one", "two", "three") * 4]
+    parts = [("sentence", "label"), *rows]
+    config = table(tmp_path, train=parts, dev=parts)
+    columns = {"text_column": "sentence", "label_column": "label"}
+    encoder = str(finetuned[0] / "preset")  # of two classes
+    bert_finetune.main(replace(config, encoder=encoder, **columns))
+    assert "no weights for classifier/bias, classifier/kernel of" in caplog.text
+    tuned = BertClassifier.from_preset(tmp_path / "run" / "preset")
+    assert tuned.class_names == ("one", "three", "two")
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def test_the_classifiers_run(classifier):
     assert {*NAMES.split(), "val_accuracy", "dataset_sha256"} <= set(summary)
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     again = ImageClassifier.from_preset(out / "preset")
+    assert again.class_names == tuple("0123456789")
     assert again.features(np.zeros((2, 8, 8, 1), "float32")).shape == (2, 4)
 
 
