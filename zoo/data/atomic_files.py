@@ -77,7 +77,7 @@ def replacing_files(
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 mark.touch()
         _settle(new)
-        with _locked(folder, fcntl.LOCK_EX):
+        with locked(folder):
             _complete(folder)
             os.rename(new, folder / COMMITTED)
             _sync(folder)
@@ -106,7 +106,7 @@ def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
             can't be completed.
     """
     folder = Path(folder)
-    with _locked(folder, fcntl.LOCK_SH) as descriptor:
+    with locked(folder, fcntl.LOCK_SH) as descriptor:
         while _is_pending(folder):
             _lock(descriptor, fcntl.LOCK_EX)
             try:
@@ -165,7 +165,8 @@ def _sweep(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, how: int) -> Iterator[int]:
+def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
+    """Within, no other process has a lock of the folder, or only shared ones."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _lock(descriptor, how)

@@ -1,10 +1,16 @@
 """Files that are downloaded once and verified."""
 
+import os
+import tempfile
 from pathlib import Path
+
+from zoo.data.atomic_files import locked
 
 
 def downloaded(name: str, url: str, sha256: str, instead: str) -> Path:
     """Returns the place of a file in Keras's cache, downloading it if need be.
+
+    Of several processes that want it one downloads it, and the others wait.
 
     Args:
         name: The file's name in the cache.
@@ -19,12 +25,24 @@ def downloaded(name: str, url: str, sha256: str, instead: str) -> Path:
     import keras
 
     try:
-        return Path(
-            keras.utils.get_file(name, url, file_hash=sha256, hash_algorithm="sha256")
-        )
+        with locked(_keras_home()):
+            found = keras.utils.get_file(
+                name, url, file_hash=sha256, hash_algorithm="sha256"
+            )
+        return Path(found)
     except ValueError:  # the checksum differs; Keras names both
         raise
     except Exception as error:
         raise ConnectionError(
             f"{name} could not be downloaded from {url}; {instead}"
         ) from error
+
+
+def _keras_home() -> Path:
+    """Where Keras has its cache, or a folder for temporary files, as it does itself."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return home
