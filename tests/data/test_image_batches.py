@@ -168,6 +168,7 @@ def test_binarized_is_alike_on_every_platform():
     ("arguments", "message"),
     [
         ({"images": GREY / 255}, r"images are float64 of shape \(100, 2, 3, 1\)"),
+        ({"images": GREY[:, :0]}, r"uint8 of shape \(100, 0, 3, 1\)"),
         ({"images": GREY[..., 0]}, r"uint8 of shape \(100, 2, 3\)"),
         ({"images": GREY[:0]}, "batch_size=8; expected 1 to 0"),
         ({"batch_size": 0}, "batch_size=0; expected 1 to 100"),

@@ -118,7 +118,7 @@ def _cropped(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndar
 
 def _checked(images: np.ndarray, seed: int) -> np.ndarray:
     images = np.asarray(images)
-    if images.ndim != 4 or images.dtype != np.uint8:
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise ValueError(
             f"images are {images.dtype} of shape {images.shape}; expected uint8 of "
             "shape (N, H, W, C)"

@@ -62,7 +62,13 @@ def decode(
         raise ValueError(f"channels={channels}; expected 1 (grey) or 3 (colour)")
     if not pictures:
         raise ValueError("there are no pictures to decode; expected at least one")
+    with warnings.catch_warnings():
+        # Of notes beside the pixels, and of a size that is judged here.
+        warnings.simplefilter("ignore")
+        return _decode(pictures, size, channels)
 
+
+def _decode(pictures: Sequence[Picture], size: int | None, channels: int) -> np.ndarray:
     first = _pixels(pictures[0], size, channels)
     try:
         decoded = np.empty((len(pictures), *first.shape), np.uint8)
@@ -92,9 +98,6 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
     expected = "a picture that Pillow can read"
     with contextlib.ExitStack() as stack:
         stack.enter_context(reading(picture.name, expected))
-        # Of notes beside the pixels, and of a size that is judged here.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
         file: BinaryIO
         file = (
             io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb")
@@ -121,7 +124,8 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
-        image = image.convert("L" if channels == 1 else "RGB")
+        if image.mode != (mode := "L" if channels == 1 else "RGB"):
+            image = image.convert(mode)
         if size is not None:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
