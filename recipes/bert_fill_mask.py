@@ -9,6 +9,8 @@ The same as `zoo fill-mask`.
 import tyro
 
 from zoo.commands.fill_mask import FillMaskConfig, run
+from zoo.program import errors_in_one_line
 
 if __name__ == "__main__":
-    run(tyro.cli(FillMaskConfig, description=__doc__))
+    with errors_in_one_line("python -m recipes.bert_fill_mask"):
+        run(tyro.cli(FillMaskConfig, description=__doc__))
