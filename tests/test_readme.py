@@ -109,6 +109,7 @@ def make_presets():
 
 
 @pytest.mark.host
+@pytest.mark.timeout(600)
 def test_snippets(small, tmp_path):
     text = (ROOT / "README.md").read_text("utf-8")
     make_presets()
