@@ -139,6 +139,10 @@ def main(config: Config) -> dict:
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=zoo.data.ImageDataset, **options
     )
+    if not data.class_names:
+        raise ValueError(
+            f"The images of {config.dataset!r} have no classes to ask for."
+        )
     run.start({"dataset": data.sha256}, parts=["stage1"])
     first = run.part("stage1")
     vqvae = train_vqvae(first, config, data)

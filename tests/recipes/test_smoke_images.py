@@ -67,3 +67,12 @@ def test_smoke_reads_few(name, folder, tmp_path, monkeypatch):
     # The first is decoded twice, for its size.
     assert len(decoded) <= 2 * max(config.batch_size, 100) + 4
     assert len(np.unique(np.concatenate(shown))) == 2
+
+
+@pytest.mark.parametrize("name", ["classifier_mnist", "image_tokens_mnist"])
+def test_pictures_without_classes_are_refused(name, folder, tmp_path):
+    recipe = importlib.import_module(f"recipes.{name}")
+    config = next(iter(recipe.VARIANTS.values()))
+    about = {"dataset": "images", "data_dir": folder / "a", "out": tmp_path}
+    with pytest.raises(ValueError, match="'images' have no classes"):
+        recipe.main(replace(config, smoke=True, **about))
