@@ -22,6 +22,7 @@ from zoo import (
     Transformer,
     TransformerConfig,
 )
+from zoo.generation.fill_mask import fill_mask
 
 KNOWN, PADDED = 5, 13
 LETTERS = "abcde"
@@ -116,3 +117,32 @@ def test_larger_tokenizers_of_presets_are_refused(tmp_path):
     Tokenizer.characters(LETTERS).save(tmp_path)
     with pytest.raises(ValueError, match="has 5 tokens, and the model takes ids below"):
         GPT.from_preset(tmp_path)
+
+
+def test_gaps_and_neighbors_are_tokens_of_the_tokenizer():
+    tokenizer = Tokenizer.train_words("one two three", 8)
+    bert = BertPretrainer(BertConfig(PADDED, 8, 1, 2, 16))
+    bert.tokenizer = tokenizer
+    ((*found,),) = fill_mask(bert, "one [MASK] three", top=np.int64(8))
+    assert len(found) == 8 and None not in dict(found)
+    for top in (9, 0, 2.5):
+        with pytest.raises(ValueError, match="top must be a whole number from 1 to 8"):
+            fill_mask(bert, "one [MASK]", top=top)
+    linear = padded("linear")
+    linear.tokenizer = Tokenizer.characters(LETTERS)
+    assert {name for name, _ in linear.nearest("a", 99)} == set("bcde")
+    assert len(linear.nearest(0, 99)) == PADDED - 1
+
+
+def test_half_of_a_surrogate_pair_is_named():
+    model = padded("gpt")
+    model.tokenizer = Tokenizer.characters(LETTERS)
+    for request in (
+        lambda: model.generate("a\ud800", 2),
+        lambda: model.score("a\ud800b"),
+        lambda: model.score("ab", prompt="\ud800"),
+    ):
+        with pytest.raises(ValueError, match=r"U\+D800"):
+            request()
+    # It can be in no text, so that it stops none.
+    assert len(model.generate("a", 4, stop="\ud800", seed=0)) == 5

@@ -206,7 +206,7 @@ def test_gaps_are_filled(pretrained, capsys):
     assert capsys.readouterr().out.count("gap ") == 2
     with pytest.raises(ValueError, match=r"no \[MASK\] in 'a b'"):
         bert_fill_mask.run(FillMaskConfig(str(preset), "a b"))
-    with pytest.raises(ValueError, match="top must be from 1 to .*, got 0"):
+    with pytest.raises(ValueError, match="top must be a whole number from 1 to"):
         bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK]", top=0))
 
 

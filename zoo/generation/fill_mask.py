@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from zoo.generation.arguments import whole
 from zoo.models.bert_pretrainer import BertPretrainer
 
 
@@ -23,8 +24,7 @@ def fill_mask(
     tokenizer = bert.tokenizer
     if tokenizer is None:
         raise ValueError("The model has no tokenizer, and cannot read text.")
-    if not 1 <= top <= tokenizer.vocab_size:
-        raise ValueError(f"top must be from 1 to {tokenizer.vocab_size}, got {top}")
+    top = whole("top", top, 1, tokenizer.vocab_size)
     inner = tokenizer.encode(text)
     ids = np.array([[tokenizer.cls_id, *inner, tokenizer.sep_id]], "int32")
     gaps = np.flatnonzero(ids[0] == tokenizer.mask_id)
@@ -34,6 +34,7 @@ def fill_mask(
     logits = bert({"token_ids": ids, "mask_positions": gaps[None].astype("int32")})
     found = []
     for shares in ops.convert_to_numpy(ops.softmax(logits["mlm_logits"]))[0]:
-        best = np.argsort(-shares)[:top]
+        # Ids that the tokenizer does not know would be no tokens.
+        best = np.argsort(-shares[: tokenizer.vocab_size])[:top]
         found.append([(tokenizer.id_to_token(int(i)), float(shares[i])) for i in best])
     return found

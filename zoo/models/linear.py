@@ -119,8 +119,10 @@ class LinearLM(LanguageModel):
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
         cosines = table @ table[ids[0]]
         order = np.argsort(-cosines, kind="stable")
-        found = order[order != ids[0]][:k].tolist()
         text = isinstance(token, str)
+        if text:  # the vocabulary may be larger than the tokenizer's
+            order = order[order < self.tokenizer.vocab_size]
+        found = order[order != ids[0]][:k].tolist()
         names = [self.tokenizer.decode([i]) for i in found] if text else found
         return list(zip(names, cosines[found].tolist(), strict=True))
 

@@ -120,8 +120,9 @@ class NgramLM(FromPreset, Generates):
                 `order` - 1 tokens count; fewer are the beginning of a text.
 
         Returns:
-            Probabilities that sum to 1; all 0 under "mle" after a context that nothing
-            ever followed.
+            Probabilities of all ids of the vocabulary, which may be more than the
+            tokenizer's. They sum to 1; all are 0 under "mle" after a context that
+            nothing ever followed.
         """
         context = plain(context)
         if not is_single(context) and len(context):
