@@ -37,6 +37,7 @@ from zoo.data import (
     question_windows,
     tagged_sequences,
 )
+from zoo.data.atomic_files import unchanged
 from zoo.data.questions import IMPOSSIBLE
 from zoo.evaluation import (
     answer_metrics,
@@ -236,7 +237,8 @@ def main(config: Config) -> dict:
         stop=lambda: 0 < config.patience <= len(run.rows) - best_epoch(),
     )
     best = run.out / "preset"
-    weights.assign(model, weights.read(best), best)
+    with unchanged(best):
+        weights.assign(model, weights.read(best), best)
     figures: dict[str, Any] = {
         "best_epoch": best_epoch(),
         f"best_{key}": run.rows[best_epoch() - 1][key],

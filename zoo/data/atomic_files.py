@@ -191,7 +191,8 @@ def _settle(folder: Path) -> None:
         for name in names:
             path = Path(parent, name)
             path.chmod(mode)
-            _sync(path)
+            if not name.endswith(GONE):
+                _sync(path)
         _sync(Path(parent))
 
 
