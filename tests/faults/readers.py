@@ -77,7 +77,21 @@ class _Checkpoint:
 
 JSON, TEXT = mutations.of_json, mutations.of_text
 
+# The slow ones first: of the tries that they leave, more are for the others.
 READERS = {
+    "manifest, preset": Reader(
+        zoo.from_preset, "listed", ("manifest.toml", "config.json", "model.safetensors")
+    ),
+    "preset of GPT": Reader(zoo.from_preset, "gpt", ("config.json",), JSON),
+    "preset of VAE": Reader(zoo.from_preset, "vae", ("config.json",), JSON),
+    "preset of BERT": Reader(zoo.from_preset, "bert", ("config.json",), JSON),
+    "weights of GPT": Reader(
+        zoo.from_preset, "gpt", ("model.safetensors",), mutations.of_safetensors
+    ),
+    "Hugging Face, whole": Reader(zoo.from_preset, "hf_bert", ("config.json",), JSON),
+    "Keras Hub's weights": Reader(
+        keras_hub.read, "keras_hub", ("model.weights.h5", "task.weights.h5")
+    ),
     "safetensors": Reader(
         lambda path: _arrays(of_file(path)),
         "vae/model.safetensors",
@@ -92,24 +106,14 @@ READERS = {
         ("manifest.toml",),
         mutations.of_toml,
     ),
-    "manifest, preset": Reader(
-        zoo.from_preset, "listed", ("manifest.toml", "config.json", "model.safetensors")
-    ),
     **{
         f"config {name}": Reader(
             registry.find, f"configs/{name}", ("config.json",), JSON
         )
         for name in registry.ARCHITECTURES
     },
-    "preset of GPT": Reader(zoo.from_preset, "gpt", ("config.json",), JSON),
-    "preset of VAE": Reader(zoo.from_preset, "vae", ("config.json",), JSON),
-    "preset of BERT": Reader(zoo.from_preset, "bert", ("config.json",), JSON),
-    "weights of GPT": Reader(
-        zoo.from_preset, "gpt", ("model.safetensors",), mutations.of_safetensors
-    ),
     "Hugging Face GPT-2": Reader(registry.find, "hf_gpt2", ("config.json",), JSON),
     "Hugging Face BERT": Reader(registry.find, "hf_bert", ("config.json",), JSON),
-    "Hugging Face, whole": Reader(zoo.from_preset, "hf_bert", ("config.json",), JSON),
     "weights in parts": Reader(
         lambda path: _arrays(weights.read(path)),
         "parts",
@@ -117,9 +121,6 @@ READERS = {
         JSON,
     ),
     "Keras Hub": Reader(registry.find, "keras_hub", ("config.json", "task.json"), JSON),
-    "Keras Hub's weights": Reader(
-        keras_hub.read, "keras_hub", ("model.weights.h5", "task.weights.h5")
-    ),
     "BERT's authors'": Reader(
         tensorflow_bert.settings, "google", ("bert_config.json",), JSON
     ),

@@ -109,6 +109,19 @@ def test_a_file_that_is_read_must_be_listed(name, folder):
         zoo.from_preset(folder)
 
 
+@pytest.mark.parametrize("read", [zoo.from_preset, zoo.Tokenizer.from_preset])
+def test_a_tokenizer_is_checked_too(read, tmp_path):
+    folder = shutil.copytree(checkpoints()["gpt.shakespeare_char"], tmp_path / "copy")
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text.replace('"a"', '"\u00e4"'))
+    with pytest.raises(ValueError, match="tokenizer.json is not the file"):
+        read(folder)
+    (folder / "tokenizer.json").write_text(text)
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "z"}')
+    with pytest.raises(ValueError, match="tokenizer_config.json would be read, but"):
+        read(folder)
+
+
 def test_parts_of_a_checkpoint_are_checked_by_its_manifest(tmp_path):
     folder = shutil.copytree(checkpoints()["vqvae.mnist"], tmp_path / "copy")
     path = folder / "gpt" / "model.safetensors"

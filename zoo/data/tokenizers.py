@@ -22,7 +22,7 @@ from zoo.data.surrogates import refuse_halves
 from zoo.data.text_files import read_whole
 from zoo.data.wordpiece import BERT_TOKENS, CLS, CONTINUATION, MASK, PAD, SEP, UNK
 from zoo.presets import names
-from zoo.presets.manifest import PRETRAINED
+from zoo.presets.manifest import PRETRAINED, checking
 
 if TYPE_CHECKING:
     import tokenizers
@@ -192,7 +192,7 @@ class Tokenizer:
         """
         for folder in (Path(name).expanduser(), *(root / name for root in PRETRAINED)):
             if folder.is_dir():
-                with unchanged(folder):
+                with unchanged(folder), checking(folder):
                     return cls.load(folder)
         if (fetched := names.folder_of(name)) is not None:
             return cls.load(fetched)
