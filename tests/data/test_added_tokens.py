@@ -202,6 +202,11 @@ def test_the_slow_tokenizer_agrees(tmp_path, pairs):
             "lstrip is 3; expected true or false",
         ),
         ("tokenizer_config.json", {"do_lower_case": "yes"}, "does not hold a token"),
+        (
+            "tokenizer_config.json",
+            {"tokenizer_class": "BertJapaneseTokenizer"},
+            "config.json has the tokenizer_class 'BertJapaneseTokenizer'; without",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, file, content, message):

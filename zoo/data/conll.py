@@ -68,7 +68,7 @@ class Columns:
         """A line's columns."""
         line = line.rstrip(" \t")
         cut = line.split("\t") if self.tabs else re.split(r"[ \t]+", line)
-        return [column.strip() for column in cut]
+        return [column.strip(" ") for column in cut]
 
     def problem(self, cut: list[str]) -> str:
         """What was expected of a line instead; "" if nothing is wrong."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data import wordpiece
-from zoo.data.added_tokens import add, added_tokens, settings
+from zoo.data.added_tokens import CONFIG, add, added_tokens, settings
 from zoo.data.atomic_files import replacing, unchanged
 from zoo.data.damaged import cause, is_panic, reading
 from zoo.data.limits import MAX_TOKENIZER_BYTES, MAX_TOKENS
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 # RoBERTa's names for BERT's special tokens.
 ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
+
+# Whose tokenizers files without a tokenizer.json are read as, by what `transformers`
+# calls them; others cut in other ways, as BertJapanese's by words of a dictionary.
+ANY_CLASS = ("PreTrained", "TokenizersBackend")
+BYTE_PAIR_CLASSES = ("GPT2", "Roberta", "Bart", "Longformer", "LED", "CodeGen")
+WORDPIECE_CLASSES = (
+    *("Bert", "BertLegacy", "DistilBert", "Electra", "MobileBert"),
+    *("ConvBert", "SqueezeBert", "LayoutLM", "Lxmert", "Splinter"),
+)
 
 EVERY_CHARACTER = r"[\s\S]"
 CHARACTERS = {
@@ -464,10 +473,12 @@ def _loaded(path: Path) -> "tokenizers.Tokenizer":
         has = {x.content for x in backend.get_added_tokens_decoder().values()}
         added = [x for x in added_tokens(file.parent) if x.content not in has]
     elif vocabulary.is_file() and merges.is_file():
+        _check_class(path, BYTE_PAIR_CLASSES)
         prefix = settings(path).get("add_prefix_space", False)
         backend = _byte_pairs(vocabulary, merges, prefix)
         added = added_tokens(path)
     elif (path / "vocab.txt").is_file():
+        _check_class(path, WORDPIECE_CLASSES)
         backend = wordpiece.from_vocabulary(path)
         added = added_tokens(path)
     else:
@@ -478,6 +489,21 @@ def _loaded(path: Path) -> "tokenizers.Tokenizer":
         )
     add(backend, added)
     return backend
+
+
+def _check_class(folder: Path, classes: Sequence[str]) -> None:
+    """Raises ValueError if a folder's tokenizer is said to be of another class."""
+    name = settings(folder).get("tokenizer_class")
+    if name and str(name).removesuffix("Fast").removesuffix("Tokenizer") not in (
+        *ANY_CLASS,
+        *classes,
+    ):
+        raise ValueError(
+            f"{folder / CONFIG} has the tokenizer_class {name!r:.80}; without a "
+            f"tokenizer.json one of {', '.join(classes)} is read. Save it as "
+            "tokenizer.json: transformers.AutoTokenizer.from_pretrained(FOLDER)"
+            ".save_pretrained(FOLDER) does"
+        )
 
 
 def _byte_pairs(
