@@ -258,7 +258,6 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="kills_"))
     os.environ |= {
         "KERAS_BACKEND": asked.backend,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "MPLBACKEND": "Agg",
