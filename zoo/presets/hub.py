@@ -1,12 +1,14 @@
 """Checkpoints of the Hugging Face hub, kept in a cache of ours.
 
-Downloads go on where they were cut off, are checked against the hub's hashes and take
-their place whole, so that several processes may fetch the same one at once: all of that
-is `huggingface_hub`'s. Configurations, tokenizers and safetensors files alone are
-fetched; nothing of them is run.
+Downloads go on where they were cut off and take their place whole, so that several
+processes may fetch the same one at once: that is `huggingface_hub`'s, which compares
+sizes. What was downloaded is compared with the hub's hash here, once. Configurations,
+tokenizers and safetensors files alone are fetched; nothing of them is run.
 """
 
+import hashlib
 import os
+import time
 from pathlib import Path
 
 PREFIX = "hf://"
@@ -76,6 +78,7 @@ def fetch(name: str) -> Path:
             f"{PREFIX}{name} is no address of a checkpoint: expected hf://owner/name "
             "or hf://owner/name@revision."
         )
+    started = time.time()
     try:
         folder = snapshot_download(
             repository,
@@ -105,4 +108,30 @@ def fetch(name: str) -> Path:
             f"{name!r} could not be fetched: {error}. Try again: what was fetched "
             "is kept."
         ) from error
+    _verify(Path(folder), started - 1)
     return Path(folder)
+
+
+def _verify(folder: Path, since: float) -> None:
+    """Raises, and removes it, if a file written since then is not what the hub says.
+
+    Each is a link to a file whose name is the hash that the hub gave: SHA-256 of large
+    ones, and Git's of the others.
+    """
+    for link in folder.rglob("*"):
+        file = link.resolve()
+        if not link.is_symlink() or file.stat().st_mtime < since:
+            continue
+        with open(file, "rb") as opened:
+            if len(file.name) == 64:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            else:
+                head = b"blob %d\0" % file.stat().st_size
+                found = hashlib.sha1(head + opened.read()).hexdigest()
+        if found != file.name:
+            link.unlink()
+            file.unlink()
+            raise OSError(
+                f"{link} is not the file that the hub has: its hash is {found[:12]}... "
+                f"and not {file.name[:12]}... It was removed. Try again."
+            )
