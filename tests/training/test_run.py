@@ -99,6 +99,7 @@ def contents(folder):
         ({"steps": 4}, "steps was 8, is 4"),
         ({"resume_with": ("steps",), "seed": 3}, "seed was 0, is 3"),
         ({"resume_with": ("step",)}, "'step'.*no settings"),
+        ({"resume_with": ("seed",), "resume": False}, "resume_with=.*add --resume"),
         ({"eval_every": 8}, "4 that are left must be a multiple of eval_every=8"),
         ({"steps": 2, "resume_with": ("steps",)}, "update 4, and the run ends at 2"),
     ],
@@ -230,6 +231,9 @@ def test_parts_go_on_each_from_where_it_was(tmp_path):
     with pytest.raises(ValueError, match="learning_rate was 0.01, is 0.5"):
         Run(replace(again, learning_rate=0.5), staged=True)
 
+    (config.out / "one" / "summary.json").write_text("[")
+    with pytest.raises(ValueError, match="one/summary.json is damaged.*JSON"):
+        whole.part("one", seed=7).finished()
     whole = Run(config, staged=True)
     whole.start({"dataset": "aa"}, parts=["one", "two"])
     left = {file.name for file in (config.out / "one").iterdir()}

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 import keras
 
 from zoo.data.atomic_files import replacing
+from zoo.data.damaged import reading
 from zoo.data.text_files import OnBad
 from zoo.distribution import use
 from zoo.presets.names import check_names
@@ -175,6 +176,11 @@ class Run:
                 f"Settings: {', '.join(sorted(known))}"
             )
         if not self.config.resume:
+            if given:
+                raise ValueError(
+                    f"resume_with={sorted(given)} is for runs that are resumed: add "
+                    "--resume, or leave --resume-with out to start anew."
+                )
             return None
         if self.staged:
             record = self.out / CONFIG
@@ -182,7 +188,7 @@ class Run:
                 next(self.out.rglob(name), None) for name in (CHECKPOINT, SUMMARY)
             )
             if begun and record.exists():
-                found = json.loads(record.read_text("utf-8"))
+                found = _read_json(record)
                 return {"settings": found, "data": found.get("data")}, record
         elif self.checkpoint.exists():
             return read_extra(self.checkpoint), self.checkpoint
@@ -255,10 +261,10 @@ class Run:
         record, summary = (out / name for name in (CONFIG, SUMMARY))
         if not (self.config.resume and record.exists() and summary.exists()):
             return None
-        had = json.loads(record.read_text("utf-8"))
+        had = _read_json(record)
         if had.get("data") != dict(self.data) or differences(self.config, had):
             return None
-        return json.loads(summary.read_text("utf-8"))
+        return _read_json(summary)
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file of the run's folder, whole or not at all."""
@@ -388,6 +394,11 @@ class Run:
         }
         self.write_json(SUMMARY, summary)
         return summary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with reading(path, "a JSON object, as a run writes it", "Start the run anew."):
+        return dict(json.loads(path.read_text("utf-8")))
 
 
 class _Logger(keras.callbacks.Callback):
