@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import keras
 
+from zoo.training import frozen_layers
+
 
 class Layer(keras.layers.Layer):
     """A Keras layer whose configuration is what its constructor was given.
@@ -51,12 +53,14 @@ class Layer(keras.layers.Layer):
         # Not super(): a layer of Keras between the two takes other arguments.
         config = keras.layers.Layer.get_config(self)
         given = {k: self._plain(k, v) for k, v in self._given.items()}
-        return {**given, **config}
+        return {**given, **config, **frozen_layers.flags(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """A layer of that configuration, with weights of its own."""
-        return super().from_config({k: cls._made(k, v) for k, v in config.items()})
+        given = {k: v for k, v in config.items() if k != frozen_layers.FLAGS}
+        layer = super().from_config({k: cls._made(k, v) for k, v in given.items()})
+        return frozen_layers.restored(layer, config)
 
     def _plain(self, name: str, value: Any) -> Any:
         if name.startswith("*"):

@@ -14,6 +14,7 @@ import numpy as np
 
 from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
+from zoo.training import frozen_layers
 from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
 from zoo.training.configurations import made
@@ -522,21 +523,25 @@ class Model(KeepsTokenizer, SavesAllLayers):
     def get_config(self) -> dict:
         """The configuration, as plain values."""
         if self.Config is None:
-            return super().get_config()
+            return {**super().get_config(), **frozen_layers.flags(self)}
         return {
             "config": dataclasses.asdict(self.config),
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            **frozen_layers.flags(self),
         }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> "Model":
         """Rebuilds the model from what `get_config` returned."""
         if cls.Config is None:
-            return super().from_config(config, custom_objects)
-        dtype = keras.dtype_policies.get(config["dtype"])
-        fields = made(cls.Config, config["config"])
-        return cls(fields, name=config["name"], dtype=dtype)
+            given = {k: v for k, v in config.items() if k != frozen_layers.FLAGS}
+            model = super().from_config(given, custom_objects)
+        else:
+            dtype = keras.dtype_policies.get(config["dtype"])
+            fields = made(cls.Config, config["config"])
+            model = cls(fields, name=config["name"], dtype=dtype)
+        return frozen_layers.restored(model, config)
 
     def get_compile_config(self) -> dict:
         """Optimizers by phase, with their decay exclusions, and the step's options.

@@ -27,11 +27,9 @@ def check_saved(model: Any) -> None:
     while waiting:
         layer = waiting.pop()
         skipped = get_attr_skipset(layer._obj_type())
-        for name, parts in _parts(layer):
+        for name, parts in held_layers(layer):
             if name == OWN_VARIABLES or name in skipped:
-                # Not Keras's own lists of all that it tracks.
-                if not name.startswith("_"):
-                    passed_over.append((layer, name, parts))
+                passed_over.append((layer, name, parts))
                 continue
             new = [part for part in parts if id(part) not in found]
             found.update(map(id, new))
@@ -66,16 +64,17 @@ class SavesAllLayers(keras.Model):
         super().load_own_variables(store)
 
 
-def _parts(layer: keras.Layer) -> Iterator[tuple[str, list[keras.Layer]]]:
+def held_layers(layer: keras.Layer) -> Iterator[tuple[str, list[keras.Layer]]]:
     """The names of a layer's attributes that hold layers, and the layers."""
     if layer._obj_type() in ("Functional", "Sequential"):
         # Saved by their order.
         yield "layers_in_order", layer.layers
-    own = vars(layer)
+    own, keras_own = vars(layer), get_attr_skipset(layer._obj_type())
     # torch keeps layers apart from other attributes.
     for name, value in [*own.items(), *own.get("_modules", {}).items()]:
         parts = [x for x in _leaves(value) if isinstance(x, keras.Layer)]
-        if parts:
+        # Not Keras's lists of all that it tracks.
+        if parts and not (name.startswith("_") and name in keras_own):
             yield name, parts
 
 
