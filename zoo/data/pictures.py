@@ -121,16 +121,17 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
         check(*opened.size, max(channels, len(opened.getbands())))
         opened.load()
         image = _upright(opened)
+        side = min(image.size)
+        if size is not None and image.size != (side, side):
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
         if image.mode != (mode := "L" if channels == 1 else "RGB"):
             image = image.convert(mode)
         if size is not None:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
             # Not ImageOps.fit, whose filter reaches beyond the crop.
-            image = image.crop((left, top, left + side, top + side))
             image = image.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(image).reshape(image.height, image.width, channels)
 
