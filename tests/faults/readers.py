@@ -100,6 +100,9 @@ READERS = {
     "checkpoint": Reader(
         _Checkpoint(), "checkpoint.safetensors", mutate=mutations.of_safetensors
     ),
+    "checkpoint, no checksum": Reader(
+        _Checkpoint(), "unsigned.safetensors", mutate=mutations.of_safetensors
+    ),
     "manifest": Reader(
         lambda path: Manifest.read(path).verify(),
         "listed",

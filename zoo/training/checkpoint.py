@@ -61,7 +61,10 @@ def read_extra(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: The file is damaged.
     """
-    return json.loads(_metadata(path)["extra"])
+    from zoo.data.damaged import reading
+
+    with reading(path, "a whole checkpoint"):
+        return json.loads(_metadata(path)["extra"])
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
@@ -83,6 +86,10 @@ def _metadata(path: str | Path) -> dict[str, str]:
                     raise ValueError("its checksum is another")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+    except RecursionError as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint: nested too deep"
+        ) from error
     return metadata
 
 
@@ -123,12 +130,14 @@ def _load(
     """Restores the variables; returns the extra values and what restores the rest."""
     from safetensors import SafetensorError, safe_open
 
+    from zoo.data.damaged import cause, reading
+
     metadata = _metadata(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+        raise ValueError(f"{path} is not a whole checkpoint: {cause(error)}") from error
     backend = keras.config.backend()
     if metadata.get("backend") != backend:
         raise ValueError(
@@ -159,8 +168,10 @@ def _load(
     def restore() -> None:
         _set_random_states(states, metadata)
 
-    restore()
-    return json.loads(metadata["extra"]), restore
+    # Of a file of an earlier version, which has no checksum.
+    with reading(path, "a whole checkpoint"):
+        restore()
+        return json.loads(metadata["extra"]), restore
 
 
 class Checkpoint(keras.callbacks.Callback):
