@@ -183,7 +183,10 @@ def test_evaluate_finds_classes_by_their_names(classified):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
-@pytest.mark.parametrize("form", ["zoo", "huggingface", "keras_hub", "onnx"])
+@pytest.mark.parametrize(
+    "form",
+    ["zoo", "huggingface", "keras_hub", pytest.param("onnx", marks=pytest.mark.slow)],
+)
 def test_convert_what_was_trained_in_another_precision(
     precision, form, tmp_path, capsys
 ):
@@ -286,10 +289,11 @@ def test_compared_with_what_a_folder_has(tmp_path):
         options = sizes | options
         made = getattr(transformers, name)(getattr(transformers, config)(**options))
         made.save_pretrained(tmp_path / name)
-        for load in (zoo.BertBackbone.from_preset, zoo.from_preset):
-            model = load(tmp_path / name)
-            ((_, difference),) = compared.differences(model, tmp_path / name)
-            assert difference < 1e-4, name
+        whole = name == "BertForNextSentencePrediction"
+        load = zoo.from_preset if whole else zoo.BertBackbone.from_preset
+        model = load(tmp_path / name)
+        ((_, difference),) = compared.differences(model, tmp_path / name)
+        assert difference < 1e-4, name
 
 
 def test_gaps_are_not_filled_by_chance(tmp_path):
