@@ -222,6 +222,8 @@ class Decoder:
             def body(*state):
                 return tuple(self._step(State(*state), steps, ids, knobs, seed, length))
 
+            if chunk == 1:
+                return body(*state)
             return ops.while_loop(more, body, tuple(state))
 
         def whole(prompts, pads, knobs, seed, until, *sources):
@@ -235,7 +237,7 @@ class Decoder:
             yield ops.convert_to_numpy(tokens)[:, length : int(end)]
             return
         began = self.compiled(("begin", *shapes, steps[3]), lambda *x: tuple(begin(*x)))
-        goes_on = self.compiled(("chunk", *shapes, steps), run)
+        goes_on = self.compiled(("chunk", *shapes, steps, chunk == 1), run)
         state = began(prompts, pads, *sources)
         for slot in range(length, int(last_slot), chunk):
             until = min(slot + chunk, int(last_slot))
