@@ -34,6 +34,7 @@ if BACKEND == "torch":
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from keras import ops  # noqa: E402
 
 import zoo  # noqa: E402
 from tests.distribution.models import CASES, QUICK, SLOW, compiled  # noqa: E402
@@ -430,6 +431,164 @@ def errors(folder):
     return found
 
 
+def ways(folder):
+    """Keras's ways to call, read and set a model, its layers and variables."""
+    return {str(cell): ways_in(cell, folder, WAYS) for cell in (None, *SOME)}
+
+
+def trainer_ways(folder):
+    """The ways that compile something."""
+    cells = (None, *SOME)
+    return {str(cell): ways_in(cell, folder, TRAINER_WAYS) for cell in cells}
+
+
+def ways_in(cell, folder, ways):
+    with block(cell):
+        model = compiled(CASES["gpt"][0], accumulate=1)
+        data = batches("gpt")[0]
+        x = data[:8, :-1]
+        found = {}
+
+        def seen(value):
+            return [engine().numpy(x).tolist() for x in keras.tree.flatten(value)]
+
+        # Of several processes each has one device, or all have a block.
+        own = folder / (cell or f"None {os.environ.get('RANK', '0')}")
+        for name, way in ways.items():
+            try:
+                found[name] = seen(way(model, x, data, own))
+            except Exception as error:
+                found[name] = f"{type(error).__name__}: {error}"
+        return found
+
+
+def variable(model):
+    """A matrix that every cell with a model axis cuts."""
+    return max(model.trainable_variables, key=lambda v: np.prod(v.shape))
+
+
+def set_weights(model, x, data, path):
+    model.set_weights([w * 1.01 for w in model.get_weights()])
+    return model.get_weights()
+
+
+def assign(model, x, data, path):
+    v = variable(model)
+    before = v.numpy().copy()
+    v.assign_add(np.ones(v.shape, "f4"))
+    v.assign_sub(ops.ones(v.shape) * 0.25)
+    v.assign(v * 0.5)
+    after = v.numpy().copy()
+    v.assign(before)
+    return [after, v]
+
+
+def files(model, x, data, path):
+    model.save_weights(f"{path}.weights.h5")
+    variable(model).assign(np.ones(variable(model).shape, "f4"))
+    model.load_weights(f"{path}.weights.h5")
+    return variable(model)
+
+
+def whole_file(model, x, data, path):
+    model.save(f"{path}.ways.keras")
+    return keras.saving.load_model(f"{path}.ways.keras").get_weights()
+
+
+def learning_rate(model, x, data, path):
+    before = float(model.optimizer.learning_rate)
+    model.optimizer.learning_rate = 0.01
+    model.optimizer.learning_rate = float(model.optimizer.learning_rate) * 0.1
+    return [before, float(model.optimizer.learning_rate)]
+
+
+def summary(model, x, data, path):
+    lines = []
+    model.summary(print_fn=lambda line: lines.append(line))
+    return [model.count_params(), sum("Total params" in line for line in lines)]
+
+
+def callbacks(model, x, data, path):
+    kept = keras.callbacks.ModelCheckpoint(f"{path}.best.weights.h5")
+    kept.save_weights_only = True
+    model.fit(
+        data,
+        batch_size=8,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            kept,
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
+            keras.callbacks.SwapEMAWeights(),
+        ],
+        validation_data=(data[:8],),
+    )
+    return model.get_weights()
+
+
+def averages(model, x, data, path):
+    with model.averaged_weights():
+        return [model(x), model.get_weights()[0]]
+
+
+WAYS = {
+    "model(x)": lambda model, x, *_: model(x),
+    "model(x, training=True)": lambda model, x, *_: model(x, training=True),
+    "model(dict)": lambda model, x, *_: model({"token_ids": x}),
+    "layer(x)": lambda model, x, *_: model.token_embedding(x),
+    "convert_to_numpy(model(x))": lambda model, x, *_: ops.convert_to_numpy(model(x)),
+    "model(x) + 1": lambda model, x, *_: ops.sum(model(x) + 1.0),
+    "model.call": lambda model, x, *_: model.call(x),
+    "stateless_call": lambda model, x, *_: model.stateless_call(
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+        x,
+    )[0],
+    "variable.numpy()": lambda model, *_: variable(model).numpy(),
+    "np.array(variable)": lambda model, *_: np.array(variable(model)),
+    "convert_to_numpy": lambda model, *_: ops.convert_to_numpy(variable(model)),
+    "convert_to_tensor": lambda model, *_: ops.convert_to_tensor(variable(model)),
+    "variable.value": lambda model, *_: variable(model).value,
+    "variable * 2": lambda model, *_: variable(model) * 2,
+    "variable[0]": lambda model, *_: variable(model)[0],
+    "ops.sum(variable)": lambda model, *_: ops.sum(variable(model)),
+    "ops.norm(variable)": lambda model, *_: ops.norm(variable(model)),
+    "ops.matmul": lambda model, *_: ops.matmul(
+        variable(model), ops.transpose(variable(model))
+    ),
+    "repr(variable)": lambda model, *_: int("Variable" in repr(variable(model))),
+    "float(variable)": lambda model, *_: float(model.optimizer.iterations),
+    "int(variable)": lambda model, *_: int(model.optimizer.iterations),
+    "get_weights": lambda model, *_: model.get_weights(),
+    "layer.get_weights": lambda model, *_: model.token_embedding.get_weights(),
+    "set_weights": set_weights,
+    "assign": assign,
+    "optimizer": lambda model, *_: [np.array(v) for v in model.optimizer.variables],
+    "learning_rate": learning_rate,
+    "summary": summary,
+    "load_own_variables": lambda model, *_: load_own_variables(model),
+    "averaged_weights": averages,
+    "save_weights": files,
+}
+TRAINER_WAYS = {
+    "predict": lambda model, x, *_: model.predict(x, batch_size=8, verbose=0),
+    "predict_on_batch": lambda model, x, *_: model.predict_on_batch(x),
+    "test_on_batch": lambda model, x, data, _: model.test_on_batch(data),
+    "train_on_batch": lambda model, x, data, _: model.train_on_batch(data),
+    "evaluate": lambda model, x, data, _: model.evaluate(data, verbose=0),
+    "weights after": lambda model, *_: model.get_weights(),
+    "save": whole_file,
+    "callbacks": callbacks,
+}
+
+
+def load_own_variables(model):
+    store = {}
+    model.optimizer.save_own_variables(store)
+    model.optimizer.load_own_variables(store)
+    return sorted(len(np.shape(x)) for x in store.values())
+
+
 def others(folder):
     """Devices that the user has laid out by other means."""
     found = {case: {} for case in QUICK}
@@ -560,6 +719,8 @@ PARTS = (
     generation,
     errors,
     others,
+    ways,
+    trainer_ways,
     recipe,
 )
 

@@ -21,8 +21,17 @@ QUICK = (
     "float16",
     "errors",
     "others",
+    "ways",
 )
-SLOW = ("models", "checkpoints", "ragged", "precision", "generation", "recipe")
+SLOW = (
+    "trainer_ways",
+    "models",
+    "checkpoints",
+    "ragged",
+    "precision",
+    "generation",
+    "recipe",
+)
 started = pytest.StashKey[dict]()
 
 

@@ -185,6 +185,31 @@ def test_what_tensorflow_refuses(seen):
     assert "For several hosts use the jax or torch" in seen["errors"]["hosts"]
 
 
+@pytest.mark.parametrize("cell", SOME)
+def test_ways_to_call_read_and_set(seen, cell):
+    """Each of Keras's, on a model, its layers and variables, as on one device."""
+    assert_alike(seen["ways"][cell], seen["ways"]["None"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", SOME)
+def test_ways_of_the_trainer(seen_slowly, cell):
+    """The weights after Adam's steps less closely: small gradients are rounding."""
+    found = seen_slowly["trainer_ways"]
+    assert_alike(found[cell], found["None"], atol=1e-3)
+
+
+def assert_alike(ours, one, atol=1e-5):
+    assert set(ours) == set(one)
+    for name, values in one.items():
+        assert not isinstance(values, str), (name, values)
+        assert not isinstance(ours[name], str), (name, ours[name])
+        for found, expected in zip(ours[name], values, strict=True):
+            np.testing.assert_allclose(
+                found, expected, rtol=1e-5, atol=atol, err_msg=name
+            )
+
+
 OTHERS = {
     "tensorflow": [
         ("gan", "inside"),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras.optimizers import SGD, Adam
+from safetensors.numpy import load_file
 
 from tests.training.conftest import restarting
 from tests.training.test_callbacks import fit
@@ -41,6 +42,33 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     found = arrays([*model.variables, *model.optimizer.variables])
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_equal_runs_give_equal_files(tmp_path):
+    """Nothing in them comes from a seed that nobody gave."""
+    for name in ("one", "other"):
+        keras.utils.set_random_seed(3)
+        model = Regression(RegressionConfig(noise=0.5), name="model")
+        model.compile(Adam(0.01))
+        fit(model, epochs=1)
+        save_checkpoint(tmp_path / name, model)
+    one, other = (load_file(tmp_path / name) for name in ("one", "other"))
+    assert set(one) == set(other)
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="its generator was always kept"
+)
+def test_files_with_tensorflows_generator_load(regression, tmp_path):
+    import tensorflow as tf
+
+    generator = tf.random.get_global_generator()
+    save_checkpoint(tmp_path / "file", regression)
+    expected = generator.normal((3,)).numpy()
+    Resume(tmp_path / "file", regression)
+    np.testing.assert_array_equal(generator.normal((3,)), expected)
 
 
 def test_a_damaged_file_raises(regression, tmp_path):

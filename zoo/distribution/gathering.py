@@ -43,6 +43,10 @@ class GathersAtUse(Engine):
 
     places_seeds = False
 
+    def reads_whole(self) -> bool:
+        """Whether what reads a variable now can take nothing but plain tensors."""
+        return False
+
     def __init__(self, mesh: Mesh) -> None:
         super().__init__()
         self.mesh = mesh
@@ -89,7 +93,11 @@ class GathersAtUse(Engine):
             engine.direct_assign(variable, value, originals["_direct_assign"])
 
         def _maybe_autocast(variable, value):
+            if engine.reads_whole() and not engine._stored:
+                value = engine.whole(value)
             value = originals["_maybe_autocast"](variable, value)
+            if engine.reads_whole():
+                return value
             used = getattr(variable, "_used_axes", None)
             if used in (None, variable._layout) or engine._stored:
                 return value

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 
+import keras
 import tensorflow as tf
 from keras import tree
 from tensorflow.experimental import dtensor
@@ -84,6 +85,7 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         self._context = contextlib.ExitStack()
         self._context.enter_context(self.patched_variables())
         self._context.enter_context(_axes_spelt_out())
+        self._context.enter_context(_averages_swapped_by_value())
 
     def exit(self) -> None:
         """Gives Keras its variables back."""
@@ -106,6 +108,13 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         variable._value = dtensor.DVariable(
             value, trainable=variable.trainable, name=variable.name
         )
+
+    def reads_whole(self):
+        """Outside of a step, where DTensor takes no plain tensors beside its own.
+
+        Layers and whole models can be called there as on one device.
+        """
+        return tf.executing_eagerly()
 
     def gather(self, value, axes):
         """Differentiable: its backward pass cuts the gradient's sum."""
@@ -238,6 +247,22 @@ def _axes_spelt_out():
     finally:
         for each, original in zip(sliced, originals, strict=True):
             each.__getitem__ = original
+
+
+@contextlib.contextmanager
+def _averages_swapped_by_value():
+    """Within, Keras's callback swaps averages as on other backends.
+
+    On TensorFlow it writes into what it reads, and here that is a copy.
+    """
+    kind = keras.callbacks.SwapEMAWeights
+    originals = kind._tf_swap_variables, kind._tf_finalize_ema_values
+    kind._tf_swap_variables = kind._backend_swap_variables
+    kind._tf_finalize_ema_values = kind._backend_finalize_ema_values
+    try:
+        yield
+    finally:
+        kind._tf_swap_variables, kind._tf_finalize_ema_values = originals
 
 
 def _spelt_out(spec, rank):

@@ -10,8 +10,10 @@ from functools import cache
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
+from tensorflow.python.distribute.values import DistributedVariable
 
 from zoo.distribution.layout import Mesh
 from zoo.distribution.tensorflow_devices import (
@@ -27,6 +29,10 @@ from zoo.layers.dropout import DrawnSeed
 from zoo.training.engine import unrolled
 from zoo.training.engine_tensorflow import TensorFlowEngine
 from zoo.training.model import Model
+
+# Else `int(model.optimizer.iterations)` is an error, which it is not on one device.
+DistributedVariable.__int__ = lambda variable: int(variable.numpy())
+DistributedVariable.__float__ = lambda variable: float(variable.numpy())
 
 
 class MirroredEngine(TensorFlowEngine):
@@ -107,6 +113,33 @@ class MirroredEngine(TensorFlowEngine):
 
         batch = model.prepare(tree.map_structure(gathered, batch))
         return tree.map_structure(own, batch)
+
+    def on_batches(self, function):
+        """Each replica gets its rows of a batch that Keras did not distribute."""
+        distributed = (tf.data.Iterator, tf.distribute.DistributedIterator)
+
+        def run(batches):
+            if isinstance(batches, distributed):
+                return function(batches)
+            return function([self._rows(batch) for batch in batches])
+
+        return run
+
+    def _rows(self, batch):
+        """What `*_on_batch` was given, in parts; `predict` has them already."""
+        flat = [x for x in tree.flatten(batch) if x is not None]
+        if any(isinstance(x, tf.distribute.DistributedValues) for x in flat):
+            return batch
+        batch = tree.map_structure(lambda x: x if x is None else np.asarray(x), batch)
+
+        def part(context):
+            def rows(x):
+                parts = np.array_split(x, self.replicas)
+                return parts[context.replica_id_in_sync_group]
+
+            return tree.map_structure(lambda x: x if x is None else rows(x), batch)
+
+        return self.strategy.experimental_distribute_values_from_function(part)
 
     def total(self, value):
         """Summed over the replicas."""
@@ -194,24 +227,32 @@ def adopted(strategy: tf.distribute.Strategy, local: TensorFlowEngine):
 
 @cache
 def _strategy(size: int) -> tf.distribute.MirroredStrategy:
+    _renumber()
     return _numbered(tf.distribute.MirroredStrategy(_devices()[:size]))
 
 
 _numbers: dict[int, tf.distribute.MirroredStrategy] = {}
 
 
-def _numbered(strategy):
-    """Sees to it that no other strategy numbers its all-reduces like this one.
+def _renumber():
+    """Sees to it that the next strategy numbers its all-reduces like no other.
 
-    Left alone they all do, and what two of them send meets (TensorFlow 2.21).
+    Left alone all number them alike, DTensor's too, and what two of them send meets
+    (TensorFlow 2.21).
     """
+    kind = tf.distribute.MirroredStrategy
+    kind._collective_key_base = max(_numbers, default=0) + 10_000
+
+
+def _numbered(strategy):
+    """The strategy; the next ones have other numbers."""
     number = strategy.extended._collective_key_base
     if _numbers.setdefault(number, strategy) is not strategy:
         raise ValueError(
             "Two MirroredStrategies were made before the first model, and TensorFlow "
             "would mix up their all-reduces. Make one, and use it for all models."
         )
-    tf.distribute.MirroredStrategy._collective_key_base = max(_numbers) + 10_000
+    _renumber()
     return strategy
 
 

@@ -122,6 +122,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         self._context.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", "Found a non-scalar tensor with numel=1")
         self._context.enter_context(self.patched_variables())
+        self._context.enter_context(_read_by_numpy())
 
     def exit(self) -> None:
         """Undoes all but the process group, which a later block uses again."""
@@ -419,6 +420,16 @@ def _buckets(places, gradients):
         bucket.append(place)
         held += size
     yield bucket
+
+
+@contextlib.contextmanager
+def _read_by_numpy():
+    """Within, `ops.convert_to_numpy` gathers what a model gives; all must ask."""
+    DTensor.numpy = lambda x, **options: _full(x).numpy(**options)
+    try:
+        yield
+    finally:
+        del DTensor.numpy
 
 
 def _local(x):

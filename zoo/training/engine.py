@@ -249,6 +249,13 @@ class Engine(Protocol):
         del model
         return interrupts.watched()
 
+    def on_batches(self, function: Callable) -> Callable:
+        """Keras's train_function, test_function or predict_function, if it needs help.
+
+        They are called with an iterator, or with a list of batches.
+        """
+        return function
+
     def whole_step(self, model: Any, function: Callable) -> Callable:
         """Keras's `train_function`, whose updates are done wholly or not at all."""
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
+from tensorflow.python.ops import stateful_random_ops
 
 from zoo.distribution.batches import adapted
 from zoo.training import host_memory, step
@@ -221,13 +222,18 @@ class TensorFlowEngine(Engine):
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
     def random_state(self):
-        """The global generator; Keras's own draws are stateless."""
-        return {"generator": tf.random.get_global_generator().state.numpy()}
+        """The global generator, if somebody has made it; Keras's draws are stateless.
+
+        Asking for it makes it, from a seed that is another one in each process.
+        """
+        generator = stateful_random_ops.global_generator
+        return {} if generator is None else {"generator": generator.state.numpy()}
 
     def set_random_state(self, state):
         """The inverse."""
-        generator = tf.random.get_global_generator()
-        generator.state.assign(np.asarray(state["generator"], "int64"))
+        if "generator" in state:
+            generator = tf.random.get_global_generator()
+            generator.state.assign(np.asarray(state["generator"], "int64"))
 
     def device_names(self):
         kinds = ("GPU", "CPU")

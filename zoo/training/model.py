@@ -449,7 +449,7 @@ class Model(KeepsTokenizer, SavesAllLayers):
             made = self.engine.step_function(self, name, step)
             if made is None:
                 keras_makes(force)
-                made = getattr(self, name)
+                made = self.engine.on_batches(getattr(self, name))
                 if name == "train_function":
                     made = self.engine.whole_step(self, made)
             setattr(self, name, made)
