@@ -11,6 +11,7 @@ import pytest
 
 from zoo.data import atomic_files
 from zoo.data.atomic_files import (
+    is_empty,
     replacing,
     replacing_files,
     replacing_folder,
@@ -102,6 +103,17 @@ def test_a_writer_killed_at_any_point_of_a_folder(tmp_path):
     assert is_new == sorted(is_new)  # there is one point from which on it is the new
     assert not is_new[0]
     assert found[-1] == new  # what was left is swept
+
+
+def test_what_killed_writers_left_makes_no_folder_full(tmp_path):
+    left = tmp_path / ".files.0123456789abcdef.tmp"
+    left.mkdir()
+    (left / "a").touch()
+    assert is_empty(tmp_path)
+    # All of it was written: the files only have to take their places.
+    left.rename(tmp_path / atomic_files.COMMITTED)
+    assert not is_empty(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 def test_one_that_is_still_at_work_is_not_swept(tmp_path):

@@ -112,7 +112,10 @@ class Recipe:
 
     def run(self, out: Path, before: Callable[[Path], None] | None = None) -> int:
         """The status of a process that starts the run, or goes on with it."""
-        left = (next(out.rglob(name), None) for name in ("*.safetensors", "s*.json"))
+        left = (
+            next(out.rglob(name), None)
+            for name in ("checkpoint.safetensors", "summary.json")
+        )
         resume = (out / "checkpoint.safetensors").exists() or (
             self.staged and (out / "config.json").exists() and any(left)
         )

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -19,6 +20,7 @@ from typing import BinaryIO
 # suffix stands for a file that is to go.
 COMMITTED = ".committed"
 GONE = ".gone"
+TEMPORARY = r"^\..*\.[0-9a-f]{16}\.tmp$"
 
 
 @contextlib.contextmanager
@@ -119,6 +121,12 @@ def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
                 ) from error
             _lock(descriptor, fcntl.LOCK_SH)
         yield
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but what killed writers have left."""
+    with unchanged(folder):
+        return all(re.search(TEMPORARY, file.name) for file in folder.iterdir())
 
 
 @contextlib.contextmanager

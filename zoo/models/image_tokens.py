@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zoo.data.atomic_files import replacing_files
+from zoo.data.atomic_files import is_empty, replacing_files
 from zoo.data.tokenizers import Tokenizer
 from zoo.models.config_checks import check_choice, check_count, check_fields
 from zoo.models.gpt import GPT
@@ -264,9 +264,13 @@ class ImageTokens:
     @staticmethod
     def _replaceable(folder: Path) -> bool:
         """Whether a folder is empty, or a preset of this class."""
+        if not folder.is_dir():
+            return False
+        if is_empty(folder):
+            return True
         if (folder / SETTINGS).is_file():
             return registry.find(folder).architecture == "ImageTokens"
-        return folder.is_dir() and not any(folder.iterdir())
+        return False
 
     @property
     def config(self) -> ImageTokensConfig:
