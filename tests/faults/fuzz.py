@@ -3,7 +3,7 @@
     python -m tests.faults.fuzz --mutations 2000000 --seconds 3000 --processes 2
 
 Each reader works in a process of its own, with limits of memory. A fault is right where
-the file is read or a ValueError or OSError names it, within ten seconds; all else is
+the file is read or a ValueError or OSError names it, in ten CPU seconds; all else is
 listed, with the seed that makes it again (--only READER --from SEED --mutations 1).
 """
 
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SLOWEST = 10  # seconds of one file
+SLOWEST = 10  # CPU seconds of one file
 ADDRESS_SPACE = 12 << 30  # bytes; TensorFlow and torch reserve much and use little
 
 
@@ -102,8 +102,8 @@ def run(
 
 def _try(count: Count, reader: Any, place: Path, seed: int) -> None:
     count.tries += 1
-    signal.signal(signal.SIGALRM, _hang)
-    signal.alarm(SLOWEST)
+    signal.signal(signal.SIGPROF, _hang)
+    signal.setitimer(signal.ITIMER_PROF, SLOWEST)
     started = time.process_time()
     try:
         reader.read(place)
@@ -111,14 +111,14 @@ def _try(count: Count, reader: Any, place: Path, seed: int) -> None:
     except (KeyboardInterrupt, SystemExit):
         raise
     except Hang:
-        count.note(f"more than {SLOWEST} seconds", seed)
+        count.note(f"more than {SLOWEST} CPU seconds", seed)
     except BaseException as error:
         if _in_words(error, place):
             count.refused += 1
         else:
             count.note(_kind(error), seed, ascii(str(error))[:200])
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         count.slowest = max(count.slowest, time.process_time() - started)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.data.damaged import reading
+from zoo.data.damaged import printable, reading
 from zoo.data.surrogates import half_in
 from zoo.data.tasks import Question, TaskDataset, folder_of, held_out
 from zoo.data.text_files import BadLines, OnBad, read_whole
@@ -100,7 +100,7 @@ def _question(file: Path, context: Any, entry: Any, bad: BadLines) -> Question |
     name, asked = given.get("id"), given.get("question", "")
     answers: Any = [] if given.get("is_impossible") else given.get("answers")
     if problem := _problem(context, name, asked, answers):
-        bad.found(f"question {name} of {file} {problem}")
+        bad.found(f"question {printable(str(name))} of {file} {problem}")
         return None
     texts = tuple(answer["text"] for answer in answers)
     starts = tuple(answer["answer_start"] for answer in answers)

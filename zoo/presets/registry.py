@@ -14,7 +14,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from zoo.data.atomic_files import unchanged
-from zoo.data.damaged import naming, reading
+from zoo.data.damaged import naming, printable, reading
 from zoo.data.json_files import read_json
 from zoo.models.config_checks import shown
 from zoo.presets import keras_hub, tensorflow_bert, weights
@@ -240,7 +240,7 @@ def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
         known = {field.name for field in dataclasses.fields(config)}
         fields = {name: value for name, value in found.items() if name in known}
         made(config, fields)
-        head = converter.unknown_head(saved)
+        head = printable(converter.unknown_head(saved))
     others = {name: value for name, value in found.items() if name not in known}
     read = source.read
     return Preset(architecture, fields, None, folder, converter, read, others, head)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from zoo.data.atomic_files import replacing_files
-from zoo.data.damaged import reading
+from zoo.data.damaged import printable, reading
 from zoo.data.json_files import read_json
 from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
 from zoo.presets.torch_files import read_state_dict
@@ -279,5 +279,5 @@ def encoded(text: Any) -> bytes:
 
 def listed(items: list[str], separator: str = ", ") -> str:
     """The first few items."""
-    shown = separator.join(items[:8]) or "none"
+    shown = printable(separator.join(items[:8])) or "none"
     return shown + (f" and {len(items) - 8} more" if len(items) > 8 else "")
