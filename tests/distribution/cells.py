@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -686,7 +687,9 @@ def of_torch(found):
         found["processes"] = refusals(wrapped.module, data)
     finally:
         TorchEngine.own_processes = True
-    keras.distribution.set_distribution("anything")
+    # Keras has no distribution on torch, but takes what it is given.
+    nothing = types.SimpleNamespace(get_tensor_layout=lambda path: None)
+    keras.distribution.set_distribution(nothing)
     try:
         found["keras"] = refusals(local, data)
     finally:
