@@ -274,7 +274,7 @@ def test_mixed_precision(dtype, error):
         ("padding_mask", np.ones((4, 3)), r"token_ids' shape \(4, 10\), got \(4, 3\)"),
         ("mask_positions", np.full((4, 3), LENGTH), "positions must be from 0 to 9"),
         ("mask_positions", np.zeros((4, 2), int), "must be of one shape"),
-        ("mask_ids", np.full((4, 3), -1), "mask_ids must be from 0 to 36, got .* -1"),
+        ("mask_ids", np.full((4, 3), -1), "mask_ids must be from 0 to 36 .*got .* -1"),
         ("next_sentence", np.full(4, 2), "next_sentence must be from 0 to 1"),
         ("attention_mask", MASK, "Received: .*'attention_mask'"),
     ],

@@ -448,7 +448,7 @@ def test_bad_requests_say_what_to_do(small):
     model = DCGAN(CLASSES)
     with pytest.raises(ValueError, match="num_classes=3: give labels"):
         model.fit(real, verbose=0)
-    with pytest.raises(ValueError, match="from 0 to 2, got 0 to 5"):
+    with pytest.raises(ValueError, match="from 0 to 2, got values from 0 to 5"):
         model.fit(real, np.arange(6), verbose=0)
     with pytest.raises(ValueError, match=r"shape \(6,\), got float64"):
         model.fit(real, np.zeros(6), verbose=0)

@@ -261,14 +261,14 @@ EMPTY = with_bad(SOURCES, 3, slice(None), 0)
     ("data", "message"),
     [
         ((with_bad(SOURCES, 1, 2, 17), TARGETS), r"from 0 to 16 \(vocab_size=17\)"),
-        ((SOURCES, with_bad(TARGETS, 1, 2, -1)), "Received ids from -1 to"),
+        ((SOURCES, with_bad(TARGETS, 1, 2, -1)), "got values from -1 to"),
         ((EMPTY, TARGETS), "Row 3 of the sources is all padding"),
         ((SOURCES, 0 * TARGETS), "Row 0 of the targets is all padding"),
         ((np.ones((4, 13), int), TARGETS), "Sources of 13 tokens and targets of 9"),
         ((SOURCES, np.ones((4, 14), int)), "at most 12 and, from begin to end, 13"),
         ((SOURCES, TARGETS.astype("float32")), "targets must be whole-number ids"),
         ((SOURCES,), r"A batch is \(source_ids, target_ids\).*Received 1 arrays"),
-        ((PAIR, np.ones((4, 8))), r"expected the shape \(4, 9\), got \(4, 8\)"),
+        ((PAIR, np.ones((4, 8))), r"of shape \(4, 9\) or \(4,\), got shape \(4, 8\)"),
     ],
 )
 def test_bad_batches_say_what_is_wrong(data, message):

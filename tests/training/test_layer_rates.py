@@ -99,9 +99,9 @@ def torch_adamw(clip, momentum):
             group["lr"] = rate * group["factor"]
         optimizer.step()
         new = [p.detach().numpy().copy() for p in parameters]
-        averages = averages or new
-        pairs = zip(averages, new, strict=True)
-        averages = [momentum * a + (1 - momentum) * w for a, w in pairs]
+        share = (1 - momentum) / (1 - momentum ** (number + 1))
+        pairs = zip(averages or new, new, strict=True)
+        averages = [a + share * (w - a) for a, w in pairs]
     return new, averages
 
 

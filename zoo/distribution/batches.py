@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import tree
 
 # Keras takes adapters of one's own, but does not export the class.
 from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.utils.module_utils import tensorflow as tf
 
@@ -43,10 +45,15 @@ def adapted(arguments: dict, divisor: int, local: Callable | None = None) -> dic
     Raises:
         ValueError: no batch can be divided.
     """
+    return fed(arguments, lambda inner: WholeBatches(inner, divisor, local))
+
+
+def fed(arguments: dict, wrapped: Callable[[DataAdapter], DataAdapter]) -> dict:
+    """The same arguments with their data as what `wrapped` makes of Keras's adapter."""
     data = {name: arguments.get(name, FEEDING[name]) for name in FEEDING}
     steps = data.pop("steps")
     data["steps_per_epoch"] = data["steps_per_epoch"] or steps
-    adapter = WholeBatches(data_adapters.get_data_adapter(**data), divisor, local)
+    adapter = wrapped(data_adapters.get_data_adapter(**data))
     # Keras's fit keeps an iterator over the validation data as it was given.
     dropped = (*FEEDING, "_use_cached_eval_dataset")
     kept = {k: v for k, v in arguments.items() if k not in dropped}
@@ -58,12 +65,141 @@ def adapted(arguments: dict, divisor: int, local: Callable | None = None) -> dic
     return {"x": adapter, **kept}
 
 
+def are_arrays(data: Any) -> bool:
+    """Whether it is arrays, of NumPy or of a backend, all of whose rows are at hand."""
+    leaves = [x for x in tree.flatten(data) if x is not None]
+    return bool(leaves) and all(
+        isinstance(x, np.ndarray) or is_tensor(x) for x in leaves
+    )
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether it is an array of one of the backends, this one's or another's."""
+    adapter = data_adapter_utils
+    return (
+        keras.ops.is_tensor(x)
+        or adapter.is_tensorflow_tensor(x)
+        or adapter.is_torch_tensor(x)
+        or adapter.is_jax_array(x)
+    )
+
+
+def as_numpy(batch: Any) -> Any:
+    """A batch, its tensors as NumPy arrays."""
+    return next(iter(data_adapter_utils.get_numpy_iterator([batch])))
+
+
+def rows_of_arrays(data: Any) -> int:
+    """How many rows arrays have; raises if there are none."""
+    rows = min(len(x) for x in tree.flatten(data) if x is not None)
+    if not rows:
+        raise ValueError("The arrays have no rows: there is no data in them.")
+    return rows
+
+
 def rows_of(batch: Any) -> int:
     """Rows of a batch of arrays, its structure being Keras's."""
     return next(x.shape[0] for x in tree.flatten(batch) if x is not None)
 
 
-class WholeBatches(DataAdapter):
+class _Wrapping(DataAdapter):
+    """A Keras data adapter around another one, from which it differs in few things."""
+
+    inner: DataAdapter
+
+    @property
+    def builtin_prefetch(self) -> bool:
+        """As the inner adapter's."""
+        return getattr(self.inner, "builtin_prefetch", False)
+
+    @property
+    def num_batches(self) -> int | None:
+        """Likewise."""
+        return self.inner.num_batches
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows in all, over all devices."""
+        return self.inner.batch_size
+
+    @property
+    def has_partial_batch(self) -> bool:
+        """As the inner adapter's."""
+        return bool(self.inner.has_partial_batch)
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        """Likewise."""
+        return self.inner.partial_batch_size
+
+    def on_epoch_begin(self) -> None:
+        """Passed on."""
+        self.inner.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Passed on."""
+        self.inner.on_epoch_end()
+
+
+class CheckedBatches(_Wrapping):
+    """A Keras data adapter whose first batches are looked at before they are used.
+
+    Args:
+        inner: the adapter.
+        look: takes a batch as NumPy arrays, and raises for one that is no good.
+        form: the same for the shapes alone. With it, the step looks at batches too:
+            then the first of each run through the data is looked at here, and of
+            TensorFlow's own datasets, which run without Python, only the shapes.
+            Without it, all batches are.
+    """
+
+    def __init__(
+        self,
+        inner: DataAdapter,
+        look: Callable[[Any], None],
+        form: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.inner, self.look, self.form = inner, look, form
+
+    def _checked(self, batches: Iterable) -> Iterator:
+        index = -1
+        for index, batch in enumerate(batches):
+            # JAX cuts 64 bits to 32 before a step can see them.
+            if index == 0 or self.form is None or _is_wide(batch):
+                self.look(as_numpy(batch))
+            yield batch
+        if index < 0:
+            raise ValueError("The data gave no batch: there is nothing in them.")
+
+    def get_numpy_iterator(self) -> Iterator:
+        """Arrays."""
+        return self._checked(self.inner.get_numpy_iterator())
+
+    def get_jax_iterator(self) -> Iterator:
+        """Arrays."""
+        return self._checked(self.inner.get_jax_iterator())
+
+    def get_torch_dataloader(self) -> Iterable:
+        """Tensors."""
+        return _Iterable(lambda: self._checked(self.inner.get_torch_dataloader()))
+
+    def get_tf_dataset(self) -> Any:
+        """A dataset; see the class."""
+        dataset = self.inner.get_tf_dataset()
+        batches = self.inner.get_numpy_iterator
+        if self.form is not None:
+            self.form(dataset.element_spec)
+        if isinstance(self.inner, data_adapters.TFDatasetAdapter):
+            if self.form is not None:
+                return dataset
+            batches = dataset.as_numpy_iterator
+        checked = tf.data.Dataset.from_generator(
+            lambda: self._checked(batches()), output_signature=dataset.element_spec
+        )
+        return _untuned(checked)
+
+
+class WholeBatches(_Wrapping):
     """A Keras data adapter without the batches that `divisor` does not divide.
 
     Attributes:
@@ -120,11 +256,7 @@ class WholeBatches(DataAdapter):
         return _Iterable(lambda: self._whole(self.inner.get_torch_dataloader()))
 
     def get_tf_dataset(self) -> Any:
-        """A dataset, tuned by TensorFlow only where the user made it.
-
-        When Keras is done with a generator it waits for the end of the tuning, at
-        times as long as all batches took (TensorFlow 2.21).
-        """
+        """A dataset, tuned by TensorFlow only where the user made it."""
 
         def divides(*batch):
             first = next(x for x in tree.flatten(batch) if x is not None)
@@ -132,15 +264,8 @@ class WholeBatches(DataAdapter):
 
         dataset = self.inner.get_tf_dataset()
         if not isinstance(self.inner, data_adapters.TFDatasetAdapter):
-            options = tf.data.Options()
-            options.autotune.enabled = False
-            dataset = dataset.with_options(options)
+            dataset = _untuned(dataset)
         return dataset if self.divisor == 1 else dataset.filter(divides)
-
-    @property
-    def builtin_prefetch(self) -> bool:
-        """As the inner adapter's."""
-        return getattr(self.inner, "builtin_prefetch", False)
 
     @property
     def num_batches(self) -> int | None:
@@ -154,11 +279,6 @@ class WholeBatches(DataAdapter):
         return (partial or 0) % self.divisor
 
     @property
-    def batch_size(self) -> int | None:
-        """Rows in all, over all devices."""
-        return self.inner.batch_size
-
-    @property
     def has_partial_batch(self) -> bool:
         """Whether the last batch is smaller and yet divides."""
         return bool(self.inner.has_partial_batch) and not self._ragged()
@@ -168,13 +288,22 @@ class WholeBatches(DataAdapter):
         """Its size."""
         return self.inner.partial_batch_size if self.has_partial_batch else None
 
-    def on_epoch_begin(self) -> None:
-        """Passed on."""
-        self.inner.on_epoch_begin()
 
-    def on_epoch_end(self) -> None:
-        """Passed on."""
-        self.inner.on_epoch_end()
+def _untuned(dataset: Any) -> Any:
+    """A dataset that Python feeds, and that TensorFlow does not tune.
+
+    When Keras is done with it, it would wait for the end of the tuning, at times as
+    long as all batches took (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _is_wide(batch: Any) -> bool:
+    """Whether a batch has whole numbers of more than 32 bits, or of 32 without sign."""
+    wide = ("int64", "uint64", "uint32")
+    return any(str(getattr(x, "dtype", "")) in wide for x in tree.flatten(batch))
 
 
 class _Iterable:

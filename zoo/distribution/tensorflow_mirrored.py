@@ -148,6 +148,13 @@ class MirroredEngine(TensorFlowEngine):
         context = tf.distribute.get_replica_context()
         return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
+    def highest(self, value):
+        """Of all replicas."""
+        if not _in_replica():
+            return value
+        context = tf.distribute.get_replica_context()
+        return tf.reduce_max(context.all_gather(value[None], axis=0), axis=0)
+
     def average(self, gradients, variables):
         """One mean for all gradients."""
         del variables

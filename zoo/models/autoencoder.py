@@ -25,6 +25,9 @@ from zoo.models.config_checks import (
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
+from zoo.training.example_weights import mean_of, parts, total_of
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class ImageCoder(FromPreset, Model):
         (r"hidden_\d+/kernel$", (None, "model"), GATHERED),
         (r"(output|code|mean|log_variance)/kernel$", ("model", None), GATHERED),
     )
+    class_targets = False
 
     def __init__(
         self, config: Any, code_dim: int, observation: Observation, **kwargs: Any
@@ -137,29 +141,65 @@ class ImageCoder(FromPreset, Model):
         return Batched(self.call, lambda: self.variables)
 
     def prepare(self, batch):
-        """Images (B, H, W, C) alone, or with labels, which it passes over."""
-        images = batch[0] if isinstance(batch, tuple) else batch
-        return {"images": ops.cast(images, "float32")}
+        """Images (B, H, W, C) alone, or with labels, which it passes over.
 
-    def check(self, batch) -> None:
+        A third part of the batch is the images' weights.
+        """
+        images, _, weights = parts(batch)
+        given = images if isinstance(images, dict) else {"images": images}
+        prepared = {**given, "images": ops.cast(given["images"], "float32")}
+        return prepared if weights is None else {**prepared, "weights": weights}
+
+    def loss_weights(self, batch) -> dict:
+        """How much all images count."""
+        return total_of(batch, "loss")
+
+    def form(self, batch) -> None:
+        """Images of another shape raise."""
+        check_image_shape(images_of(batch), self.config.image_shape)
+
+    def ranges(self, batch):
+        """Pixels."""
+        return (pixels(images_of(batch)),)
+
+    def weight_shapes(self, batch):
+        """One for each image."""
+        return [shape_of(images_of(batch))[:1]]
+
+    def check_inputs(self, inputs) -> None:
         """Images of another shape, or with values outside [0, 1], raise."""
-        images = batch[0] if isinstance(batch, tuple) else batch
-        images = images["images"] if isinstance(images, dict) else images
-        check_images(images, self.config.image_shape)
+        check_images(inputs, self.config.image_shape)
+
+
+def images_of(batch: Any) -> Any:
+    """The images of a batch, which may have labels and weights, or be a dict."""
+    images, _, _ = parts(batch)
+    return images["images"] if isinstance(images, dict) else images
 
 
 def check_images(images: Any, image_shape: Sequence[int]) -> None:
     """Raises unless they are an array (N, *image_shape) with values in [0, 1]."""
-    shape = np.shape(images)
-    if len(shape) != 4 or shape[1:] != tuple(image_shape):
-        wanted = ", ".join(map(str, image_shape))
-        raise ValueError(f"Images must have the shape (N, {wanted}), got {shape}")
-    low, high = np.min(images, initial=0), np.max(images, initial=0)
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"Images must have values from 0 to 1, got values from {low} to {high}. "
-            "Divide images of 8 bits by 255."
-        )
+    check_image_shape(images, image_shape)
+    pixels(images).check()
+
+
+def check_image_shape(images: Any, image_shape: Sequence[int]) -> None:
+    """Raises unless they are an array or tensor (N, *image_shape)."""
+    shape = shape_of(images)
+    if same_shape(shape, (None, *image_shape)):
+        return
+    height, width, channels = image_shape
+    wanted = f"(N, {height}, {width}, {channels})"
+    hint = ""
+    if len(shape) == 4 and shape[1:] == (channels, height, width):
+        hint = ". Channels come last: np.moveaxis(images, 1, -1)"
+    raise ValueError(f"Images must have the shape {wanted}, got {shape}{hint}")
+
+
+def pixels(images: Any) -> Range:
+    """The range of images' values."""
+    hint = "Divide images of 8 bits by 255."
+    return Range("Values of images", images, 0, 1, whole=False, hint=hint)
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -185,15 +225,26 @@ class Autoencoder(ImageCoder):
 
     def phases(self):
         """One: reconstruction."""
-        return (Phase("reconstruction", self.reconstruction_loss, [self]),)
+        return (
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [self],
+                weights=self.loss_weights,
+            ),
+        )
 
     def reconstruction_loss(self, batch):
         """Negative log-likelihood of the images, up to the Gaussian's constant."""
         images = batch["images"]
         parameters = self.decoder(self.codes(images))
         error = ops.square(images - self.observation.mean(parameters))
-        squared_error = ops.mean(ops.sum(error, axis=(1, 2, 3)))
-        if self.config.observation == "gaussian":
-            return {"loss": 0.5 * squared_error, "squared_error": squared_error}
-        nats = ops.mean(-self.observation.log_prob(images, parameters))
-        return {"loss": nats, "squared_error": squared_error}
+        squared_error = ops.sum(error, axis=(1, 2, 3))  # (B,)
+        nats = 0.5 * squared_error
+        if self.config.observation != "gaussian":
+            nats = -self.observation.log_prob(images, parameters)
+        weights = batch.get("weights")
+        return {
+            "loss": mean_of(nats, weights),
+            "squared_error": mean_of(squared_error, weights),
+        }

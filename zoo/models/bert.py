@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from zoo.layers.activations import ACTIVATIONS
@@ -28,9 +27,12 @@ from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transformer import TransformerBlock, rematerialised
 from zoo.models.config_checks import check_choice, check_fields, check_rate, check_whole
+from zoo.models.token_ids import token_range
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, WeightedMean, engine
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
@@ -325,21 +327,36 @@ class Bert(FromPreset, Model):
 
     def check_inputs(self, inputs: Any) -> None:
         """Raises for token ids, segments or masks that the encoder can't take."""
+        self.form_of_inputs(inputs)
+        for range_ in self.input_ranges(inputs):
+            range_.check()
+
+    def form_of_inputs(self, inputs: Any) -> None:
+        """Raises unless all inputs are of one shape (texts, tokens)."""
         inputs = inputs_of(inputs)
-        shape = np.shape(inputs["token_ids"])
+        shape = shape_of(inputs["token_ids"])
         if len(shape) != 2:
             raise ValueError(
                 f"token_ids must be of shape (texts, tokens), got shape {shape}"
             )
         for name, found in inputs.items():
-            if np.shape(found) != shape:
+            if not same_shape(shape_of(found), shape):
                 raise ValueError(
-                    f"{name} must be of token_ids' shape {shape}, got {np.shape(found)}"
+                    f"{name} must be of token_ids' shape {shape}, got {shape_of(found)}"
                 )
-        check_range("token_ids", inputs["token_ids"], self.config.vocab_size)
-        segments = max(self.config.num_segments, 1)
-        check_range("segment_ids", inputs.get("segment_ids", 0), segments)
-        check_range("padding_mask", inputs.get("padding_mask", 0), 2)
+
+    def input_ranges(self, inputs: Any) -> list[Range]:
+        """What the encoder's inputs may hold."""
+        inputs = inputs_of(inputs)
+        limits = {"segment_ids": max(self.config.num_segments, 1), "padding_mask": 2}
+        return [
+            token_range(inputs["token_ids"], self.config, "token_ids"),
+            *(
+                Range(name, inputs[name], 0, limit - 1)
+                for name, limit in limits.items()
+                if name in inputs
+            ),
+        ]
 
 
 def inputs_of(inputs: Any, *others: str) -> dict:
@@ -365,33 +382,25 @@ def num_segments_of(preset: str | os.PathLike[str] | None) -> int:
     return fields.get("num_segments", BertConfig.num_segments)
 
 
-def check_range(name: str, values: Any, limit: int, ignored: int = 0) -> None:
-    """Raises unless all are whole numbers from 0 to `limit` - 1, or are `ignored`."""
-    values = np.asarray(values)
-    counted = values[values != ignored]
-    if (broken := counted[counted != np.floor(counted)]).size:
-        raise ValueError(f"{name} must be whole numbers, got {broken[0]}")
-    if counted.size and not 0 <= counted.min() <= counted.max() < limit:
-        raise ValueError(
-            f"{name} must be from 0 to {limit - 1}, got values from {counted.min()} to "
-            f"{counted.max()}"
-        )
-
-
-def classified(logits, classes, weights=None) -> tuple[WeightedMean, WeightedMean]:
+def classified(
+    logits, classes, weights=None, counted=None
+) -> tuple[WeightedMean, WeightedMean]:
     """Cross-entropy in nats and accuracy of float32 scores (..., number of classes).
 
     Args:
         logits: the scores.
         classes: the right ones, (...).
-        weights: how much each counts, (...).
+        weights: how much each counts in the cross-entropy, (...).
+        counted: how much in the accuracy, likewise; default is once each.
     """
     logits = ops.reshape(logits, (-1, logits.shape[-1]))
     classes = ops.cast(ops.reshape(classes, (-1,)), "int32")
-    weights = None if weights is None else ops.reshape(weights, (-1,))
+    weights, counted = (
+        None if x is None else ops.reshape(x, (-1,)) for x in (weights, counted)
+    )
     nats = ops.sparse_categorical_crossentropy(classes, logits, from_logits=True)
     right = ops.cast(ops.argmax(logits, axis=-1), "int32") == classes
-    return WeightedMean.of(nats, weights), WeightedMean.of(right, weights)
+    return WeightedMean.of(nats, weights), WeightedMean.of(right, counted)
 
 
 @keras.saving.register_keras_serializable("zoo")

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from zoo.layers.activations import ACTIVATIONS
@@ -23,11 +22,13 @@ from zoo.models.bert import (
     INPUTS,
     Bert,
     BertConfig,
-    check_range,
     classified,
     inputs_of,
 )
+from zoo.models.token_ids import token_range
 from zoo.training import Phase, engine
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import MOST, Range
 
 MASKED = ("mask_positions", "mask_ids", "mask_weights")
 # What a batch of pretraining holds beside the encoder's inputs.
@@ -87,6 +88,7 @@ class BertPretrainer(Bert):
     """
 
     Config = BertConfig
+    weightless = "each masked place has a weight of its own: scale mask_weights."
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -143,7 +145,10 @@ class BertPretrainer(Bert):
         logits = self(batch, training=training)
         terms = {}
         terms["mlm_loss"], terms["mlm_accuracy"] = classified(
-            logits["mlm_logits"], batch["mask_ids"], batch["mask_weights"]
+            logits["mlm_logits"],
+            batch["mask_ids"],
+            batch["mask_weights"],
+            counted=batch["mask_weights"],
         )
         if self.next_sentence is not None:
             terms["nsp_loss"], terms["nsp_accuracy"] = classified(
@@ -151,12 +156,17 @@ class BertPretrainer(Bert):
             )
         return terms
 
-    def check(self, batch) -> None:
-        """Batches that lack something, or hold what can't be, raise."""
+    def form(self, batch) -> None:
+        """Batches that lack something, or have it of another shape, raise."""
         paired = () if self.next_sentence is None else ("next_sentence",)
-        check_masked(self, batch, paired)
-        if paired:
-            check_range("next_sentence", batch["next_sentence"], 2)
+        masked_form(self, batch, paired)
+
+    def ranges(self, batch):
+        """All ids, places, masks and labels."""
+        found = masked_ranges(self, batch)
+        if self.next_sentence is not None:
+            found.append(Range("next_sentence", batch["next_sentence"], 0, 1))
+        return found
 
 
 def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
@@ -168,13 +178,13 @@ def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
         )
 
 
-def check_masked(
+def masked_form(
     model: Bert,
     batch: Any,
     needed: Sequence[str] = (),
     allowed: Sequence[str] = PRETRAINING,
 ) -> None:
-    """Raises for batches of masked texts that lack something, or hold what can't be.
+    """Raises for batches of masked texts that lack something, or have another shape.
 
     Args:
         model: what is trained.
@@ -189,13 +199,24 @@ def check_masked(
             f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
             f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
         )
-    model.check_inputs(inputs_of(batch, *allowed))
-    shapes = {name: np.shape(batch[name]) for name in MASKED}
-    if len(set(shapes.values())) > 1:
+    model.form_of_inputs(inputs_of(batch, *allowed))
+    shapes = {name: shape_of(batch[name]) for name in MASKED}
+    if not all(same_shape(x, shapes[MASKED[0]]) for x in shapes.values()):
         raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
-    length = np.shape(batch["token_ids"])[1]
-    check_range("mask_positions", batch["mask_positions"], length)
-    check_range("mask_ids", batch["mask_ids"], model.config.vocab_size)
+
+
+def masked_ranges(
+    model: Bert, batch: Any, allowed: Sequence[str] = PRETRAINING
+) -> list[Range]:
+    """What the arrays of a batch of masked texts may hold; see `masked_form`."""
+    length = batch["token_ids"].shape[1]
+    places = () if length is None else ((length - 1, "mask_positions"),)
+    return [
+        *model.input_ranges(inputs_of(batch, *allowed)),
+        token_range(batch["mask_ids"], model.config, "mask_ids"),
+        *(Range(name, batch[name], 0, last) for last, name in places),
+        Range("mask_weights", batch["mask_weights"], 0, MOST, whole=False),
+    ]
 
 
 def token_weights(batch: Mapping[str, Any]):

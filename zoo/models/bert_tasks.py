@@ -16,7 +16,7 @@ from keras import ops
 
 from zoo.data.questions import IMPOSSIBLE, best_spans
 from zoo.layers.dropout import Dropout
-from zoo.models.bert import Bert, BertConfig, check_range, classified, inputs_of
+from zoo.models.bert import Bert, BertConfig, classified, inputs_of
 from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import (
     check_choice,
@@ -26,6 +26,9 @@ from zoo.models.config_checks import (
 )
 from zoo.training import Phase, WeightedMean, engine
 from zoo.training.batched import Batched
+from zoo.training.example_weights import over_tokens, parts
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import MOST, Range
 
 # The tag of tokens that do not count, such as a word's later pieces.
 IGNORED = -100
@@ -98,49 +101,55 @@ class BertTask(Bert):
 
     # Targets are counted by text, or by text and token.
     counted_dims = 1
+    # The shape of one target.
+    target_shape: ClassVar[tuple[int, ...]] = ()
 
     def prepare(self, batch):
         """(inputs, targets[, weights]) as a dict."""
-        inputs, targets, *weights = batch
+        inputs, targets, weights = parts(batch)
         prepared = {"inputs": inputs_of(inputs), "targets": targets}
-        prepared["weights"] = self.counted(prepared, *weights)
-        return prepared
+        counted = self.counted(prepared)
+        given = counted
+        if weights is not None and self.counted_dims == 1:
+            given = counted * ops.cast(weights, "float32")
+        elif weights is not None:
+            given = counted * over_tokens(weights, counted)
+        return {**prepared, "counted": counted, "weights": given}
 
-    def counted(self, batch, weights=None):
-        """How much each target counts, in float32."""
-        if weights is None:
-            return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
-        return ops.cast(weights, "float32")
+    def counted(self, batch):
+        """1 for each target that there is, in float32."""
+        return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
 
     def loss_weights(self, batch) -> dict:
         """How much all targets count."""
         return {"loss": ops.sum(batch["weights"])}
 
-    def check(self, batch) -> None:
-        """Data that do not fit the model raise."""
-        name = type(self).__name__
-        if not (isinstance(batch, tuple) and 2 <= len(batch) <= 3):
+    def form(self, batch) -> None:
+        """Anything but inputs and a target for each text, or token, raises."""
+        name, (inputs, targets, _) = type(self).__name__, parts(batch)
+        if targets is None:
             raise ValueError(f"{name} is trained with (inputs, targets[, weights]).")
-        inputs, targets = inputs_of(batch[0]), np.asarray(batch[1])
-        self.check_inputs(inputs)
-        rows = np.shape(inputs["token_ids"])[: self.counted_dims]
-        if targets.shape[: self.counted_dims] != rows:
+        self.form_of_inputs(inputs)
+        rows = shape_of(inputs_of(inputs)["token_ids"])[: self.counted_dims]
+        wanted = (*rows, *self.target_shape)
+        if not same_shape(shape_of(targets), wanted):
             raise ValueError(
-                f"{name} needs targets for texts and tokens {rows}, got shape "
-                f"{targets.shape}"
+                f"{name} needs targets of shape {wanted}, got shape {shape_of(targets)}"
             )
-        if len(batch) == 3:
-            weights = np.asarray(batch[2])
-            if weights.shape != rows or not np.isfinite(weights).all():
-                raise ValueError(
-                    f"{name} needs finite weights of shape {rows}, one a target, got "
-                    f"shape {weights.shape}"
-                )
-        self.check_targets(inputs, targets)
 
-    def check_targets(self, inputs: dict, targets: np.ndarray) -> None:
-        """Raises for targets that the loss can't take."""
+    def ranges(self, batch):
+        """The inputs' and the targets'."""
+        inputs, targets, _ = parts(batch)
+        return [*self.input_ranges(inputs), *self.target_ranges(inputs, targets)]
+
+    def target_ranges(self, inputs, targets) -> list[Range]:
+        """What targets may hold."""
         raise NotImplementedError
+
+    def weight_shapes(self, batch):
+        """One for each text; for each token where targets are tokens'."""
+        shape = shape_of(inputs_of(batch[0])["token_ids"])
+        return [shape[:1], shape[: self.counted_dims]]
 
     def batched(self, function) -> Batched:
         """`function` of inputs for any number of texts; see `arrays`."""
@@ -206,21 +215,17 @@ class BertClassifier(NamesClasses, BertTask):
         scores = self(batch["inputs"], training=training)
         targets, weights = batch["targets"], batch["weights"]
         if self.config.num_classes > 1:
-            loss, accuracy = classified(scores, targets, weights)
+            loss, accuracy = classified(scores, targets, weights, batch["counted"])
             return {"loss": loss, "accuracy": accuracy}
         error = scores[:, 0] - ops.cast(targets, "float32")
         return {"loss": WeightedMean.of(ops.square(error), weights)}
 
-    def check_targets(self, inputs, targets):
-        """Classes outside `num_classes` raise, and numbers that are none."""
-        if targets.ndim != 1:
-            raise ValueError(
-                f"BertClassifier needs one target a text, got shape {targets.shape}"
-            )
-        if self.config.num_classes > 1:
-            check_range("classes", targets, self.config.num_classes)
-        elif not np.isfinite(targets).all():
-            raise ValueError("BertClassifier's numbers must be finite.")
+    def target_ranges(self, inputs, targets):
+        """Classes; or numbers, all finite."""
+        limit = self.config.num_classes
+        if limit > 1:
+            return [Range("classes", targets, 0, limit - 1)]
+        return [Range("numbers", targets, -MOST, MOST, whole=False)]
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
         """Probabilities of the classes (N, C) for any number of texts."""
@@ -244,6 +249,7 @@ class BertTagger(NamesClasses, BertTask):
     """
 
     Config = BertTaggerConfig
+    class_targets = False
     counted_dims = 2
 
     def __init__(self, config: BertTaggerConfig, **kwargs: Any) -> None:
@@ -261,24 +267,22 @@ class BertTagger(NamesClasses, BertTask):
         """One: the tags' cross-entropy."""
         return (Phase("tags", self.tag_loss, [self], weights=self.loss_weights),)
 
-    def counted(self, batch, weights=None):
+    def counted(self, batch):
         """0 where there is padding or no tag."""
-        weights = super().counted(batch, weights)
+        counted = ops.cast(batch["targets"] != IGNORED, "float32")
         mask = batch["inputs"].get("padding_mask")
-        if mask is not None:
-            weights = weights * ops.cast(mask, "float32")
-        return weights * ops.cast(batch["targets"] != IGNORED, "float32")
+        return counted if mask is None else counted * ops.cast(mask, "float32")
 
     def tag_loss(self, batch, training):
         """See the class."""
         scores = self(batch["inputs"], training=training)
         tags = ops.maximum(batch["targets"], 0)
-        loss, accuracy = classified(scores, tags, batch["weights"])
+        loss, accuracy = classified(scores, tags, batch["weights"], batch["counted"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def check_targets(self, inputs, targets):
-        """Tags outside `num_classes` raise, but for -100."""
-        check_range("tags", targets, self.config.num_classes, ignored=IGNORED)
+    def target_ranges(self, inputs, targets):
+        """Tags, and -100."""
+        return [Range("tags", targets, 0, self.config.num_classes - 1, ignored=IGNORED)]
 
     def predict_tags(self, inputs: Any) -> np.ndarray:
         """The likeliest tags (N, T), int32, of any number of texts; -100 at padding."""
@@ -313,6 +317,8 @@ class BertSpanQA(BertTask):
     """
 
     Config = BertConfig
+    class_targets = False
+    target_shape = (2,)
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:
         super().__init__(config, pooler=False, **kwargs)
@@ -342,17 +348,20 @@ class BertSpanQA(BertTask):
         right = ops.cast(ops.argmax(ends, axis=-1), "int32") == spans
         return {
             "loss": WeightedMean.of(ops.mean(nats, axis=1), weights),
-            "accuracy": WeightedMean.of(ops.all(right, axis=1), weights),
+            "accuracy": WeightedMean.of(ops.all(right, axis=1)),
         }
 
-    def check_targets(self, inputs, targets):
-        """Spans that end before they start, or are not in the text, raise."""
+    def target_ranges(self, inputs, targets):
+        """Places in the text."""
+        length = inputs_of(inputs)["token_ids"].shape[1]
+        return [] if length is None else [Range("spans", targets, 0, length - 1)]
+
+    def check(self, batch) -> None:
+        """Spans that end before they start, or are not in the text, raise too."""
+        super().check(batch)
+        inputs, targets, _ = parts(batch)
+        inputs, targets = inputs_of(inputs), np.asarray(targets)
         ids = np.asarray(inputs["token_ids"])
-        if targets.shape != (len(ids), 2):
-            raise ValueError(
-                f"BertSpanQA needs spans of shape ({len(ids)}, 2), got {targets.shape}"
-            )
-        check_range("spans", targets, ids.shape[1])
         mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), bool)
         inside = np.take_along_axis(mask, targets.astype(int), axis=1).all(axis=1)
         bad = np.flatnonzero((targets[:, 0] > targets[:, 1]) | ~inside)

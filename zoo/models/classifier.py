@@ -22,13 +22,16 @@ from zoo.layers.coders import check_coders
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
-from zoo.models.autoencoder import check_images
+from zoo.models.autoencoder import check_image_shape, check_images, pixels
 from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_fields, check_rate, check_whole
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.batched import Batched
+from zoo.training.example_weights import mean_of, parts, total_of
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -141,38 +144,56 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
 
     def phases(self):
         """One: the classes' cross-entropy."""
-        return (Phase("classes", self.class_loss, [self]),)
+        return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """(images, labels) as a dict."""
-        images, labels = batch
-        return {"images": ops.cast(images, "float32"), "labels": labels}
+        """(images, labels[, weights]) as a dict."""
+        images, labels, weights = parts(batch)
+        prepared = {"images": ops.cast(images, "float32"), "labels": labels}
+        return prepared if weights is None else {**prepared, "weights": weights}
 
-    def check(self, batch) -> None:
-        """Images or labels that do not fit the configuration raise."""
-        if not (isinstance(batch, tuple) and len(batch) == 2):
-            raise ValueError("ImageClassifier is trained with (images, labels).")
-        images, labels = batch
-        check_images(images, self.config.image_shape)
-        low, high = np.min(labels, initial=0), np.max(labels, initial=0)
-        if np.shape(labels) != np.shape(images)[:1] or not (
-            0 <= low and high < self.config.num_classes
-        ):
+    def loss_weights(self, batch) -> dict:
+        """How much all images count."""
+        return total_of(batch, "loss")
+
+    def form(self, batch) -> None:
+        """Anything but images of the configured shape with a label each raises."""
+        images, labels, _ = parts(batch)
+        if labels is None:
             raise ValueError(
-                f"Labels must be whole numbers from 0 to {self.config.num_classes - 1} "
-                f"(num_classes={self.config.num_classes}), one an image, got shape "
-                f"{np.shape(labels)} for images of shape {np.shape(images)}, values "
-                f"from {low} to {high}"
+                "ImageClassifier is trained with (images, labels[, weights])."
             )
+        check_image_shape(images, self.config.image_shape)
+        if not same_shape(shape_of(labels), shape_of(images)[:1]):
+            raise ValueError(
+                f"Labels must be one whole number for each image: expected shape "
+                f"{shape_of(images)[:1]}, got {shape_of(labels)}"
+            )
+
+    def ranges(self, batch):
+        """Pixels and labels."""
+        images, labels, _ = parts(batch)
+        limit = self.config.num_classes
+        field = f"num_classes={limit}"
+        return pixels(images), Range("Labels", labels, 0, limit - 1, field=field)
+
+    def weight_shapes(self, batch):
+        """One for each image."""
+        return [shape_of(batch[1])]
+
+    def check_inputs(self, inputs) -> None:
+        """Images of another shape, or with values outside [0, 1], raise."""
+        check_images(inputs, self.config.image_shape)
 
     def class_loss(self, batch, training):
         """Cross-entropy, and the share of images whose best score is right."""
         scores, labels = self(batch["images"], training=training), batch["labels"]
+        labels = ops.cast(labels, "int32")
         nats = ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
         best = ops.cast(ops.argmax(scores, axis=-1), "int32")
         return {
-            "loss": ops.mean(nats),
-            "accuracy": WeightedMean.of(best == ops.cast(labels, "int32")),
+            "loss": mean_of(nats, batch.get("weights")),
+            "accuracy": WeightedMean.of(best == labels),
         }
 
     # === Any number of images ===

@@ -24,7 +24,7 @@ from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.layers.norm import InstanceNorm
 from zoo.layers.padding import ReflectionPadding
-from zoo.models.autoencoder import check_images
+from zoo.models.autoencoder import check_image_shape, check_images, pixels
 from zoo.models.config_checks import (
     check_choice,
     check_count,
@@ -394,6 +394,11 @@ class CycleGAN(FromPreset, Model):
     """
 
     Config = CycleGANConfig
+    class_targets = False
+    weightless = (
+        "its two domains have no pairs to weigh. Give pictures that are to count more "
+        "several times."
+    )
     layout = LAYOUT
     divided = ("width",)
 
@@ -501,7 +506,7 @@ class CycleGAN(FromPreset, Model):
     def _histories(self):
         return self.histories.items() if self.config.history else ()
 
-    def check(self, batch) -> None:
+    def form(self, batch) -> None:
         """Anything but two arrays of images of the configured shapes raises."""
         if not (
             isinstance(batch, dict) or (isinstance(batch, tuple) and len(batch) == 2)
@@ -511,7 +516,16 @@ class CycleGAN(FromPreset, Model):
                 "an iterator of such pairs."
             )
         for name, channels in zip("ab", self.config.channels, strict=True):
-            check_images(_named(batch)[name], (*self.config.image_size, channels))
+            shape = (*self.config.image_size, channels)
+            check_image_shape(_named(batch)[name], shape)
+
+    def ranges(self, batch):
+        """Pixels of both domains."""
+        return [pixels(_named(batch)[name]) for name in "ab"]
+
+    def check_inputs(self, inputs) -> None:
+        """Anything but pictures of A raises."""
+        check_images(inputs, (*np.shape(inputs)[1:3], self.config.channels[0]))
 
     # === Translation ===
 

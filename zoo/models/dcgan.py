@@ -23,7 +23,7 @@ from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.layers.norm import BatchNorm
 from zoo.layers.spectral_norm import SpectralNorm
-from zoo.models.autoencoder import check_images
+from zoo.models.autoencoder import check_image_shape, pixels
 from zoo.models.config_checks import check_count
 from zoo.models.gan import GAN, GANConfig, split
 from zoo.training.adversarial import LOSSES
@@ -315,8 +315,13 @@ class DCGAN(GAN):
         """From [-1, 1] to [0, 1]."""
         return from_signed(data)
 
-    def check(self, batch) -> None:
-        """Images of another shape or outside [0, 1], and bad labels, raise."""
+    def form(self, batch) -> None:
+        """Images of another shape, and labels that do not fit, raise."""
         real, _ = split(batch)
-        check_images(real, self.config.image_shape)
-        super().check(batch)
+        check_image_shape(real, self.config.image_shape)
+        super().form(batch)
+
+    def ranges(self, batch):
+        """Pixels and labels."""
+        real, _ = split(batch)
+        return [pixels(real), *super().ranges(batch)]

@@ -18,7 +18,8 @@ from zoo.models.bert import Bert, classified, inputs_of
 from zoo.models.bert_pretrainer import (
     PRETRAINING,
     BertPretrainer,
-    check_masked,
+    masked_form,
+    masked_ranges,
     token_weights,
 )
 from zoo.presets import weights
@@ -155,6 +156,7 @@ class Distiller(Model):
             gather(logits, batch["mask_positions"]),
             batch["mask_ids"],
             batch["mask_weights"],
+            counted=batch["mask_weights"],
         )
         return {
             "soft_loss": WeightedMean.of(
@@ -165,9 +167,13 @@ class Distiller(Model):
             "mlm_accuracy": mlm_accuracy,
         }
 
-    def check(self, batch) -> None:
-        """Batches that lack something, or hold what can't be, raise."""
-        check_masked(self.teacher, batch)
+    def form(self, batch) -> None:
+        """Batches that lack something, or have it of another shape, raise."""
+        masked_form(self.teacher, batch)
+
+    def ranges(self, batch):
+        """All ids, places and masks."""
+        return masked_ranges(self.teacher, batch)
 
     # === Serialisation ===
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from zoo.layers.activations import ACTIVATIONS
@@ -25,11 +24,14 @@ from zoo.models.bert import Bert, BertConfig, BertEncoder, classified, inputs_of
 from zoo.models.bert_pretrainer import (
     PRETRAINING,
     MaskedLMHead,
-    check_masked,
+    masked_form,
+    masked_ranges,
     token_weights,
 )
 from zoo.models.config_checks import check_whole
 from zoo.training import Phase, WeightedMean, engine
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 # Clark et al. 2020, section 2: lambda, since the second loss is by far the smaller.
 OBJECTIVE = {"mlm_loss": 1.0, "rtd_loss": 50.0}
@@ -147,6 +149,7 @@ class Electra(Bert):
     """
 
     Config = ElectraConfig
+    weightless = "each masked place has a weight of its own: scale mask_weights."
     divided = ("num_heads", "generator_heads")
 
     def __init__(self, config: ElectraConfig, **kwargs: Any) -> None:
@@ -196,7 +199,10 @@ class Electra(Bert):
         inputs = inputs_of(batch, *PRETRAINING, "noise")
         logits = self.generator(inputs, batch["mask_positions"], training=training)
         mlm_loss, mlm_accuracy = classified(
-            logits, batch["mask_ids"], batch["mask_weights"]
+            logits,
+            batch["mask_ids"],
+            batch["mask_weights"],
+            counted=batch["mask_weights"],
         )
         original = placed(batch["mask_ids"], batch)
         token_ids = placed(drawn(ops.stop_gradient(logits), batch["noise"]), batch)
@@ -212,20 +218,23 @@ class Electra(Bert):
             "replaced": WeightedMean.of(replaced, weights),
         }
 
-    def check(self, batch) -> None:
-        """Batches that lack something, or hold what can't be, raise."""
-        check_masked(self, batch, allowed=(*PRETRAINING, "noise"))
-        noise, places = np.asarray(batch.get("noise", 0)), batch["mask_positions"]
-        if "noise" in batch and noise.shape != np.shape(places):
+    def form(self, batch) -> None:
+        """Batches that lack something, or have it of another shape, raise."""
+        masked_form(self, batch, allowed=(*PRETRAINING, "noise"))
+        if "noise" not in batch:
+            return
+        noise, places = shape_of(batch["noise"]), shape_of(batch["mask_positions"])
+        if not same_shape(noise, places):
             raise ValueError(
-                f"noise must be of mask_positions' shape {np.shape(places)}, got "
-                f"{noise.shape}"
+                f"noise must be of mask_positions' shape {places}, got {noise}"
             )
-        if not ((noise >= 0) & (noise <= 1)).all():
-            raise ValueError(
-                f"noise must be from 0 to 1, got values from {noise.min()} to "
-                f"{noise.max()}"
-            )
+
+    def ranges(self, batch):
+        """All ids, places and masks, and the noise."""
+        found = masked_ranges(self, batch, (*PRETRAINING, "noise"))
+        if "noise" in batch:
+            found.append(Range("noise", batch["noise"], 0, 1, whole=False))
+        return found
 
 
 def drawn(logits, noise):

@@ -27,12 +27,16 @@ from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.layers.recurrent import LSTM
 from zoo.layers.scalar_mix import ScalarMix
-from zoo.models.bert import check_range, classified
+from zoo.models.bert import classified
 from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_count, check_fields, check_rate, check_whole
+from zoo.models.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
+from zoo.training.example_weights import over_tokens, parts, total_of
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 INPUTS = ("token_ids", "character_ids", "padding_mask")
 
@@ -206,7 +210,7 @@ class BiLM(FromPreset, Model):
         words = np.asarray(words)
         mask = np.ones(words.shape[:2]) if padding_mask is None else padding_mask
         inputs = {self.config.words: words, "padding_mask": np.asarray(mask, "bool")}
-        self.check_texts(inputs)
+        self.check_inputs(inputs)
         return np.moveaxis(self._features(*inputs.values()), 0, 1)
 
     @cached_property
@@ -218,10 +222,16 @@ class BiLM(FromPreset, Model):
 
         return Batched(features, lambda: self.variables, batch_size=32)
 
-    def check_texts(self, inputs: Any) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for words or masks that the model can't take."""
+        self.form_of_inputs(inputs)
+        for range_ in self.input_ranges(inputs):
+            range_.check()
+
+    def form_of_inputs(self, inputs: Any) -> None:
+        """Raises for words or masks of other shapes."""
         inputs = inputs_of(inputs, self.config.words)
-        shape = np.shape(inputs[self.config.words])
+        shape = shape_of(inputs[self.config.words])
         if self.config.character_filters:
             least = len(self.config.character_filters)
             if len(shape) != 3 or shape[2] < least:
@@ -230,18 +240,30 @@ class BiLM(FromPreset, Model):
                     f"at least {least} characters for the widest of character_filters, "
                     f"got {shape}"
                 )
-            check_range("character_ids", inputs["character_ids"], NUM_CHARACTERS)
             shape = shape[:2]
-        mask = inputs.get("padding_mask", np.ones(shape))
-        ids = inputs.get("token_ids", np.zeros(shape, int))
-        if len(shape) != 2 or np.shape(mask) != shape or np.shape(ids) != shape:
+        others = {
+            name: shape_of(inputs[name])
+            for name in ("token_ids", "padding_mask")
+            if name in inputs
+        }
+        if len(shape) != 2 or not all(same_shape(x, shape) for x in others.values()):
             raise ValueError(
                 "token_ids and padding_mask must be of one shape (texts, tokens), got "
-                f"{np.shape(ids)} and {np.shape(mask)} for "
-                f"{self.config.words} of {shape}"
+                f"{others} for {self.config.words} of {shape}"
             )
-        check_range("token_ids", ids, self.config.vocab_size)
-        check_range("padding_mask", mask, 2)
+
+    def input_ranges(self, inputs: Any) -> list[Range]:
+        """What words and masks may hold."""
+        inputs = inputs_of(inputs, self.config.words)
+        found = []
+        if "character_ids" in inputs:
+            characters = inputs["character_ids"]
+            found.append(Range("character_ids", characters, 0, NUM_CHARACTERS - 1))
+        if "token_ids" in inputs:
+            found.append(token_range(inputs["token_ids"], self.config, "token_ids"))
+        if "padding_mask" in inputs:
+            found.append(Range("padding_mask", inputs["padding_mask"], 0, 1))
+        return found
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -260,6 +282,7 @@ class ELMo(BiLM):
     """
 
     Config = ELMoConfig
+    class_targets = False
 
     def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -298,16 +321,27 @@ class ELMo(BiLM):
         )
 
     def prepare(self, batch):
-        """Token ids, or a dict with a mask, as a dict."""
-        inputs = inputs_of(batch, "token_ids")
+        """Token ids, or a dict with a mask, as a dict; weights (B,) or (B, T)."""
+        inputs, _, weights = parts(batch)
+        inputs = inputs_of(inputs, "token_ids")
         mask = inputs.get("padding_mask")
         mask = ops.ones_like(inputs["token_ids"]) if mask is None else mask
-        return {**inputs, "padding_mask": ops.cast(mask, "bool")}
+        prepared = {**inputs, "padding_mask": ops.cast(mask, "bool")}
+        if weights is not None:
+            prepared["weights"] = over_tokens(weights, inputs["token_ids"])
+        return prepared
 
     def loss_weights(self, batch) -> dict:
-        """How many tokens have a neighbour; the same in either direction."""
-        count = ops.sum(self._pairs(batch))
-        return {"forward": count, "backward": count}
+        """How much the tokens that have a neighbor count."""
+        forward, backward = self._counts(batch)
+        return {"forward": ops.sum(forward), "backward": ops.sum(backward)}
+
+    def _counts(self, batch):
+        """How much each token that is to be told counts, by direction, (B, T-1)."""
+        pairs, weights = self._pairs(batch), batch.get("weights")
+        if weights is None:
+            return pairs, pairs
+        return pairs * weights[:, 1:], pairs * weights[:, :-1]
 
     def _pairs(self, batch):
         """Where there are two tokens side by side, (B, T-1)."""
@@ -317,15 +351,25 @@ class ELMo(BiLM):
     def bidirectional_loss(self, batch, training):
         """Mean negative log-probabilities, in nats a token (section 3.1)."""
         logits = self(batch, training=training)
-        ids, pairs = batch["token_ids"], self._pairs(batch)
-        forward, _ = classified(logits["forward"][:, :-1], ids[:, 1:], pairs)
-        backward, _ = classified(logits["backward"][:, 1:], ids[:, :-1], pairs)
+        ids, (after, before) = batch["token_ids"], self._counts(batch)
+        forward, _ = classified(logits["forward"][:, :-1], ids[:, 1:], after)
+        backward, _ = classified(logits["backward"][:, 1:], ids[:, :-1], before)
         return {"forward": forward, "backward": backward}
 
-    def check(self, batch) -> None:
-        """Texts that do not fit the model raise."""
-        inputs_of(batch, "token_ids")
-        self.check_texts(batch)
+    def form(self, batch) -> None:
+        """Texts of other shapes raise."""
+        inputs, _, _ = parts(batch)
+        inputs_of(inputs, "token_ids")
+        self.form_of_inputs(inputs)
+
+    def ranges(self, batch):
+        """The texts'."""
+        return self.input_ranges(parts(batch)[0])
+
+    def weight_shapes(self, batch):
+        """One for each text, or for each token."""
+        shape = shape_of(inputs_of(batch[0], "token_ids")["token_ids"])
+        return [shape[:1], shape]
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -387,36 +431,54 @@ class ELMoClassifier(NamesClasses, BiLM):
         return (Phase("classes", self.class_loss, trained, weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """(inputs, classes) as a dict."""
-        inputs, classes = batch
-        return {**inputs_of(inputs, self.config.words), "classes": classes}
+        """(inputs, classes[, weights]) as a dict."""
+        inputs, classes, weights = parts(batch)
+        given = ops.ones_like(classes) if weights is None else weights
+        return {
+            **inputs_of(inputs, self.config.words),
+            "classes": classes,
+            "weights": ops.cast(given, "float32"),
+        }
 
     def loss_weights(self, batch) -> dict:
-        """How many texts there are."""
-        return {"loss": ops.cast(ops.size(batch["classes"]), "float32")}
+        """How much all texts count."""
+        return total_of(batch, "loss")
 
     def class_loss(self, batch, training):
         """See the class."""
-        scores = self(inputs_of(batch, self.config.words), training=training)
-        loss, accuracy = classified(scores, batch["classes"])
+        inputs = inputs_of(batch, self.config.words)
+        scores = self(inputs, training=training)
+        loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def check(self, batch) -> None:
-        """Data that do not fit the model raise."""
-        if not (isinstance(batch, tuple) and len(batch) == 2):
-            raise ValueError("ELMoClassifier is trained with (inputs, classes).")
-        inputs, classes = batch
-        self.check_texts(inputs)
-        words = inputs_of(inputs, self.config.words)[self.config.words]
-        if np.shape(classes) != np.shape(words)[:1]:
+    def form(self, batch) -> None:
+        """Anything but texts with a class each raises."""
+        inputs, classes, _ = parts(batch)
+        if classes is None:
             raise ValueError(
-                f"ELMoClassifier needs one class a text, got shape {np.shape(classes)}"
+                "ELMoClassifier is trained with (inputs, classes[, weights])."
             )
-        check_range("classes", classes, self.config.num_classes)
+        self.form_of_inputs(inputs)
+        words = inputs_of(inputs, self.config.words)[self.config.words]
+        if not same_shape(shape_of(classes), shape_of(words)[:1]):
+            raise ValueError(
+                "ELMoClassifier needs one class for each text, got shape "
+                f"{shape_of(classes)} for texts of shape {shape_of(words)}"
+            )
+
+    def ranges(self, batch):
+        """The texts' and the classes'."""
+        inputs, classes, _ = parts(batch)
+        last = self.config.num_classes - 1
+        return [*self.input_ranges(inputs), Range("classes", classes, 0, last)]
+
+    def weight_shapes(self, batch):
+        """One for each text."""
+        return [shape_of(batch[1])]
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
         """Probabilities of the classes (N, C) for any number of texts."""
-        self.check_texts(inputs)
+        self.check_inputs(inputs)
         inputs = inputs_of(inputs, self.config.words)
         ids = np.asarray(inputs[self.config.words], "int32")
         mask = np.asarray(inputs.get("padding_mask", np.ones(ids.shape[:2])), "bool")

@@ -24,6 +24,8 @@ from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.adversarial import LOSSES, LossName, gradient_penalty
 from zoo.training.batched import Batched
+from zoo.training.phases import same_shape, shape_of
+from zoo.training.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ class GAN(FromPreset, Model):
     `real` and `fake`, which are D(x) and D(G(z)), or mean scores where these are no
     logits, and `gradient_penalty`.
     """
+
+    class_targets = False
+    weightless = (
+        "its losses compare real data with generated data as a whole. Give data that "
+        "are to count more several times."
+    )
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -187,12 +195,25 @@ class GAN(FromPreset, Model):
         inputs = _with_labels(data, labels)
         return ops.cast(self.discriminator(*inputs, training=training), "float32")
 
-    def check(self, batch) -> None:
-        """Labels that are missing, or that name no class, raise."""
+    def form(self, batch) -> None:
+        """Labels that are missing, or not one for each example, raise."""
         real, labels = split(batch)
-        if self.config.num_classes:
-            _check_given(labels, self.config.num_classes)
-            _check_labels(labels, len(real), self.config.num_classes)
+        if not self.config.num_classes:
+            return
+        _check_given(labels, self.config.num_classes)
+        dtype = keras.backend.standardize_dtype(labels.dtype)
+        if "int" not in dtype or not same_shape(shape_of(labels), shape_of(real)[:1]):
+            raise ValueError(
+                f"Labels must be whole numbers of shape {shape_of(real)[:1]}, got "
+                f"{dtype} of shape {shape_of(labels)}"
+            )
+
+    def ranges(self, batch):
+        """Labels."""
+        if not self.config.num_classes:
+            return ()
+        _, labels = split(batch)
+        return (Range("Labels", labels, 0, self.config.num_classes - 1),)
 
     # === Generation ===
 

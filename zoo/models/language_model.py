@@ -5,14 +5,16 @@ Shapes: B batch, T tokens, D width, V vocabulary.
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from zoo.generation.generate import Generates
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
+from zoo.models.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
+from zoo.training.example_weights import over_tokens, parts, total_of
+from zoo.training.phases import same_shape, shape_of
 
 
 class LanguageModel(FromPreset, Generates, Model):
@@ -20,13 +22,15 @@ class LanguageModel(FromPreset, Generates, Model):
 
     Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True
     at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of token ids
-    (B, T+1), or inputs, targets and weights (B, T) each.
+    (B, T+1), or inputs and targets (B, T); `sample_weight` weighs texts (B,) or targets
+    (B, T).
 
     A subclass has a `config` with `vocab_size`, `context_length` and `width`, a
     `token_embedding` and a `head`, None where the embedding is the head too, and gives
     `hidden` and `empty_caches`.
     """
 
+    class_targets = False
     token_embedding: TokenEmbedding
     head: Dense | None
 
@@ -94,16 +98,19 @@ class LanguageModel(FromPreset, Generates, Model):
         )
 
     def prepare(self, batch):
-        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict."""
-        if not isinstance(batch, tuple):
-            return {"inputs": batch[:, :-1], "targets": batch[:, 1:]}
-        names = ("inputs", "targets", "weights")
-        return dict(zip(names, batch, strict=False))
+        """Windows (B, T+1), or (inputs, targets); weights (B,) or (B, T). As a dict."""
+        inputs, targets, weights = parts(batch)
+        if targets is None:
+            inputs, targets = inputs[:, :-1], inputs[:, 1:]
+        prepared = {"inputs": inputs, "targets": targets}
+        if weights is not None:
+            prepared["weights"] = over_tokens(weights, targets)
+        return prepared
 
     def loss_weights(self, batch) -> dict:
         """How many predictions count."""
         if "weights" in batch:
-            return {"loss": ops.sum(ops.cast(batch["weights"], "float32"))}
+            return total_of(batch, "loss")
         return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
 
     def next_token_loss(self, batch, training):
@@ -123,8 +130,33 @@ class LanguageModel(FromPreset, Generates, Model):
         """Logits (B, T, V) of a prepared batch."""
         return self(batch["inputs"], training=training)
 
-    def check(self, batch) -> None:
+    def form(self, batch) -> None:
+        """Anything but windows, or inputs and targets of one shape, raises."""
+        inputs, targets, _ = parts(batch)
+        shape = shape_of(inputs)
+        if len(shape) != 2 or (targets is None and (shape[1] or 2) < 2):
+            raise ValueError(
+                f"{type(self).__name__} is trained with windows of token ids (B, T+1), "
+                f"or with inputs and targets (B, T), got shape {shape}"
+            )
+        if targets is not None and not same_shape(shape_of(targets), shape):
+            raise ValueError(
+                f"Each of the inputs needs a target: expected targets of shape "
+                f"{shape}, got {shape_of(targets)}"
+            )
+
+    def ranges(self, batch):
+        """Token ids, of inputs and of targets."""
+        inputs, targets, _ = parts(batch)
+        return [token_range(x, self.config) for x in (inputs, targets) if x is not None]
+
+    def weight_shapes(self, batch):
+        """One for each text, or for each target."""
+        inputs, targets, _ = parts(batch)
+        rows, length = shape_of(inputs)
+        return [(rows,), (rows, length - (targets is None))]
+
+    def check_inputs(self, inputs) -> None:
         """Ids outside the vocabulary raise."""
-        for ids in batch[:2] if isinstance(batch, tuple) else (batch,):
-            if isinstance(ids, np.ndarray):
-                self.check_ids(ids)
+        token_ids = inputs["token_ids"] if isinstance(inputs, dict) else inputs
+        token_range(token_ids, self.config).check()

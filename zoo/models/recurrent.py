@@ -258,11 +258,21 @@ class RecurrentLM(LanguageModel):
         self.carried.keep(ops.concatenate(states, axis=-1), batch["rows"])
         return self.logits(x)
 
-    def check(self, batch) -> None:
-        """Ids outside the vocabulary raise."""
-        if isinstance(batch, dict):
-            batch = batch["windows"]
-        super().check(batch)
+    def form(self, batch) -> None:
+        """See `LanguageModel`; a dict holds windows."""
+        super().form(_windows(batch))
+
+    def ranges(self, batch):
+        """Likewise."""
+        return super().ranges(_windows(batch))
+
+    def weight_shapes(self, batch):
+        """Likewise."""
+        return super().weight_shapes(_windows(batch))
+
+
+def _windows(batch):
+    return batch["windows"] if isinstance(batch, dict) else batch
 
 
 def _tokens(attention_mask, length: int | None):

@@ -24,13 +24,17 @@ from zoo.layers.dense import Dense
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
-from zoo.models.bert import check_range, classified
+from zoo.models.bert import classified
 from zoo.models.class_names import NamesClasses, check_class_names
 from zoo.models.config_checks import check_choice, check_fields, check_whole
+from zoo.models.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
+from zoo.training.example_weights import parts, total_of
+from zoo.training.phases import same_shape, shape_of
 from zoo.training.plain_attention import attention_weights
+from zoo.training.ranges import Range
 
 ATTENTION = ("simple", "scaled", "learned")
 POSITIONS = ("none", "learned", "sinusoidal")
@@ -215,8 +219,8 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
 
     def prepare(self, batch):
         """(ids, classes[, weights]) as a dict."""
-        token_ids, classes, *weights = batch
-        given = weights[0] if weights else ops.ones_like(classes)
+        token_ids, classes, weights = parts(batch)
+        given = ops.ones_like(classes) if weights is None else weights
         return {
             "token_ids": token_ids,
             "classes": classes,
@@ -225,7 +229,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
 
     def loss_weights(self, batch) -> dict:
         """How much all texts count."""
-        return {"loss": ops.sum(batch["weights"])}
+        return total_of(batch, "loss")
 
     def class_loss(self, batch, training):
         """See the class."""
@@ -233,26 +237,43 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def check(self, batch) -> None:
-        """Texts and classes that do not fit the model raise."""
-        if not (isinstance(batch, tuple) and len(batch) in (2, 3)):
+    def form(self, batch) -> None:
+        """Anything but texts with a class each raises."""
+        ids, classes, _ = parts(batch)
+        if classes is None:
             raise ValueError(
                 "SelfAttentionClassifier is trained with (ids, classes[, weights])."
             )
-        ids, *others = map(np.asarray, batch)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+        dtype = keras.backend.standardize_dtype(ids.dtype)
+        if len(ids.shape) != 2 or "int" not in dtype:
             raise ValueError(
-                f"Texts must be whole-number ids (B, T), got {ids.dtype} of shape "
-                f"{ids.shape}"
+                f"Texts must be whole-number ids (B, T), got {dtype} of shape "
+                f"{shape_of(ids)}"
             )
-        for name, found in zip(("classes", "weights"), others, strict=False):
-            if found.shape != ids.shape[:1]:
-                raise ValueError(
-                    f"There must be one of {name} a text: expected shape "
-                    f"{ids.shape[:1]}, got {found.shape}"
-                )
-        self._check_rows(ids)
-        check_range("classes", others[0], self.config.num_classes)
+        if not same_shape(shape_of(classes), shape_of(ids)[:1]):
+            raise ValueError(
+                f"There must be one class for each text: expected shape "
+                f"{shape_of(ids)[:1]}, got {shape_of(classes)}"
+            )
+
+    def ranges(self, batch):
+        """Ids and classes."""
+        ids, classes, _ = parts(batch)
+        last = self.config.num_classes - 1
+        return token_range(ids, self.config), Range("classes", classes, 0, last)
+
+    def check(self, batch) -> None:
+        """Data that do not fit the model, and texts without tokens, raise."""
+        super().check(batch)
+        self._check_rows(np.asarray(batch[0]))
+
+    def weight_shapes(self, batch):
+        """One for each text."""
+        return [shape_of(batch[1])]
+
+    def check_inputs(self, inputs) -> None:
+        """Ids outside the vocabulary, and texts without tokens, raise."""
+        self._check_rows(np.asarray(inputs))
 
     def _check_rows(self, ids: np.ndarray) -> None:
         self.check_ids(ids)

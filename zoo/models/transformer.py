@@ -22,8 +22,10 @@ from zoo.layers.embeddings import SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.layers.transformer import TransformerBlock, rematerialised
 from zoo.models.config_checks import check_fields, check_rate, check_whole
+from zoo.models.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean, engine
+from zoo.training.example_weights import check_weights, over_tokens
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Transformer(FromPreset, Translates, Model):
     """
 
     Config = TransformerConfig
+    class_targets = False
     # As of `zoo.GPT`.
     layout = (
         (r"embeddings$", (None, "model")),
@@ -274,11 +277,11 @@ class Transformer(FromPreset, Translates, Model):
 
     def prepare(self, batch):
         """Sources, targets (B, T+1) and maybe weights, as a dict of what is used."""
-        source_ids, target_ids, *given = tree.flatten(batch)
+        source_ids, target_ids, *given = _arrays(batch)
         counts = ops.not_equal(target_ids, self.config.pad_id)
         weights = ops.cast(counts, "float32")
         if given:
-            weights = weights * ops.cast(given[0], "float32")
+            weights = weights * over_tokens(given[0], target_ids)
         return {
             "source_ids": source_ids,
             "target_ids": target_ids[:, :-1],
@@ -315,39 +318,49 @@ class Transformer(FromPreset, Translates, Model):
             "nats": WeightedMean.of(nats, weights),
         }
 
-    def check(self, batch) -> None:
-        """Ids outside the vocabulary, and rows without tokens, raise."""
-        arrays = tree.flatten(batch)
+    def form(self, batch) -> None:
+        """Anything but sources and targets that the model can read raises."""
+        arrays = _arrays(batch)
         if len(arrays) not in (2, 3):
             raise ValueError(
                 "A batch is (source_ids, target_ids), maybe with weights of the "
-                f"targets' shape. Received {len(arrays)} arrays."
+                f"targets' shape or one for each pair. Received {len(arrays)} arrays."
             )
-        if not all(isinstance(array, np.ndarray) for array in arrays):
-            return
-        source_ids, target_ids, *weights = arrays
-        for kind, ids in (("source", source_ids), ("target", target_ids)):
-            if ids.ndim != 2 or ids.dtype.kind not in "iu":
+        for kind, ids in zip(("source", "target"), arrays, strict=False):
+            dtype = keras.backend.standardize_dtype(ids.dtype)
+            if len(ids.shape) != 2 or "int" not in dtype:
                 raise ValueError(
                     f"The {kind}s must be whole-number ids (B, tokens). Received an "
-                    f"array of {ids.dtype} of shape {ids.shape}."
+                    f"array of {dtype} of shape {tuple(ids.shape)}."
                 )
-            self.check_ids(ids)
+        limit, (source, target) = self.config.context_length, arrays[:2]
+        if (source.shape[1] or 0) > limit or (target.shape[1] or 0) > limit + 1:
+            raise ValueError(
+                f"Sources of {source.shape[1]} tokens and targets of "
+                f"{target.shape[1]} do not fit into context_length={limit}: "
+                f"expected at most {limit} and, from begin to end, {limit + 1}."
+            )
+
+    def ranges(self, batch):
+        """Token ids of sources and of targets."""
+        return [token_range(ids, self.config) for ids in _arrays(batch)[:2]]
+
+    def check(self, batch) -> None:
+        """Ids outside the vocabulary, and rows without tokens, raise."""
+        super().check(batch)
+        source_ids, target_ids, *_ = _arrays(batch)
+        for kind, ids in (("source", source_ids), ("target", target_ids)):
             empty = np.flatnonzero(np.all(ids == self.config.pad_id, axis=1))
             if empty.size:
                 raise ValueError(
                     f"Row {empty[0]} of the {kind}s is all padding (pad_id="
                     f"{self.config.pad_id}). Leave such pairs out."
                 )
-        limit = self.config.context_length
-        if source_ids.shape[1] > limit or target_ids.shape[1] > limit + 1:
-            raise ValueError(
-                f"Sources of {source_ids.shape[1]} tokens and targets of "
-                f"{target_ids.shape[1]} do not fit into context_length={limit}: "
-                f"expected at most {limit} and, from begin to end, {limit + 1}."
-            )
-        if weights and weights[0].shape != target_ids.shape:
-            raise ValueError(
-                "Weights have one value a target token, those of the begin unused: "
-                f"expected the shape {target_ids.shape}, got {weights[0].shape}."
-            )
+        _, _, *weights = _arrays(batch)
+        for given in weights:
+            check_weights(given, target_ids.shape, target_ids.shape[:1])
+
+
+def _arrays(batch) -> list:
+    """Sources, targets and maybe weights, however they are nested."""
+    return [x for x in tree.flatten(batch) if x is not None]

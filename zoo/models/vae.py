@@ -33,6 +33,7 @@ from zoo.models.config_checks import (
     check_fields,
 )
 from zoo.training import Phase, engine
+from zoo.training.example_weights import mean_of
 
 OBJECTIVES = ("elbo", "iwae")
 
@@ -152,13 +153,13 @@ class VAE(ImageCoder):
 
     def phases(self):
         """One: the bound."""
-        return (Phase("bound", self.bound_loss, [self]),)
+        return (Phase("bound", self.bound_loss, [self], weights=self.loss_weights),)
 
     def prepare(self, batch):
         """Images and noise, drawn here unless it is given."""
-        if isinstance(batch, dict):
-            return batch
         batch = super().prepare(batch)
+        if "noise" in batch:
+            return batch
         shape = (
             ops.shape(batch["images"])[0],
             self.config.num_samples,
@@ -176,7 +177,7 @@ class VAE(ImageCoder):
         log_probs = self.observation.log_probs(images[:, None], parameters)
         log_likelihood = ops.sum(log_probs, axis=(2, 3, 4))  # (B, K)
         kl = kl_to_standard_normal(mean, log_variance)  # (B, L)
-        reconstruction = -ops.mean(log_likelihood)
+        reconstruction = -ops.mean(log_likelihood, axis=1)  # (B,)
         weight = self._kl_weight(training)
         if self.config.objective == "iwae":
             # log p(z) - log q(z | x), whose constants cancel.
@@ -187,14 +188,17 @@ class VAE(ImageCoder):
             bound = -_log_mean_exp(log_likelihood + log_ratio)
         else:
             charged = ops.maximum(kl, self.config.free_bits)
-            loss = reconstruction + weight * ops.mean(ops.sum(charged, axis=-1))
-            bound = reconstruction + ops.mean(ops.sum(kl, axis=-1))
-        return {
+            loss = reconstruction + weight * ops.sum(charged, axis=-1)
+            bound = reconstruction + ops.sum(kl, axis=-1)
+        per_bit = math.prod(self.config.image_shape) * math.log(2)
+        terms = {
             "loss": loss,
             "reconstruction": reconstruction,
-            "kl": ops.mean(ops.sum(kl, axis=-1)),
-            "bits_per_dim": bound / (math.prod(self.config.image_shape) * math.log(2)),
+            "kl": ops.sum(kl, axis=-1),
+            "bits_per_dim": bound / per_bit,
         }
+        weights = batch.get("weights")
+        return {name: mean_of(values, weights) for name, values in terms.items()}
 
     def _kl_weight(self, training):
         """Beta, and in training the part of it that the warm-up has reached."""
@@ -252,6 +256,6 @@ class VAE(ImageCoder):
 
 
 def _log_mean_exp(log_weights):
-    """The mean over the batch of log 1/K sum_k w_k (Burda et al. 2016, equation 8)."""
+    """Log 1/K sum_k w_k for each image, (B,) (Burda et al. 2016, equation 8)."""
     num_samples = log_weights.shape[1]
-    return ops.mean(ops.logsumexp(log_weights, axis=1)) - math.log(num_samples)
+    return ops.logsumexp(log_weights, axis=1) - math.log(num_samples)

@@ -17,7 +17,12 @@ from keras import layers, ops
 from zoo.distribution.layout import GATHERED
 from zoo.layers.residual import ResidualBlock
 from zoo.layers.vector_quantizer import LEARNING, VectorQuantizer
-from zoo.models.autoencoder import check_images
+from zoo.models.autoencoder import (
+    check_image_shape,
+    check_images,
+    images_of,
+    pixels,
+)
 from zoo.models.config_checks import check_count, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
@@ -114,6 +119,7 @@ class VQVAE(FromPreset, Model):
     """
 
     Config = VQVAEConfig
+    weightless = "its codebook follows all images of a batch alike."
     # All kernels are convolutions', which can't be computed in parts.
     layout = (
         (r"kernel$", (None, None, None, "model"), GATHERED),
@@ -215,11 +221,17 @@ class VQVAE(FromPreset, Model):
             )
         return batch
 
-    def check(self, batch) -> None:
+    def form(self, batch) -> None:
+        """Images of another shape raise."""
+        check_image_shape(images_of(batch), self.config.image_shape)
+
+    def ranges(self, batch):
+        """Pixels."""
+        return (pixels(images_of(batch)),)
+
+    def check_inputs(self, inputs) -> None:
         """Images of another shape, or with values outside [0, 1], raise."""
-        images = batch[0] if isinstance(batch, tuple) else batch
-        images = images["images"] if isinstance(images, dict) else images
-        check_images(images, self.config.image_shape)
+        check_images(inputs, self.config.image_shape)
 
     def reconstruction_loss(self, batch, training):
         """Equation 3, in means over pixels and over the vectors' dimensions."""

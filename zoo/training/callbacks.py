@@ -6,9 +6,14 @@ import time
 import keras
 from keras import ops
 
+from zoo.training.engine import engine
+
 
 class StopOnNaN(keras.callbacks.Callback):
     """Ends training with an error that says when and what to try.
+
+    Where a value of a batch was out of its range, which makes the losses NaN, the error
+    is a ValueError that says which (see `zoo.training.ranges`).
 
     Looks every `every` batches and at the end of an epoch, since each look waits for
     the device. Means over an epoch stay NaN, so nothing is missed in between.
@@ -22,26 +27,31 @@ class StopOnNaN(keras.callbacks.Callback):
     def __init__(self, every: int = 50, *, gracefully: bool = False) -> None:
         super().__init__()
         self.every, self.gracefully = every, gracefully
-        self._next = 0
+        self._next, self._empty = 0, True
 
     def on_epoch_begin(self, epoch, logs=None):
         """Batches count from 0 again."""
-        self._next = 0
+        self._next, self._empty = 0, True
 
     def on_train_batch_end(self, batch, logs=None):
         """A look now and then; with steps_per_execution, batches are skipped."""
+        self._empty = False
         if batch >= self._next:
             self._next = batch + self.every
             self._look(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         """A last look."""
+        if self._empty:
+            raise ValueError("The data gave no batch: there is nothing to learn from.")
         self._look(logs)
 
     def _look(self, logs):
         for name, value in (logs or {}).items():
             number = float(ops.convert_to_numpy(value))
             if not math.isfinite(number) and not name.startswith("val_"):
+                engine().read_back(self.model)
+                self.model.plan.watch.check()
                 if self.gracefully:
                     self.model.stop_training = True
                     return

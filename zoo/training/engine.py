@@ -302,6 +302,10 @@ class Engine(Protocol):
         """The sum over replicas."""
         return value
 
+    def highest(self, value: Tensor) -> Tensor:
+        """The maximum over replicas, element by element."""
+        return value
+
     def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
         """The mean over replicas, each gradient lying where its variable lies."""
         del variables
@@ -401,6 +405,10 @@ class Engine(Protocol):
         """Bytes of the variables that each device holds."""
         sizes = (math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
         return [sum(sizes)]
+
+    def read_back(self, model: Any) -> None:
+        """Makes a model's variables readable in the midst of an epoch."""
+        del model
 
     def readable(self, variables: Variables) -> contextlib.AbstractContextManager:
         """Within, Keras can read the whole of the variables, to save them."""

@@ -157,6 +157,10 @@ class JaxEngine(Engine):
 
         return forward, before
 
+    def read_back(self, model):
+        """Within an epoch Keras's trainer holds the values, not the variables."""
+        model.jax_state_sync()
+
     def tune(self, optimizer):
         """Nothing: XLA fuses the update."""
         del optimizer

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import keras
-import numpy as np
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from zoo.distribution.batches import bound
 from zoo.distribution.layout import Table, replicated
-from zoo.training import frozen_layers
+from zoo.training import example_weights, frozen_layers
 from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
+from zoo.training.checked_data import ChecksData
 from zoo.training.configurations import made
 from zoo.training.engine import Engine, engine
 from zoo.training.kept_tokenizer import KeepsTokenizer
@@ -28,6 +29,7 @@ from zoo.training.optimizer_group import (
     serialize_optimizer,
 )
 from zoo.training.phases import Batch, Phase
+from zoo.training.ranges import Watch
 from zoo.training.refusals import refuse_16_bit_weights, refuse_hooks
 from zoo.training.terms import TermMeans
 from zoo.training.unsaved_layers import SavesAllLayers, check_saved
@@ -46,6 +48,7 @@ class Plan:
         phase_layers: the layers that each phase trains, inner ones too.
         has_shared: whether the model shares work between phases.
         terms: the running means of all logged terms.
+        watch: looks for values out of their range.
         recorded: steps that the engine recorded for this model, by batch shape.
     """
 
@@ -55,6 +58,7 @@ class Plan:
     phase_layers: Mapping[str, list[keras.Layer]]
     has_shared: bool
     terms: TermMeans
+    watch: Watch
     recorded: dict = dataclasses.field(default_factory=dict)
 
     def log_prefix(self, phase: Phase) -> str:
@@ -62,7 +66,7 @@ class Plan:
         return f"{phase.name}/" if len(self.phase_variables) > 1 else ""
 
 
-class Model(KeepsTokenizer, SavesAllLayers):
+class Model(KeepsTokenizer, ChecksData, SavesAllLayers):
     """A Keras model whose training is the sequence of its `phases()`.
 
     A subclass gives `phases()` and, where it needs them, `prepare(batch)` and
@@ -123,13 +127,6 @@ class Model(KeepsTokenizer, SavesAllLayers):
         others it is constant. It returns floating-point arrays.
         """
         raise NotImplementedError
-
-    def check(self, batch: Batch) -> None:
-        """Raises for NumPy arrays that the losses can't take.
-
-        `fit` and `evaluate` show it the arrays, or every batch of a Python iterator,
-        before they do harm. Their form is that of `prepare`'s argument.
-        """
 
     def decays(self, variable: keras.Variable) -> bool:
         """Whether decoupled weight decay applies: to matrices, not biases or norms."""
@@ -308,6 +305,7 @@ class Model(KeepsTokenizer, SavesAllLayers):
             ),
             has_shared=type(self).shared is not Model.shared,
             terms=TermMeans(),
+            watch=Watch(),
         )
 
     def _group(self, optimizer) -> OptimizerGroup:
@@ -343,12 +341,19 @@ class Model(KeepsTokenizer, SavesAllLayers):
         return group
 
     def unpack(self, data: Any) -> Batch:
-        """Keras's `(x,)` as `x`; `(x, y)` and `(x, y, sample_weight)` as they are."""
+        """Keras's `(x,)` as `x`; `(x, y)` and `(x, y, sample_weight)` as they are.
+
+        Weights without targets are `(x, None, sample_weight)`.
+        """
         if not isinstance(data, (tuple, list)):
             return data
         data = tuple(data)
         while len(data) > 1 and data[-1] is None:
             data = data[:-1]
+        if len(data) == 3:
+            example_weights.refuse(self)
+            if example_weights.is_place(data[1]):
+                data = (data[0], None, data[2])
         return data[0] if len(data) == 1 else data
 
     def train_step(self, *args: Any) -> Any:
@@ -364,9 +369,10 @@ class Model(KeepsTokenizer, SavesAllLayers):
 
         A ragged last batch, which devices and micro-batches can't share, is dropped.
         """
-        arguments = self._checked(bound(super().fit, args, kwargs))
-        if isinstance(arguments["x"], Iterator):
-            # Keras can't shuffle an iterator, and warns unless told that it need not.
+        arguments = bound(super().fit, args, kwargs)
+        arguments = self.checked(arguments, "train_function")
+        if isinstance(arguments["x"], Iterator | DataAdapter):
+            # Keras can't shuffle these, and warns unless told that it need not.
             arguments["shuffle"] = False
         callbacks = arguments["callbacks"]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -381,27 +387,49 @@ class Model(KeepsTokenizer, SavesAllLayers):
         arguments["callbacks"] = callbacks
         plan = getattr(self, "plan", None)
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
-        with self._trainer():
+        with self._trainer(), self.explained():
             if divisor > 1:
                 self._check_devices()
-            return super().fit(**self.engine.fit_arguments(arguments, divisor))
+            arguments = self.engine.fit_arguments(arguments, divisor)
+            if plan:
+                plan.watch.start()
+            return super().fit(**arguments)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
-        arguments = self._checked(bound(super().evaluate, args, kwargs))
-        with self._trainer(training=False):
-            return self.engine.evaluate(self, super().evaluate, arguments)
+        arguments = bound(super().evaluate, args, kwargs)
+        arguments = self.checked(arguments, "test_function")
+        plan = getattr(self, "plan", None)
+        if plan is None:
+            return super().evaluate(**arguments)  # which says that compile() is missing
+        if arguments.get("_use_cached_eval_dataset"):
+            plan.watch.check()  # within fit, which has not looked at its last batches
+        plan.watch.start()
+        with self._trainer(training=False), self.explained():
+            results = self.engine.evaluate(self, super().evaluate, arguments)
+        plan.watch.check()
+        return results
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict`, likewise."""
-        arguments = bound(super().predict, args, kwargs)
-        with self._trainer(training=False):
+        arguments = self.checked_inputs(bound(super().predict, args, kwargs))
+        with self._trainer(training=False), self.explained():
             return self.engine.predict(self, super().predict, arguments)
 
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Keras's `train_on_batch`."""
+        example_weights.check_arguments(self, {"class_weight": class_weight})
         with self._trainer():
-            return super().train_on_batch(*args, **kwargs)
+            return super().train_on_batch(
+                x, y, sample_weight, class_weight, return_dict
+            )
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `test_on_batch`."""
@@ -412,20 +440,6 @@ class Model(KeepsTokenizer, SavesAllLayers):
         """Keras's `predict_on_batch`."""
         with self._trainer(training=False):
             return super().predict_on_batch(*args, **kwargs)
-
-    def _checked(self, arguments: dict) -> dict:
-        """`fit`'s arguments, checked; iterators give the tuples that Keras wants."""
-        x, y = arguments["x"], arguments["y"]
-        if isinstance(x, Iterator):
-            # Keras takes a generator, and no other kind of iterator.
-            return {**arguments, "x": (self._checked_batch(batch) for batch in x)}
-        if any(isinstance(leaf, np.ndarray) for leaf in keras.tree.flatten((x, y))):
-            self.check(self.unpack((x, y)))
-        return arguments
-
-    def _checked_batch(self, batch: Any) -> tuple:
-        self.check(self.unpack(batch))
-        return batch if isinstance(batch, tuple) else (batch,)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's compiled step, or the engine's where it needs its own."""
@@ -483,8 +497,9 @@ class Model(KeepsTokenizer, SavesAllLayers):
 
     @property
     def metrics(self) -> list:
-        """The running means of the terms, once compiled."""
-        return [self.plan.terms] if getattr(self, "plan", None) else []
+        """The running means of the terms, once compiled, and what looks at batches."""
+        plan = getattr(self, "plan", None)
+        return [plan.terms, plan.watch] if plan else []
 
     @contextlib.contextmanager
     def averaged_weights(self, needed: bool = True):

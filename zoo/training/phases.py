@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 Batch = Any
@@ -34,7 +35,7 @@ class WeightedMean(NamedTuple):
             count = ops.cast(ops.size(values), "float32")
             return cls(ops.sum(values), count)
         weights = ops.cast(weights, "float32")
-        if not _same_shape(values.shape, weights.shape):
+        if not same_shape(values.shape, weights.shape):
             raise ValueError(
                 "A weighted mean needs one weight a value. Received values of shape "
                 f"{tuple(values.shape)} and weights of shape {tuple(weights.shape)}."
@@ -42,11 +43,16 @@ class WeightedMean(NamedTuple):
         return cls(ops.sum(values * weights), ops.sum(weights))
 
 
-def _same_shape(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
-    """As far as both are known: TensorFlow may not know all sizes."""
+def same_shape(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
+    """Whether shapes agree as far as both are known: TensorFlow may not know all."""
     return len(a) == len(b) and all(
         m == n or m is None or n is None for m, n in zip(a, b, strict=True)
     )
+
+
+def shape_of(x: Any) -> tuple[Any, ...]:
+    """The shape of an array of NumPy's or a backend's, or of a list."""
+    return tuple(x.shape if hasattr(x, "shape") else np.shape(x))
 
 
 Terms = dict[str, Tensor | WeightedMean]

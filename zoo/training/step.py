@@ -26,6 +26,7 @@ from zoo.training.phases import (
 
 def train(model, data) -> dict:
     """Updates every phase once on a batch; returns the running means of the terms."""
+    data, good = _watched(model, data)
     batch = model.plan.engine.prepare(model, data)
     shared = Shared(model, batch)
     terms: dict[str, WeightedMean] = {}
@@ -33,18 +34,39 @@ def train(model, data) -> dict:
         terms |= _train_phase(model, phase, batch, shared)
     with model.plan.engine.after(terms):
         model.optimizer.iterations.assign_add(1)
-    return _log(model, terms)
+    return _log(model, terms, good)
 
 
 def test(model, data) -> dict:
     """Every phase's terms, without dropout and without updates."""
+    data, good = _watched(model, data)
     batch = model.plan.engine.prepare(model, data)
     if model.plan.has_shared:
         batch = {**batch, **_shared_work(model, batch, training=False)}
     terms: dict[str, WeightedMean] = {}
     for phase in model.phases():
         terms |= _prefixed(model, phase, _terms(model, phase, batch, training=False))
-    return _log(model, terms)
+    return _log(model, terms, good)
+
+
+def _watched(model, data):
+    """A batch in range, and whether it was: a boolean scalar, or None.
+
+    Unsigned numbers become int32, since TensorFlow has few operations for them.
+    """
+    data = tree.map_structure(_signed, data)
+    batch = model.unpack(data)
+    model.form(batch)
+    ranges = model.ranges(batch)
+    good = model.plan.watch.update(ranges, model.plan.engine.highest)
+    cleaned = {id(range_.values): range_.cleaned() for range_ in ranges}
+    return tree.map_structure(lambda x: cleaned.get(id(x), x), data), good
+
+
+def _signed(x):
+    if x is None or "uint" not in keras.backend.standardize_dtype(x.dtype):
+        return x
+    return ops.cast(x, "int32")
 
 
 class Shared:
@@ -287,12 +309,13 @@ def _prefixed(model, phase, terms):
     return {prefix + name: term for name, term in terms.items()}
 
 
-def _log(model, terms) -> dict:
+def _log(model, terms, good) -> dict:
     """The running means by name; a phase's `loss` is the whole of its objective.
 
     So it is named where a model has several terms, and what layers add is part of it.
+    Where not all of the batch was `good`, the means become NaN and stay so.
     """
-    logs = model.plan.terms.update(terms, model.plan.engine.total)
+    logs = model.plan.terms.update(terms, model.plan.engine.total, good)
     for phase in {phase.name: phase for phase in model.phases()}.values():
         prefix = model.plan.log_prefix(phase)
         loss, added = f"{prefix}loss", logs.get(prefix + ADDED)

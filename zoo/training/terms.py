@@ -22,9 +22,15 @@ class TermMeans(keras.metrics.Metric):
         self.sums = self.add_variable((2, MAX_TERMS), "zeros", name="sums")
 
     def update(
-        self, terms: dict[str, WeightedMean], total: Callable = lambda x: x
+        self,
+        terms: dict[str, WeightedMean],
+        total: Callable = lambda x: x,
+        good: object = None,
     ) -> dict[str, object]:
-        """Adds a batch's terms, summed by `total`; returns their means so far."""
+        """Adds a batch's terms, summed by `total`; returns their means so far.
+
+        They are NaN from the first batch on that was not `good`, a boolean scalar.
+        """
         if len(terms) > MAX_TERMS:
             raise ValueError(
                 f"A model may log at most {MAX_TERMS} terms. Received {len(terms)}: "
@@ -39,7 +45,10 @@ class TermMeans(keras.metrics.Metric):
             ]
         )
         batch = ops.pad(batch, ((0, 0), (0, MAX_TERMS - len(terms))))
-        self.sums.assign_add(total(batch))
+        batch = total(batch)
+        if good is not None:
+            batch = ops.where(good, batch, float("nan"))
+        self.sums.assign_add(batch)
         totals, weights = self.sums[0], self.sums[1]
         means = totals / ops.where(weights > 0, weights, 1.0)
         return {name: means[index] for index, name in enumerate(terms)}
