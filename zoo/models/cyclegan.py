@@ -34,6 +34,7 @@ from zoo.models.config_checks import (
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, engine
 from zoo.training.batched import Batched
+from zoo.training.ranges import Range
 
 Direction = Literal["a_to_b", "b_to_a"]
 Upsampling = Literal["transposed", "resize"]
@@ -520,8 +521,13 @@ class CycleGAN(FromPreset, Model):
             check_image_shape(_named(batch)[name], shape)
 
     def ranges(self, batch):
-        """Pixels of both domains."""
-        return [pixels(_named(batch)[name]) for name in "ab"]
+        """Pixels of both domains, and places in the histories where they are given."""
+        given, last = _named(batch), self.config.history - 1
+        places = [f"{key}_{name}" for key in ("place", "shown") for name in "ab"]
+        return [
+            *(pixels(given[name]) for name in "ab"),
+            *(Range(name, given[name], -1, last) for name in places if name in given),
+        ]
 
     def check_inputs(self, inputs) -> None:
         """Anything but pictures of A raises."""

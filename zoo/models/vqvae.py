@@ -6,6 +6,7 @@ codes' dimension as in its reference implementation (DeepMind's Sonnet).
 Shapes: B images, (H, W, C) of an image, (h, w) of its code, K codes, D dimensions.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,7 @@ from zoo.models.config_checks import check_count, check_fields, check_whole
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
+from zoo.training.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,12 @@ class VQVAE(FromPreset, Model):
         check_image_shape(images_of(batch), self.config.image_shape)
 
     def ranges(self, batch):
-        """Pixels."""
-        return (pixels(images_of(batch)),)
+        """Pixels, and the places that dead codes take where they are given."""
+        found = [pixels(images_of(batch))]
+        if isinstance(batch, dict) and "restarts" in batch:
+            last = math.prod(self.config.code_shape) - 1
+            found.append(Range("restarts", batch["restarts"], -1, last))
+        return found
 
     def check_inputs(self, inputs) -> None:
         """Images of another shape, or with values outside [0, 1], raise."""
