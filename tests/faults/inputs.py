@@ -22,6 +22,8 @@ from keras import tree
 
 from tests.distribution.models import BATCH, CASES, compiled
 
+# All but a toy that says nothing of its data.
+FAMILIES = [name for name in CASES if name != "gan"]
 # Arrays of these names may hold any number.
 FREE = ("noise", "mask_weights", "mix", "weights", "padding_mask")
 # Labels of sentences, which these pass over, and weights of texts.
@@ -62,7 +64,7 @@ def rows(batches):
 
 
 def loader(batches):
-    import torch
+    import torch  # JAX and TensorFlow take its loaders too
 
     return (torch.utils.data.DataLoader(rows(batches), batch_size=BATCH),)
 
@@ -146,9 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    # One is a toy that says nothing of its data.
-    names = [name for name in CASES if name != "gan"]
-    parser.add_argument("--models", nargs="+", default=names, choices=names)
+    parser.add_argument("--models", nargs="+", default=FAMILIES, choices=FAMILIES)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument(
         "--late", action="store_true", help="in the second batch, not in the first"
