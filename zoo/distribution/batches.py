@@ -161,11 +161,11 @@ class CheckedBatches(_Wrapping):
     ) -> None:
         self.inner, self.look, self.form = inner, look, form
 
-    def _checked(self, batches: Iterable) -> Iterator:
+    def _checked(self, batches: Iterable, narrows: bool = False) -> Iterator:
+        """`narrows`: whether the step sees 64 bits as 32, so that it can't look."""
         index = -1
         for index, batch in enumerate(batches):
-            # JAX cuts 64 bits to 32 before a step can see them.
-            if index == 0 or self.form is None or _is_wide(batch):
+            if index == 0 or self.form is None or (narrows and _is_wide(batch)):
                 self.look(as_numpy(batch))
             yield batch
         if index < 0:
@@ -177,7 +177,7 @@ class CheckedBatches(_Wrapping):
 
     def get_jax_iterator(self) -> Iterator:
         """Arrays."""
-        return self._checked(self.inner.get_jax_iterator())
+        return self._checked(self.inner.get_jax_iterator(), narrows=True)
 
     def get_torch_dataloader(self) -> Iterable:
         """Tensors."""

@@ -47,15 +47,8 @@ def refuse(model: Any) -> None:
 
 def parts(batch: Any) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights of a batch, None where it has none."""
-    x, y, weights = (
-        (*batch, None, None)[:3]
-        if isinstance(batch, tuple)
-        else (
-            batch,
-            None,
-            None,
-        )
-    )
+    given = batch if isinstance(batch, tuple) else (batch,)
+    x, y, weights = (*given, None, None)[:3]
     return x, y, weights
 
 
