@@ -49,7 +49,7 @@ def test_inception_sees_scaled_rgb_of_its_size(monkeypatch):
     np.testing.assert_allclose(features(bright), [[1, 0, -1]] * 3, atol=1e-5)
     with pytest.raises(ValueError, match=r"grey or RGB images, got shape \(2, 4, 4, 2"):
         features(np.zeros((2, 4, 4, 2)))
-    with pytest.raises(ValueError, match="values from 0 to 1"):
+    with pytest.raises(ValueError, match="must be from 0 to 1"):
         features(255 * IMAGES)
 
 

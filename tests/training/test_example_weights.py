@@ -129,6 +129,7 @@ def test_an_update_is_that_of_n_examples(name, accumulate):
 
 def test_weights_of_tokens_and_of_texts():
     model, x, y = WEIGHED["gpt"]()
+    with_weights(model, stddev=0.3)
     model.compile(SGD(0.0))
     spread = np.repeat(WEIGHTS[:, None], 6, axis=1)
     expected = losses(model, x, y, WEIGHTS)

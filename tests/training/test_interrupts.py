@@ -31,6 +31,14 @@ class Stop(Exception):
     """Nobody else's error."""
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """As in a terminal: what a shell runs in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def state(model):
     """Every variable but those of metrics, which a new epoch resets."""
     held = [*model.variables, *model.optimizer.variables]

@@ -35,7 +35,7 @@ class TokenEmbedding(Layer):
 
     def call(self, token_ids):
         """Ids (B, T) to vectors (B, T, D)."""
-        if "uint" in keras.backend.standardize_dtype(token_ids.dtype):
+        if "uint" in ops.dtype(token_ids):
             token_ids = ops.cast(token_ids, "int32")  # TensorFlow takes no others
         return ops.cast(
             ops.take(self.embeddings, token_ids, axis=0), self.compute_dtype

@@ -201,7 +201,7 @@ class GAN(FromPreset, Model):
         if not self.config.num_classes:
             return
         _check_given(labels, self.config.num_classes)
-        dtype = keras.backend.standardize_dtype(labels.dtype)
+        dtype = ops.dtype(labels)
         if "int" not in dtype or not same_shape(shape_of(labels), shape_of(real)[:1]):
             raise ValueError(
                 f"Labels must be whole numbers of shape {shape_of(real)[:1]}, got "

@@ -244,7 +244,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             raise ValueError(
                 "SelfAttentionClassifier is trained with (ids, classes[, weights])."
             )
-        dtype = keras.backend.standardize_dtype(ids.dtype)
+        dtype = ops.dtype(ids)
         if len(ids.shape) != 2 or "int" not in dtype:
             raise ValueError(
                 f"Texts must be whole-number ids (B, T), got {dtype} of shape "

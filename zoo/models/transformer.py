@@ -327,7 +327,7 @@ class Transformer(FromPreset, Translates, Model):
                 f"targets' shape or one for each pair. Received {len(arrays)} arrays."
             )
         for kind, ids in zip(("source", "target"), arrays, strict=False):
-            dtype = keras.backend.standardize_dtype(ids.dtype)
+            dtype = ops.dtype(ids)
             if len(ids.shape) != 2 or "int" not in dtype:
                 raise ValueError(
                     f"The {kind}s must be whole-number ids (B, tokens). Received an "

@@ -82,12 +82,12 @@ class Range:
     def extremes(self) -> tuple[Any, Any]:
         """The least and the greatest value, as tensors; NaN if one is no whole one."""
         values = ops.convert_to_tensor(self.values)
-        is_float = "float" in keras.backend.standardize_dtype(values.dtype)
+        is_float = "float" in ops.dtype(values)
         if self.ignored is not None:
             values = ops.where(values == self.ignored, int(self.low), values)
         if self.whole and is_float:
             values = ops.where(values == ops.floor(values), values, float("nan"))
-        if keras.backend.standardize_dtype(values.dtype) == "bool":
+        if ops.dtype(values) == "bool":
             values = ops.cast(values, "int32")
         return (
             ops.cast(ops.min(values), "float32"),
@@ -97,7 +97,7 @@ class Range:
     def cleaned(self) -> Any:
         """The values, each out of range replaced by the nearest that is in it."""
         values = ops.convert_to_tensor(self.values)
-        dtype = keras.backend.standardize_dtype(values.dtype)
+        dtype = ops.dtype(values)
         if dtype == "bool" or self.high == MOST:
             return values
         low, high = self.low, self.high

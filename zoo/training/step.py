@@ -10,7 +10,6 @@ Where devices see one global batch (`zoo.distribution`), nothing here changes. W
 the step runs once a replica, `engine.total` and `engine.average` join the replicas.
 """
 
-import keras
 from keras import ops, tree
 
 from zoo.training.added_losses import ADDED, collected, penalties, with_sum
@@ -64,7 +63,7 @@ def _watched(model, data):
 
 
 def _signed(x):
-    if x is None or "uint" not in keras.backend.standardize_dtype(x.dtype):
+    if x is None or "uint" not in ops.dtype(x):
         return x
     return ops.cast(x, "int32")
 
@@ -102,7 +101,7 @@ class Shared:
         )
         self.value = tree.map_structure(ops.stop_gradient, self.value)
         for x in tree.flatten(self.value):
-            if "float" not in keras.backend.standardize_dtype(x.dtype):
+            if "float" not in ops.dtype(x):
                 raise ValueError(
                     f"{type(model).__name__}.shared() returned an array of {x.dtype}, "
                     "which no gradient can go through. Make it in prepare()."
