@@ -94,6 +94,7 @@ def test_a_flipped_bit_anywhere_is_seen(regression, tmp_path):
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     places = [0, 3, 7, 8, *rng.integers(8, len(whole), 60), len(whole) - 1]
+    places += [whole.index(b'"sha256"') + offset for offset in range(8)]
     for place in places:
         data = bytearray(whole)
         data[place] ^= 1 << int(rng.integers(8))

@@ -16,6 +16,8 @@ import numpy as np
 
 from zoo.training.engine import engine
 
+# What the metadata of earlier versions held.
+EARLIER = {"backend", "python_random", "numpy_random", "extra"}
 # The file's checksum in its header, and what stands there while it is taken.
 CHECKSUM = b'"sha256":"%s"'
 BLANK = CHECKSUM % (b"0" * 64)
@@ -76,8 +78,12 @@ def _metadata(path: str | Path) -> dict[str, str]:
                 raise ValueError("its header does not end")
             header = file.read(size)
             metadata = json.loads(header)["__metadata__"]
-            # Files of earlier versions have no checksum.
-            if (said := metadata.get("sha256")) is not None:
+            said = metadata.get("sha256")
+            # Files of earlier versions have no checksum; one whose name was hit
+            # stands under another.
+            if said is None and set(metadata) - EARLIER:
+                raise ValueError("it has no checksum")
+            if said is not None:
                 digest = hashlib.sha256(size.to_bytes(8, "little"))
                 digest.update(header.replace(CHECKSUM % said.encode(), BLANK))
                 while part := file.read(1 << 20):
