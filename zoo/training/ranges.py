@@ -4,8 +4,8 @@ Backends do not agree on an id or a class that does not exist: JAX and TensorFlo
 another one, torch counts -1 from the end. So a model states the range of each array
 once. NumPy arrays and the first batches are checked before they are used. In the step,
 a value out of its range makes the logged losses NaN, whatever the batch came from, and
-`Watch` remembers it for the error; the nearest value takes its place, so that the
-weights stay numbers until the error comes.
+`Watch` remembers it for the error. Of ids and classes the nearest that exists takes the
+place, so that the weights stay numbers until the error comes.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,16 +95,14 @@ class Range:
         )
 
     def cleaned(self) -> Any:
-        """The values, each out of range replaced by the nearest that is in it."""
+        """The values; of ids and classes, those out of range by the nearest in it.
+
+        Others do no such harm, and pictures are large.
+        """
         values = ops.convert_to_tensor(self.values)
-        dtype = ops.dtype(values)
-        if dtype == "bool" or self.high == MOST:
+        if "int" not in ops.dtype(values):
             return values
-        low, high = self.low, self.high
-        if "float" in dtype:
-            cleaned = ops.clip(ops.nan_to_num(values), float(low), float(high))
-        else:
-            cleaned = ops.clip(values, int(low), int(high))
+        cleaned = ops.clip(values, int(self.low), int(self.high))
         if self.ignored is not None:
             cleaned = ops.where(values == self.ignored, values, cleaned)
         return cleaned
