@@ -66,7 +66,9 @@ def rows(batches):
 def loader(batches):
     import torch  # JAX and TensorFlow take its loaders too
 
-    return (torch.utils.data.DataLoader(rows(batches), batch_size=BATCH),)
+    # Keras takes a batch apart that is no tuple, on JAX.
+    examples = [as_tuple(row) for row in rows(batches)]
+    return (torch.utils.data.DataLoader(examples, batch_size=BATCH),)
 
 
 def grain_dataset(batches):
