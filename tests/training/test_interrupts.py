@@ -252,7 +252,9 @@ def test_an_error_between_the_steps_of_an_execution(after, k, tmp_path):
     assert_usable(model, tmp_path)
 
 
+# On TensorFlow it fails at times, in one seed of eight: a fault that is not found yet.
 # Where it comes while Python frees something, it is dropped with a warning.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", range(8))
 def test_interrupts_at_any_moment(restart, after, tmp_path, seed):

@@ -124,7 +124,8 @@ def test_a_recipe_that_is_stopped_goes_on_by_the_line_that_it_says(tmp_path):
         said = stopped.stderr.read()
     os.close(write)
     assert stopped.returncode == 128 + signal.SIGTERM, said
-    lines = said.strip().splitlines()
+    # TensorFlow's C++ may have a word of its own as the process ends.
+    lines = [x for x in said.strip().splitlines() if not x.startswith("W0000")]
     assert lines[-2].startswith("Stopped.") and "Traceback" not in said
     backend, python, *rest = shlex.split(lines[-1])
     assert (backend, python) == (f"KERAS_BACKEND={keras.config.backend()}", "python")
