@@ -231,6 +231,24 @@ def test_results_that_nobody_kept(restart, after):
         model.train_function = step_function
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="moving statistics are put back")
+def test_an_interrupt_that_waited_undoes_nothing(restart, after):
+    """It is delivered after a whole step."""
+    import tensorflow as tf
+
+    class Interrupted(GAN):
+        def shared(self, batch, training):
+            tf.py_function(_thread.interrupt_main, [], [])
+            return super().shared(batch, training=training)
+
+    model = with_weights(Interrupted())
+    model.compile({"discriminator": averaging(), "generator": averaging()})
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(iter(BATCHES), steps_per_epoch=2, verbose=0)
+    assert updates(model) == 1
+    assert_equal(model, after[1])
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras refuses it")
 @pytest.mark.parametrize("k", [2, 3])
 def test_an_error_between_the_steps_of_an_execution(after, k, tmp_path):
@@ -252,10 +270,10 @@ def test_an_error_between_the_steps_of_an_execution(after, k, tmp_path):
     assert_usable(model, tmp_path)
 
 
-# On TensorFlow it fails at times, in one seed of eight: a fault that is not found yet.
-# Where it comes while Python frees something, it is dropped with a warning.
-@pytest.mark.slow
+# Dropped with a warning where it comes while Python frees something, or while Keras
+# compares the structure of inputs, where it catches whatever is raised.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:.*structure of `inputs` doesn't match")
 @pytest.mark.parametrize("seed", range(8))
 def test_interrupts_at_any_moment(restart, after, tmp_path, seed):
     """The updates before it are there, whole, and no part of another."""

@@ -192,6 +192,10 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         """Batches become global arrays, cut by rows where they divide."""
         return super().prepare(model, tree.map_structure(self._batch, data))
 
+    def extremes(self, values):
+        """Of values that several processes hold: DTensor joins these reductions."""
+        return torch.min(values), torch.max(values)
+
     def settle(self, model):
         """Pins what layers give that compute with whole weights to the data axis.
 

@@ -302,6 +302,10 @@ class Engine(Protocol):
         """The sum over replicas."""
         return value
 
+    def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The least and the greatest of all values, as scalars; NaN if one is NaN."""
+        return ops.min(values), ops.max(values)
+
     def highest(self, value: Tensor) -> Tensor:
         """The maximum over replicas, element by element."""
         return value

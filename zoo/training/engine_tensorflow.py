@@ -9,7 +9,7 @@ from keras import ops, tree
 from tensorflow.python.ops import stateful_random_ops
 
 from zoo.distribution.batches import adapted
-from zoo.training import host_memory, step
+from zoo.training import host_memory, interrupts, step
 from zoo.training.engine import HALF_DONE, Engine, tracing
 from zoo.training.optional import optional, quiet_export
 
@@ -60,23 +60,25 @@ class TensorFlowEngine(Engine):
         comes before its phase's optimizer writes, but after the phases before it have
         made their updates; a note says so.
         """
-        run = super().whole_step(model, function)
         if model.run_eagerly or model.jit_compile or model.steps_per_execution > 1:
-            return run  # of several steps some may be whole
+            # Of several steps some may be whole.
+            return super().whole_step(model, function)
         state = [v for v in step.loss_state(model) if "float" in v.dtype]
         copies = tf.function(lambda: self.copies(state), autograph=False)
         ahead = _phases_ahead(model.optimizer)
 
         def undoing(iterator):
-            before = copies() if state else []
-            try:
-                return run(iterator)
-            except BaseException as error:
-                for variable, value in zip(state, before, strict=True):
-                    variable.assign(value)
-                if _phases_ahead(model.optimizer) > ahead:
-                    error.add_note(HALF_DONE)
-                raise
+            # Around the undoing too: what has waited for a whole step undoes nothing.
+            with interrupts.held(self.is_tracing):
+                before = copies() if state else []
+                try:
+                    return function(iterator)
+                except BaseException as error:
+                    for variable, value in zip(state, before, strict=True):
+                        variable.assign(value)
+                    if _phases_ahead(model.optimizer) > ahead:
+                        error.add_note(HALF_DONE)
+                    raise
 
         return undoing
 

@@ -95,6 +95,10 @@ class TorchEngine(Engine):
         replay = recorded[shapes]
         return replay(*flat) if replay else self._read(step.train(model, data))
 
+    def extremes(self, values):
+        """In one pass."""
+        return torch.aminmax(values)
+
     def whole_step(self, model, function):
         """State that the losses change is put back after an error.
 

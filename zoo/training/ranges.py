@@ -21,8 +21,7 @@ from zoo.training.engine import engine
 MAX_RANGES = 8
 # The greatest number of float32, for values that have only to be finite.
 MOST = float(np.finfo("float32").max)
-# A batch's number; the least and the greatest value in it; how many batches there were.
-BATCH, LOW, HIGH, COUNT = range(4)
+_UNSEEN = keras.initializers.Constant(-np.inf)
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,7 @@ class Range:
             values = ops.where(values == ops.floor(values), values, float("nan"))
         if ops.dtype(values) == "bool":
             values = ops.cast(values, "int32")
-        return (
-            ops.cast(ops.min(values), "float32"),
-            ops.cast(ops.max(values), "float32"),
-        )
+        return engine().extremes(values)
 
     def cleaned(self) -> Any:
         """The values; of ids and classes, those out of range by the nearest in it.
@@ -111,12 +107,16 @@ class Range:
 class Watch(keras.metrics.Metric):
     """Remembers the first batch that held a value out of its range.
 
-    It is a metric so that every backend carries its variable through a step.
+    It is a metric so that every backend carries its variables through a step.
     """
 
     def __init__(self) -> None:
         super().__init__(name="watch")
-        self.seen = self.add_variable((MAX_RANGES, 4), "zeros", name="seen")
+        # Of each range the least value, its sign changed, and the greatest: of the
+        # last batch, or of the first one that held a value out of its range.
+        self.ends = self.add_variable((2 * MAX_RANGES,), _UNSEEN, name="ends")
+        # How many batches came before that one.
+        self.good = self.add_variable((), "zeros", name="good")
         # What was looked for in the last step, without its values.
         self.ranges: tuple[Range, ...] = ()
 
@@ -131,38 +131,39 @@ class Watch(keras.metrics.Metric):
         if len(ranges) > MAX_RANGES:
             raise ValueError(f"A model may have at most {MAX_RANGES} ranges.")
         self.ranges = tuple(replace(range_, values=None) for range_ in ranges)
-        count = self.seen[:, COUNT] + 1.0
-        found = self.seen[:, :COUNT]
-        if ranges:
-            pairs = [range_.extremes() for range_ in ranges]
-            ends = ops.stack([x for low, high in pairs for x in (-low, high)])
-            ends = ops.reshape(highest(ends), (-1, 2))
-            limits = ops.convert_to_tensor(
-                np.array([[-x.low, x.high] for x in ranges], "float32")
-            )
-            # Not "above", which NaN is not.
-            good = ops.all(ends <= limits, axis=-1)
-            now = ops.stack([count[: len(ranges)], -ends[:, 0], ends[:, 1]], axis=-1)
-            now = ops.where(good[:, None], 0.0, now)
-            now = ops.pad(now, ((0, MAX_RANGES - len(ranges)), (0, 0)))
-            found = ops.where(found[:, :1] > 0, found, now)
-        self.seen.assign(ops.concatenate([found, count[:, None]], axis=-1))
-        return ops.all(self.seen[:, BATCH] == 0) if ranges else None
+        if not ranges:
+            self.good.assign_add(1.0)
+            return None
+        # Few operations: small models pay for each.
+        rest = 2 * (MAX_RANGES - len(ranges))
+        limits = [x for r in ranges for x in (-r.low, r.high)] + [np.inf] * rest
+        limits = ops.convert_to_tensor(np.array(limits, "float32"))
+        signs = ops.convert_to_tensor(np.array([-1, 1] * len(ranges), "float32"))
+        ends = [ops.cast(x, "float32") for r in ranges for x in r.extremes()]
+        ends = highest(signs * ops.stack(ends))
+        held = ops.convert_to_tensor(self.ends)
+        before = ops.all(held <= limits)  # which NaN is not
+        ends = ops.where(before, ops.pad(ends, (0, rest)), held)
+        good = ops.all(ends <= limits)
+        self.ends.assign(ends)
+        self.good.assign_add(ops.cast(good, "float32"))
+        return good
 
     def check(self) -> None:
         """Raises for what was found since `start`, or if there was no batch at all."""
-        if not engine().numpy(self.seen)[0, COUNT]:
-            raise ValueError("The data gave no batch: there is nothing in them.")
         if (fault := self.fault()) is not None:
             raise ValueError(fault)
+        if not engine().numpy(self.good):
+            raise ValueError("The data gave no batch: there is nothing in them.")
 
     def fault(self) -> str | None:
         """What was found since `start`, in words; None if all was in range."""
-        seen = engine().numpy(self.seen)
-        for range_, (batch, low, high, _) in zip(self.ranges, seen, strict=False):
-            if not batch:
+        ends = engine().numpy(self.ends)
+        for at, range_ in enumerate(self.ranges):
+            low, high = -ends[2 * at], ends[2 * at + 1]
+            if low >= range_.low and high <= range_.high:
                 continue
-            where = f" in batch {int(batch)}"
+            where = f" in batch {int(engine().numpy(self.good)) + 1}"
             if np.isnan(low):
                 return f"{range_.expected()}, got a fraction or NaN{where}"
             low, high = (int(x) if range_.whole else x for x in (low, high))
@@ -171,7 +172,8 @@ class Watch(keras.metrics.Metric):
 
     def start(self) -> None:
         """Forgets all; Keras's `reset_state` is called at times between looks."""
-        self.seen.assign(np.zeros(self.seen.shape, "float32"))
+        self.ends.assign(np.full(self.ends.shape, -np.inf, "float32"))
+        self.good.assign(0.0)
 
     def reset_state(self) -> None:
         """Nothing; see `start`."""
