@@ -114,9 +114,9 @@ class Watch(keras.metrics.Metric):
         super().__init__(name="watch")
         # Of each range the least value, its sign changed, and the greatest: of the
         # last batch, or of the first one that held a value out of its range.
-        self.ends = self.add_variable((2 * MAX_RANGES,), _UNSEEN, name="ends")
+        self.ends = _counted((2 * MAX_RANGES,), _UNSEEN, "ends")
         # How many batches came before that one.
-        self.good = self.add_variable((), "zeros", name="good")
+        self.good = _counted((), "zeros", "good")
         # What was looked for in the last step, without its values.
         self.ranges: tuple[Range, ...] = ()
 
@@ -142,7 +142,8 @@ class Watch(keras.metrics.Metric):
         ends = [ops.cast(x, "float32") for r in ranges for x in r.extremes()]
         ends = highest(signs * ops.stack(ends))
         held = ops.convert_to_tensor(self.ends)
-        before = ops.all(held <= limits)  # which NaN is not
+        before = ops.all(held <= limits, keepdims=True)  # which NaN is not
+        before = ops.broadcast_to(before, held.shape)  # DTensor's `where` needs it
         ends = ops.where(before, ops.pad(ends, (0, rest)), held)
         good = ops.all(ends <= limits)
         self.ends.assign(ends)
@@ -181,3 +182,16 @@ class Watch(keras.metrics.Metric):
     def result(self) -> dict:
         """Nothing to log."""
         return {}
+
+
+def _counted(shape, initializer, name):
+    """Of which every replica holds the same; those of `add_variable` are summed."""
+    return keras.Variable(
+        initializer,
+        shape,
+        "float32",
+        trainable=False,
+        aggregation="only_first_replica",
+        synchronization="on_read",
+        name=name,
+    )
