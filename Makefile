@@ -90,6 +90,7 @@ lint: $(call stamps,dev)  ## check style and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: $(call stamps,$(BACKENDS) dev)  ## measure speed beside hand-written loops and peers
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

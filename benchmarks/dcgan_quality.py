@@ -27,7 +27,7 @@ from zoo.evaluation import (
     mode_coverage,
     sample_metrics,
 )
-from zoo.models.classifier import ImageClassifier
+from zoo.models.image_classifier import ImageClassifier
 
 LATENT, BATCH, SAMPLES = 100, 128, 10_000
 Sample = Callable[[int], np.ndarray]

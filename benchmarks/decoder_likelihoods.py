@@ -21,9 +21,9 @@ import numpy as np
 
 import zoo
 from zoo.evaluation import importance_weighted_bound, mean_interval
-from zoo.evaluation.annealed import AnnealedSampler
-from zoo.layers.image_format import from_signed
-from zoo.layers.observations import Gaussian
+from zoo.layers.convolution.image_format import from_signed
+from zoo.layers.latent.observations import Gaussian
+from zoo.likelihood.annealed import AnnealedSampler
 
 STDDEVS = (0.05, 0.1, 0.15, 0.2)
 

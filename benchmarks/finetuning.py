@@ -68,7 +68,7 @@ def zoo_fit(case: str) -> Contender:
     """`model.fit` as a user calls it, its own overhead included."""
     import keras
 
-    from zoo.models.bert_tasks import BertClassifier, BertClassifierConfig
+    from zoo.models.bert.tasks import BertClassifier, BertClassifierConfig
 
     config = BertClassifierConfig(
         IDS, LENGTH, LAYERS, HEADS, WIDTH, dropout=DROPOUT, attention_dropout=0.0

@@ -26,9 +26,9 @@ import transformers
 from recipes import bert_finetune
 from recipes.bert_finetune import Config, task_of
 from zoo.data import LabelledText, TaggedWords, TextBatches, Tokenizer
-from zoo.data.atomic_files import replacing
-from zoo.data.questions import IMPOSSIBLE
+from zoo.data.tasks.questions import IMPOSSIBLE
 from zoo.evaluation import difference_interval, mean_interval
+from zoo.files.atomic import replacing
 
 UNDECAYED = ("bias", "LayerNorm.weight")
 

@@ -113,7 +113,7 @@ def in_a_process(name: str, folder: str) -> dict[str, float]:
 def write_folder(folder: str, preset: str) -> None:
     """A GPT-2 of that size as transformers would have saved it."""
     import zoo
-    from zoo.models.gpt import PRESETS
+    from zoo.models.language.gpt import PRESETS
 
     config = dataclasses.replace(PRESETS[preset], dropout=0.0)
     zoo.presets.export_gpt2(zoo.GPT(config), folder)

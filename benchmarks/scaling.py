@@ -69,7 +69,7 @@ def timed(fit) -> float:
 def measure(backend: str) -> dict:
     """Milliseconds a step, the ratio to one device, and bytes a device."""
     from zoo.distribution import use
-    from zoo.training import engine
+    from zoo.engine.current import engine
 
     cells = dict(CELLS)
     if backend == "tensorflow":

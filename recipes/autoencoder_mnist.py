@@ -17,10 +17,10 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 import zoo
-from zoo.evaluation.pictures import image_grid, loss_curves, scatter
+from zoo.evaluation.images.pictures import image_grid, loss_curves, scatter
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,7 @@ from zoo.data import (
     question_windows,
     tagged_sequences,
 )
-from zoo.data.atomic_files import unchanged
-from zoo.data.questions import IMPOSSIBLE
+from zoo.data.tasks.questions import IMPOSSIBLE
 from zoo.evaluation import (
     answer_metrics,
     best_no_answer_threshold,
@@ -47,9 +46,10 @@ from zoo.evaluation import (
     linear_probe,
     regression_metrics,
 )
-from zoo.evaluation.pictures import loss_curves
-from zoo.models.bert import BertConfig, num_segments_of
-from zoo.models.bert_tasks import (
+from zoo.evaluation.images.pictures import loss_curves
+from zoo.files.atomic import unchanged
+from zoo.models.bert.backbone import BertConfig, num_segments_of
+from zoo.models.bert.tasks import (
     BertClassifier,
     BertClassifierConfig,
     BertSpanQA,
@@ -57,10 +57,10 @@ from zoo.models.bert_tasks import (
     BertTaggerConfig,
 )
 from zoo.presets import weights
-from zoo.presets.names import PresetName
+from zoo.store.names import PresetName
 from zoo.training import ConstantThenLinear
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)

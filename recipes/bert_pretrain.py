@@ -32,18 +32,18 @@ from zoo.data import (
     full_sentences,
     sentence_pairs,
 )
-from zoo.data.masking import most_masked
-from zoo.data.pairs import NEGATIVES
+from zoo.data.pretraining.masking import most_masked
+from zoo.data.pretraining.sentence_pairs import NEGATIVES
 from zoo.evaluation import masked_once
-from zoo.evaluation.pictures import loss_curves
-from zoo.models.bert import Bert, num_segments_of
-from zoo.models.bert_pretrainer import BertPretrainer, check_pretrained
-from zoo.models.distiller import Distiller
-from zoo.models.electra import Electra
-from zoo.presets.names import PresetName
+from zoo.evaluation.images.pictures import loss_curves
+from zoo.models.bert.backbone import Bert, num_segments_of
+from zoo.models.bert.distiller import Distiller
+from zoo.models.bert.electra import Electra
+from zoo.models.bert.pretrainer import BertPretrainer, check_pretrained
+from zoo.store.names import PresetName
 from zoo.training import ConstantThenLinear, Model
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)

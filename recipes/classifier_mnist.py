@@ -15,11 +15,11 @@ import keras
 import numpy as np
 
 import zoo
-from zoo.evaluation.pictures import loss_curves
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+from zoo.evaluation.images.pictures import loss_curves
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,15 @@ import numpy as np
 
 import zoo
 from zoo.data import UnpairedDataset, fixed_subset
+from zoo.engine.current import engine
 from zoo.evaluation import judged_translations
-from zoo.evaluation.pictures import image_grid, loss_curves
-from zoo.models.classifier import ImageClassifier
-from zoo.models.cyclegan import CycleGAN, CycleGANConfig, Direction
-from zoo.presets.names import PresetName
-from zoo.training import ConstantThenLinear, engine
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.evaluation.images.pictures import image_grid, loss_curves
+from zoo.models.gan.cyclegan import CycleGAN, CycleGANConfig, Direction
+from zoo.models.image_classifier import ImageClassifier
+from zoo.store.names import PresetName
+from zoo.training import ConstantThenLinear
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)

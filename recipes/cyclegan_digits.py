@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recipes.cyclegan import PAPER, main
-from zoo.training.launch import launch
+from zoo.training.runs.launch import launch
 
 DIGITS = replace(
     PAPER,

@@ -23,16 +23,16 @@ import numpy as np
 
 import zoo
 from zoo.data import ImageDataset
+from zoo.engine.current import engine
 from zoo.evaluation import judged_samples
-from zoo.evaluation.pictures import image_grid, loss_curves
-from zoo.models.classifier import ImageClassifier
-from zoo.models.dcgan import DCGAN, DCGANConfig
-from zoo.presets.names import PresetName
-from zoo.training import engine
-from zoo.training.adversarial import LossName
-from zoo.training.collapse import WatchForCollapse
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.evaluation.images.pictures import image_grid, loss_curves
+from zoo.models.gan.dcgan import DCGAN, DCGANConfig
+from zoo.models.image_classifier import ImageClassifier
+from zoo.store.names import PresetName
+from zoo.training.adversarial.collapse import WatchForCollapse
+from zoo.training.adversarial.losses import LossName
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)

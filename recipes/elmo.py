@@ -35,13 +35,14 @@ from zoo.data import (
     labelled_sequences,
     spelled_sequences,
 )
-from zoo.data.animal_sentences import WHEN
+from zoo.data.translation.animal_sentences import WHEN
+from zoo.engine.current import engine
 from zoo.evaluation.confidence import Interval, mean_interval
-from zoo.evaluation.pictures import loss_curves
-from zoo.models.elmo import ELMo, ELMoClassifier, ELMoConfig
-from zoo.training import WarmupCosine, engine
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.evaluation.images.pictures import loss_curves
+from zoo.models.language.elmo import ELMo, ELMoClassifier, ELMoConfig
+from zoo.training import WarmupCosine
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}

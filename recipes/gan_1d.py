@@ -22,14 +22,15 @@ from keras import ops
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, norm, wasserstein_distance
 
-from zoo.data.atomic_files import replacing
-from zoo.evaluation.pictures import loss_curves, save_figure
+from zoo.engine.current import engine
+from zoo.evaluation.images.pictures import loss_curves, save_figure
+from zoo.files.atomic import replacing
 from zoo.layers import Dense
-from zoo.models.gan import GAN, GANConfig
-from zoo.training import engine, input_gradient
-from zoo.training.adversarial import LOSSES, LossName
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.models.gan.gan import GAN, GANConfig
+from zoo.training import input_gradient
+from zoo.training.adversarial.losses import LOSSES, LossName
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 # Mixtures of Gaussians: (share, mean, standard deviation) of each.
 TARGETS = {

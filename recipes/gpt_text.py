@@ -15,12 +15,12 @@ from typing import Literal
 import keras
 
 import zoo
-from zoo.data.atomic_files import replacing
 from zoo.evaluation import text_metrics
-from zoo.evaluation.pictures import loss_curves
+from zoo.evaluation.images.pictures import loss_curves
+from zoo.files.atomic import replacing
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,15 @@ import numpy as np
 
 import zoo
 from zoo.evaluation import judged_requests
-from zoo.evaluation.pictures import image_grid, loss_curves, save_figure
-from zoo.models.classifier import ImageClassifier
+from zoo.evaluation.images.pictures import image_grid, loss_curves, save_figure
+from zoo.models.autoencoders.vqvae import VQVAE, VQVAEConfig
+from zoo.models.image_classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix, token_sizes
-from zoo.models.vqvae import VQVAE, VQVAEConfig
-from zoo.presets.names import PresetName
 from zoo.presets.registry import find
+from zoo.store.names import PresetName
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 DIGITS = dict(
     zip(

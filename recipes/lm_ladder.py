@@ -31,15 +31,15 @@ import numpy as np
 
 import zoo
 from recipes import gpt_text
-from zoo.data.atomic_files import replacing, replacing_files
+from zoo.engine.current import engine
 from zoo.evaluation import text_metrics
-from zoo.evaluation.language import bits_per_byte
-from zoo.evaluation.pictures import save_figure
-from zoo.models.language_model import LanguageModel
+from zoo.evaluation.images.pictures import save_figure
+from zoo.evaluation.text.language import bits_per_byte
+from zoo.files.atomic import replacing, replacing_files
+from zoo.models.language.language_model import LanguageModel
 from zoo.presets import count_parameters
-from zoo.training import engine
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 CELLS = ("elman", "gru", "lstm")
 NETWORKS = ("linear", *CELLS, "gpt")

@@ -34,7 +34,7 @@ import numpy as np
 import zoo
 from recipes import gpt_text
 from zoo.evaluation import Trainings, text_metrics
-from zoo.evaluation.pictures import save_figure
+from zoo.evaluation.images.pictures import save_figure
 from zoo.evaluation.scaling_laws import (
     FLOPS_PER_TOKEN_AND_PARAMETER,
     ChinchillaLaw,
@@ -45,8 +45,8 @@ from zoo.evaluation.scaling_laws import (
     isoflop_minimum,
 )
 from zoo.presets.registry import count_parameters
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)

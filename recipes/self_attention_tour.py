@@ -24,16 +24,16 @@ from rich.table import Table
 
 import zoo
 from zoo.data import LabelledText, TaskDataset, Tokenizer
-from zoo.data.animal_sentences import WHEN
 from zoo.data.epochs import EpochBatches
-from zoo.evaluation.pictures import loss_curves, save_figure
-from zoo.models.self_attention import (
+from zoo.data.translation.animal_sentences import WHEN
+from zoo.evaluation.images.pictures import loss_curves, save_figure
+from zoo.models.language.self_attention import (
     SelfAttentionClassifier,
     SelfAttentionClassifierConfig,
 )
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 # What each step changes in the one before it.
 TOUR: dict[str, dict] = {

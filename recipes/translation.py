@@ -27,11 +27,11 @@ from zoo.data import (
     train_joint_bpe,
 )
 from zoo.evaluation import translation_metrics
-from zoo.evaluation.pictures import attention_map, loss_curves
-from zoo.models.transformer import Transformer, TransformerConfig
+from zoo.evaluation.images.pictures import attention_map, loss_curves
+from zoo.models.language.transformer import Transformer, TransformerConfig
 from zoo.training import WarmupCosine, WarmupInverseSqrt
-from zoo.training.launch import launch
-from zoo.training.run import Run, TextRunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)

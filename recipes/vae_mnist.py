@@ -24,11 +24,11 @@ from sklearn.decomposition import PCA
 
 import zoo
 from zoo.evaluation import likelihood_metrics
-from zoo.evaluation.pictures import image_grid, loss_curves, scatter
-from zoo.presets.names import PresetName
+from zoo.evaluation.images.pictures import image_grid, loss_curves, scatter
+from zoo.store.names import PresetName
 from zoo.training import WarmupCosine
-from zoo.training.launch import launch
-from zoo.training.run import Run, RunConfig
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.presets import convert_cyclegan
+from zoo.formats.authors import cyclegan as convert_cyclegan
 from zoo.training import Model
 
 ROOT = Path(__file__).parents[1]

@@ -145,7 +145,7 @@ def test_every_registered_class_is_found_where_it_is():
 
 @pytest.mark.host
 def test_a_stand_in_is_what_it_stands_for():
-    stand_in = saved.StandIn("zoo.training.schedules", "zoo>WarmupCosine")
+    stand_in = saved.StandIn("zoo.training.optimizers.schedules", "zoo>WarmupCosine")
     rate = stand_in(peak=1.0, total_steps=4)
     assert type(rate) is WarmupCosine
     assert type(stand_in.from_config(rate.get_config())) is WarmupCosine

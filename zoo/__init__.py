@@ -6,7 +6,8 @@ Names load what they need at first use, so that `import zoo` is light.
 import importlib
 from typing import TYPE_CHECKING
 
-from zoo import saved
+from zoo import moved, saved
+from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo import (
@@ -19,95 +20,94 @@ if TYPE_CHECKING:
         presets,
         training,
     )
-    from zoo.data.tokenizers import Tokenizer
-    from zoo.models.autoencoder import Autoencoder, AutoencoderConfig
-    from zoo.models.bert import BertBackbone, BertConfig
-    from zoo.models.bert_pretrainer import BertPretrainer
-    from zoo.models.bert_tasks import (
+    from zoo.models.autoencoders.autoencoder import Autoencoder, AutoencoderConfig
+    from zoo.models.autoencoders.vae import VAE, VAEConfig
+    from zoo.models.autoencoders.vqvae import VQVAE, VQVAEConfig
+    from zoo.models.bert.backbone import BertBackbone, BertConfig
+    from zoo.models.bert.distiller import Distiller
+    from zoo.models.bert.electra import Electra, ElectraConfig
+    from zoo.models.bert.pretrainer import BertPretrainer
+    from zoo.models.bert.tasks import (
         BertClassifier,
         BertClassifierConfig,
         BertSpanQA,
         BertTagger,
         BertTaggerConfig,
     )
-    from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
-    from zoo.models.cyclegan import (
+    from zoo.models.gan.cyclegan import (
         CycleGAN,
         CycleGANConfig,
         Translator,
         TranslatorConfig,
     )
-    from zoo.models.dcgan import DCGAN, DCGANConfig
-    from zoo.models.distiller import Distiller
-    from zoo.models.electra import Electra, ElectraConfig
-    from zoo.models.elmo import (
+    from zoo.models.gan.dcgan import DCGAN, DCGANConfig
+    from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+    from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
+    from zoo.models.language.elmo import (
         ELMo,
         ELMoClassifier,
         ELMoClassifierConfig,
         ELMoConfig,
     )
-    from zoo.models.gpt import GPT, GPTConfig
-    from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
-    from zoo.models.linear import LinearLM, LinearLMConfig
-    from zoo.models.ngram import NgramConfig, NgramLM
-    from zoo.models.recurrent import RecurrentLM, RecurrentLMConfig
-    from zoo.models.self_attention import (
+    from zoo.models.language.gpt import GPT, GPTConfig
+    from zoo.models.language.linear import LinearLM, LinearLMConfig
+    from zoo.models.language.ngram import NgramConfig, NgramLM
+    from zoo.models.language.recurrent import RecurrentLM, RecurrentLMConfig
+    from zoo.models.language.self_attention import (
         SelfAttentionClassifier,
         SelfAttentionClassifierConfig,
     )
-    from zoo.models.transformer import Transformer, TransformerConfig
-    from zoo.models.vae import VAE, VAEConfig
-    from zoo.models.vqvae import VQVAE, VQVAEConfig
+    from zoo.models.language.transformer import Transformer, TransformerConfig
     from zoo.presets import from_preset, list_presets
+    from zoo.tokenizers.tokenizer import Tokenizer
 
-__version__ = "0.1.0"
 
 _HOMES = {
-    "Autoencoder": "zoo.models.autoencoder",
-    "AutoencoderConfig": "zoo.models.autoencoder",
-    "BertBackbone": "zoo.models.bert",
-    "BertClassifier": "zoo.models.bert_tasks",
-    "BertClassifierConfig": "zoo.models.bert_tasks",
-    "BertConfig": "zoo.models.bert",
-    "BertPretrainer": "zoo.models.bert_pretrainer",
-    "BertSpanQA": "zoo.models.bert_tasks",
-    "BertTagger": "zoo.models.bert_tasks",
-    "BertTaggerConfig": "zoo.models.bert_tasks",
-    "CycleGAN": "zoo.models.cyclegan",
-    "CycleGANConfig": "zoo.models.cyclegan",
-    "DCGAN": "zoo.models.dcgan",
-    "DCGANConfig": "zoo.models.dcgan",
-    "Distiller": "zoo.models.distiller",
-    "ELMo": "zoo.models.elmo",
-    "ELMoClassifier": "zoo.models.elmo",
-    "ELMoClassifierConfig": "zoo.models.elmo",
-    "ELMoConfig": "zoo.models.elmo",
-    "Electra": "zoo.models.electra",
-    "ElectraConfig": "zoo.models.electra",
-    "GPT": "zoo.models.gpt",
-    "GPTConfig": "zoo.models.gpt",
-    "ImageClassifier": "zoo.models.classifier",
-    "ImageClassifierConfig": "zoo.models.classifier",
+    "Autoencoder": "zoo.models.autoencoders.autoencoder",
+    "AutoencoderConfig": "zoo.models.autoencoders.autoencoder",
+    "BertBackbone": "zoo.models.bert.backbone",
+    "BertClassifier": "zoo.models.bert.tasks",
+    "BertClassifierConfig": "zoo.models.bert.tasks",
+    "BertConfig": "zoo.models.bert.backbone",
+    "BertPretrainer": "zoo.models.bert.pretrainer",
+    "BertSpanQA": "zoo.models.bert.tasks",
+    "BertTagger": "zoo.models.bert.tasks",
+    "BertTaggerConfig": "zoo.models.bert.tasks",
+    "CycleGAN": "zoo.models.gan.cyclegan",
+    "CycleGANConfig": "zoo.models.gan.cyclegan",
+    "DCGAN": "zoo.models.gan.dcgan",
+    "DCGANConfig": "zoo.models.gan.dcgan",
+    "Distiller": "zoo.models.bert.distiller",
+    "ELMo": "zoo.models.language.elmo",
+    "ELMoClassifier": "zoo.models.language.elmo",
+    "ELMoClassifierConfig": "zoo.models.language.elmo",
+    "ELMoConfig": "zoo.models.language.elmo",
+    "Electra": "zoo.models.bert.electra",
+    "ElectraConfig": "zoo.models.bert.electra",
+    "GPT": "zoo.models.language.gpt",
+    "GPTConfig": "zoo.models.language.gpt",
+    "ImageClassifier": "zoo.models.image_classifier",
+    "ImageClassifierConfig": "zoo.models.image_classifier",
     "ImageTokens": "zoo.models.image_tokens",
     "LabelPrefix": "zoo.models.image_tokens",
-    "LinearLM": "zoo.models.linear",
-    "LinearLMConfig": "zoo.models.linear",
-    "NgramConfig": "zoo.models.ngram",
-    "NgramLM": "zoo.models.ngram",
-    "SelfAttentionClassifier": "zoo.models.self_attention",
-    "SelfAttentionClassifierConfig": "zoo.models.self_attention",
-    "RecurrentLM": "zoo.models.recurrent",
-    "RecurrentLMConfig": "zoo.models.recurrent",
+    "LinearLM": "zoo.models.language.linear",
+    "LinearLMConfig": "zoo.models.language.linear",
+    "NgramConfig": "zoo.models.language.ngram",
+    "NgramLM": "zoo.models.language.ngram",
+    "SelfAttentionClassifier": "zoo.models.language.self_attention",
+    "SelfAttentionClassifierConfig": "zoo.models.language.self_attention",
+    "RecurrentLM": "zoo.models.language.recurrent",
+    "RecurrentLMConfig": "zoo.models.language.recurrent",
     "TextPrefix": "zoo.models.image_tokens",
-    "Transformer": "zoo.models.transformer",
-    "TransformerConfig": "zoo.models.transformer",
-    "Translator": "zoo.models.cyclegan",
-    "TranslatorConfig": "zoo.models.cyclegan",
-    "VAE": "zoo.models.vae",
-    "VAEConfig": "zoo.models.vae",
-    "VQVAE": "zoo.models.vqvae",
-    "VQVAEConfig": "zoo.models.vqvae",
-    "Tokenizer": "zoo.data.tokenizers",
+    "Transformer": "zoo.models.language.transformer",
+    "TransformerConfig": "zoo.models.language.transformer",
+    "Translator": "zoo.models.gan.cyclegan",
+    "TranslatorConfig": "zoo.models.gan.cyclegan",
+    "VAE": "zoo.models.autoencoders.vae",
+    "VAEConfig": "zoo.models.autoencoders.vae",
+    "VQVAE": "zoo.models.autoencoders.vqvae",
+    "VQVAEConfig": "zoo.models.autoencoders.vqvae",
+    "Tokenizer": "zoo.tokenizers.tokenizer",
     "from_preset": "zoo.presets",
     "list_presets": "zoo.presets",
 }
@@ -123,6 +123,7 @@ _PACKAGES = (
 )
 
 __all__ = [
+    "__version__",
     "Autoencoder",
     "AutoencoderConfig",
     "BertBackbone",
@@ -182,6 +183,7 @@ __all__ = [
 
 
 saved.announce()
+moved.announce()
 
 
 def __getattr__(name: str) -> object:

@@ -26,8 +26,8 @@ from zoo.commands import (
     translate,
 )
 from zoo.planning.config import PlanConfig
-from zoo.presets.names import check_names
 from zoo.program import errors_in_one_line
+from zoo.store.names import check_names
 
 
 def plan(config: PlanConfig) -> None:

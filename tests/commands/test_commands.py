@@ -19,7 +19,7 @@ from zoo.commands import backend, compared
 from zoo.commands.convert import WRITERS
 from zoo.commands.evaluate import EvaluateConfig, _validation_text
 from zoo.presets import weights
-from zoo.presets.manifest import Manifest, checkpoints
+from zoo.store.manifest import Manifest, checkpoints
 
 SMALL = zoo.GPTConfig(17, 12, 1, 2, 8)
 

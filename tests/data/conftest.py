@@ -2,8 +2,8 @@ import pytest
 import tokenizers as hugging_face
 
 from zoo.data import Tokenizer
-from zoo.data.tokenizers import ROBERTA_TOKENS
-from zoo.data.wordpiece import BERT_TOKENS
+from zoo.tokenizers.tokenizer import ROBERTA_TOKENS
+from zoo.tokenizers.wordpiece import BERT_TOKENS
 
 SPECIAL = list(BERT_TOKENS)
 WORDS = "the cat sat on a mat new york city is big dogs bark . , ? ! -".split()

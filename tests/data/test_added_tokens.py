@@ -5,8 +5,8 @@ import json
 import pytest
 
 from zoo.data import Tokenizer
-from zoo.data.tokenizers import ROBERTA_TOKENS
-from zoo.data.wordpiece import BERT_TOKENS
+from zoo.tokenizers.tokenizer import ROBERTA_TOKENS
+from zoo.tokenizers.wordpiece import BERT_TOKENS
 
 pytestmark = pytest.mark.host
 

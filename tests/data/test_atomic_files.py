@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from zoo.data import atomic_files
-from zoo.data.atomic_files import (
+from zoo.files import atomic as atomic_files
+from zoo.files.atomic import (
     is_empty,
     replacing,
     replacing_files,
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.host
 KILLS = """
 import json, os, shutil, signal, sys
 from pathlib import Path
-from zoo.data.atomic_files import unchanged, replacing, replacing_files
+from zoo.files.atomic import unchanged, replacing, replacing_files
 
 folder = Path(sys.argv[1])
 

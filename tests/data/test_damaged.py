@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from zoo.data.damaged import LONGEST, naming, reading
+from zoo.files.damaged import LONGEST, naming, reading
 
 pytestmark = pytest.mark.host
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import ImageDataset, TextDataset, images, list_datasets, load
-from zoo.data.idx import read_idx
+from zoo.data import ImageDataset, TextDataset, list_datasets, load
+from zoo.data.images import loading as images
+from zoo.data.images.idx import read_idx
 
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from zoo.data import limits
+from zoo.files import limits
 
 pytestmark = pytest.mark.host
 

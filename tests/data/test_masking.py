@@ -14,8 +14,8 @@ from zoo.data import (
     Sequences,
     Tokenizer,
 )
-from zoo.data.masking import SPAN_LENGTHS, SPAN_SHARES
-from zoo.data.wordpiece import BERT_TOKENS
+from zoo.data.pretraining.masking import SPAN_LENGTHS, SPAN_SHARES
+from zoo.tokenizers.wordpiece import BERT_TOKENS
 
 pytestmark = pytest.mark.host
 

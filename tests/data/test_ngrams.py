@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data.ngrams import beginning, count_ngrams, ngrams_ending, suffixes
+from zoo.data.text.ngrams import beginning, count_ngrams, ngrams_ending, suffixes
 
 pytestmark = pytest.mark.host
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import Documents, full_sentences, load, sentence_pairs
-from zoo.data.sequences import shortened
+from zoo.data.text.sequences import shortened
 
 pytestmark = pytest.mark.host
 

@@ -16,7 +16,7 @@ from zoo.data import (
     pairs_once,
     train_joint_bpe,
 )
-from zoo.data.token_pairs import TokenRows
+from zoo.data.translation.token_pairs import TokenRows
 
 pytestmark = pytest.mark.host
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import limits, load
+from zoo.data import load
+from zoo.files import limits
 
 pytestmark = pytest.mark.host
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from zoo.data import limits, load
-from zoo.data.pictures import Picture, _webp_size, decode
+from zoo.data import load
+from zoo.data.images.pictures import Picture, _webp_size, decode
+from zoo.files import limits
 
 pytestmark = pytest.mark.host
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zoo.data import Collocations, Documents, collocations
-from zoo.data.pmi import _Fingerprints
+from zoo.data.pretraining.pmi import _Fingerprints
 
 pytestmark = pytest.mark.host
 

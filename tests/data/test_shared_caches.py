@@ -58,7 +58,7 @@ def run_at_once(count: int, code: str, *arguments: str, **environment: str) -> l
 @pytest.mark.host
 def test_one_of_several_processes_downloads(tmp_path, server):
     code = (
-        "import hashlib, sys; from zoo.data.downloads import downloaded\n"
+        "import hashlib, sys; from zoo.files.downloads import downloaded\n"
         "path = downloaded('file', sys.argv[1], sys.argv[2], '')\n"
         "assert hashlib.sha256(path.read_bytes()).hexdigest() == sys.argv[2]\n"
     )

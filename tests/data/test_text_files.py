@@ -7,7 +7,7 @@ import os
 import pytest
 
 from zoo.data import load
-from zoo.data.text_files import BadLines, read_lines, read_text, read_whole
+from zoo.files.text_files import BadLines, read_lines, read_text, read_whole
 
 pytestmark = pytest.mark.host
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from zoo.data import read_tokens, token_files, write_tokens
+from zoo.data import read_tokens, write_tokens
+from zoo.data.text import token_files
 
 pytestmark = pytest.mark.host
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tokenizers as hugging_face
 
-from zoo.data import Tokenizer, load, spelled, tokenizers
+from zoo.data import Tokenizer, load, spelled
+from zoo.tokenizers import tokenizer as tokenizers
 
 pytestmark = pytest.mark.host
 
@@ -262,7 +263,8 @@ def test_wrong_arguments(bpe):
 
 def test_import_is_light():
     code = (
-        "import sys, zoo.data.tokenizers as t, zoo.data.crops, zoo.data.datasets;"
+        "import sys, zoo.tokenizers.tokenizer as t;"
+        "import zoo.data.text.crops, zoo.data.datasets;"
         "heavy = {'grain', 'tokenizers', 'tensorflow_datasets'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

@@ -9,7 +9,7 @@ from scipy.ndimage import maximum_filter
 
 from tests.data.test_images import random_pixels, write_mnist
 from zoo.data import ImageBatches, UnpairedBatches, load
-from zoo.data.outlines import outlines
+from zoo.data.images.outlines import outlines
 
 pytestmark = pytest.mark.host
 

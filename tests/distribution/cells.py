@@ -41,8 +41,8 @@ import zoo  # noqa: E402
 from tests.distribution.models import CASES, QUICK, SLOW, compiled  # noqa: E402
 from tests.training.toys import Regression, RegressionConfig  # noqa: E402
 from zoo.distribution import use  # noqa: E402
+from zoo.engine.current import engine  # noqa: E402
 from zoo.layers import Dropout, MultiHeadAttention  # noqa: E402
-from zoo.training.engine import engine  # noqa: E402
 
 warnings.simplefilter("error", UserWarning)
 
@@ -675,7 +675,7 @@ def of_jax(found):
 
 
 def of_torch(found):
-    from zoo.training.engine_torch import TorchEngine
+    from zoo.engine.torch.engine import TorchEngine
 
     with use(**CELLS["data"]):  # which joins the processes
         pass

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 import zoo
 from tests.training.toys import with_weights
-from zoo.distribution.layout import GATHERED
+from zoo.engine.layout import GATHERED
 from zoo.layers import BatchNorm
 from zoo.training import Model, Phase
 

@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 
 from tests.distribution.models import CASES, compiled  # noqa: E402
 from zoo.distribution import use  # noqa: E402
-from zoo.training import engine  # noqa: E402
+from zoo.engine.current import engine  # noqa: E402
 
 
 def train(folder: Path, **mesh) -> dict:

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from scipy import special, stats
 
-from zoo.layers.observations import Bernoulli, Gaussian
+from zoo.layers.latent.observations import Bernoulli, Gaussian
 
 # Orthogonal rows make the exact posterior's covariance diagonal.
 WEIGHTS = np.array([[1.0, 0.5, 0.3], [-0.5, 1.0, 0.0]], "float32")

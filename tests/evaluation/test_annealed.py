@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.latent_models import Binary, Linear
-from zoo.evaluation.annealed import (
+from zoo.likelihood.annealed import (
     AnnealedSampler,
     annealed_importance_sampling,
     bidirectional_bounds,

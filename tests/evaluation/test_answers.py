@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import answer_metrics, best_no_answer_threshold
-from zoo.evaluation.answers import exact_match, normalized_answer, token_f1
+from zoo.evaluation.text.answers import exact_match, normalized_answer, token_f1
 
 pytestmark = pytest.mark.host
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.evaluation.features import ClassifierFeatures, InceptionFeatures
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+from zoo.evaluation.images.features import ClassifierFeatures, InceptionFeatures
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 
 TINY = ImageClassifierConfig(
     image_shape=(4, 4, 1), num_classes=3, hidden=(8,), num_features=6

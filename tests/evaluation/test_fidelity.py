@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.evaluation.fidelity import psnr, ssim
+from zoo.evaluation.images.fidelity import psnr, ssim
 
 pytestmark = pytest.mark.host
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from zoo.evaluation.frechet import Moments, frechet_distance
+from zoo.evaluation.images.frechet import Moments, frechet_distance
 
 pytestmark = pytest.mark.host
 

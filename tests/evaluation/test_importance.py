@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from tests.evaluation.latent_models import Binary, Linear
-from zoo.evaluation.importance import ImportanceSampler, elbo, importance_weighted_bound
+from zoo.likelihood.importance import ImportanceSampler, elbo, importance_weighted_bound
 
 LINEAR = Linear()
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from zoo.evaluation import feature_arrays
-from zoo.evaluation.kernel_mmd import kernel_distance, squared_mmd
+from zoo.evaluation.images import feature_arrays
+from zoo.evaluation.images.kernel_mmd import kernel_distance, squared_mmd
 
 pytestmark = pytest.mark.host
 

@@ -5,7 +5,7 @@ import pytest
 
 import zoo
 from zoo.evaluation import bits_per_byte, perplexity, text_metrics
-from zoo.evaluation.pictures import loss_curves
+from zoo.evaluation.images.pictures import loss_curves
 
 TEXT = "the naïve cat sat on the mat. " * 4
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from zoo.evaluation import feature_arrays
-from zoo.evaluation.manifolds import manifold_scores
+from zoo.evaluation.images import feature_arrays
+from zoo.evaluation.images.manifolds import manifold_scores
 
 pytestmark = pytest.mark.host
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from zoo.evaluation.modes import mode_coverage
+from zoo.evaluation.images.modes import mode_coverage
 
 pytestmark = pytest.mark.host
 

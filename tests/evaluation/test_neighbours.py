@@ -3,8 +3,12 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from zoo.evaluation import feature_arrays
-from zoo.evaluation.neighbours import memorisation, nearest_neighbours, neighbour_grid
+from zoo.evaluation.images import feature_arrays
+from zoo.evaluation.images.neighbours import (
+    memorisation,
+    nearest_neighbours,
+    neighbour_grid,
+)
 
 pytestmark = pytest.mark.host
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.neighbors import KernelDensity
 
-from zoo.evaluation.parzen import parzen_log_likelihood
+from zoo.likelihood.parzen import parzen_log_likelihood
 
 RNG = np.random.default_rng(0)
 SAMPLES, VALIDATION, TEST = (RNG.normal(size=(n, 2, 2, 1)) for n in (300, 200, 50))

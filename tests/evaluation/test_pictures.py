@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.evaluation.pictures import attention_map, image_grid, loss_curves, scatter
+from zoo.evaluation.images.pictures import (
+    attention_map,
+    image_grid,
+    loss_curves,
+    scatter,
+)
 
 pytestmark = pytest.mark.host
 

@@ -13,7 +13,7 @@ from zoo.data import (
     tagged_sequences,
 )
 from zoo.evaluation import linear_probe
-from zoo.evaluation.probes import SpanProbe
+from zoo.evaluation.text.probes import SpanProbe
 
 pytestmark = pytest.mark.host
 

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from zoo.evaluation.frechet import frechet_distance
-from zoo.evaluation.kernel_mmd import kernel_distance
-from zoo.evaluation.manifolds import manifold_scores
-from zoo.evaluation.samples import feature_metrics, sample_metrics
+from zoo.evaluation.images.frechet import frechet_distance
+from zoo.evaluation.images.kernel_mmd import kernel_distance
+from zoo.evaluation.images.manifolds import manifold_scores
+from zoo.evaluation.images.samples import feature_metrics, sample_metrics
 
 RNG = np.random.default_rng(0)
 REAL, TEST = (RNG.random((n, 3, 3, 1)) for n in (80, 60))

@@ -9,14 +9,20 @@ import numpy as np
 
 import zoo
 from tests.faults import mutations, seeds
-from zoo.data import conll, datasets, idx, parallel, pictures, squad, tsv, unpaired
+from zoo.data import datasets
+from zoo.data.images import idx, pictures, unpaired
+from zoo.data.tasks import conll, squad, tsv
+from zoo.data.translation import parallel_texts as parallel
 from zoo.evaluation.trainings import Trainings
-from zoo.presets import keras_hub, registry, tensorflow_bert, tensorflow_files, weights
-from zoo.presets.convert_cyclegan import load_translator
-from zoo.presets.manifest import Manifest
-from zoo.presets.stored_arrays import of_file
-from zoo.presets.torch_files import read_state_dict
-from zoo.training.checkpoint import Resume
+from zoo.files import tensorflow_files
+from zoo.files.stored_arrays import of_file
+from zoo.files.torch_files import read_state_dict
+from zoo.formats.authors import bert as tensorflow_bert
+from zoo.formats.authors.cyclegan import load_translator
+from zoo.formats.keras_hub import reading as keras_hub
+from zoo.presets import registry, weights
+from zoo.store.manifest import Manifest
+from zoo.training.runs.checkpoint import Resume
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 
 import zoo
 from tests.presets.tensorflow_writer import write
-from zoo.models.bert_tasks import BertClassifierConfig
+from zoo.models.bert.tasks import BertClassifierConfig
 from zoo.presets import export_bert, export_gpt2, export_keras_hub
-from zoo.presets.manifest import MANIFEST, with_hashes
 from zoo.presets.registry import ARCHITECTURES, model_class
-from zoo.training.checkpoint import save_checkpoint
+from zoo.store.manifest import MANIFEST, with_hashes
+from zoo.training.runs.checkpoint import save_checkpoint
 
 TEXT = "the cat sat on the mat and ran"
 PICTURES = ("png", "jpg", "gif", "webp", "tiff", "bmp")

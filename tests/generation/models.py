@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from zoo import GPT, GPTConfig
-from zoo.training import engine
+from zoo.engine.current import engine
 
 VOCABULARY = 13
 CONTEXT = 32

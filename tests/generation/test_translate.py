@@ -9,7 +9,7 @@ from tests.generation.models import log_softmax
 from tests.models.translators import compiled_logits, made
 from zoo import Transformer, TransformerConfig
 from zoo.data import train_joint_bpe
-from zoo.models.transformer import PRESETS
+from zoo.models.language.transformer import PRESETS
 from zoo.presets.weights import named_weights
 
 CONTEXT = 32

@@ -22,7 +22,7 @@ from zoo import (
     Transformer,
     TransformerConfig,
 )
-from zoo.generation.fill_mask import fill_mask
+from zoo.models.bert.fill_mask import fill_mask
 
 KNOWN, PADDED = 5, 13
 LETTERS = "abcde"

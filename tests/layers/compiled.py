@@ -2,7 +2,7 @@
 
 import keras
 
-from zoo.training import engine
+from zoo.engine.current import engine
 
 
 def compiled(function, *arrays):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from zoo.layers.coders import check_coders, decode_samples, decoder, encoder
+from zoo.layers.convolution.coders import check_coders, decode_samples, decoder, encoder
 
 
 @pytest.mark.parametrize(

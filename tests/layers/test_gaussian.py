@@ -3,7 +3,7 @@ import scipy.integrate
 import scipy.stats
 from keras import ops
 
-from zoo.layers.gaussian import (
+from zoo.layers.latent.gaussian import (
     DiagonalGaussian,
     kl_to_standard_normal,
     reparameterised,

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 from keras import ops
 
-from zoo.layers.observations import (
+from zoo.layers.latent.observations import (
     Bernoulli,
     DiscretizedLogistic,
     Gaussian,

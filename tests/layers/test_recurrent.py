@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from zoo.layers.recurrent import CELLS
-from zoo.training import engine
+from zoo.engine.current import engine
+from zoo.layers.recurrent.cells import CELLS
 
 B, T, D, H = 3, 5, 4, 6
 RNG = np.random.default_rng(0)

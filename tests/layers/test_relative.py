@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.layers.compiled import compiled
 from zoo.layers import MultiHeadAttention, T5Bias, TransformerXLPositions
-from zoo.layers.relative import shifted
+from zoo.layers.attention.relative import shifted
 
 B, T, S, N, H = 2, 5, 7, 3, 4
 D = N * H

@@ -12,15 +12,19 @@ from keras import ops
 
 import zoo
 from zoo import layers
-from zoo.layers.carried_state import CarriedState
 from zoo.layers.dense import HeadsDense
-from zoo.layers.gaussian import DiagonalGaussian
 from zoo.layers.initializers import Normal
+from zoo.layers.latent.gaussian import DiagonalGaussian
+from zoo.layers.latent.warmup import Warmup
 from zoo.layers.layer import Layer
-from zoo.layers.recurrent import Recurrent
-from zoo.layers.warmup import Warmup
-from zoo.models import bert, bert_pretrainer, cyclegan, dcgan, electra, elmo
-from zoo.models.self_attention import SimpleSelfAttention
+from zoo.layers.recurrent.carried_state import CarriedState
+from zoo.layers.recurrent.cells import Recurrent
+from zoo.models.bert import backbone as bert
+from zoo.models.bert import electra
+from zoo.models.bert import pretrainer as bert_pretrainer
+from zoo.models.gan import cyclegan, dcgan
+from zoo.models.language import elmo
+from zoo.models.language.self_attention import SimpleSelfAttention
 
 TOLERANCE = 1e-6
 # What others are made from.

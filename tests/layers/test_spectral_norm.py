@@ -5,7 +5,7 @@ import torch
 from keras import layers, ops
 from keras.optimizers import SGD
 
-from zoo.layers.spectral_norm import SpectralNorm
+from zoo.layers.convolution.spectral_norm import SpectralNorm
 from zoo.training import Model, Phase
 
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from zoo.layers.residual import ResidualBlock
-from zoo.layers.vector_quantizer import VectorQuantizer
+from zoo.layers.convolution.residual import ResidualBlock
+from zoo.layers.latent.vector_quantizer import VectorQuantizer
 from zoo.training import Model, Phase, input_gradient
 
 K, D, B, SIDE = 5, 3, 4, 2

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from zoo.training import engine
+from zoo.engine.current import engine
 
 VOCAB, LENGTH = 37, 10
 # A vocabulary of that many.

@@ -23,11 +23,11 @@ from tests.models.bert_texts import (
     texts,
 )
 from tests.training.toys import with_weights
-from zoo.models.bert import PRESETS
+from zoo.engine.current import engine
+from zoo.models.bert.backbone import PRESETS
 from zoo.presets import count_parameters
 from zoo.presets.weights import named_weights
-from zoo.training import engine
-from zoo.training.layer_rates import layerwise_factors
+from zoo.training.finetuning.layer_rates import layerwise_factors
 
 CONFIG = zoo.BertConfig(**SIZES, dropout=0.0)
 TEXTS = texts()

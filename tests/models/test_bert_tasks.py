@@ -14,8 +14,8 @@ import zoo
 from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, run, step, texts
 from tests.models.test_bert import nats
 from tests.training.toys import with_weights
-from zoo.data.questions import best_spans
-from zoo.training import engine
+from zoo.data.tasks.questions import best_spans
+from zoo.engine.current import engine
 
 RNG = np.random.default_rng(5)
 TEXTS = texts()

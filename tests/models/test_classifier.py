@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 import zoo
-from zoo.models.classifier import PRESETS, ImageClassifier, ImageClassifierConfig
+from zoo.models.image_classifier import PRESETS, ImageClassifier, ImageClassifierConfig
 from zoo.presets.registry import no_initialisation
 
 TINY = ImageClassifierConfig(

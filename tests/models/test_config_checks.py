@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.models.config_checks import DEPTHS, KERAS_ACTIVATIONS
+from zoo.configs.checks import DEPTHS, KERAS_ACTIVATIONS
 from zoo.presets.registry import ARCHITECTURES, configs
 
 pytestmark = pytest.mark.host

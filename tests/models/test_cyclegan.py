@@ -11,8 +11,8 @@ import zoo
 from tests.models import plain_torch_cyclegan as plain
 from tests.training.conftest import restarting
 from tests.training.toys import step, values
-from zoo.models.cyclegan import PRESETS, CycleGAN, CycleGANConfig
-from zoo.presets.convert_cyclegan import load_cyclegan
+from zoo.formats.authors.cyclegan import load_cyclegan
+from zoo.models.gan.cyclegan import PRESETS, CycleGAN, CycleGANConfig
 from zoo.presets.registry import count_parameters
 
 SIDE, B = 16, 2

@@ -12,7 +12,7 @@ from tests.layers.torch_weights import randomize
 from tests.models import plain_torch_dcgan as plain
 from tests.training.conftest import restarting
 from tests.training.toys import step, values, with_weights
-from zoo.models.dcgan import DCGAN, PRESETS, DCGANConfig
+from zoo.models.gan.dcgan import DCGAN, PRESETS, DCGANConfig
 from zoo.presets.registry import no_initialisation
 
 L, B = 5, 6

@@ -10,9 +10,9 @@ from keras import ops
 import zoo
 from tests.models.bert_texts import EAGER, SIZES, masked_texts, run, step, texts
 from tests.training.toys import with_weights
-from zoo.models.distiller import cosine, soft_divergence, student_of
+from zoo.engine.current import engine
+from zoo.models.bert.distiller import cosine, soft_divergence, student_of
 from zoo.presets.weights import named_weights
-from zoo.training import engine
 
 CONFIG = zoo.BertConfig(**SIZES | {"num_layers": 3}, dropout=0.0)
 BATCH = masked_texts()

@@ -10,11 +10,11 @@ from keras import ops
 import zoo
 from tests.models.bert_texts import EAGER, LENGTH, SIZES, VOCAB, masked_texts, run, step
 from tests.training.toys import with_weights
-from zoo.models.electra import drawn, placed
+from zoo.engine.current import engine
+from zoo.formats.huggingface.bert import convert
+from zoo.models.bert.electra import drawn, placed
 from zoo.presets import export_bert
-from zoo.presets.convert_bert import convert
 from zoo.presets.weights import assign, named_weights
-from zoo.training import engine
 
 CONFIG = zoo.ElectraConfig(**SIZES, dropout=0.0, embedding_width=12)
 TOLERANCE = 1e-4

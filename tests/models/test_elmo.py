@@ -9,7 +9,7 @@ from keras import ops
 
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import ELMo, ELMoClassifier, ELMoClassifierConfig, ELMoConfig
-from zoo.data.spelling import NUM_CHARACTERS
+from zoo.data.tasks.spelling import NUM_CHARACTERS
 
 V, T, B, D = 17, 5, 4, 6
 CONFIG = ELMoConfig(V, num_layers=2, width=D, dropout=0.0)

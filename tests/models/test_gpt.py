@@ -10,9 +10,9 @@ from keras import ops
 
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import GPT, GPTConfig
+from zoo.engine.current import engine
 from zoo.layers import Dropout
 from zoo.presets.weights import named_weights
-from zoo.training import engine
 
 CONFIG = GPTConfig(
     vocab_size=17, context_length=12, num_layers=1, num_heads=2, width=16

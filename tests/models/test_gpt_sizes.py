@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from zoo import GPTConfig
-from zoo.models.gpt import GPT3_LEARNING_RATES, PRESETS
+from zoo.models.language.gpt import GPT3_LEARNING_RATES, PRESETS
 from zoo.presets import count_parameters
 
 # Of the released checkpoints. Radford et al. 2018 and 2019 give rounded figures.

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 from zoo import GPT, GPTConfig, Tokenizer
+from zoo.models.autoencoders.vqvae import VQVAE, VQVAEConfig
 from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix, token_sizes
-from zoo.models.vqvae import VQVAE, VQVAEConfig
 
 PROMPTS = ["a one", "two", "a"]
 CODES = np.array([[[0, 5], [3, 1]], [[2, 2], [4, 0]]], "int32")

@@ -9,9 +9,9 @@ from keras import ops
 
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import GPT, LinearLM, LinearLMConfig, Tokenizer
-from zoo.models.linear import mean_of_visible
+from zoo.engine.current import engine
+from zoo.models.language.linear import mean_of_visible
 from zoo.presets import count_parameters
-from zoo.training import engine
 
 CONFIG = LinearLMConfig(vocab_size=17, context_length=12, width=6)
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ from tests.training.toys import with_weights
 from zoo.layers.dense import Dense, HeadsDense
 from zoo.presets import weights
 from zoo.training import Model, Phase
-from zoo.training.checkpoint import Resume, save_checkpoint
-from zoo.training.lora import lora_layers
+from zoo.training.finetuning.lora import lora_layers
+from zoo.training.runs.checkpoint import Resume, save_checkpoint
 
 TEXTS = texts()
 CLASSES = np.array([0, 2, 1, 2], "int32")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.plain_ngrams import PlainNgrams
 from zoo import GPT, NgramConfig, NgramLM, Tokenizer
-from zoo.models.smoothing import good_turing, modified_discounts
+from zoo.models.language.smoothing import good_turing, modified_discounts
 
 pytestmark = pytest.mark.host
 

@@ -11,10 +11,10 @@ from keras import ops
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import RecurrentLM, RecurrentLMConfig
 from zoo.data import Streams
+from zoo.engine.current import engine
 from zoo.presets.registry import count_parameters
 from zoo.presets.weights import named_weights
-from zoo.training import engine
-from zoo.training.checkpoint import Resume, save_checkpoint
+from zoo.training.runs.checkpoint import Resume, save_checkpoint
 
 V, T, B = 17, 5, 4
 CONFIG = RecurrentLMConfig(V, T, num_layers=1, width=8)

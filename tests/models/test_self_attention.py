@@ -10,7 +10,7 @@ from keras import ops
 from tests.layers.torch_weights import copy_attention, randomize
 from tests.models.numpy_weights import numpy_weights, with_numpy_weights
 from zoo import SelfAttentionClassifier, SelfAttentionClassifierConfig, Tokenizer
-from zoo.training import engine
+from zoo.engine.current import engine
 
 SIMPLE = SelfAttentionClassifierConfig(
     vocab_size=11, context_length=6, num_classes=3, width=8

@@ -80,7 +80,7 @@ def test_bad_configurations_say_what_is_wrong(fields, message):
 def test_parameters_are_the_paper_s():
     """Table 3, in millions; it counts the vocabulary roughly."""
     for name, millions in (("transformer_base", 65), ("transformer_big", 213)):
-        config = zoo.models.transformer.PRESETS[name]
+        config = zoo.models.language.transformer.PRESETS[name]
         d, f = config.width, config.feed_forward_width
         attention, norm = 4 * (d * d + d), 2 * d
         layer = 3 * attention + 2 * (2 * d * f + f + d) + 5 * norm

@@ -189,7 +189,7 @@ def test_micro_batches_equal_one_batch():
         np.testing.assert_allclose(one, four, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("observation", zoo.models.vae.OBSERVATIONS)
+@pytest.mark.parametrize("observation", zoo.models.autoencoders.vae.OBSERVATIONS)
 @pytest.mark.parametrize("base", [CONFIG, CONVOLUTIONAL], ids=["mlp", "convolutional"])
 def test_every_observation_reads_every_body(base, observation):
     config = replace(base, image_shape=(8, 8, 3), observation=observation)

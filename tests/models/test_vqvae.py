@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 from keras.optimizers import SGD, Adam
 
-from zoo.models.vqvae import PRESETS, VQVAE, VQVAEConfig
+from zoo.models.autoencoders.vqvae import PRESETS, VQVAE, VQVAEConfig
 from zoo.presets.registry import no_initialisation
 
 TINY = VQVAEConfig(

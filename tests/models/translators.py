@@ -5,7 +5,7 @@ from keras import ops
 
 from tests.models.numpy_weights import with_numpy_weights
 from zoo import Transformer, TransformerConfig
-from zoo.training import engine
+from zoo.engine.current import engine
 
 CONFIG = TransformerConfig(17, 12, 1, 2, 16, 32, dropout=0.0)
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.models.gpt import GPT, PRESETS, GPTConfig
+from zoo.models.language.gpt import GPT, PRESETS, GPTConfig
 from zoo.planning.accelerators import DEVICES
 from zoo.planning.config import PlanConfig
 from zoo.planning.inventory import inventory
@@ -250,7 +250,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import zoo.distribution
 from zoo.planning.config import PlanConfig
 from zoo.planning.plan import plan
-from zoo.models.gpt import GPT, GPTConfig
+from zoo.models.language.gpt import GPT, GPTConfig
 
 model_config = GPTConfig(1000, 128, 4, 4, 256)
 config = PlanConfig("own", batch_size=8, **json.loads(sys.argv[1]))

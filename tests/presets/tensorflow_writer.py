@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.presets.tensorflow_files import MAGIC
+from zoo.files.tensorflow_files import MAGIC
 
 HEAD = (b"", b"\x08\x01")  # one shard
 KINDS = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "float16": 19}

@@ -11,7 +11,7 @@ import pytest
 from zoo.cli import main, parsed
 from zoo.commands.evaluate import EvaluateConfig
 from zoo.data.datasets import list_datasets
-from zoo.presets.manifest import Manifest, checkpoints
+from zoo.store.manifest import Manifest, checkpoints
 
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 # What a dataset's folder is called, where it is not its name.

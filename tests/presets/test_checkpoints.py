@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 import zoo
-from zoo.presets.manifest import checkpoints
+from zoo.store.manifest import checkpoints
 
 EXPECTED = json.loads((Path(__file__).parent / "checkpoint_outputs.json").read_text())
 IMAGES = (np.indices((28, 28)).sum(axis=0) % 7 / 6).astype("float32")[None, :, :, None]

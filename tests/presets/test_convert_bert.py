@@ -10,10 +10,10 @@ import pytest
 import zoo
 from tests.models.bert_texts import EAGER, SIZES, VOCAB, masked_texts, run, step, texts
 from zoo.data import Tokenizer
+from zoo.engine.current import engine
+from zoo.formats.huggingface.bert import architecture, config_fields, convert
 from zoo.presets import count_parameters, export_bert
-from zoo.presets.convert_bert import architecture, config_fields, convert
 from zoo.presets.weights import named_weights
-from zoo.training import engine
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -348,7 +348,7 @@ RELEASED = {
 def test_presets_have_as_many_weights_as_theirs(preset):
     name, options = RELEASED[preset]
     cls = getattr(transformers, name)
-    config = zoo.models.bert.PRESETS[preset]
+    config = zoo.models.bert.backbone.PRESETS[preset]
     theirs = cls.config_class(
         vocab_size=config.vocab_size,
         max_position_embeddings=config.context_length + config.position_offset,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.models import plain_torch_cyclegan as plain
-from zoo.models.cyclegan import TranslatorConfig
-from zoo.presets.convert_cyclegan import load_cyclegan, load_translator
+from zoo.formats.authors.cyclegan import load_cyclegan, load_translator
+from zoo.models.gan.cyclegan import TranslatorConfig
 
 
 def generator(blocks=2, channels=(3, 1)):

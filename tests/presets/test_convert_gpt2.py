@@ -8,10 +8,10 @@ import pytest
 from keras import ops
 
 from zoo import GPT, GPTConfig, Tokenizer
+from zoo.engine.current import engine
+from zoo.formats.huggingface.gpt2 import config_fields, convert
 from zoo.presets import export_gpt2
-from zoo.presets.convert_gpt2 import config_fields, convert
 from zoo.presets.weights import named_weights
-from zoo.training import engine
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

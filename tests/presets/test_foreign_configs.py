@@ -5,8 +5,8 @@ import json
 import pytest
 
 import zoo
+from zoo.formats.huggingface.bert_options import FIELDS, RENAMED
 from zoo.presets import registry
-from zoo.presets.bert_options import FIELDS, RENAMED
 
 pytestmark = pytest.mark.host
 

@@ -25,9 +25,9 @@ import pytest
 
 import zoo
 from tests.presets import test_hub as hub_server
-from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
-from zoo.presets.torch_files import read_state_dict
+from zoo.files.torch_files import read_state_dict
 from zoo.presets.weights import arrays_of
+from zoo.store.manifest import MANIFEST, Manifest, checkpoints
 
 # Of pytest's, by which a test of this file gets what it asks for.
 model, server = hub_server.model, hub_server.server

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.presets import hub
 from zoo.presets.weights import arrays_of
+from zoo.store import hub
 
 pytestmark = pytest.mark.host
 

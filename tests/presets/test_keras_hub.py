@@ -11,7 +11,7 @@ from keras import ops
 import zoo
 from tests.models.bert_texts import TOKENS, run, texts
 from tests.presets.test_convert_bert import assert_close, their_model, theirs_of
-from zoo.presets import keras_hub_tokenizers
+from zoo.formats.keras_hub import tokenizers as keras_hub_tokenizers
 
 transformers = pytest.importorskip("transformers")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.presets import manifest
-from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
-from zoo.presets.names import CONFIGURATIONS
 from zoo.presets.registry import architecture_of, configs
 from zoo.presets.weights import arrays_of
+from zoo.store import manifest
+from zoo.store.manifest import MANIFEST, Manifest, checkpoints
+from zoo.store.names import CONFIGURATIONS
 
 pytestmark = pytest.mark.host
 

@@ -12,7 +12,7 @@ import pytest
 
 import zoo
 from zoo.data import LabelledText, Tokenizer, each_once, labelled_sequences, load
-from zoo.data.documents import SENTENCE_END
+from zoo.data.text.documents import SENTENCE_END
 
 pytestmark = pytest.mark.data
 torch = pytest.importorskip("torch")

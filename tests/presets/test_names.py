@@ -12,8 +12,8 @@ import pytest
 import zoo
 from zoo import Tokenizer
 from zoo.cli import COMMANDS, main
-from zoo.presets import hub
-from zoo.presets.names import CONFIGURATIONS, PresetName, check_names, look_up
+from zoo.store import hub
+from zoo.store.names import CONFIGURATIONS, PresetName, check_names, look_up
 
 pytestmark = pytest.mark.host
 # Fields that name presets, by recipe and command.
@@ -77,7 +77,7 @@ def test_recipes_look_all_of_them_up(name):
 
 def test_recipes_say_so_in_one_line():
     from recipes.bert_finetune import VARIANTS
-    from zoo.training.run import parse
+    from zoo.training.runs.run import parse
 
     assert parse(VARIANTS, "", ["--encoder", "bert_tiny.docs"]).encoder
     with pytest.raises(SystemExit, match="Did you mean 'bert_tiny.docs'"):

@@ -10,8 +10,9 @@ import pytest
 
 import zoo
 from zoo import GPT, GPTConfig, Tokenizer
-from zoo.data import atomic_files
-from zoo.presets import count_parameters, manifest, weights
+from zoo.files import atomic as atomic_files
+from zoo.presets import count_parameters, weights
+from zoo.store import manifest
 
 CONFIG = GPTConfig(12, 8, 1, 2, 8, dropout=0.1, tie_embeddings=False)
 
@@ -49,7 +50,7 @@ def test_names():
 
 
 def test_a_configuration_without_weights(monkeypatch):
-    monkeypatch.setitem(zoo.models.gpt.PRESETS, "gpt_small", CONFIG)
+    monkeypatch.setitem(zoo.models.language.gpt.PRESETS, "gpt_small", CONFIG)
     made = GPT.from_preset("gpt_small", load_weights=False, name="mine", dropout=0.5)
     assert made.config == GPTConfig(12, 8, 1, 2, 8, dropout=0.5, tie_embeddings=False)
     assert made.name == "mine"

@@ -8,7 +8,7 @@ import pytest
 import zoo
 from tests.models.bert_texts import TOKENS, run, texts
 from tests.presets.test_convert_bert import assert_close, saved, their_model, theirs_of
-from zoo.presets.tensorflow_files import entries
+from zoo.files.tensorflow_files import entries
 
 tensorflow = pytest.importorskip("tensorflow")
 

@@ -13,7 +13,7 @@ from tests.presets.tensorflow_writer import (
     write,
     write_index,
 )
-from zoo.presets.tensorflow_files import entries
+from zoo.files.tensorflow_files import entries
 
 pytestmark = pytest.mark.host
 

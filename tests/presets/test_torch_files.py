@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.presets.torch_files import read_state_dict
+from zoo.files.torch_files import read_state_dict
 
 pytestmark = pytest.mark.host
 

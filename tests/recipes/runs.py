@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from zoo.training.run import Run
+from zoo.training.runs.run import Run
 
 
 def metrics(out):

@@ -9,12 +9,12 @@ from recipes import bert_fill_mask, bert_finetune, bert_pretrain
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.commands.fill_mask import FillMaskConfig
 from zoo.data import Question, Tokenizer, question_windows
-from zoo.generation.fill_mask import fill_mask
-from zoo.models.bert import BertBackbone, BertConfig
-from zoo.models.bert_pretrainer import BertPretrainer
-from zoo.models.bert_tasks import BertClassifier
-from zoo.training import engine
-from zoo.training.run import parse
+from zoo.engine.current import engine
+from zoo.models.bert.backbone import BertBackbone, BertConfig
+from zoo.models.bert.fill_mask import fill_mask
+from zoo.models.bert.pretrainer import BertPretrainer
+from zoo.models.bert.tasks import BertClassifier
+from zoo.training.runs.run import parse
 
 PRETRAIN = bert_pretrain.Config(smoke=True)
 FINETUNE = bert_finetune.Config(smoke=True)

@@ -7,9 +7,9 @@ import pytest
 from recipes import cyclegan_digits
 from recipes.cyclegan import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
-from zoo.models.cyclegan import CycleGAN
-from zoo.training.run import parse
+from zoo.models.gan.cyclegan import CycleGAN
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.runs.run import parse
 
 JUDGE = ImageClassifierConfig((20, 20, 1), 2, hidden=(4,), num_features=6)
 TINY = Config(smoke=True, batch_size=2, ema=0.9, history=3)

@@ -6,9 +6,9 @@ import pytest
 
 from recipes.dcgan_mnist import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
-from zoo.models.dcgan import DCGAN
-from zoo.training.run import parse
+from zoo.models.gan.dcgan import DCGAN
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.runs.run import parse
 
 JUDGE = ImageClassifierConfig(image_shape=(8, 8, 1), hidden=(4,), num_features=6)
 TINY = Config(smoke=True, batch_size=8, ema=0.9, latent_dim=4, conditional=True)

@@ -7,7 +7,7 @@ import pytest
 from recipes.elmo import VARIANTS, Config, main, word_order
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo.data import load
-from zoo.models.elmo import ELMo
+from zoo.models.language.elmo import ELMo
 
 SMOKE = replace(VARIANTS["demo"], smoke=True)
 

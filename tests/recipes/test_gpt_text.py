@@ -5,7 +5,7 @@ import pytest
 
 from recipes.gpt_text import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
-from zoo.training.run import parse
+from zoo.training.runs.run import parse
 
 TINY = Config(
     num_layers=1,

@@ -9,9 +9,9 @@ import pytest
 from recipes import classifier_mnist, image_tokens_mnist
 from recipes.image_tokens_mnist import TEMPLATES, Config, main, prompts, say
 from tests.recipes.runs import assert_same_run
-from zoo.models.classifier import ImageClassifier
+from zoo.models.image_classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens
-from zoo.training.run import Run, parse
+from zoo.training.runs.run import Run, parse
 
 TINY = Config(
     dataset="digits",

@@ -7,7 +7,7 @@ import pytest
 from recipes.lm_ladder import COLUMNS, NETWORKS, VARIANTS, Config, main, network
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo import LinearLM, NgramLM
-from zoo.training.run import Run
+from zoo.training.runs.run import Run
 
 TINY = Config(
     max_order=2,

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import zoo.data
-from zoo.training.run import parse
+from zoo.training.runs.run import parse
 
 RECIPES = {
     "bert_finetune": ["--dataset", "tsv"],

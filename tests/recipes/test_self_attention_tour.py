@@ -15,9 +15,9 @@ from recipes.self_attention_tour import (
     main,
 )
 from tests.recipes.runs import assert_same_run
-from zoo.data.animal_sentences import PATTERNS
-from zoo.models.self_attention import SelfAttentionClassifier
-from zoo.training.run import Run, parse
+from zoo.data.translation.animal_sentences import PATTERNS
+from zoo.models.language.self_attention import SelfAttentionClassifier
+from zoo.training.runs.run import Run, parse
 
 TINY = Config(width=8, steps=2, eval_every=1, warmup_steps=0, length=16)
 FOLDERS = ["simple", "."]

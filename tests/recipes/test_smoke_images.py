@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.data import pictures
+from zoo.data.images import pictures
 
 
 class Loaded(Exception):

@@ -5,7 +5,7 @@ import pytest
 
 from recipes.translation import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
-from zoo.models.transformer import Transformer
+from zoo.models.language.transformer import Transformer
 
 TINY = Config(
     vocab_size=280,

@@ -6,7 +6,7 @@ import pytest
 import zoo
 from recipes.vae_mnist import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
-from zoo.training.run import parse
+from zoo.training.runs.run import parse
 
 TINY = Config(
     dataset="digits",

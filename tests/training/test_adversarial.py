@@ -6,7 +6,7 @@ from keras import ops
 from scipy.special import expit
 
 from zoo.training import input_gradient
-from zoo.training.adversarial import LOSSES, gradient_penalty
+from zoo.training.adversarial.losses import LOSSES, gradient_penalty
 
 SCORES = np.linspace(-4, 4, 17).astype("float32")
 D = expit(SCORES.astype("float64"))  # D(x) of a score

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, 20, (8, 9)).astype("int32")

@@ -11,7 +11,7 @@ from tests.training.test_callbacks import fit
 from tests.training.test_optimizer_group import arrays
 from tests.training.toys import Regression, RegressionConfig, with_weights
 from zoo.training import WarmupCosine
-from zoo.training.checkpoint import Checkpoint, Resume, save_checkpoint
+from zoo.training.runs.checkpoint import Checkpoint, Resume, save_checkpoint
 
 
 class PullThePlug(keras.callbacks.Callback):

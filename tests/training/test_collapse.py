@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from zoo.training.adversarial import LOSSES
-from zoo.training.collapse import CollapseWarning, WatchForCollapse
+from zoo.training.adversarial.collapse import CollapseWarning, WatchForCollapse
+from zoo.training.adversarial.losses import LOSSES
 
 REAL = np.random.default_rng(0).normal(size=(30, 4, 4, 1))
 EVEN = {"discriminator/real": 0.6, "discriminator/fake": 0.4}

@@ -7,7 +7,8 @@ from keras import ops
 from keras.optimizers import SGD
 
 from tests.training.toys import step
-from zoo.training import Model, Phase, engine, input_gradient
+from zoo.engine.current import engine
+from zoo.training import Model, Phase, input_gradient
 
 
 def quadratic(matrix, x):

@@ -7,7 +7,7 @@ from keras.optimizers import SGD
 
 import zoo
 from tests.training.toys import with_weights
-from zoo.models.classifier import ImageClassifier, ImageClassifierConfig
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 
 RNG = np.random.default_rng(0)
 ROWS = 4

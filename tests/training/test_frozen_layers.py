@@ -9,7 +9,7 @@ import pytest
 import zoo
 from tests.training.toys import Regression, with_weights
 from zoo import layers
-from zoo.training import frozen_layers
+from zoo.layers import frozen_layers
 
 WAYS = ["load_model", "clone_model", "deepcopy"]
 

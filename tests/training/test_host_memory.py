@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.toys import Regression, RegressionConfig
-from zoo.training import host_memory
+from zoo.engine import host_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's limits")

@@ -21,7 +21,8 @@ from tests.training.toys import (
     step,
     with_weights,
 )
-from zoo.training import Phase, interrupts
+from zoo.engine import interrupts
+from zoo.training import Phase
 
 BACKEND = keras.config.backend()
 BATCHES = gan_batches(24)

@@ -13,10 +13,10 @@ import keras
 import pytest
 
 from tests.training.toys import Regression, with_weights
-from zoo.training.checkpoint import save_checkpoint
-from zoo.training.launch import launch
-from zoo.training.output import outlive_output
-from zoo.training.run import RunConfig
+from zoo.training.runs.checkpoint import save_checkpoint
+from zoo.training.runs.launch import launch
+from zoo.training.runs.output import outlive_output
+from zoo.training.runs.run import RunConfig
 
 ROOT = Path(__file__).parents[2]
 

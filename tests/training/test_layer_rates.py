@@ -10,7 +10,7 @@ from keras.optimizers import SGD, Adam, AdamW
 
 from tests.training.toys import step
 from zoo.training import ConstantThenLinear, Model, Phase
-from zoo.training.checkpoint import Resume, save_checkpoint
+from zoo.training.runs.checkpoint import Resume, save_checkpoint
 
 SIZES = (3, 6, 5, 2)
 DECAY, PEAK, STEPS = 0.5, 0.02, 10
@@ -126,7 +126,7 @@ def test_ten_steps_are_those_of_torch_with_a_group_for_each_rate(accumulate):
 @pytest.mark.skipif(keras.config.backend() != "torch", reason="torch's own kernel")
 @pytest.mark.parametrize("optimizer", [Adam, AdamW])
 def test_torch_s_fused_kernel_is_told_each_rate(optimizer, monkeypatch):
-    from zoo.training import engine_torch
+    from zoo.engine.torch import engine as engine_torch
 
     told = []
     fused = engine_torch._fused_adam

@@ -16,8 +16,8 @@ from tests.training.toys import (
     values,
     with_weights,
 )
-from zoo.training import loss_scale
-from zoo.training.loss_scale import CAP, FLOOR, START, DynamicLossScale
+from zoo.training.optimizers import loss_scale
+from zoo.training.optimizers.loss_scale import CAP, FLOOR, START, DynamicLossScale
 
 PHASES = ("discriminator", "generator")
 INTERVAL = 3

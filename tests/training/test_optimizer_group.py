@@ -17,8 +17,8 @@ from tests.training.toys import (
     with_weights,
 )
 from zoo.training import WarmupCosine
-from zoo.training.averages import unbias
-from zoo.training.schedules import Scaled
+from zoo.training.optimizers.averages import unbias
+from zoo.training.optimizers.schedules import Scaled
 
 
 def arrays(variables):

@@ -14,9 +14,9 @@ from keras.optimizers import Adam
 
 from tests.recipes.runs import metrics
 from tests.training.toys import Regression, regression_batches, with_weights
-from zoo.distribution.layout import Mesh
-from zoo.training import engine
-from zoo.training.run import Run, RunConfig
+from zoo.engine.current import engine
+from zoo.engine.layout import Mesh
+from zoo.training.runs.run import Run, RunConfig
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def test_the_last_line_is_not_lost_by_a_kill_before_it(resumed):
 
 def test_a_checkpoint_without_settings_is_taken_with_a_warning(resumed):
     """As earlier versions wrote them."""
-    from zoo.training.checkpoint import Resume, save_checkpoint
+    from zoo.training.runs.checkpoint import Resume, save_checkpoint
 
     file = resumed.out / "checkpoint.safetensors"
     model = with_weights(Regression())
@@ -187,7 +187,7 @@ def test_a_folder_that_is_deleted_is_said(half, tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from zoo.training.hold import Hold
+from zoo.training.runs.hold import Hold
 hold = Hold(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)

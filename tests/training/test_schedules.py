@@ -9,7 +9,7 @@ from keras import ops
 from keras.optimizers.schedules import deserialize, serialize
 
 from zoo.training import ConstantThenLinear, WarmupCosine, WarmupInverseSqrt
-from zoo.training.schedules import Scaled
+from zoo.training.optimizers.schedules import Scaled
 
 
 def rates(schedule, steps):

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from zoo.training import engine
+from zoo.engine.current import engine
 from zoo.training.seeds import set_seed
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.training.run import RunConfig
-from zoo.training.settings import check_same, differences, settings_of
+from zoo.training.runs.run import RunConfig
+from zoo.training.runs.settings import check_same, differences, settings_of
 
 pytestmark = pytest.mark.host
 

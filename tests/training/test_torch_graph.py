@@ -9,7 +9,7 @@ if keras.config.backend() != "torch":
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from zoo.training.engine_torch_graph import simplify
+from zoo.engine.torch.graph import simplify
 
 
 def recorded(function, *arrays):

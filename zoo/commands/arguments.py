@@ -4,7 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from zoo.presets.names import PresetName
+from zoo.store.names import PresetName
 
 Name = Annotated[PresetName, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 """A preset, by name or folder."""

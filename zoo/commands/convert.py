@@ -111,7 +111,10 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
 
     import zoo
     from zoo.commands import compared
-    from zoo.presets import keras_hub_writing, registry, weights
+    from zoo.formats.huggingface.bert import export_bert
+    from zoo.formats.huggingface.gpt2 import export_gpt2
+    from zoo.formats.keras_hub import writing as keras_hub_writing
+    from zoo.presets import registry, weights
 
     if isinstance(model, zoo.ImageTokens):
         raise ValueError(
@@ -126,10 +129,10 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
         same.save_to_preset(config.target)  # in its own precision
         names = found.converter.their_names(model) if found.converter else {}
     elif config.form == "keras_hub":
-        zoo.presets.export_keras_hub(model, config.target)
+        keras_hub_writing.export_keras_hub(model, config.target)
         names = keras_hub_writing.their_names(model)
     elif bert or isinstance(model, zoo.GPT):
-        export = zoo.presets.export_bert if bert else zoo.presets.export_gpt2
+        export = export_bert if bert else export_gpt2
         export(model, config.target)
         names = registry.find(config.target).converter.their_names(model)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.commands.arguments import Name
-from zoo.presets.names import PresetName
+from zoo.store.names import PresetName
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     import keras
 
     import zoo
-    from zoo.data.atomic_files import replacing
-    from zoo.models.config_checks import check_count
+    from zoo.configs.checks import check_count
+    from zoo.files.atomic import replacing
 
     check_count("images", config.images, least=0)
     model = zoo.from_preset(config.name)
@@ -102,7 +102,7 @@ def language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
 
 def masked_language_model(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     """On the text's validation part, masked once, and cut into pairs."""
-    from zoo.data.pairs import NEGATIVES
+    from zoo.data.pretraining.sentence_pairs import NEGATIVES
     from zoo.evaluation import masked_text_metrics
 
     text = _validation_text(model, config)

@@ -29,8 +29,8 @@ class FillMaskConfig:
 def run(config: FillMaskConfig) -> None:
     """Prints the likeliest tokens of each gap, with their probabilities."""
     import zoo
-    from zoo.generation.fill_mask import fill_mask
-    from zoo.models.bert_pretrainer import check_pretrained
+    from zoo.models.bert.fill_mask import fill_mask
+    from zoo.models.bert.pretrainer import check_pretrained
 
     bert = zoo.BertPretrainer.from_preset(config.name)
     check_pretrained(bert, config.name)

@@ -27,9 +27,9 @@ def run(config: InfoConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from zoo.data.atomic_files import unchanged
-    from zoo.presets import hub
-    from zoo.presets.names import look_up
+    from zoo.files.atomic import unchanged
+    from zoo.store import hub
+    from zoo.store.names import look_up
 
     table = Table(show_header=False, title=config.name, title_justify="left")
     place = look_up(config.name)
@@ -65,9 +65,9 @@ def _add_configuration(table: Any, name: str) -> None:
 
 def _add_folder(table: Any, folder: Path) -> None:
     """What manifest and configuration of a folder say, ours or another library's."""
-    from zoo.data.damaged import reading
-    from zoo.presets.manifest import MANIFEST, Manifest
-    from zoo.presets.names import CONFIGS
+    from zoo.files.damaged import reading
+    from zoo.store.manifest import MANIFEST, Manifest
+    from zoo.store.names import CONFIGS
 
     if (folder / MANIFEST).is_file():
         found = Manifest.read(folder)

@@ -16,9 +16,9 @@ def run(config: ListConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from zoo.presets import hub
-    from zoo.presets.manifest import MANIFEST, Manifest, checkpoints
-    from zoo.presets.names import CONFIGURATIONS
+    from zoo.store import hub
+    from zoo.store.manifest import MANIFEST, Manifest, checkpoints
+    from zoo.store.names import CONFIGURATIONS
 
     console = Console(markup=False)
     table = Table("checkpoint", "model", "parameters", "what", title_justify="left")

@@ -39,8 +39,8 @@ def run(config: SampleConfig) -> None:
     import numpy as np
 
     import zoo
-    from zoo.evaluation.pictures import image_grid
-    from zoo.models.config_checks import check_count
+    from zoo.configs.checks import check_count
+    from zoo.evaluation.images.pictures import image_grid
 
     check_count("count", config.count)
     model = zoo.from_preset(config.name)

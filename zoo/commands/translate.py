@@ -39,7 +39,7 @@ def run(config: TranslateConfig) -> None:
     import numpy as np
 
     import zoo
-    from zoo.data.pictures import Picture, decode
+    from zoo.data.images.pictures import Picture, decode
 
     model = zoo.from_preset(config.name)
     if isinstance(model, zoo.Transformer):
@@ -65,7 +65,7 @@ def write_png(path: Path, image) -> None:
     import numpy as np
     from PIL import Image
 
-    from zoo.data.atomic_files import replacing
+    from zoo.files.atomic import replacing
 
     pixels = np.round(np.clip(image, 0, 1) * 255).astype("uint8")
     with replacing(path) as file:

@@ -1,33 +1,33 @@
 """Texts, tasks and images by name, tokenizers, token files, and batches of them."""
 
-from zoo.data.crops import RandomCrops, windows, windows_with_weights
 from zoo.data.datasets import TextDataset, list_datasets, load
-from zoo.data.documents import Documents
-from zoo.data.image_batches import ImageBatches, binarized
-from zoo.data.images import ImageDataset
-from zoo.data.masked_batches import MaskedBatches
-from zoo.data.masking import Masking
-from zoo.data.pair_batches import PairBatches, pairs_once
-from zoo.data.pairs import full_sentences, sentence_pairs
-from zoo.data.parallel import ParallelText
-from zoo.data.pmi import Collocations, collocations
-from zoo.data.questions import QuestionWindows, question_windows
-from zoo.data.sequences import Sequences
-from zoo.data.spelling import SpelledSequences, spelled, spelled_sequences
-from zoo.data.streams import Streams
+from zoo.data.images.batches import ImageBatches, binarized
+from zoo.data.images.loading import ImageDataset
+from zoo.data.images.unpaired import UnpairedBatches, UnpairedDataset
+from zoo.data.pretraining.masked_batches import MaskedBatches
+from zoo.data.pretraining.masking import Masking
+from zoo.data.pretraining.pmi import Collocations, collocations
+from zoo.data.pretraining.sentence_pairs import full_sentences, sentence_pairs
 from zoo.data.subsets import fixed_subset
-from zoo.data.tag_paths import TagPaths
-from zoo.data.task_sequences import (
+from zoo.data.tasks.labelled import LabelledText, Question, TaggedWords, TaskDataset
+from zoo.data.tasks.questions import QuestionWindows, question_windows
+from zoo.data.tasks.sequences import (
     TaggedSequences,
     labelled_sequences,
     tagged_sequences,
 )
-from zoo.data.tasks import LabelledText, Question, TaggedWords, TaskDataset
-from zoo.data.text_batches import TextBatches, each_once
-from zoo.data.token_files import read_tokens, write_tokens
-from zoo.data.token_pairs import TokenPairs, train_joint_bpe
-from zoo.data.tokenizers import Tokenizer
-from zoo.data.unpaired import UnpairedBatches, UnpairedDataset
+from zoo.data.tasks.spelling import SpelledSequences, spelled, spelled_sequences
+from zoo.data.tasks.tag_paths import TagPaths
+from zoo.data.text.batches import TextBatches, each_once
+from zoo.data.text.crops import RandomCrops, windows, windows_with_weights
+from zoo.data.text.documents import Documents
+from zoo.data.text.sequences import Sequences
+from zoo.data.text.streams import Streams
+from zoo.data.text.token_files import read_tokens, write_tokens
+from zoo.data.translation.batches import PairBatches, pairs_once
+from zoo.data.translation.parallel_texts import ParallelText
+from zoo.data.translation.token_pairs import TokenPairs, train_joint_bpe
+from zoo.tokenizers.tokenizer import Tokenizer
 
 __all__ = [
     "Collocations",

@@ -17,19 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from zoo.data import (
-    animal_sentences,
-    conll,
-    images,
-    outlines,
-    parallel,
-    squad,
-    tfds,
-    tsv,
-    unpaired,
-)
-from zoo.data.downloads import downloaded
-from zoo.data.text_files import BadLines, OnBad, read_text
+from zoo.data import tfds
+from zoo.data.images import loading as images
+from zoo.data.images import outlines, unpaired
+from zoo.data.tasks import conll, squad, tsv
+from zoo.data.translation import animal_sentences
+from zoo.data.translation import parallel_texts as parallel
+from zoo.files.downloads import downloaded
+from zoo.files.text_files import BadLines, OnBad, read_text
 
 SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
@@ -274,7 +269,7 @@ def load_tfds(
         on_bad: Of texts that are not UTF-8: "error" refuses the first, "skip" leaves
             them out.
         **options: `text_key="text"`, the feature to read; of images see
-            `zoo.data.images.from_tfds`.
+            `zoo.data.images.loading.from_tfds`.
     """
     builder = tfds.prepared(name, data_dir)
     if "text_key" not in options and tfds.features(builder, "Image"):

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.crops import ENDLESS
-from zoo.data.updates import Updates
+from zoo.data.updates import ENDLESS, Updates
 
 
 class EpochBatches(Updates):

@@ -5,6 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+# Updates in a Grain dataset, which must have a length.
+ENDLESS = 2**62
+
 
 class Updates(ABC):
     """What gives each update of a training its batch."""

@@ -1,6 +1,6 @@
 """Several devices, asked for in one way on every backend: `use(data=, model=)`."""
 
-from zoo.distribution.layout import Mesh
+from zoo.engine.layout import Mesh
 
 __all__ = ["Mesh", "use"]
 

@@ -4,8 +4,8 @@ import importlib
 
 import keras
 
-from zoo.distribution.layout import Mesh
-from zoo.training.engine import activate, deactivate
+from zoo.engine.current import activate, deactivate
+from zoo.engine.layout import Mesh
 
 # The engine's module and class, by backend and strategy; the first is the default.
 STRATEGIES = {

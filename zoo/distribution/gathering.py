@@ -13,8 +13,8 @@ from typing import Any
 
 import keras
 
-from zoo.distribution.layout import Axes, Mesh, stored_axes, used_axes
-from zoo.training.engine import Engine
+from zoo.engine.base import Engine
+from zoo.engine.layout import Axes, Mesh, stored_axes, used_axes
 
 SEED = "seed_generator_state"
 

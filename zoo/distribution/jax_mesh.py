@@ -13,13 +13,13 @@ import keras
 import numpy as np
 from keras import tree
 
-from zoo.distribution.batches import adapted
-from zoo.distribution.layout import DATA, MODEL, Axes, Mesh, stored_axes
-from zoo.training.engine_jax import JaxEngine
+from zoo.engine.batches import adapted
+from zoo.engine.jax.engine import JaxEngine
+from zoo.engine.layout import DATA, MODEL, Axes, Mesh, stored_axes
 
 
 class JaxMeshEngine(JaxEngine):
-    """See `zoo.training.engine.Engine`."""
+    """See `zoo.engine.base.Engine`."""
 
     MORE_DEVICES = (
         "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX "

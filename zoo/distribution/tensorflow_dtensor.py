@@ -15,8 +15,9 @@ from keras import tree
 from tensorflow.experimental import dtensor
 
 from zoo.distribution.gathering import GathersAtUse
-from zoo.distribution.layout import DATA, MODEL
-from zoo.distribution.tensorflow_devices import (
+from zoo.engine.base import unrolled, unrolled_scan
+from zoo.engine.layout import DATA, MODEL
+from zoo.engine.tensorflow.devices import (
     MORE_DEVICES,
     kind,
     refuse_keras_distribution,
@@ -24,12 +25,11 @@ from zoo.distribution.tensorflow_devices import (
     refuse_scope,
     refuse_use_within,
 )
-from zoo.training.engine import unrolled, unrolled_scan
-from zoo.training.engine_tensorflow import TensorFlowEngine
+from zoo.engine.tensorflow.engine import TensorFlowEngine
 
 
 class DTensorEngine(GathersAtUse, TensorFlowEngine):
-    """See `zoo.training.engine.Engine`."""
+    """See `zoo.engine.base.Engine`."""
 
     # Inside a step for the mesh, a seed that lies elsewhere can't be read.
     places_seeds = True

@@ -15,8 +15,10 @@ import tensorflow as tf
 from keras import tree
 from tensorflow.python.distribute.values import DistributedVariable
 
-from zoo.distribution.layout import Mesh
-from zoo.distribution.tensorflow_devices import (
+from zoo.engine.base import unrolled
+from zoo.engine.drawn_seed import DrawnSeed
+from zoo.engine.layout import Mesh
+from zoo.engine.tensorflow.devices import (
     INSTEAD,
     MORE_DEVICES,
     kind,
@@ -25,10 +27,7 @@ from zoo.distribution.tensorflow_devices import (
     refuse_scope,
     refuse_use_within,
 )
-from zoo.layers.dropout import DrawnSeed
-from zoo.training.engine import unrolled
-from zoo.training.engine_tensorflow import TensorFlowEngine
-from zoo.training.model import Model
+from zoo.engine.tensorflow.engine import TensorFlowEngine
 
 # Else `int(model.optimizer.iterations)` is an error, which it is not on one device.
 DistributedVariable.__int__ = lambda variable: int(variable.numpy())
@@ -36,7 +35,7 @@ DistributedVariable.__float__ = lambda variable: float(variable.numpy())
 
 
 class MirroredEngine(TensorFlowEngine):
-    """See `zoo.training.engine.Engine`."""
+    """See `zoo.engine.base.Engine`."""
 
     MORE_DEVICES = MORE_DEVICES
 
@@ -91,7 +90,7 @@ class MirroredEngine(TensorFlowEngine):
     def prepare(self, model, data):
         """A replica's rows of the global batch, prepared as a whole."""
         batch = model.unpack(data)
-        if type(model).prepare is Model.prepare or not _in_replica():
+        if not model.plan.has_prepare or not _in_replica():
             return model.prepare(batch)
         context = tf.distribute.get_replica_context()
         first = next(x for x in tree.flatten(batch) if x is not None)

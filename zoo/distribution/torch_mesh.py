@@ -32,8 +32,8 @@ from torch.distributed.tensor.experimental import (
 )
 
 from zoo.distribution.gathering import GathersAtUse
-from zoo.distribution.layout import DATA, MODEL, Mesh
-from zoo.training.engine_torch import TorchEngine, _tensors
+from zoo.engine.layout import DATA, MODEL, Mesh
+from zoo.engine.torch.engine import TorchEngine, _tensors
 
 # Of the gradients that are sent together, as torch's own data parallelism has it.
 BUCKET_BYTES = 25 * 2**20
@@ -74,7 +74,7 @@ def _convolve(x, kernel, bias, stride, padding, dilation, transposed, output, gr
 
 
 class TorchMeshEngine(GathersAtUse, TorchEngine):
-    """See `zoo.training.engine.Engine`."""
+    """See `zoo.engine.base.Engine`."""
 
     MORE_DEVICES = (
         "Each process has one device: start as many with torchrun "
@@ -237,10 +237,10 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             stride=stride,
         )
 
-    def train_step(self, model, data):
+    def train_step(self, step, model, data):
         """As on one device, on variables as they are stored."""
         with self.stored():
-            return super().train_step(model, data)
+            return super().train_step(step, model, data)
 
     def _read(self, logs):
         return tree.map_structure(_full, logs)

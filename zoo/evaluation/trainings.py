@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.atomic_files import replacing
-from zoo.data.text_files import BadLines, OnBad, read_text
 from zoo.evaluation.scaling_laws import compute
+from zoo.files.atomic import replacing
+from zoo.files.text_files import BadLines, OnBad, read_text
 
 COLUMNS = ("parameters", "tokens", "loss")
 # Trainings whose computes differ by less are of one budget.

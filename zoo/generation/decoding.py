@@ -14,11 +14,11 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from zoo.engine.current import engine
+from zoo.engine.drawn_seed import DrawnSeed
 from zoo.generation.beam import Beams, BeamSearch, Candidates, beam_search
 from zoo.generation.sampling import Sampling, choose
 from zoo.generation.stops import Stops, Written
-from zoo.layers.dropout import DrawnSeed
-from zoo.training.engine import engine
 
 
 class State(NamedTuple):

@@ -2,8 +2,8 @@
 
 A network that mixes `Generates` in has a `config` with `vocab_size` and
 `context_length`, and `hidden`, `logits` and `empty_caches` as
-`zoo.models.language_model.LanguageModel` says. A model that computes nothing on a
-device (`zoo.NgramLM`) puts a decoder and a scorer of its own in the place of theirs.
+`zoo.models.language.language_model.LanguageModel` says. A model that computes nothing
+on a device (`zoo.NgramLM`) brings a decoder and a scorer of its own.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from zoo.engine.current import engine
 from zoo.generation import arguments
 from zoo.generation.arguments import generator, whole
 from zoo.generation.sampling import Sampling
 from zoo.generation.scoring import pad_right, token_log_probs
 from zoo.generation.stops import Stop, Stops, Written, write
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
-from zoo.training.engine import engine
 
 # Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
 BUCKET = 64

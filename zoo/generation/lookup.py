@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from zoo.engine.current import engine
 from zoo.generation.sampling import NEVER, Sampling, choose
 from zoo.generation.stops import Stops
-from zoo.training.engine import engine
 
 
 class LookupDecoder:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from zoo.data.tokenizers import Tokenizer
 from zoo.generation.decoding import Decoder
 from zoo.generation.sampling import Sampling
+from zoo.tokenizers.tokenizer import Tokenizer
 
 Texts = Any
 """A string, a list of ids, a list of either, or an array of ids (T,) or (B, T)."""

@@ -1,7 +1,13 @@
 """Layers that the models share."""
 
-from zoo.layers.attention import MultiHeadAttention
+from zoo.layers.attention.multi_head import MultiHeadAttention
+from zoo.layers.attention.relative import T5Bias, TransformerXLPositions
+from zoo.layers.attention.transformer import FeedForward, TransformerBlock
 from zoo.layers.characters import CharacterConvolutions, Highway
+from zoo.layers.convolution.history import ImageHistory
+from zoo.layers.convolution.padding import ReflectionPadding
+from zoo.layers.convolution.residual import ResidualBlock
+from zoo.layers.convolution.spectral_norm import SpectralNorm
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import (
@@ -10,16 +16,10 @@ from zoo.layers.embeddings import (
     TokenEmbedding,
     rotate,
 )
-from zoo.layers.history import ImageHistory
+from zoo.layers.latent.vector_quantizer import VectorQuantizer
 from zoo.layers.norm import BatchNorm, InstanceNorm, LayerNorm
-from zoo.layers.padding import ReflectionPadding
-from zoo.layers.recurrent import GRU, LSTM, Elman
-from zoo.layers.relative import T5Bias, TransformerXLPositions
-from zoo.layers.residual import ResidualBlock
+from zoo.layers.recurrent.cells import GRU, LSTM, Elman
 from zoo.layers.scalar_mix import ScalarMix
-from zoo.layers.spectral_norm import SpectralNorm
-from zoo.layers.transformer import FeedForward, TransformerBlock
-from zoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
     "GRU",

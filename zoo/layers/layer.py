@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import keras
 
-from zoo.training import frozen_layers
+from zoo.layers import frozen_layers
 
 
 class Layer(keras.layers.Layer):

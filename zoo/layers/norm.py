@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from zoo.layers.image_format import CHANNELS_LAST
+from zoo.engine.current import engine
+from zoo.layers.convolution.image_format import CHANNELS_LAST
 from zoo.layers.layer import Layer
-from zoo.training.engine import engine
 
 
 @keras.saving.register_keras_serializable("zoo")

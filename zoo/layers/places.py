@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from zoo.training.engine import engine
+from zoo.engine.current import engine
 
 
 def at_places(rows, places, size: int):

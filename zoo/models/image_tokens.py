@@ -19,13 +19,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zoo.data.atomic_files import is_empty, replacing_files
-from zoo.data.tokenizers import Tokenizer
-from zoo.models.config_checks import check_choice, check_count, check_fields
-from zoo.models.gpt import GPT
-from zoo.models.vqvae import VQVAE
+from zoo.configs.checks import check_choice, check_count, check_fields
+from zoo.engine.current import engine
+from zoo.files.atomic import is_empty, replacing_files
+from zoo.models.autoencoders.vqvae import VQVAE
+from zoo.models.language.gpt import GPT
 from zoo.presets import registry, weights
-from zoo.training.engine import engine
+from zoo.tokenizers.tokenizer import Tokenizer
+from zoo.version import __version__
 
 SETTINGS, PARTS = "config.json", ("vqvae", "gpt")
 
@@ -238,8 +239,6 @@ class ImageTokens:
         Raises:
             ValueError: there is a folder that holds something else.
         """
-        import zoo
-
         folder = Path(directory).expanduser()
         if folder.exists() and not self._replaceable(folder):
             raise ValueError(
@@ -250,7 +249,7 @@ class ImageTokens:
             "architecture": "ImageTokens",
             "config": asdict(self.config),
             "dtype": self.gpt.dtype_policy.name,
-            "zoo_version": zoo.__version__,
+            "zoo_version": __version__,
         }
         is_main = engine().is_main
         gone = [f"{part}/{x}" for part in PARTS for x in weights.TOKENIZER_FILES]

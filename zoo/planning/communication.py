@@ -1,6 +1,6 @@
 """What the devices send each other."""
 
-from zoo.distribution.layout import MODEL
+from zoo.engine.layout import MODEL
 from zoo.planning.activations import Sizes
 from zoo.planning.config import PlanConfig
 from zoo.planning.cuts import Cuts

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from zoo.distribution.layout import Mesh
+from zoo.engine.layout import Mesh
 from zoo.planning.activations import Attention
-from zoo.presets.names import PresetName
+from zoo.store.names import PresetName
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from zoo.distribution.layout import DATA, MODEL, Axes, Mesh, Table, stored_axes
+from zoo.engine.layout import DATA, MODEL, Axes, Mesh, Table, stored_axes
 from zoo.planning.inventory import Weight
 
 

@@ -80,7 +80,7 @@ def _state_for_stand_ins(
     """
     import keras
 
-    from zoo.training.optimizer_group import OptimizerGroup
+    from zoo.training.optimizers.group import OptimizerGroup
 
     stand_ins = [
         keras.Variable("zeros", shape=(1,) * len(weight.shape), name=name)

@@ -177,7 +177,7 @@ def draw(plan: Plan, path: Path) -> None:
     """Draws the memory at the peak as a PNG: stacked bars, the device's as a line."""
     from matplotlib.figure import Figure
 
-    from zoo.data.atomic_files import replacing
+    from zoo.files.atomic import replacing
 
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()

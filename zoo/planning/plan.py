@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.distribution.layout import MODEL, Table, replicated, stored_axes
+from zoo.engine.layout import MODEL, Table, replicated, stored_axes
 from zoo.planning import activations
 from zoo.planning.accelerators import Device, chosen_device
 from zoo.planning.activations import Sizes

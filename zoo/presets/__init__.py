@@ -7,22 +7,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.presets.convert_bert import export_bert
-    from zoo.presets.convert_gpt2 import export_gpt2
     from zoo.presets.export import export_inference
-    from zoo.presets.keras_hub_writing import export_keras_hub
     from zoo.presets.preset import FromPreset, from_preset
     from zoo.presets.registry import count_parameters, list_presets
 
 _HOMES = {
-    "FromPreset": "preset",
-    "count_parameters": "registry",
-    "export_bert": "convert_bert",
-    "export_gpt2": "convert_gpt2",
-    "export_inference": "export",
-    "export_keras_hub": "keras_hub_writing",
-    "from_preset": "preset",
-    "list_presets": "registry",
+    "FromPreset": "zoo.presets.preset",
+    "count_parameters": "zoo.presets.registry",
+    "export_bert": "zoo.formats.huggingface.bert",
+    "export_gpt2": "zoo.formats.huggingface.gpt2",
+    "export_inference": "zoo.presets.export",
+    "export_keras_hub": "zoo.formats.keras_hub.writing",
+    "from_preset": "zoo.presets.preset",
+    "list_presets": "zoo.presets.registry",
 }
 
 __all__ = [
@@ -39,5 +36,5 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"zoo.presets.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"zoo.presets has no {name!r}")

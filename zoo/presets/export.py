@@ -15,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from keras import ops
 
-from zoo.data.atomic_files import replacing, replacing_folder
+from zoo.engine.current import engine
+from zoo.extras import optional
+from zoo.files.atomic import replacing, replacing_folder
 from zoo.presets.inference import MAKERS, Direction, Served, served
-from zoo.training.engine import engine
-from zoo.training.optional import optional
+from zoo.version import __version__
 
 Format = Literal["onnx", "saved_model"]
 # ONNX's files are protocol buffers, which end here.
@@ -130,8 +131,6 @@ def _write_saved_model(found: Served, folder: Path) -> None:
 
 def _name(found: Served, file: Path) -> None:
     """Gives outputs and sides the names that `inference` has for them."""
-    import zoo
-
     onnx = optional("onnx", "ONNX", "export")
     proto = onnx.load(file)
     graph = proto.graph
@@ -152,7 +151,7 @@ def _name(found: Served, file: Path) -> None:
         dim = output.type.tensor_type.shape.dim[0]
         if not dim.HasField("dim_value"):
             dim.dim_param = "batch"
-    proto.producer_name, proto.producer_version = "zoo", zoo.__version__
+    proto.producer_name, proto.producer_version = "zoo", __version__
     if found.class_names:
         properties = {"class_names": json.dumps(found.class_names)}
         onnx.helper.set_model_props(proto, properties)

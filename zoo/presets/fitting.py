@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo.files.stored_arrays import LazyArrays
 from zoo.presets import weights
-from zoo.presets.stored_arrays import LazyArrays
 
 
 @dataclass(frozen=True)

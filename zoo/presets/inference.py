@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from zoo.layers.image_format import from_signed, to_signed
+from zoo.layers.convolution.image_format import from_signed, to_signed
 
 Direction = Literal["a_to_b", "b_to_a"]
 # Sides of the pictures that a translator takes: multiples of it, from four of it up.

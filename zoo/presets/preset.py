@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from zoo.data.tokenizers import Tokenizer
+from zoo.engine.current import engine
 from zoo.presets import registry, weights
 from zoo.presets.export import Format, export_called
 from zoo.presets.fitting import Fit
-from zoo.presets.manifest import MANIFEST
-from zoo.training.engine import engine
+from zoo.store.manifest import MANIFEST
+from zoo.tokenizers.tokenizer import Tokenizer
+from zoo.version import __version__
 
 
 def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
@@ -172,13 +173,11 @@ class FromPreset:
 
         Weights are in float32, whatever the precision. Optimizers are not saved.
         """
-        import zoo
-
         settings = {
             "architecture": type(self).__name__,
             "config": dataclasses.asdict(self.config),
             "dtype": self.dtype_policy.name,
-            "zoo_version": zoo.__version__,
+            "zoo_version": __version__,
         }
         base = registry.base_of(type(self))
         if base is not None and type(self) is not registry.model_class(base):

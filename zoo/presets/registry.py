@@ -13,46 +13,49 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from zoo.data.atomic_files import unchanged
-from zoo.data.damaged import naming, printable, reading
-from zoo.data.json_files import read_json
-from zoo.models.config_checks import shown
-from zoo.presets import keras_hub, tensorflow_bert, weights
-from zoo.presets.manifest import checking, checkpoints
-from zoo.presets.names import CONFIGS, folder_of
-from zoo.training.configurations import made
+from zoo.configs.checks import shown
+from zoo.configs.made import made
+from zoo.files.atomic import unchanged
+from zoo.files.damaged import naming, printable, reading
+from zoo.files.json_files import read_json
+from zoo.presets import weights
+from zoo.store.manifest import checking, checkpoints
+from zoo.store.names import CONFIGS, folder_of
 
 # Where each architecture lives. The first of those that share a configuration is the
 # one that `count_parameters` counts.
 ARCHITECTURES = {
-    "GPT": "zoo.models.gpt",
-    "LinearLM": "zoo.models.linear",
-    "NgramLM": "zoo.models.ngram",
-    "RecurrentLM": "zoo.models.recurrent",
-    "ELMo": "zoo.models.elmo",
-    "ELMoClassifier": "zoo.models.elmo",
-    "Transformer": "zoo.models.transformer",
-    "BertBackbone": "zoo.models.bert",
-    "BertPretrainer": "zoo.models.bert_pretrainer",
-    "Electra": "zoo.models.electra",
-    "BertClassifier": "zoo.models.bert_tasks",
-    "BertTagger": "zoo.models.bert_tasks",
-    "BertSpanQA": "zoo.models.bert_tasks",
-    "SelfAttentionClassifier": "zoo.models.self_attention",
-    "Autoencoder": "zoo.models.autoencoder",
-    "VAE": "zoo.models.vae",
-    "VQVAE": "zoo.models.vqvae",
+    "GPT": "zoo.models.language.gpt",
+    "LinearLM": "zoo.models.language.linear",
+    "NgramLM": "zoo.models.language.ngram",
+    "RecurrentLM": "zoo.models.language.recurrent",
+    "ELMo": "zoo.models.language.elmo",
+    "ELMoClassifier": "zoo.models.language.elmo",
+    "Transformer": "zoo.models.language.transformer",
+    "BertBackbone": "zoo.models.bert.backbone",
+    "BertPretrainer": "zoo.models.bert.pretrainer",
+    "Electra": "zoo.models.bert.electra",
+    "BertClassifier": "zoo.models.bert.tasks",
+    "BertTagger": "zoo.models.bert.tasks",
+    "BertSpanQA": "zoo.models.bert.tasks",
+    "SelfAttentionClassifier": "zoo.models.language.self_attention",
+    "Autoencoder": "zoo.models.autoencoders.autoencoder",
+    "VAE": "zoo.models.autoencoders.vae",
+    "VQVAE": "zoo.models.autoencoders.vqvae",
     "ImageTokens": "zoo.models.image_tokens",
-    "ImageClassifier": "zoo.models.classifier",
-    "DCGAN": "zoo.models.dcgan",
-    "CycleGAN": "zoo.models.cyclegan",
-    "Translator": "zoo.models.cyclegan",
+    "ImageClassifier": "zoo.models.image_classifier",
+    "DCGAN": "zoo.models.gan.dcgan",
+    "CycleGAN": "zoo.models.gan.cyclegan",
+    "Translator": "zoo.models.gan.cyclegan",
 }
 
 # The modules that convert Hugging Face's folders, by their model type.
-CONVERTERS = {"gpt2": "zoo.presets.convert_gpt2"} | dict.fromkeys(
-    ("bert", "roberta", "albert", "electra", "distilbert"), "zoo.presets.convert_bert"
+CONVERTERS = {"gpt2": "zoo.formats.huggingface.gpt2"} | dict.fromkeys(
+    ("bert", "roberta", "albert", "electra", "distilbert"),
+    "zoo.formats.huggingface.bert",
 )
+# The modules that make other folders look like Hugging Face's.
+READERS = ("zoo.formats.authors.bert", "zoo.formats.keras_hub.reading")
 
 # The policies that a preset may name; Keras would make an object of whatever else a
 # file says.
@@ -218,13 +221,10 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
 
 def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
     folder = file.parent
-    package = str(saved.get("registered_name")).partition(">")[0]
-    # The modules that make other folders look as Hugging Face's.
     source: Any = weights
-    if file.name == tensorflow_bert.CONFIG:
-        source, saved = tensorflow_bert, tensorflow_bert.settings(folder)
-    elif package in keras_hub.PACKAGES:
-        source, saved = keras_hub, keras_hub.settings(folder)
+    for reader in map(importlib.import_module, READERS):
+        if reader.recognises(file, saved):
+            source, saved = reader, reader.settings(folder)
     kind = saved.get("model_type")
     if not isinstance(kind, str) or kind not in CONVERTERS:
         raise ValueError(

@@ -10,13 +10,13 @@ from typing import Any, NoReturn
 import numpy as np
 from keras import ops
 
-from zoo.data.atomic_files import replacing_files
-from zoo.data.damaged import printable, reading
-from zoo.data.json_files import read_json
-from zoo.presets.stored_arrays import LazyArrays, is_own, of_file, shape_of
-from zoo.presets.torch_files import read_state_dict
-from zoo.training.engine import engine
-from zoo.training.lora import lora_layers
+from zoo.engine.current import engine
+from zoo.files.atomic import replacing_files
+from zoo.files.damaged import printable, reading
+from zoo.files.json_files import read_json
+from zoo.files.stored_arrays import LazyArrays, is_own, of_file, shape_of
+from zoo.files.torch_files import read_state_dict
+from zoo.training.finetuning.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
 # What reads the files that weights may be in: ours, and an older one of Hugging Face's.

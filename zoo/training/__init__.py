@@ -1,16 +1,17 @@
 """The training core: phases, optimizers, schedules and an engine a backend."""
 
+from zoo.engine.base import Engine
+from zoo.engine.current import engine, input_gradient
 from zoo.training.callbacks import StopOnNaN, Throughput
-from zoo.training.engine import Engine, engine, input_gradient
-from zoo.training.loss_scale import DynamicLossScale
 from zoo.training.model import Model
-from zoo.training.optimizer_group import OptimizerGroup
-from zoo.training.phases import Phase, WeightedMean
-from zoo.training.schedules import (
+from zoo.training.optimizers.group import OptimizerGroup
+from zoo.training.optimizers.loss_scale import DynamicLossScale
+from zoo.training.optimizers.schedules import (
     ConstantThenLinear,
     WarmupCosine,
     WarmupInverseSqrt,
 )
+from zoo.training.phases import Phase, WeightedMean
 
 __all__ = [
     "ConstantThenLinear",

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from keras import tree
 
-from zoo.training.engine import Variables, engine
+from zoo.engine.base import Variables
+from zoo.engine.current import engine
 
 
 class Batched:

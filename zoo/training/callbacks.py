@@ -6,14 +6,14 @@ import time
 import keras
 from keras import ops
 
-from zoo.training.engine import engine
+from zoo.engine.current import engine
 
 
 class StopOnNaN(keras.callbacks.Callback):
     """Ends training with an error that says when and what to try.
 
     Where a value of a batch was out of its range, which makes the losses NaN, the error
-    is a ValueError that says which (see `zoo.training.ranges`).
+    is a ValueError that says which (see `zoo.training.checks.ranges`).
 
     Looks every `every` batches and at the end of an epoch, since each look waits for
     the device. Means over an epoch stay NaN, so nothing is missed in between.

@@ -12,27 +12,35 @@ from typing import Any, ClassVar, TypeAlias
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from zoo.distribution.batches import bound
-from zoo.distribution.layout import Table, replicated
-from zoo.training import example_weights, frozen_layers
+from zoo.configs.made import made
+from zoo.distribution import adoption  # noqa: F401 - finds users' own scopes
+from zoo.engine.base import Engine
+from zoo.engine.batches import bound
+from zoo.engine.current import engine
+from zoo.engine.layout import Table, replicated
+from zoo.layers import frozen_layers
+from zoo.training import step
 from zoo.training.added_losses import all_layers
 from zoo.training.callbacks import StopOnNaN
-from zoo.training.checked_data import ChecksData
-from zoo.training.configurations import made
-from zoo.training.engine import Engine, engine
-from zoo.training.kept_tokenizer import KeepsTokenizer
-from zoo.training.layer_rates import forget_hooks, layerwise_factors, scale_rates
-from zoo.training.lora import enable_lora, has_lora
-from zoo.training.optimizer_group import (
+from zoo.training.checks import example_weights
+from zoo.training.checks.checked_data import ChecksData
+from zoo.training.checks.ranges import Watch
+from zoo.training.checks.refusals import refuse_16_bit_weights, refuse_hooks
+from zoo.training.finetuning.layer_rates import (
+    forget_hooks,
+    layerwise_factors,
+    scale_rates,
+)
+from zoo.training.finetuning.lora import enable_lora, has_lora
+from zoo.training.optimizers.group import (
     OptimizerGroup,
     deserialize_optimizer,
     serialize_optimizer,
 )
 from zoo.training.phases import Batch, Phase
-from zoo.training.ranges import Watch
-from zoo.training.refusals import refuse_16_bit_weights, refuse_hooks
+from zoo.training.saving.kept_tokenizer import KeepsTokenizer
+from zoo.training.saving.unsaved_layers import SavesAllLayers, check_saved
 from zoo.training.terms import TermMeans
-from zoo.training.unsaved_layers import SavesAllLayers, check_saved
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -46,6 +54,7 @@ class Plan:
         accumulate: micro-batches an update.
         phase_variables: the variables that each phase moves.
         phase_layers: the layers that each phase trains, inner ones too.
+        has_prepare: whether the model prepares batches.
         has_shared: whether the model shares work between phases.
         terms: the running means of all logged terms.
         watch: looks for values out of their range.
@@ -56,6 +65,7 @@ class Plan:
     accumulate: int
     phase_variables: Mapping[str, list[keras.Variable]]
     phase_layers: Mapping[str, list[keras.Layer]]
+    has_prepare: bool
     has_shared: bool
     terms: TermMeans
     watch: Watch
@@ -153,8 +163,8 @@ class Model(KeepsTokenizer, ChecksData, SavesAllLayers):
     ) -> None:
         """Low-rank adaptation (LoRA): freezes `stack()` but for small added products.
 
-        See `zoo.training.lora.enable_lora`. Call it before `compile`, and before the
-        model has predicted anything.
+        See `zoo.training.finetuning.lora.enable_lora`. Call it before `compile`, and
+        before the model has predicted anything.
         """
         enable_lora(self, rank, alpha, targets)
 
@@ -303,6 +313,7 @@ class Model(KeepsTokenizer, ChecksData, SavesAllLayers):
             phase_layers=types.MappingProxyType(
                 {phase.name: all_layers(phase.trains) for phase in phases}
             ),
+            has_prepare=type(self).prepare is not Model.prepare,
             has_shared=type(self).shared is not Model.shared,
             terms=TermMeans(),
             watch=Watch(),
@@ -358,11 +369,11 @@ class Model(KeepsTokenizer, ChecksData, SavesAllLayers):
 
     def train_step(self, *args: Any) -> Any:
         """One update of every phase; the signature is the backend's trainer's."""
-        return self.plan.engine.train_step(self, *args)
+        return self.plan.engine.train_step(step.train, self, *args)
 
     def test_step(self, *args: Any) -> Any:
         """Every phase's terms without updates."""
-        return self.plan.engine.test_step(self, *args)
+        return self.plan.engine.test_step(step.test, self, *args)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `fit`; raises a clear error when a loss stops being a number.
@@ -457,10 +468,10 @@ class Model(KeepsTokenizer, ChecksData, SavesAllLayers):
         return self._make("predict_function", self.predict_step, keras_makes, force)
 
     def _make(
-        self, name: str, step: Callable, keras_makes: Callable, force: bool
+        self, name: str, function: Callable, keras_makes: Callable, force: bool
     ) -> Callable:
         if force or getattr(self, name, None) is None:
-            made = self.engine.step_function(self, name, step)
+            made = self.engine.step_function(self, name, function)
             if made is None:
                 keras_makes(force)
                 made = self.engine.on_batches(getattr(self, name))

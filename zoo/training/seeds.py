@@ -5,7 +5,7 @@ import sys
 import keras
 from keras.src.utils.module_utils import tensorflow
 
-from zoo.training.engine import engine
+from zoo.engine.current import engine
 
 
 def set_seed(seed: int) -> None:

@@ -12,6 +12,7 @@ the step runs once a replica, `engine.total` and `engine.average` join the repli
 
 from keras import ops, tree
 
+from zoo.engine.loss_state import loss_state
 from zoo.training.added_losses import ADDED, collected, penalties, with_sum
 from zoo.training.phases import (
     Batch,
@@ -326,13 +327,6 @@ def _log(model, terms, good) -> dict:
         if added is not None:
             logs[loss] = logs[loss] + added
     return logs
-
-
-def loss_state(model) -> list:
-    """What the losses themselves may change: not weights that are frozen."""
-    layers = model._flatten_layers()
-    frozen = {id(v) for layer in layers for v in layer._trainable_variables}
-    return [v for v in model.non_trainable_variables if id(v) not in frozen]
 
 
 def _float_state(model):

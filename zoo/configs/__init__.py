@@ -1,0 +1,1 @@
+"""Configurations: fields that check themselves."""

@@ -1,0 +1,1 @@
+"""Masked tokens and pairs of sentences."""

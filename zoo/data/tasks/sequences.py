@@ -1,0 +1,141 @@
+"""Labelled texts and tagged words as sequences for a model.
+
+Shapes: N sequences, K tokens of all, B rows, T tokens of a row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zoo.data.tasks.labelled import LabelledText, TaggedWords
+from zoo.data.text.sequences import Sequences, shortened
+from zoo.tokenizers.tokenizer import Tokenizer
+
+
+def labelled_sequences(
+    examples: Sequence[LabelledText],
+    tokenizer: Tokenizer,
+    length: int,
+    *,
+    num_segments: int = 2,
+) -> Sequences:
+    """Encodes texts, or pairs of them, and their labels.
+
+    What is too long loses tokens at its end, of a pair the longer text first.
+
+    Args:
+        examples: All with a second text, or none; all with a label, or none.
+        tokenizer: What encodes them.
+        length: T.
+        num_segments: Of the model, see `Sequences`.
+    """
+    pairs = [example.pair for example in examples if example.pair is not None]
+    if len(pairs) not in (0, len(examples)):
+        raise ValueError(
+            f"{len(pairs)} of {len(examples)} examples have a second text; expected "
+            "all or none"
+        )
+    segments = 2 if pairs else 1
+    special = 2 + (tokenizer.separators if pairs else 0)
+    if length < special + segments:
+        raise ValueError(f"length={length}; expected at least {special + segments}")
+    texts = [example.text for example in examples]
+    encoded = tokenizer.encode_batch([*texts, *pairs])
+    tokens, bounds = _joined(encoded)
+    starts = bounds[:-1].reshape(segments, -1).T
+    stops = bounds[1:].reshape(segments, -1).T
+    if pairs:
+        stops = stops - np.stack(shortened(starts, stops, length - special), axis=1)
+    else:
+        stops = np.minimum(stops, starts + length - 2)
+    known = [example.label for example in examples if example.label is not None]
+    if len(known) not in (0, len(examples)):
+        raise ValueError(
+            f"{len(known)} of {len(examples)} examples have a label; expected all or "
+            "none"
+        )
+    labels = None
+    if known:
+        labels = np.array(known)
+        labels = labels.astype(np.int32 if labels.dtype.kind == "i" else np.float32)
+    return Sequences(tokens, starts, stops, length, tokenizer, labels, num_segments)
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedSequences(Sequences):
+    """Sentences whose words are tagged, at the first token of each word.
+
+    Attributes:
+        tags: The tag of each token's word, -1 where a word continues, (K,).
+    """
+
+    tags: np.ndarray = field(repr=False, kw_only=True)
+
+    def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
+        """(inputs, tags, weights) as `fit` takes them; int32 and float32, (B, T).
+
+        Weights are 1 at words' first tokens, and 0 elsewhere.
+        """
+        tags = self._tags(rows, length)
+        weights = (tags >= 0).astype(np.float32)
+        return self.pack(rows, length), np.maximum(tags, 0), weights
+
+    def at_words(self, rows: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
+        """What was found at the first tokens of words.
+
+        Args:
+            rows: Numbers of the sentences, (B,).
+            values: Something a token, (B, T, ...).
+
+        Returns:
+            Those of each sentence's words, (words, ...), but for words that were cut
+            off.
+        """
+        kept = self._tags(rows, values.shape[1]) >= 0
+        return [some[words] for some, words in zip(values, kept, strict=True)]
+
+    def _tags(self, rows: np.ndarray, length: int | None) -> np.ndarray:
+        sources = self.sources(rows, length)
+        return np.where(sources < 0, -1, self.tags[sources])
+
+
+def tagged_sequences(
+    examples: Sequence[TaggedWords], tokenizer: Tokenizer, length: int
+) -> TaggedSequences:
+    """Encodes sentences word by word; a word without a token is [UNK].
+
+    Args:
+        examples: The sentences. What is too long loses words at its end.
+        tokenizer: What encodes them.
+        length: T.
+    """
+    if length < 3:
+        raise ValueError(f"length={length}; expected at least 3")
+    unknown = np.array([tokenizer.unk_id], np.int32)
+    words = tokenizer.encode_words([word for e in examples for word in e.words])
+    words = [ids if len(ids) else unknown for ids in words]
+    tokens, bounds = _joined(words)
+    tags: np.ndarray = np.full(len(tokens), -1, np.int32)
+    tags[bounds[:-1]] = [tag for example in examples for tag in example.tags]
+    num_words = np.array([len(example.words) for example in examples])
+    sentences = bounds[np.append(0, np.cumsum(num_words))]
+    starts, stops = sentences[:-1], sentences[1:]
+    # [CLS] and [SEP] stand around.
+    stops = np.minimum(stops, starts + length - 2)
+    return TaggedSequences(
+        tokens,
+        starts[:, None],
+        stops[:, None],
+        length,
+        tokenizer,
+        tags=tags,
+    )
+
+
+def _joined(encoded: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """All tokens, and where each text's begin; then their number."""
+    if not len(encoded):
+        raise ValueError("there are no examples; expected at least one")
+    bounds = np.append(0, np.cumsum([len(ids) for ids in encoded]))
+    return np.concatenate(encoded), bounds

@@ -1,0 +1,118 @@
+"""Words as the numbers of their characters, for models that read how words are spelled.
+
+Ids are those of ELMo's authors and of AllenNLP: a word's UTF-8 bytes, so that there is
+no unknown character, between marks of its begin and end. 0 is no word at all.
+
+Shapes: N sequences, K words of all, W different words, B rows, T words of a row, C
+characters of a word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zoo.data.tasks.labelled import LabelledText
+from zoo.data.tasks.sequences import labelled_sequences
+from zoo.data.text.sequences import Sequences
+from zoo.files.surrogates import refuse_halves
+from zoo.tokenizers.tokenizer import Tokenizer
+
+# The begin and end of a sentence, those of a word, and what fills a word up.
+FIRST, LAST, BEGIN, END, FILL = 257, 258, 259, 260, 261
+NUM_CHARACTERS = 262
+
+
+def spelled(words: Sequence[str], length: int) -> np.ndarray:
+    """Character ids of words, int32 (number of words, C).
+
+    Args:
+        words: as they are written; bytes beyond the length are cut off.
+        length: C, the marks of a word's begin and end included.
+
+    Raises:
+        ValueError: there is no room for a character between the marks.
+    """
+    for number, word in enumerate(words):
+        refuse_halves(word, f"word {number}")
+    return _marked([word.encode() for word in words], length)
+
+
+def _marked(words: Sequence[bytes | tuple[int, ...]], length: int) -> np.ndarray:
+    if length < 3:
+        raise ValueError(
+            f"word_length={length}; expected at least 3: a character between two marks"
+        )
+    found = np.full((len(words), length), FILL, np.int32)
+    found[:, 0] = BEGIN
+    for row, word in zip(found, words, strict=True):
+        inside = [byte + 1 for byte in word[: length - 2]]
+        row[1 : 1 + len(inside)] = inside
+        row[1 + len(inside)] = END
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class SpelledSequences(Sequences):
+    """Sequences that are also spelled.
+
+    Attributes:
+        spellings: Of the different words, (W, C).
+        words: Which of them each token is, (K,).
+    """
+
+    spellings: np.ndarray = field(repr=False, kw_only=True)
+    words: np.ndarray = field(repr=False, kw_only=True)
+
+    def pack(self, rows: np.ndarray, length: int | None = None) -> dict[str, Any]:
+        """As `Sequences.pack`, with `character_ids` (B, T, C) too.
+
+        [CLS] and [SEP] are spelled as the marks of a sentence's begin and end; padding
+        is 0.
+        """
+        packed = super().pack(rows, length)
+        sources = self.sources(rows, length)
+        ids = self.spellings[self.words[sources]]
+        first, last = _marked([(FIRST - 1,), (LAST - 1,)], self.spellings.shape[1])
+        special = packed["token_ids"] * (sources < 0)
+        ids[special == self.tokenizer.sep_id] = last
+        ids[special == self.tokenizer.cls_id] = first
+        ids[~packed["padding_mask"]] = 0
+        return {**packed, "character_ids": ids}
+
+
+def spelled_sequences(
+    examples: Sequence[LabelledText],
+    tokenizer: Tokenizer,
+    length: int,
+    word_length: int,
+) -> SpelledSequences:
+    """Encodes and spells texts, or pairs of them, and their labels.
+
+    Args:
+        examples: What `labelled_sequences` takes.
+        tokenizer: `Tokenizer.train_words`; it names the words, and says where in a
+            text each stands. They are spelled as they stand there, but in small letters
+            where the tokenizer makes them small, also those that have no name.
+        length: T.
+        word_length: C.
+    """
+    plain = labelled_sequences(examples, tokenizer, length)
+    pairs = [example.pair for example in examples if example.pair is not None]
+    words: list[str] = []
+    for text in [*(example.text for example in examples), *pairs]:
+        _, offsets = tokenizer.encode_with_offsets(text)
+        words.extend(text[begin:end] for begin, end in offsets)
+    normalize = getattr(tokenizer.backend.normalizer, "normalize_str", str)
+    different, places = np.unique(np.array(words, dtype=object), return_inverse=True)
+    return SpelledSequences(
+        plain.tokens,
+        plain.starts,
+        plain.stops,
+        length,
+        tokenizer,
+        plain.labels,
+        spellings=spelled([normalize(word) for word in different], word_length),
+        words=places.astype(np.int32),
+    )

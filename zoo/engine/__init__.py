@@ -1,0 +1,1 @@
+"""One engine per backend: how the training step differentiates, loops and compiles."""

@@ -1,0 +1,1 @@
+"""Figures for models of text."""

@@ -1,0 +1,1 @@
+"""Weights and configurations in the formats of other libraries."""

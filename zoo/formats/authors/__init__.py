@@ -1,0 +1,1 @@
+"""Weights as the authors of a paper published them."""

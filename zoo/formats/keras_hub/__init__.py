@@ -1,0 +1,1 @@
+"""Keras Hub's presets."""

@@ -1,0 +1,258 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2).
+
+Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
+"""
+
+from functools import partial
+
+import keras
+from keras import ops
+
+from zoo.engine.current import engine
+from zoo.engine.plain_attention import probabilities
+from zoo.layers.attention.sliding import global_attention, in_window, sliding_attention
+from zoo.layers.dense import Dense, HeadsDense
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import rotate
+from zoo.layers.gather import gather
+from zoo.layers.layer import Layer
+
+
+def check_heads(width: int, num_heads: int) -> None:
+    """Raises unless the heads divide the width."""
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(
+            f"width must be a multiple of num_heads. Received: width={width}, "
+            f"num_heads={num_heads}. Nearest widths: "
+            f"{width // max(num_heads, 1) * num_heads} and "
+            f"{(width // max(num_heads, 1) + 1) * num_heads}."
+        )
+
+
+@keras.saving.register_keras_serializable("zoo")
+class MultiHeadAttention(Layer):
+    """Self-attention or, given a context, cross-attention; causal, padded, cached.
+
+    Queries, keys and values of one input come from one product. `relative` is a layer
+    of `zoo.layers.attention.relative`, maybe one that others have too; with a `window`,
+    tokens look only at those less than `window` away
+    (`zoo.layers.attention.sliding`). `dropout` applies to the output,
+    `attention_dropout` to the probabilities, all of which must then be kept: the
+    fused kernels, which serve without it, keep none.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        width: int,
+        *,
+        causal: bool = False,
+        cross: bool = False,
+        rotary: bool = False,
+        relative: keras.layers.Layer | None = None,
+        window: int = 0,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        initializer="glorot_uniform",
+        output_initializer=None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_heads(width, num_heads)
+        if cross and (relative is not None or window):
+            raise ValueError(
+                "Cross-attention has neither relative positions nor a window: a "
+                "context's tokens do not stand between the queries."
+            )
+        self.num_heads, self.width = num_heads, width
+        self.head_width = width // num_heads
+        self.causal, self.cross, self.rotary = causal, cross, rotary
+        self.relative, self.window = relative, window
+        dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
+        make = {"kernel_initializer": initializer, **dense}
+
+        def heads(*parts):
+            name = "_".join(parts)
+            return HeadsDense(parts, num_heads, self.head_width, name=name, **make)
+
+        if cross:
+            self.query = heads("query")
+            self.key_value = heads("key", "value")
+        else:
+            self.query_key_value = heads("query", "key", "value")
+        self.output_projection = Dense(
+            width,
+            name="output",
+            kernel_initializer=output_initializer or initializer,
+            **dense,
+        )
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.attention_dropout = Dropout(
+            attention_dropout, name="attention_dropout", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape) -> None:
+        """Makes the projections for inputs (B, T, D)."""
+        shape = (None, None, self.width)
+        projections = (
+            (self.query, self.key_value) if self.cross else (self.query_key_value,)
+        )
+        for projection in (*projections, self.output_projection):
+            projection.build(shape)
+        if self.relative is not None and not self.relative.built:
+            self.relative.build(shape)
+
+    def call(
+        self,
+        x_BTD,
+        context_BSD=None,
+        attention_mask=None,
+        positions=None,
+        queries=None,
+        global_positions=None,
+        cache=None,
+        index=None,
+        training: bool = False,
+        seeds=(None, None),
+    ):
+        """Attends from `x_BTD`, to itself or to `context_BSD`.
+
+        Args:
+            x_BTD: the queries' input.
+            context_BSD: the keys' and values' input; only where `cross`.
+            attention_mask: booleans that broadcast to (B, T, S), True where to look.
+                Comes on top of causality and the window; with a cache it is the whole
+                truth about the future. A window saves time and memory where the mask is
+                the same for all queries, (B, 1, S), and there is no cache.
+            positions: (T,) or (B, T), for rotary positions; default 0 … T-1. Relative
+                ones are distances in the arrays.
+            queries: (B, Q), which tokens are to attend; default all. Those of a text
+                read in both directions, whose mask is the same for all.
+            global_positions: where tokens stand that look at all and are looked at by
+                all, whatever the window: whole numbers (B, G), -1 for none.
+            cache: a pair of (B, S, N, H) arrays, keys and values seen so far; where
+                `cross`, those of the whole context, from `keys_values`.
+            index: where in the cache these T tokens go.
+            training: whether to drop.
+            seeds: from `draw_seeds`, to drop what they say.
+
+        Returns:
+            (B, T, D), or (B, Q, D), and the new cache as a second value where one was
+            given and the attention is to itself.
+        """
+        q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache, positions)
+        if queries is not None:
+            if self.causal or self.relative is not None or self.window or cache:
+                raise ValueError(
+                    "queries are for attention that treats all of them alike: neither "
+                    "causal, relative, in a window nor with a cache."
+                )
+            q_BTNH = gather(q_BTNH, queries)
+        if self.cross:
+            cache = None
+        causal = self.causal
+        if cache is not None:
+            k_BSNH = engine().write(cache[0], k_BSNH, index)
+            v_BSNH = engine().write(cache[1], v_BSNH, index)
+            cache, causal = (k_BSNH, v_BSNH), False
+        arrays = (q_BTNH, k_BSNH, v_BSNH)
+        drop = None
+        if training and self.attention_dropout.rate:
+
+            def drop(shares):
+                return self.attention_dropout(shares, training=True, seed=seeds[0])
+
+        if self._slides(x_BTD.shape[1], attention_mask, cache):
+            attended = self._slide(*arrays, attention_mask, global_positions, drop)
+        else:
+            first = 0 if index is None else index
+            mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
+            attended = self._attend(*arrays, mask, causal, first, drop)
+        attended_BTD = ops.reshape(attended, (-1, ops.shape(q_BTNH)[1], self.width))
+        out = self.output_projection(attended_BTD)
+        out = self.dropout(out, training=training, seed=seeds[1])
+        return out if cache is None else (out, cache)
+
+    def draw_seeds(self) -> tuple:
+        """Seeds for one call: of the probabilities' dropout, and of the output's."""
+        return self.attention_dropout.draw(), self.dropout.draw()
+
+    def keys_values(self, context_BSD):
+        """Of a cross-attention's context: what does not change from token to token."""
+        return self.key_value.heads(context_BSD)
+
+    def probabilities(
+        self, x_BTD, context_BSD=None, attention_mask=None, positions=None
+    ):
+        """How much each query looks at each key, (B, N, T, S); all of it at once."""
+        q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
+        mask = self._within(attention_mask, q_BTNH, k_BSNH)
+        q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
+        return probabilities(q_BTNH, k_BSNH, mask, self.causal, bias)
+
+    def _project(self, x_BTD, context_BSD, cache=None, positions=None):
+        if self.cross:
+            q_BTNH = self.query.heads(x_BTD)[0]
+            return q_BTNH, *(cache or self.keys_values(context_BSD))
+        q_BTNH, k_BTNH, v_BTNH = self.query_key_value.heads(x_BTD)
+        if self.rotary:
+            if positions is None:
+                positions = ops.arange(ops.shape(x_BTD)[1], dtype="int32")
+            q_BTNH, k_BTNH = rotate(q_BTNH, positions), rotate(k_BTNH, positions)
+        return q_BTNH, k_BTNH, v_BTNH
+
+    def _attend(
+        self, q_BTNH, k_BSNH, v_BSNH, mask=None, is_causal=False, first=0, drop=None
+    ):
+        q_BTNH, bias = self._biased(q_BTNH, k_BSNH, first)
+        return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias, drop)
+
+    def _biased(self, q_BTNH, k_BSNH, first=0):
+        if self.relative is None:
+            return q_BTNH, None
+        return self.relative(q_BTNH, num_keys=k_BSNH.shape[1], first=first)
+
+    def _slides(self, tokens: int, attention_mask, cache) -> bool:
+        """Whether tokens can attend chunk by chunk, and it is worth it."""
+        return (
+            0 < self.window < tokens
+            and cache is None
+            and (attention_mask is None or attention_mask.shape[1] == 1)
+        )
+
+    def _slide(self, q_BTNH, k_BTNH, v_BTNH, attention_mask, global_positions, drop):
+        visible = None if attention_mask is None else attention_mask[:, 0]
+        attend = partial(self._attend, drop=drop)
+        arrays = (attend, q_BTNH, k_BTNH, v_BTNH, self.window)
+        if global_positions is None:
+            return sliding_attention(*arrays, causal=self.causal, visible=visible)
+        if self.relative is not None:
+            raise ValueError(
+                "Global tokens are at any distance, which relative positions do not "
+                "know chunk by chunk: use global_positions without `relative`."
+            )
+        return global_attention(
+            *arrays, global_positions, causal=self.causal, visible=visible
+        )
+
+    def _within(self, attention_mask, q_BTNH, k_BSNH, first=0, global_positions=None):
+        """The mask for all heads, (B or 1, 1, T or 1, S), False outside the window."""
+        queries, keys = q_BTNH.shape[1], k_BSNH.shape[1]
+        mask = attention_mask
+        if 0 < self.window < keys:
+            near = in_window(queries, keys, self.window, first, global_positions)
+            mask = near if mask is None else ops.logical_and(mask, near)
+        return None if mask is None else ops.expand_dims(mask, 1)
+
+    def empty_cache(self, batch: int, length: int):
+        """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""
+        shape = (batch, length, self.num_heads, self.head_width)
+        return (
+            ops.zeros(shape, dtype=self.compute_dtype),
+            ops.zeros(shape, dtype=self.compute_dtype),
+        )
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape

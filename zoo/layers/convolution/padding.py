@@ -1,0 +1,31 @@
+"""Padding of pictures by their own mirror image."""
+
+import keras
+
+from zoo.engine.current import engine
+from zoo.layers.convolution.image_format import CHANNELS_LAST, spatial_axes
+from zoo.layers.layer import Layer
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ReflectionPadding(Layer):
+    """Adds `size` rows and columns on each side, mirrored at the border's pixels.
+
+    Against the dark rims that zeros leave on what convolutions draw (Johnson et al.
+    2016, supplementary material).
+    """
+
+    def __init__(self, size: int, data_format: str = CHANNELS_LAST, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.size, self.data_format = size, data_format
+
+    def call(self, x):
+        """(B, H, W, C) to (B, H + 2 size, W + 2 size, C); H and W above `size`."""
+        return engine().reflect(x, self.size, spatial_axes(self.data_format))
+
+    def compute_output_shape(self, input_shape):
+        """Larger by twice `size`; sides that are not known stay so."""
+        grown = list(input_shape)
+        for axis in spatial_axes(self.data_format):
+            grown[axis] = grown[axis] and grown[axis] + 2 * self.size
+        return tuple(grown)

@@ -1,0 +1,1 @@
+"""Latent variables: distributions, codebooks, observation models."""

@@ -1,0 +1,1 @@
+"""Estimates of likelihood from functions that sample and score."""

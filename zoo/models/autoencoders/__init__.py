@@ -1,0 +1,1 @@
+"""Autoencoders, VAEs and VQ-VAEs."""

@@ -1,0 +1,250 @@
+"""Autoencoders of images (Hinton & Salakhutdinov 2006), and what VAEs share with them.
+
+Shapes: B images, (H, W, C) of an image, L dimensions of the code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import (
+    KERAS_ACTIVATIONS,
+    check_choice,
+    check_count,
+    check_fields,
+)
+from zoo.engine.layout import GATHERED
+from zoo.layers.convolution.coders import check_coders, decoder, encoder
+from zoo.layers.dense import Dense
+from zoo.layers.latent.observations import Observation, observation_model
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase
+from zoo.training.batched import Batched
+from zoo.training.checks.example_weights import mean_of, parts, total_of
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import same_shape, shape_of
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The shape of an autoencoder.
+
+    Attributes:
+        image_shape: (height, width, channels).
+        code_dim: of the code between encoder and decoder, L.
+        body: "mlp" or "convolutional".
+        hidden: the encoder's layers, by width or channels; the decoder mirrors them.
+        activation: after each, by its name in Keras.
+        observation: "gaussian", whose loss is the squared error (over 2), or
+            "bernoulli", whose loss is the cross-entropy to greys in [0, 1].
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    code_dim: int = 30
+    body: str = "mlp"
+    hidden: tuple[int, ...] = (1000, 500, 250)
+    activation: str = "relu"
+    observation: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_fields(self)
+        check_coders(self.image_shape, self.body, self.hidden)
+        check_count("code_dim", self.code_dim)
+        check_choice(self, "activation", KERAS_ACTIVATIONS)
+        if self.observation not in ("gaussian", "bernoulli"):
+            raise ValueError(
+                "observation must be 'gaussian' (squared error) or 'bernoulli' "
+                f"(cross-entropy), got {self.observation!r}"
+            )
+
+
+PRESETS: dict[str, AutoencoderConfig] = {
+    # Hinton & Salakhutdinov 2006, figure 3: 784-1000-500-250-30.
+    "autoencoder_mlp": AutoencoderConfig(),
+    "autoencoder_convolutional": AutoencoderConfig(
+        body="convolutional", hidden=(32, 64), code_dim=30
+    ),
+}
+
+
+class ImageCoder(FromPreset, Model):
+    """An encoder to a code, and a decoder whose output an observation model reads."""
+
+    # Convolutions and flattened pictures can't be computed in parts.
+    layout = (
+        (r"(down|up)_\d+/kernel$", (None, None, None, "model"), GATHERED),
+        (r"hidden_\d+/kernel$", (None, "model"), GATHERED),
+        (r"(output|code|mean|log_variance)/kernel$", ("model", None), GATHERED),
+    )
+    class_targets = False
+
+    def __init__(
+        self, config: Any, code_dim: int, observation: Observation, **kwargs: Any
+    ) -> None:
+        super().__init__(config, **kwargs)
+        self.observation = observation
+        height, width, channels = config.image_shape
+        body = (config.body, config.hidden, config.activation, self.dtype_policy)
+        self.encoder = encoder(config.image_shape, *body)
+        self.decoder = decoder(
+            code_dim, (height, width, channels * observation.num_parameters), *body
+        )
+
+    def codes(self, images):
+        """The code (B, L) of images (B, H, W, C), as an operation."""
+        raise NotImplementedError
+
+    def call(self, images, training: bool = False):
+        """Images (B, H, W, C) as decoded from their codes, in float32."""
+        return self.observation.mean(self.decoder(self.codes(images)))
+
+    def encode(self, images: np.ndarray) -> Any:
+        """Codes (N, L) of any number of images (N, H, W, C), as NumPy arrays."""
+        self.check(images)
+        return self._encode(np.asarray(images, "float32"))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C), the observation's mean, for any number of codes."""
+        codes = np.asarray(codes, "float32")
+        code_dim = self.decoder.input_shape[-1]
+        if codes.ndim != 2 or codes.shape[1] != code_dim:
+            raise ValueError(
+                f"{type(self).__name__} decodes arrays of shape (N, {code_dim}), got "
+                f"shape {codes.shape}"
+            )
+        return self._decode(codes)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C) as decoded from their own codes."""
+        self.check(images)
+        return self._reconstruct(np.asarray(images, "float32"))
+
+    @cached_property
+    def _encode(self) -> Batched:
+        return Batched(self.codes, lambda: self.variables)
+
+    @cached_property
+    def _decode(self) -> Batched:
+        def decode(codes):
+            return self.observation.mean(self.decoder(codes))
+
+        return Batched(decode, lambda: self.variables)
+
+    @cached_property
+    def _reconstruct(self) -> Batched:
+        return Batched(self.call, lambda: self.variables)
+
+    def prepare(self, batch):
+        """Images (B, H, W, C) alone, or with labels, which it passes over.
+
+        A third part of the batch is the images' weights.
+        """
+        images, _, weights = parts(batch)
+        given = images if isinstance(images, dict) else {"images": images}
+        prepared = {**given, "images": ops.cast(given["images"], "float32")}
+        return prepared if weights is None else {**prepared, "weights": weights}
+
+    def loss_weights(self, batch) -> dict:
+        """How much all images count."""
+        return total_of(batch, "loss")
+
+    def form(self, batch) -> None:
+        """Images of another shape raise."""
+        check_image_shape(images_of(batch), self.config.image_shape)
+
+    def ranges(self, batch):
+        """Pixels."""
+        return (pixels(images_of(batch)),)
+
+    def weight_shapes(self, batch):
+        """One for each image."""
+        return [shape_of(images_of(batch))[:1]]
+
+    def check_inputs(self, inputs) -> None:
+        """Images of another shape, or with values outside [0, 1], raise."""
+        check_images(inputs, self.config.image_shape)
+
+
+def images_of(batch: Any) -> Any:
+    """The images of a batch, which may have labels and weights, or be a dict."""
+    images, _, _ = parts(batch)
+    return images["images"] if isinstance(images, dict) else images
+
+
+def check_images(images: Any, image_shape: Sequence[int]) -> None:
+    """Raises unless they are an array (N, *image_shape) with values in [0, 1]."""
+    check_image_shape(images, image_shape)
+    pixels(images).check()
+
+
+def check_image_shape(images: Any, image_shape: Sequence[int]) -> None:
+    """Raises unless they are an array or tensor (N, *image_shape)."""
+    shape = shape_of(images)
+    if same_shape(shape, (None, *image_shape)):
+        return
+    height, width, channels = image_shape
+    wanted = f"(N, {height}, {width}, {channels})"
+    hint = ""
+    if len(shape) == 4 and shape[1:] == (channels, height, width):
+        hint = ". Channels come last: np.moveaxis(images, 1, -1)"
+    raise ValueError(f"Images must have the shape {wanted}, got {shape}{hint}")
+
+
+def pixels(images: Any) -> Range:
+    """The range of images' values."""
+    hint = "Divide images of 8 bits by 255."
+    return Range("Values of images", images, 0, 1, whole=False, hint=hint)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Autoencoder(ImageCoder):
+    """Squeezes images through a code of few dimensions.
+
+    `fit` takes images (B, H, W, C) in [0, 1]. It logs `loss`, nats an image, and
+    `squared_error`, summed over an image's values.
+    """
+
+    Config = AutoencoderConfig
+
+    def __init__(self, config: AutoencoderConfig, **kwargs: Any) -> None:
+        observation = observation_model(config.observation)
+        super().__init__(config, config.code_dim, observation, **kwargs)
+        self.code = Dense(config.code_dim, name="code", dtype=self.dtype_policy)
+        self.code.build(self.encoder.output_shape)
+        self.built = True
+
+    def codes(self, images):
+        """See `ImageCoder`."""
+        return self.code(self.encoder(images))
+
+    def phases(self):
+        """One: reconstruction."""
+        return (
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [self],
+                weights=self.loss_weights,
+            ),
+        )
+
+    def reconstruction_loss(self, batch):
+        """Negative log-likelihood of the images, up to the Gaussian's constant."""
+        images = batch["images"]
+        parameters = self.decoder(self.codes(images))
+        error = ops.square(images - self.observation.mean(parameters))
+        squared_error = ops.sum(error, axis=(1, 2, 3))  # (B,)
+        nats = 0.5 * squared_error
+        if self.config.observation != "gaussian":
+            nats = -self.observation.log_prob(images, parameters)
+        weights = batch.get("weights")
+        return {
+            "loss": mean_of(nats, weights),
+            "squared_error": mean_of(squared_error, weights),
+        }

@@ -1,0 +1,262 @@
+"""VAE: an autoencoder with a distribution over its code.
+
+Kingma & Welling 2014 (the bound, section 2.2; the networks, appendix C), Burda et al.
+2016 (IWAE), Higgins et al. 2017 (beta), Kingma et al. 2016 (free bits), Sønderby et al.
+2016 (warm-up of the KL term).
+
+Shapes: B images, K samples of a latent, (H, W, C) of an image, L latent dimensions.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import (
+    KERAS_ACTIVATIONS,
+    check_choice,
+    check_count,
+    check_fields,
+)
+from zoo.engine.current import engine
+from zoo.generation.interpolation import decoded_ways
+from zoo.layers.convolution.coders import check_coders, decode_samples
+from zoo.layers.latent.gaussian import (
+    DiagonalGaussian,
+    kl_to_standard_normal,
+    reparameterised,
+)
+from zoo.layers.latent.observations import OBSERVATIONS, observation_model
+from zoo.layers.latent.warmup import Warmup
+from zoo.likelihood.importance import importance_weighted_bound
+from zoo.models.autoencoders.autoencoder import ImageCoder
+from zoo.training import Phase
+from zoo.training.checks.example_weights import mean_of
+
+OBJECTIVES = ("elbo", "iwae")
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """The shape of a VAE, and what it maximises.
+
+    Attributes:
+        image_shape: (height, width, channels).
+        latent_dim: of the code, L.
+        body: "mlp" or "convolutional".
+        hidden: the encoder's layers, by width or channels; the decoder mirrors them.
+        activation: after each, by its name in Keras.
+        observation: "bernoulli", "gaussian", "learned_gaussian" or
+            "discretized_logistic"; see `zoo.layers.latent.observations`.
+        stddev: of the "gaussian" observation, in units of the data.
+        objective: "elbo", or "iwae", the tighter bound from `num_samples` of a code.
+        num_samples: of each image's code in training, K.
+        beta: coefficient of the KL term; 1 makes the objective a bound.
+        free_bits: nats of each latent dimension, image by image, that cost nothing.
+        kl_warmup: updates over which the KL term's coefficient rises from 0.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    latent_dim: int = 50
+    body: str = "mlp"
+    hidden: tuple[int, ...] = (200, 200)
+    activation: str = "tanh"
+    observation: str = "bernoulli"
+    stddev: float = 0.1
+    objective: str = "elbo"
+    num_samples: int = 1
+    beta: float = 1.0
+    free_bits: float = 0.0
+    kl_warmup: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_fields(self)
+        check_coders(self.image_shape, self.body, self.hidden)
+        check_count("latent_dim", self.latent_dim)
+        check_count("num_samples", self.num_samples)
+        check_choice(self, "activation", KERAS_ACTIVATIONS)
+        for name, choices in (
+            ("observation", OBSERVATIONS),
+            ("objective", OBJECTIVES),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
+                )
+        for name in ("beta", "free_bits", "kl_warmup"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} must be from 0 up, got {getattr(self, name)!r}"
+                )
+        if self.objective == "iwae" and self.free_bits:
+            raise ValueError(
+                "The importance-weighted bound has no KL term for free_bits="
+                f"{self.free_bits} to apply to; use objective='elbo'."
+            )
+
+
+PRESETS: dict[str, VAEConfig] = {
+    # Burda et al. 2016, section 5: one stochastic layer.
+    "vae_mlp": VAEConfig(),
+    "vae_convolutional": VAEConfig(
+        body="convolutional", hidden=(32, 64), activation="relu"
+    ),
+    "vae_convolutional_64": VAEConfig(
+        image_shape=(64, 64, 3),
+        latent_dim=128,
+        body="convolutional",
+        hidden=(32, 64, 128, 256),
+        activation="relu",
+        observation="discretized_logistic",
+    ),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class VAE(ImageCoder):
+    """A variational autoencoder of images.
+
+    `fit` takes images (B, H, W, C) in [0, 1], or a dict with `images` and the `noise`
+    (B, K, L) of the codes. It logs `loss`, the objective; `reconstruction` and `kl`,
+    in nats an image; and `bits_per_dim`, the bound over all values of an image, without
+    beta, free bits and warm-up. Encoded, an image becomes its mean code.
+    """
+
+    Config = VAEConfig
+
+    def __init__(self, config: VAEConfig, **kwargs: Any) -> None:
+        observation = observation_model(config.observation, config.stddev)
+        super().__init__(config, config.latent_dim, observation, **kwargs)
+        self.gaussian = DiagonalGaussian(
+            config.latent_dim, name="posterior", dtype=self.dtype_policy
+        )
+        self.gaussian.build(self.encoder.output_shape)
+        self.seed = keras.random.SeedGenerator(name="noise")
+        self.kl_warmup = None
+        if config.kl_warmup:
+            self.kl_warmup = Warmup(config.kl_warmup, name="kl_warmup")
+            self.kl_warmup.build()
+        self.built = True
+
+    def posterior(self, images):
+        """Mean and log-variance (B, L) of q(z | image)."""
+        return self.gaussian(self.encoder(images))
+
+    def codes(self, images):
+        """The mean of q(z | image); see `ImageCoder`."""
+        return self.posterior(images)[0]
+
+    # === Training ===
+
+    def phases(self):
+        """One: the bound."""
+        return (Phase("bound", self.bound_loss, [self], weights=self.loss_weights),)
+
+    def prepare(self, batch):
+        """Images and noise, drawn here unless it is given."""
+        batch = super().prepare(batch)
+        if "noise" in batch:
+            return batch
+        shape = (
+            ops.shape(batch["images"])[0],
+            self.config.num_samples,
+            self.config.latent_dim,
+        )
+        return {**batch, "noise": engine().normal(shape, self.seed)}
+
+    def bound_loss(self, batch, training):
+        """The negative bound on log p(image), by its parts."""
+        images, noise = batch["images"], batch["noise"]
+        mean, log_variance = self.posterior(images)
+        mean_, log_variance_ = mean[:, None], log_variance[:, None]  # (B, 1, L)
+        latents = reparameterised(mean_, log_variance_, noise)  # (B, K, L)
+        parameters = decode_samples(self.decoder, latents)  # (B, K, H, W, P)
+        log_probs = self.observation.log_probs(images[:, None], parameters)
+        log_likelihood = ops.sum(log_probs, axis=(2, 3, 4))  # (B, K)
+        kl = kl_to_standard_normal(mean, log_variance)  # (B, L)
+        reconstruction = -ops.mean(log_likelihood, axis=1)  # (B,)
+        weight = self._kl_weight(training)
+        if self.config.objective == "iwae":
+            # log p(z) - log q(z | x), whose constants cancel.
+            log_ratio = 0.5 * ops.sum(
+                ops.square(noise) + log_variance_ - ops.square(latents), axis=-1
+            )
+            loss = -_log_mean_exp(log_likelihood + weight * log_ratio)
+            bound = -_log_mean_exp(log_likelihood + log_ratio)
+        else:
+            charged = ops.maximum(kl, self.config.free_bits)
+            loss = reconstruction + weight * ops.sum(charged, axis=-1)
+            bound = reconstruction + ops.sum(kl, axis=-1)
+        per_bit = math.prod(self.config.image_shape) * math.log(2)
+        terms = {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "kl": ops.sum(kl, axis=-1),
+            "bits_per_dim": bound / per_bit,
+        }
+        weights = batch.get("weights")
+        return {name: mean_of(values, weights) for name, values in terms.items()}
+
+    def _kl_weight(self, training):
+        """Beta, and in training the part of it that the warm-up has reached."""
+        if self.kl_warmup is None:
+            return self.config.beta
+        return self.config.beta * self.kl_warmup(training=training)
+
+    def log_likelihood(
+        self, images: np.ndarray, num_samples: int = 5000, seed: int = 0, **kwargs: Any
+    ) -> np.ndarray:
+        """Log-likelihoods (N,) in nats: importance-weighted bounds of log p(image).
+
+        Args:
+            images: (N, H, W, C).
+            num_samples: of each image's code; the bound rises with them.
+            seed: of the samples.
+            kwargs: of `zoo.evaluation.importance_weighted_bound`.
+        """
+        self.check(images)
+        return importance_weighted_bound(
+            images,
+            self.posterior,
+            self.decoder,
+            self.observation,
+            num_samples,
+            variables=self.variables,
+            seed=seed,
+            **kwargs,
+        )
+
+    # === Generation ===
+
+    def sample(self, num_images: int, seed: int | None = None) -> np.ndarray:
+        """Images (N, H, W, C), the observation's mean, of codes from the prior."""
+        check_count("num_images", num_images)
+        shape = (num_images, self.config.latent_dim)
+        return self.decode(np.random.default_rng(seed).normal(size=shape))
+
+    def interpolate(
+        self, a: np.ndarray, b: np.ndarray, steps: int, spherical: bool = False
+    ) -> np.ndarray:
+        """Images on the way between the codes of two batches of images.
+
+        Args:
+            a: (N, H, W, C).
+            b: likewise.
+            steps: how many, both ends included.
+            spherical: along the arc between the codes, not the line.
+
+        Returns:
+            (N, steps, H, W, C).
+        """
+        ends = self.encode(a), self.encode(b)
+        return decoded_ways(self.decode, *ends, steps, spherical)
+
+
+def _log_mean_exp(log_weights):
+    """Log 1/K sum_k w_k for each image, (B,) (Burda et al. 2016, equation 8)."""
+    num_samples = log_weights.shape[1]
+    return ops.logsumexp(log_weights, axis=1) - math.log(num_samples)

@@ -1,0 +1,303 @@
+"""VQ-VAE: an autoencoder of images whose code is a small picture of whole numbers.
+
+van den Oord et al. 2017. Networks as in section 4.1, with convolutions to and from the
+codes' dimension as in its reference implementation (DeepMind's Sonnet).
+
+Shapes: B images, (H, W, C) of an image, (h, w) of its code, K codes, D dimensions.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.configs.checks import check_count, check_fields, check_whole
+from zoo.engine.layout import GATHERED
+from zoo.layers.convolution.residual import ResidualBlock
+from zoo.layers.latent.vector_quantizer import LEARNING, VectorQuantizer
+from zoo.models.autoencoders.autoencoder import (
+    check_image_shape,
+    check_images,
+    images_of,
+    pixels,
+)
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase
+from zoo.training.batched import Batched
+from zoo.training.checks.ranges import Range
+
+
+@dataclass(frozen=True)
+class VQVAEConfig:
+    """The shape of a VQ-VAE.
+
+    Attributes:
+        image_shape: (height, width, channels).
+        num_codes: in the codebook, K.
+        code_dim: of their vectors, D.
+        channels: of all hidden layers.
+        num_residual_blocks: in the encoder, and in the decoder.
+        downsampling: convolutions that halve the picture's sides.
+        commitment: coefficient of the commitment loss, beta in the paper.
+        variance: of a pixel given its code, the observation being Gaussian; the
+            squared error is divided by it.
+        learning: of the codebook, "moving_average" or "gradient".
+        decay: of the moving averages.
+        restart_below: codes chosen less often than this part of 1/K are placed anew.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    num_codes: int = 128
+    code_dim: int = 32
+    channels: int = 32
+    num_residual_blocks: int = 2
+    downsampling: int = 2
+    commitment: float = 0.25
+    variance: float = 0.1
+    learning: str = "moving_average"
+    decay: float = 0.99
+    restart_below: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_whole(self, "num_codes", least=2)
+        check_whole(self, "code_dim", "channels", "downsampling")
+        check_whole(self, "num_residual_blocks", least=0)
+        check_fields(self)
+        if len(self.image_shape) != 3:
+            raise ValueError(
+                f"image_shape must be (height, width, channels), got {self.image_shape}"
+            )
+        for index, size in enumerate(self.image_shape):
+            check_count(f"image_shape[{index}]", size)
+        step = 2**self.downsampling
+        if self.image_shape[0] % step or self.image_shape[1] % step:
+            raise ValueError(
+                f"downsampling={self.downsampling} halves a picture as often, so its "
+                f"sides must be multiples of {step}, got image_shape="
+                f"{tuple(self.image_shape)}"
+            )
+        if not (self.commitment >= 0 and self.variance > 0):
+            raise ValueError(
+                "commitment must be from 0 up and variance above 0, got commitment="
+                f"{self.commitment!r}, variance={self.variance!r}"
+            )
+        if self.learning not in LEARNING:
+            raise ValueError(
+                f"learning must be one of {LEARNING}, got {self.learning!r}"
+            )
+
+    @property
+    def code_shape(self) -> tuple[int, int]:
+        """Of an image's code, (h, w)."""
+        step = 2**self.downsampling
+        return self.image_shape[0] // step, self.image_shape[1] // step
+
+
+PRESETS: dict[str, VQVAEConfig] = {
+    "vqvae_8": VQVAEConfig(
+        image_shape=(8, 8, 1), num_codes=32, code_dim=16, downsampling=1
+    ),
+    "vqvae_28": VQVAEConfig(),
+    # The paper's, section 4.1, for pictures of 32 x 32: codes of 8 x 8.
+    "vqvae_32": VQVAEConfig(
+        image_shape=(32, 32, 3), num_codes=512, code_dim=64, channels=256
+    ),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class VQVAE(FromPreset, Model):
+    """An autoencoder with a discrete code.
+
+    `fit` takes images (B, H, W, C) in [0, 1], alone or with labels, which it passes
+    over; or a dict with `images` and `restarts` (see `VectorQuantizer`). It logs
+    `loss`; `reconstruction`, the squared error of a pixel; `commitment`, the squared
+    distance of a dimension to the codes; and `perplexity`, how many codes are in use.
+    """
+
+    Config = VQVAEConfig
+    weightless = "its codebook follows all images of a batch alike."
+    # All kernels are convolutions', which can't be computed in parts.
+    layout = (
+        (r"kernel$", (None, None, None, "model"), GATHERED),
+        (r"codebook$", (None, "model"), GATHERED),
+    )
+
+    def __init__(self, config: VQVAEConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        halving = {"kernel_size": 4, "strides": 2, "padding": "same", **dtype}
+        last = config.downsampling - 1
+        self.encoder = keras.Sequential(
+            [
+                keras.Input(tuple(config.image_shape)),
+                *(
+                    layers.Conv2D(
+                        config.channels,
+                        # The residual blocks begin with a ReLU of their own.
+                        activation=None if index == last else "relu",
+                        name=f"down_{index}",
+                        **halving,
+                    )
+                    for index in range(config.downsampling)
+                ),
+                *self._residual_blocks(),
+                layers.ReLU(**dtype),
+                layers.Conv2D(config.code_dim, 1, name="to_code", **dtype),
+            ],
+            name="encoder",
+        )
+        self.quantizer = VectorQuantizer(
+            config.num_codes,
+            config.code_dim,
+            learning=config.learning,
+            decay=config.decay,
+            restart_below=config.restart_below,
+            name="quantizer",
+            **dtype,
+        )
+        self.quantizer.build(self.encoder.output_shape)
+        self.decoder = keras.Sequential(
+            [
+                keras.Input(self.encoder.output_shape[1:]),
+                layers.Conv2D(
+                    config.channels, 3, padding="same", name="from_code", **dtype
+                ),
+                *self._residual_blocks(),
+                layers.ReLU(**dtype),
+                *(
+                    layers.Conv2DTranspose(
+                        config.image_shape[-1] if index == last else config.channels,
+                        activation=None if index == last else "relu",
+                        name=f"up_{index}",
+                        **halving,
+                    )
+                    for index in range(config.downsampling)
+                ),
+            ],
+            name="decoder",
+        )
+        self.seed = keras.random.SeedGenerator()
+
+    def _residual_blocks(self) -> list[ResidualBlock]:
+        return [
+            ResidualBlock(
+                self.config.channels, name=f"residual_{index}", dtype=self.dtype_policy
+            )
+            for index in range(self.config.num_residual_blocks)
+        ]
+
+    def call(self, images, training: bool = False):
+        """Images (B, H, W, C) as decoded from their codes, in float32."""
+        return self.images_of(self.codes_of(images))
+
+    def codes_of(self, images):
+        """The codes (B, h, w) of images, as an operation."""
+        return self.quantizer.nearest(self.encoder(images))
+
+    def images_of(self, codes):
+        """The images (B, H, W, C) of codes, as an operation."""
+        return ops.cast(self.decoder(self.quantizer.lookup(codes)), "float32")
+
+    # === Training ===
+
+    def phases(self):
+        """One: reconstruction through the codes."""
+        return (Phase("reconstruction", self.reconstruction_loss, [self]),)
+
+    def prepare(self, batch):
+        """Images, and which of their vectors dead codes take."""
+        if isinstance(batch, dict):
+            return batch
+        images = batch[0] if isinstance(batch, tuple) else batch
+        batch = {"images": ops.cast(images, "float32")}
+        if self.config.restart_below:
+            height, width = self.config.code_shape
+            batch["restarts"] = self.quantizer.draw_restarts(
+                ops.shape(images)[0], height * width, self.seed
+            )
+        return batch
+
+    def form(self, batch) -> None:
+        """Images of another shape raise."""
+        check_image_shape(images_of(batch), self.config.image_shape)
+
+    def ranges(self, batch):
+        """Pixels, and the places that dead codes take where they are given."""
+        found = [pixels(images_of(batch))]
+        if isinstance(batch, dict) and "restarts" in batch:
+            last = math.prod(self.config.code_shape) - 1
+            found.append(Range("restarts", batch["restarts"], -1, last))
+        return found
+
+    def check_inputs(self, inputs) -> None:
+        """Images of another shape, or with values outside [0, 1], raise."""
+        check_images(inputs, self.config.image_shape)
+
+    def reconstruction_loss(self, batch, training):
+        """Equation 3, in means over pixels and over the vectors' dimensions."""
+        images = batch["images"]
+        perplexity = self.quantizer.perplexity()
+        quantized = self.quantizer(
+            self.encoder(images, training=training),
+            batch.get("restarts"),
+            training=training,
+        )
+        decoded = ops.cast(
+            self.decoder(quantized.vectors, training=training), "float32"
+        )
+        reconstruction = ops.mean(ops.square(images - decoded))
+        loss = reconstruction / self.config.variance
+        loss += self.config.commitment * quantized.commitment
+        if self.config.learning == "gradient":
+            loss += quantized.codebook
+        return {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "commitment": quantized.commitment,
+            "perplexity": perplexity,
+        }
+
+    # === Any number of images ===
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Codes (N, h, w), int32, of any number of images (N, H, W, C)."""
+        check_images(images, self.config.image_shape)
+        return self._encode(np.asarray(images, "float32"))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C) of any number of codes (N, h, w); clipped to [0, 1]."""
+        self.check_codes(codes)
+        return np.clip(self._decode(np.asarray(codes, "int32")), 0, 1)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C) as decoded from their own codes."""
+        return self.decode(self.encode(images))
+
+    def check_codes(self, codes: np.ndarray) -> None:
+        """Raises unless they are whole numbers (N, h, w) of codes that exist."""
+        codes, shape = np.asarray(codes), self.config.code_shape
+        if codes.ndim != 3 or codes.shape[1:] != shape or codes.dtype.kind not in "iu":
+            raise ValueError(
+                f"Codes must be whole numbers of shape (N, *{shape}), got "
+                f"{codes.dtype} of shape {codes.shape}"
+            )
+        low, high = codes.min(initial=0), codes.max(initial=0)
+        if low < 0 or high >= self.config.num_codes:
+            raise ValueError(
+                f"Codes must be from 0 to {self.config.num_codes - 1} (num_codes="
+                f"{self.config.num_codes}), got codes from {low} to {high}"
+            )
+
+    @cached_property
+    def _encode(self) -> Batched:
+        return Batched(self.codes_of, lambda: self.variables)
+
+    @cached_property
+    def _decode(self) -> Batched:
+        return Batched(self.images_of, lambda: self.variables)

@@ -1,0 +1,228 @@
+"""BERT's pretraining: masked tokens, and pairs of sentences.
+
+Devlin et al. 2019, section 3.1. Without the sentence loss it is RoBERTa's (Liu et al.
+2019); with labels for swapped sentences ALBERT's (Lan et al. 2020).
+
+Shapes: B batch, T tokens, M masked places, D width, E embedding width, V vocabulary.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.engine.current import engine
+from zoo.layers.activations import ACTIVATIONS
+from zoo.layers.dense import Dense
+from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.initializers import TruncatedNormal
+from zoo.layers.layer import Layer
+from zoo.layers.norm import LayerNorm
+from zoo.models.bert.backbone import (
+    INPUTS,
+    Bert,
+    BertConfig,
+    inputs_of,
+)
+from zoo.models.checks.classified import classified
+from zoo.models.checks.token_ids import token_range
+from zoo.training import Phase
+from zoo.training.checks.ranges import MOST, Range
+from zoo.training.phases import same_shape, shape_of
+
+MASKED = ("mask_positions", "mask_ids", "mask_weights")
+# What a batch of pretraining holds beside the encoder's inputs.
+PRETRAINING = (*MASKED, "next_sentence")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class MaskedLMHead(Layer):
+    """Scores of tokens by their own embeddings.
+
+    A dense layer to the embedding's width, a norm, products with the embeddings, and a
+    bias a token, as `get_masked_lm_output` of google-research/bert has it.
+    """
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.activation = ACTIVATIONS[config.activation]
+        self.transform = Dense(
+            config.embedding_width or config.width,
+            kernel_initializer=TruncatedNormal(config.initial_stddev),
+            name="transform",
+            dtype=self.dtype_policy,
+        )
+        self.norm = LayerNorm(
+            epsilon=config.norm_epsilon, name="norm", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape) -> None:
+        """Makes the layers and the bias."""
+        self.transform.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.transform.units))
+        self.bias = self.add_weight(
+            name="bias", shape=(self.config.vocab_size,), initializer="zeros"
+        )
+
+    def call(self, x, embedding: TokenEmbedding):
+        """(..., D) to scores (..., V) in float32."""
+        x = self.norm(engine().by_rows(self.activation(self.transform(x))))
+        return embedding.logits(x) + ops.cast(self.bias, "float32")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertPretrainer(Bert):
+    """BERT with the heads of its pretraining: masked tokens, and pairs of sentences.
+
+    `fit` takes dicts: `BertBackbone`'s inputs, with masked tokens in place;
+    `mask_positions`, `mask_ids` and `mask_weights` (B, M): where tokens were masked,
+    which they were, and 0 for places that do not count; `next_sentence` (B,): 0 if the
+    second segment follows the first, 1 if it is random (or swapped: ALBERT). It logs
+    `loss`, the sum of `mlm_loss`, a mean over masked places, and `nsp_loss`, a mean
+    over pairs, both in nats; `mlm_accuracy`, `nsp_accuracy`. With `pooler=False` there
+    is no sentence loss.
+
+    Called with such a dict it gives `mlm_logits` (B, M, V), or (B, T, V) where there
+    are no `mask_positions`, and `nsp_logits` (B, 2), in float32.
+    """
+
+    Config = BertConfig
+    weightless = "each masked place has a weight of its own: scale mask_weights."
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.masked_lm = MaskedLMHead(config, name="masked_lm", dtype=self.dtype_policy)
+        self.next_sentence = None
+        if self.pooler is not None:
+            self.next_sentence = self.dense(2, "next_sentence")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        encoded = inputs_of(inputs, *PRETRAINING)
+        wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
+        if wanted is not None:
+            # The first token is what the pooler reads.
+            first = ops.zeros_like(wanted[:, :1])
+            wanted = ops.concatenate([first, wanted], axis=1)
+        sequence = self.bert(encoded, training=training, wanted=wanted)
+        masked = sequence if wanted is None else sequence[:, 1:]
+        logits = {
+            "mlm_logits": self.masked_lm(masked, embedding=self.bert.token_embedding)
+        }
+        if self.next_sentence is not None:
+            scores = self.next_sentence(self.pooled(sequence))
+            logits["nsp_logits"] = ops.cast(scores, "float32")
+        return logits
+
+    # === Training ===
+
+    def phases(self):
+        """One: masked tokens and pairs of sentences together."""
+        objective = {"mlm_loss": 1.0}
+        if self.next_sentence is not None:
+            objective["nsp_loss"] = 1.0
+        return (
+            Phase(
+                "pretraining",
+                self.pretraining_loss,
+                [self],
+                objective,
+                weights=self.loss_weights,
+            ),
+        )
+
+    def loss_weights(self, batch) -> dict:
+        """How many masked places count, and how many pairs."""
+        weights = {"mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32"))}
+        if self.next_sentence is not None:
+            weights["nsp_loss"] = ops.cast(ops.size(batch["next_sentence"]), "float32")
+        return weights
+
+    def pretraining_loss(self, batch, training):
+        """Cross-entropy of the masked tokens, and of the sentences' relation."""
+        logits = self(batch, training=training)
+        terms = {}
+        terms["mlm_loss"], terms["mlm_accuracy"] = classified(
+            logits["mlm_logits"],
+            batch["mask_ids"],
+            batch["mask_weights"],
+            counted=batch["mask_weights"],
+        )
+        if self.next_sentence is not None:
+            terms["nsp_loss"], terms["nsp_accuracy"] = classified(
+                logits["nsp_logits"], batch["next_sentence"]
+            )
+        return terms
+
+    def form(self, batch) -> None:
+        """Batches that lack something, or have it of another shape, raise."""
+        paired = () if self.next_sentence is None else ("next_sentence",)
+        masked_form(self, batch, paired)
+
+    def ranges(self, batch):
+        """All ids, places, masks and labels."""
+        found = masked_ranges(self, batch)
+        if self.next_sentence is not None:
+            found.append(Range("next_sentence", batch["next_sentence"], 0, 1))
+        return found
+
+
+def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
+    """Raises if a model that was just loaded has found no head for masked tokens."""
+    if any(name.startswith("masked_lm/") for name in model.new_weights):
+        raise ValueError(
+            f"{str(preset)!r} has no head for masked tokens. Pretrain it first: "
+            "python -m recipes.bert_pretrain --variant from_encoder --encoder FOLDER"
+        )
+
+
+def masked_form(
+    model: Bert,
+    batch: Any,
+    needed: Sequence[str] = (),
+    allowed: Sequence[str] = PRETRAINING,
+) -> None:
+    """Raises for batches of masked texts that lack something, or have another shape.
+
+    Args:
+        model: what is trained.
+        batch: its data.
+        needed: keys that it must have beside those of masked tokens.
+        allowed: all keys that it may have beside the encoder's inputs.
+    """
+    needed = ["token_ids", *MASKED, *needed]
+    if not isinstance(batch, Mapping) or not set(needed) <= set(batch):
+        found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
+        raise ValueError(
+            f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
+            f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
+        )
+    model.form_of_inputs(inputs_of(batch, *allowed))
+    shapes = {name: shape_of(batch[name]) for name in MASKED}
+    if not all(same_shape(x, shapes[MASKED[0]]) for x in shapes.values()):
+        raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
+
+
+def masked_ranges(
+    model: Bert, batch: Any, allowed: Sequence[str] = PRETRAINING
+) -> list[Range]:
+    """What the arrays of a batch of masked texts may hold; see `masked_form`."""
+    length = batch["token_ids"].shape[1]
+    places = () if length is None else ((length - 1, "mask_positions"),)
+    return [
+        *model.input_ranges(inputs_of(batch, *allowed)),
+        token_range(batch["mask_ids"], model.config, "mask_ids"),
+        *(Range(name, batch[name], 0, last) for last, name in places),
+        Range("mask_weights", batch["mask_weights"], 0, MOST, whole=False),
+    ]
+
+
+def token_weights(batch: Mapping[str, Any]):
+    """1 for each token of a batch and 0 for padding, (B, T) in float32."""
+    mask = batch.get("padding_mask")
+    if mask is None:
+        return ops.ones(ops.shape(batch["token_ids"]), "float32")
+    return ops.cast(mask, "float32")

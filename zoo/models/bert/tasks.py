@@ -1,0 +1,403 @@
+"""Tasks for BERT's fine-tuning: classes of texts, tags of tokens, spans of answers.
+
+Devlin et al. 2019, section 4; the heads are those of the Hugging Face port, the
+variants' too.
+
+Shapes: B batch, N texts, T tokens, D width, C classes.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import (
+    check_choice,
+    check_count,
+    check_rate,
+    check_whole,
+)
+from zoo.configs.class_names import NamesClasses, check_class_names
+from zoo.data.tasks.questions import IMPOSSIBLE, best_spans
+from zoo.engine.current import engine
+from zoo.layers.dropout import Dropout
+from zoo.models.bert.backbone import Bert, BertConfig, inputs_of
+from zoo.models.checks.classified import classified
+from zoo.training import Phase, WeightedMean
+from zoo.training.batched import Batched
+from zoo.training.checks.example_weights import over_tokens, parts
+from zoo.training.checks.ranges import MOST, Range
+from zoo.training.phases import same_shape, shape_of
+
+# The tag of tokens that do not count, such as a word's later pieces.
+IGNORED = -100
+
+
+# The layer between the first token and a text's classes, by the model that came with
+# it: its activation, and whether what it reads is dropped too. BERT's is the pooler,
+# which comes pretrained; ALBERT has it as well.
+HEADS = {
+    "bert": ("tanh", False),
+    "roberta": ("tanh", True),
+    "electra": ("gelu", True),
+    "distilbert": ("relu", False),
+}
+
+
+@dataclass(frozen=True)
+class BertTaggerConfig(BertConfig):
+    """The shape of a tagger of tokens.
+
+    A configuration holds the encoder's fields beside its own, so that `from_preset` can
+    change any field by its name and files stay flat.
+
+    Attributes:
+        num_classes: C, tags, from 2 up.
+        class_names: what they are called, in their order; none where nobody said.
+        head_dropout: before the head; None means `dropout`.
+    """
+
+    num_classes: int = 2
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
+    head_dropout: float | None = None
+
+    fewest_classes: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_whole(self, "num_classes", least=self.fewest_classes)
+        check_class_names(self)
+        if self.head_dropout is not None:
+            check_rate(self, "head_dropout")
+
+
+@dataclass(frozen=True)
+class BertClassifierConfig(BertTaggerConfig):
+    """The shape of a classifier of texts.
+
+    Attributes:
+        num_classes: C; 1 makes it a regression.
+        head: whose head it has: "bert" (and ALBERT), "roberta", "electra" or
+            "distilbert".
+    """
+
+    head: str = "bert"
+
+    fewest_classes: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_choice(self, "head", tuple(HEADS))
+
+
+class BertTask(Bert):
+    """A head over BERT, trained with (inputs, targets) or (inputs, targets, weights).
+
+    Inputs are `BertBackbone`'s.
+    """
+
+    # Targets are counted by text, or by text and token.
+    counted_dims = 1
+    # The shape of one target.
+    target_shape: ClassVar[tuple[int, ...]] = ()
+
+    def prepare(self, batch):
+        """(inputs, targets[, weights]) as a dict."""
+        inputs, targets, weights = parts(batch)
+        prepared = {"inputs": inputs_of(inputs), "targets": targets}
+        counted = self.counted(prepared)
+        given = counted
+        if weights is not None and self.counted_dims == 1:
+            given = counted * ops.cast(weights, "float32")
+        elif weights is not None:
+            given = counted * over_tokens(weights, counted)
+        return {**prepared, "counted": counted, "weights": given}
+
+    def counted(self, batch):
+        """1 for each target that there is, in float32."""
+        return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
+
+    def loss_weights(self, batch) -> dict:
+        """How much all targets count."""
+        return {"loss": ops.sum(batch["weights"])}
+
+    def form(self, batch) -> None:
+        """Anything but inputs and a target for each text, or token, raises."""
+        name, (inputs, targets, _) = type(self).__name__, parts(batch)
+        if targets is None:
+            raise ValueError(f"{name} is trained with (inputs, targets[, weights]).")
+        self.form_of_inputs(inputs)
+        rows = shape_of(inputs_of(inputs)["token_ids"])[: self.counted_dims]
+        wanted = (*rows, *self.target_shape)
+        if not same_shape(shape_of(targets), wanted):
+            raise ValueError(
+                f"{name} needs targets of shape {wanted}, got shape {shape_of(targets)}"
+            )
+
+    def ranges(self, batch):
+        """The inputs' and the targets'."""
+        inputs, targets, _ = parts(batch)
+        return [*self.input_ranges(inputs), *self.target_ranges(inputs, targets)]
+
+    def target_ranges(self, inputs, targets) -> list[Range]:
+        """What targets may hold."""
+        raise NotImplementedError
+
+    def weight_shapes(self, batch):
+        """One for each text; for each token where targets are tokens'."""
+        shape = shape_of(inputs_of(batch[0])["token_ids"])
+        return [shape[:1], shape[: self.counted_dims]]
+
+    def batched(self, function) -> Batched:
+        """`function` of inputs for any number of texts; see `arrays`."""
+
+        def of_arrays(token_ids, segment_ids, padding_mask):
+            inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
+            return function(inputs | {"padding_mask": padding_mask})
+
+        return Batched(of_arrays, lambda: self.variables, batch_size=32)
+
+    def arrays(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, checked, as three arrays (N, T)."""
+        self.check_inputs(inputs)
+        inputs = inputs_of(inputs)
+        token_ids = np.asarray(inputs["token_ids"], "int32")
+        segment_ids = inputs.get("segment_ids", np.zeros_like(token_ids))
+        mask = inputs.get("padding_mask", np.ones_like(token_ids))
+        return token_ids, np.asarray(segment_ids, "int32"), np.asarray(mask, "bool")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertClassifier(NamesClasses, BertTask):
+    """Classes of texts or of pairs of texts, or a number for each.
+
+    Called with `BertBackbone`'s inputs it gives scores (B, C) in float32. `fit` takes
+    (inputs, classes) and logs `loss`, the cross-entropy in nats, and `accuracy`. With
+    `num_classes=1` it takes (inputs, numbers) and `loss` is the squared error.
+    """
+
+    Config = BertClassifierConfig
+
+    def __init__(self, config: BertClassifierConfig, **kwargs: Any) -> None:
+        # Another configuration has no head, and is refused there.
+        pooler = getattr(config, "head", "bert") == "bert"
+        super().__init__(config, pooler=pooler, **kwargs)
+        activation, self.drops_twice = HEADS[config.head]
+        self.transform: Any = None
+        if self.pooler is None:
+            self.transform = self.dense(
+                config.width, "transform", activation=activation
+            )
+        self.dropout = _head_dropout(config, self.dtype_policy)
+        self.classifier = self.dense(config.num_classes, "classifier")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        first = ops.zeros_like(inputs_of(inputs)["token_ids"][:, :1])
+        x = ops.take(self.bert(inputs, training=training, wanted=first), 0, axis=1)
+        if self.drops_twice:
+            x = self.dropout(x, training=training)
+        transform: Any = self.transform or self.pooler
+        x = engine().by_rows(transform(x))
+        scores = self.classifier(self.dropout(x, training=training))
+        return ops.cast(scores, "float32")
+
+    def phases(self):
+        """One: the classes' cross-entropy, or the squared error."""
+        return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
+
+    def class_loss(self, batch, training):
+        """See the class."""
+        scores = self(batch["inputs"], training=training)
+        targets, weights = batch["targets"], batch["weights"]
+        if self.config.num_classes > 1:
+            loss, accuracy = classified(scores, targets, weights, batch["counted"])
+            return {"loss": loss, "accuracy": accuracy}
+        error = scores[:, 0] - ops.cast(targets, "float32")
+        return {"loss": WeightedMean.of(ops.square(error), weights)}
+
+    def target_ranges(self, inputs, targets):
+        """Classes; or numbers, all finite."""
+        limit = self.config.num_classes
+        if limit > 1:
+            return [Range("classes", targets, 0, limit - 1)]
+        return [Range("numbers", targets, -MOST, MOST, whole=False)]
+
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the classes (N, C) for any number of texts."""
+        if self.config.num_classes == 1:
+            raise ValueError("A regression has no classes; predict() gives numbers.")
+        return self._probabilities(*self.arrays(inputs))
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return self.batched(lambda inputs: ops.softmax(self(inputs)))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertTagger(NamesClasses, BertTask):
+    """A tag for each token, as in the recognition of named entities.
+
+    Called with `BertBackbone`'s inputs it gives scores (B, T, C) in float32. `fit`
+    takes (inputs, tags) or (inputs, tags, weights), all (B, T), and logs `loss`, the
+    cross-entropy in nats, and `accuracy`, over tokens that count. Padding does not
+    count, nor do tags of -100.
+    """
+
+    Config = BertTaggerConfig
+    class_targets = False
+    counted_dims = 2
+
+    def __init__(self, config: BertTaggerConfig, **kwargs: Any) -> None:
+        super().__init__(config, pooler=False, **kwargs)
+        self.dropout = _head_dropout(config, self.dtype_policy)
+        self.tagger = self.dense(config.num_classes, "tagger")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        sequence = self.dropout(self.bert(inputs, training=training), training=training)
+        return ops.cast(self.tagger(sequence), "float32")
+
+    def phases(self):
+        """One: the tags' cross-entropy."""
+        return (Phase("tags", self.tag_loss, [self], weights=self.loss_weights),)
+
+    def counted(self, batch):
+        """0 where there is padding or no tag."""
+        counted = ops.cast(batch["targets"] != IGNORED, "float32")
+        mask = batch["inputs"].get("padding_mask")
+        return counted if mask is None else counted * ops.cast(mask, "float32")
+
+    def tag_loss(self, batch, training):
+        """See the class."""
+        scores = self(batch["inputs"], training=training)
+        tags = ops.maximum(batch["targets"], 0)
+        loss, accuracy = classified(scores, tags, batch["weights"], batch["counted"])
+        return {"loss": loss, "accuracy": accuracy}
+
+    def target_ranges(self, inputs, targets):
+        """Tags, and -100."""
+        return [Range("tags", targets, 0, self.config.num_classes - 1, ignored=IGNORED)]
+
+    def predict_tags(self, inputs: Any) -> np.ndarray:
+        """The likeliest tags (N, T), int32, of any number of texts; -100 at padding."""
+        arrays = self.arrays(inputs)
+        return np.where(arrays[-1], self._tags(*arrays), IGNORED).astype("int32")
+
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the tags (N, T, C); `zoo.data.TagPaths` finds the best path.
+
+        At padding they mean nothing.
+        """
+        return self._probabilities(*self.arrays(inputs))
+
+    @cached_property
+    def _tags(self) -> Batched:
+        return self.batched(lambda inputs: ops.argmax(self(inputs), axis=-1))
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return self.batched(lambda inputs: ops.softmax(self(inputs)))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BertSpanQA(BertTask):
+    """Where in a text the answer to a question starts and ends, as in SQuAD.
+
+    Called with `BertBackbone`'s inputs it gives `start_logits` and `end_logits` (B, T)
+    in float32; padding has none to speak of. `fit` takes (inputs, spans), spans (B, 2)
+    being the first and the last token of the answer, and logs `loss`, the mean of both
+    cross-entropies over places in nats, and `accuracy`, the share of texts with both
+    places right.
+    """
+
+    Config = BertConfig
+    class_targets = False
+    target_shape = (2,)
+
+    def __init__(self, config: BertConfig, **kwargs: Any) -> None:
+        super().__init__(config, pooler=False, **kwargs)
+        self.span = self.dense(2, "span")
+        self.build()
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        scores = self.span(self.bert(inputs, training=training))
+        scores = ops.cast(scores, "float32")
+        mask = inputs_of(inputs).get("padding_mask")
+        if mask is not None:
+            mask = ops.cast(mask, "bool")[:, :, None]
+            scores = ops.where(mask, scores, IMPOSSIBLE)
+        return {"start_logits": scores[:, :, 0], "end_logits": scores[:, :, 1]}
+
+    def phases(self):
+        """One: the cross-entropy of both ends."""
+        return (Phase("spans", self.span_loss, [self], weights=self.loss_weights),)
+
+    def span_loss(self, batch, training):
+        """See the class."""
+        logits = self(batch["inputs"], training=training)
+        ends = ops.stack([logits["start_logits"], logits["end_logits"]], axis=1)
+        spans, weights = ops.cast(batch["targets"], "int32"), batch["weights"]
+        nats = ops.sparse_categorical_crossentropy(spans, ends, from_logits=True)
+        right = ops.cast(ops.argmax(ends, axis=-1), "int32") == spans
+        return {
+            "loss": WeightedMean.of(ops.mean(nats, axis=1), weights),
+            "accuracy": WeightedMean.of(ops.all(right, axis=1)),
+        }
+
+    def target_ranges(self, inputs, targets):
+        """Places in the text."""
+        length = inputs_of(inputs)["token_ids"].shape[1]
+        return [] if length is None else [Range("spans", targets, 0, length - 1)]
+
+    def check(self, batch) -> None:
+        """Spans that end before they start, or are not in the text, raise too."""
+        super().check(batch)
+        inputs, targets, _ = parts(batch)
+        inputs, targets = inputs_of(inputs), np.asarray(targets)
+        ids = np.asarray(inputs["token_ids"])
+        mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), bool)
+        inside = np.take_along_axis(mask, targets.astype(int), axis=1).all(axis=1)
+        bad = np.flatnonzero((targets[:, 0] > targets[:, 1]) | ~inside)
+        if bad.size:
+            raise ValueError(
+                "Spans are the first and the last token of an answer, both in the "
+                f"text. Row {bad[0]} has {targets[bad[0]].tolist()}."
+            )
+
+    def predict_logits(self, inputs: Any) -> dict[str, np.ndarray]:
+        """`start_logits` and `end_logits` (N, T) of any number of texts."""
+        return self._logits(*self.arrays(inputs))
+
+    def predict_spans(
+        self, inputs: Any, max_length: int = 30
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best spans of any number of texts.
+
+        Args:
+            inputs: see the class.
+            max_length: of a span, in tokens.
+
+        Returns:
+            Spans (N, 2), int32, and their scores (N,), sums of two logits.
+        """
+        check_count("max_length", max_length)
+        logits = self.predict_logits(inputs)
+        return best_spans(logits["start_logits"], logits["end_logits"], max_length)
+
+    @cached_property
+    def _logits(self) -> Batched:
+        return self.batched(lambda inputs: self(inputs))
+
+
+def _head_dropout(config: BertTaggerConfig, dtype: Any) -> Dropout:
+    rate = config.dropout if config.head_dropout is None else config.head_dropout
+    return Dropout(rate, name="head_dropout", dtype=dtype)

@@ -1,0 +1,1 @@
+"""What several families ask of their data and say of their losses."""

@@ -1,0 +1,327 @@
+"""DCGAN: a GAN of convolutions (Radford et al. 2016, section 3).
+
+Reference implementation: pytorch/examples, dcgan. Further: Odena et al. 2016 (resizing
+before convolutions), Miyato et al. 2018 (spectral norm), Miyato & Koyama 2018 (labels
+in the discriminator by projection).
+
+Shapes: B images, (H, W, C) of an image, L dimensions of a latent, F features.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+from keras.initializers import RandomNormal, RandomUniform
+
+from zoo.configs.checks import check_count
+from zoo.engine.layout import GATHERED
+from zoo.layers.convolution.image_format import from_signed, to_signed
+from zoo.layers.convolution.spectral_norm import SpectralNorm
+from zoo.layers.dense import Dense
+from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
+from zoo.layers.norm import BatchNorm
+from zoo.models.autoencoders.autoencoder import check_image_shape, pixels
+from zoo.models.gan.gan import GAN, GANConfig, split
+from zoo.training.adversarial.losses import LOSSES
+
+UPSAMPLING = ("transposed", "resize")
+NORMS = ("batch", "layer", "none")
+# A picture is halved as long as its sides stay this long, and twice at least: of one
+# convolution, a discriminator is too weak to see that samples are alike.
+SMALLEST_SIDE, MIN_STAGES = 4, 2
+STDDEV, LEAK = 0.02, 0.2
+
+
+@dataclass(frozen=True)
+class DCGANConfig(GANConfig):
+    """The game and its networks; see also `GANConfig`.
+
+    Attributes:
+        image_shape: (height, width, channels). Sides are halved as long as both stay
+            at least 4, and twice at least: 64 to 4, 32 to 4, 28 to 7, 8 to 2.
+        width: channels of the layers next to the image; they double with each halving.
+        upsampling: "transposed" convolutions, or "resize": nearest neighbours, then a
+            convolution, which leaves no checkerboards.
+        discriminator_norm: "batch", "layer" (over all of an image) or "none"; the
+            gradient penalty rules out "batch".
+        spectral_norm: divide the discriminator's weights by their spectral norms.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    width: int = 64
+    upsampling: str = "transposed"
+    discriminator_norm: str = "batch"
+    spectral_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_count("width", self.width)
+        if len(self.image_shape) != 3 or not all(
+            isinstance(size, int) and size >= 1 for size in self.image_shape
+        ):
+            raise ValueError(
+                "image_shape must be (height, width, channels), whole numbers from 1, "
+                f"got {self.image_shape!r}"
+            )
+        sides, step = self.image_shape[:2], 2**self.num_stages
+        if min(sides) < 2 * SMALLEST_SIDE or any(side % step for side in sides):
+            raise ValueError(
+                f"A picture's sides must be at least {2 * SMALLEST_SIDE} and multiples "
+                f"of {step}, got image_shape={self.image_shape}. Pad the pictures."
+            )
+        for name, choices in (
+            ("upsampling", UPSAMPLING),
+            ("discriminator_norm", NORMS),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
+                )
+        if LOSSES[self.loss].penalised and self.discriminator_norm == "batch":
+            raise ValueError(
+                f"loss={self.loss!r} penalises the gradient of each image's score, "
+                "which batch norm mixes with the others': give discriminator_norm="
+                "'layer' or 'none'."
+            )
+
+    @property
+    def num_stages(self) -> int:
+        """How often the picture is halved."""
+        times = max(1, min(self.image_shape[:2]) // SMALLEST_SIDE)
+        return max(MIN_STAGES, int(math.log2(times)))
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels after each halving."""
+        return [self.width * 2**stage for stage in range(self.num_stages)]
+
+    @property
+    def smallest(self) -> tuple[int, int, int]:
+        """The shape after all of them."""
+        height, width, _ = self.image_shape
+        step = 2**self.num_stages
+        return height // step, width // step, self.widths[-1]
+
+
+PRESETS: dict[str, DCGANConfig] = {
+    "dcgan_28": DCGANConfig(),
+    "dcgan_32": DCGANConfig(image_shape=(32, 32, 3)),
+    # As pytorch/examples; Radford et al. 2016, figure 1, with twice the channels.
+    "dcgan_64": DCGANConfig(image_shape=(64, 64, 3)),
+}
+
+
+@keras.saving.register_keras_serializable("zoo", "DCGANGenerator")
+class Generator(Layer):
+    """From latents (B, L), and labels (B,), to images in [-1, 1].
+
+    A label's embedding, of as many dimensions, stands beside the latent.
+    """
+
+    def __init__(self, config: DCGANConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        dtype = {"dtype": self.dtype_policy}
+        if config.num_classes:
+            self.labels = layers.Embedding(
+                config.num_classes,
+                config.latent_dim,
+                Normal(1.0),
+                name="labels",
+                **dtype,
+            )
+        self.body = keras.Sequential(
+            [
+                Dense(
+                    math.prod(config.smallest),
+                    use_bias=False,
+                    kernel_initializer=Normal(STDDEV),
+                    name="project",
+                    **dtype,
+                ),
+                layers.Reshape(config.smallest, **dtype),
+                *self._upsampling(),
+                # In float32, whatever the precision before.
+                layers.Activation("tanh", dtype="float32"),
+            ],
+            name="body",
+        )
+
+    def _upsampling(self) -> Sequence[layers.Layer]:
+        dtype = {"dtype": self.dtype_policy}
+        stack: list[layers.Layer] = []
+        widths = [*reversed(self.config.widths[:-1]), self.config.image_shape[-1]]
+        for stage, channels in enumerate(widths):
+            stack += [
+                _norm("batch", f"norm_{stage}", dtype),
+                layers.Activation("relu", **dtype),
+            ]
+            options = {
+                "padding": "same",
+                "use_bias": stage == len(widths) - 1,
+                "kernel_initializer": Normal(STDDEV),
+                **dtype,
+            }
+            if self.config.upsampling == "resize":
+                stack.append(layers.UpSampling2D(2, **dtype))
+                name = f"convolve_{stage}"
+                stack.append(layers.Conv2D(channels, 3, name=name, **options))
+            else:
+                name = f"up_{stage}"
+                stack.append(
+                    layers.Conv2DTranspose(channels, 4, 2, name=name, **options)
+                )
+        return stack
+
+    def build(self, input_shape=None) -> None:
+        """Makes all weights; their shapes are the configuration's."""
+        size = self.config.latent_dim
+        if self.config.num_classes:
+            self.labels.build()
+            size *= 2
+        self.body.build((None, size))
+
+    def call(self, latents, labels=None, training=False):
+        """Images (B, H, W, C)."""
+        if labels is not None:
+            latents = ops.concatenate([latents, self.labels(labels)], axis=-1)
+        return self.body(latents, training=training)
+
+
+@keras.saving.register_keras_serializable("zoo", "DCGANDiscriminator")
+class Discriminator(Layer):
+    """From images (B, H, W, C) in [-1, 1], and labels (B,), to scores (B, 1).
+
+    The score is ψ(φ(x)) + y·φ(x), with the features φ, a linear ψ and the label's
+    embedding y (Miyato & Koyama 2018, equation 3).
+    """
+
+    def __init__(self, config: DCGANConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        dtype = {"dtype": self.dtype_policy}
+        norm = config.discriminator_norm
+        stack: list[layers.Layer] = []
+        given = config.image_shape[-1]
+        for stage, channels in enumerate(config.widths):
+            normed = stage > 0 and norm != "none"
+            stack.append(
+                self._linear(
+                    layers.Conv2D,
+                    f"down_{stage}",
+                    (channels, 4, 2, "same"),
+                    fan_in=4 * 4 * given,
+                    use_bias=not normed,
+                )
+            )
+            given = channels
+            stack += [_norm(norm, f"norm_{stage}", dtype)] if normed else []
+            stack.append(layers.LeakyReLU(LEAK, **dtype))
+        # Not Flatten: where a replica cuts its rows out, only this knows their length.
+        stack.append(layers.Reshape((math.prod(config.smallest),), **dtype))
+        self.features = keras.Sequential(stack, name="features")
+        self.score = self._linear(
+            Dense, "score", (1,), fan_in=math.prod(config.smallest), use_bias=True
+        )
+        if config.num_classes:
+            self.labels = self._embedding("labels")
+
+    def _linear(self, kind, name, arguments, fan_in, use_bias) -> layers.Layer:
+        options = {"kernel_initializer": Normal(STDDEV), "dtype": self.dtype_policy}
+        if not self.config.spectral_norm:
+            # As torch's layers draw them. Beside kernels as small as these, biases of
+            # zero would bend the first features of a picture all at one place: on
+            # MNIST, samples then are a tenth further from the data (README).
+            bound = 1 / math.sqrt(fan_in)
+            options["bias_initializer"] = RandomUniform(-bound, bound)
+            return kind(*arguments, use_bias=use_bias, name=name, **options)
+        inner = kind(*arguments, use_bias=False, name="linear", **options)
+        return SpectralNorm(inner, use_bias, name=name, dtype=self.dtype_policy)
+
+    def _embedding(self, name) -> layers.Layer:
+        table = (self.config.num_classes, math.prod(self.config.smallest))
+        options = {"embeddings_initializer": Normal(STDDEV), "dtype": self.dtype_policy}
+        if not self.config.spectral_norm:
+            return layers.Embedding(*table, name=name, **options)
+        inner = layers.Embedding(*table, name="linear", **options)
+        return SpectralNorm(inner, False, name=name, dtype=self.dtype_policy)
+
+    def build(self, input_shape=None) -> None:
+        """Makes all weights; their shapes are the configuration's."""
+        self.features.build((None, *self.config.image_shape))
+        self.score.build((None, math.prod(self.config.smallest)))
+        if self.config.num_classes:
+            self.labels.build((None,))
+
+    def call(self, images, labels=None, training=False):
+        """Scores (B, 1)."""
+        features = self.features(images, training=training)  # (B, F)
+        score = self.score(features, training=training)
+        if labels is None:
+            return score
+        embedded = self.labels(labels, training=training)
+        return score + ops.sum(embedded * features, axis=-1, keepdims=True)
+
+
+def _norm(kind: str, name: str, dtype: dict) -> layers.Layer:
+    """As the reference implementation's, in momentum, epsilon and first weights."""
+    gamma = RandomNormal(1.0, STDDEV)
+    if kind == "batch":
+        return BatchNorm(
+            momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=name, **dtype
+        )
+    # One group of channels is layer norm (Wu & He 2018, section 3.1).
+    return layers.GroupNormalization(1, epsilon=1e-5, name=name, **dtype)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class DCGAN(GAN):
+    """A deep convolutional GAN of images.
+
+    `fit` takes images (B, H, W, C) in [0, 1], or (images, labels) where there are
+    classes; see `GAN` for the rest. Generated images are in [0, 1] too.
+    """
+
+    Config = DCGANConfig
+    divided = ("width",)
+    # Convolutions and flattened pictures can't be computed in parts.
+    layout = (
+        (r"up_\d+/kernel$", (None, None, None, "model"), GATHERED),
+        (r"convolve_\d+/kernel$", (None, None, "model", None), GATHERED),
+        (r"down_\d+(/linear)?/kernel$", (None, None, None, "model"), GATHERED),
+        (r"project/kernel$", (None, "model"), GATHERED),
+        (r"score(/linear)?/kernel$", ("model", None), GATHERED),
+    )
+
+    def __init__(self, config: DCGANConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        networks = {"config": config, "dtype": self.dtype_policy}
+        self.generator = Generator(name="generator", **networks)
+        self.discriminator = Discriminator(name="discriminator", **networks)
+        self.generator.build()
+        self.discriminator.build()
+        self.built = True
+
+    def to_network(self, data):
+        """From [0, 1] to [-1, 1], as tanh gives them."""
+        return to_signed(data)
+
+    def from_network(self, data):
+        """From [-1, 1] to [0, 1]."""
+        return from_signed(data)
+
+    def form(self, batch) -> None:
+        """Images of another shape, and labels that do not fit, raise."""
+        real, _ = split(batch)
+        check_image_shape(real, self.config.image_shape)
+        super().form(batch)
+
+    def ranges(self, batch):
+        """Pixels and labels."""
+        real, _ = split(batch)
+        return [pixels(real), *super().ranges(batch)]

@@ -1,0 +1,223 @@
+"""A small convolutional classifier of images.
+
+It judges what generative models draw: by the class it gives a picture, and by its
+features, between whose distributions distances can be measured. After LeCun et al.
+1998 (LeNet-5), with batch norm (Ioffe & Szegedy 2015) and ReLUs.
+
+Shapes: B images, (H, W, C) of an image, F features, L classes.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.configs.checks import check_fields, check_rate, check_whole
+from zoo.configs.class_names import NamesClasses, check_class_names
+from zoo.engine.layout import GATHERED
+from zoo.layers.convolution.coders import check_coders
+from zoo.layers.dense import Dense
+from zoo.layers.dropout import Dropout
+from zoo.layers.norm import BatchNorm
+from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
+from zoo.presets import registry
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase, WeightedMean
+from zoo.training.batched import Batched
+from zoo.training.checks.example_weights import mean_of, parts, total_of
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import same_shape, shape_of
+
+
+@dataclass(frozen=True)
+class ImageClassifierConfig:
+    """The shape of a classifier.
+
+    Attributes:
+        image_shape: (height, width, channels).
+        num_classes: L.
+        class_names: what they are called, in their order; none where nobody said.
+        hidden: channels of the convolutions, each of which halves the picture's sides.
+        num_features: of the layer before the last, F.
+        dropout: of the features, in training.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    num_classes: int = 10
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
+    hidden: tuple[int, ...] = (24, 48)
+    num_features: int = 128
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_fields(self)
+        check_coders(self.image_shape, "convolutional", self.hidden)
+        check_whole(self, "num_classes", least=2)
+        check_class_names(self)
+        check_whole(self, "num_features")
+        check_rate(self, "dropout")
+
+
+PRESETS: dict[str, ImageClassifierConfig] = {
+    "classifier_8": ImageClassifierConfig(image_shape=(8, 8, 1)),
+    "classifier_28": ImageClassifierConfig(),
+    "classifier_32": ImageClassifierConfig(
+        image_shape=(32, 32, 3), hidden=(32, 64, 128)
+    ),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ImageClassifier(NamesClasses, FromPreset, Model):
+    """Gives images (B, H, W, C) in [0, 1] scores (B, L) of the classes, in float32.
+
+    `fit` takes (images, labels) and logs `loss`, the cross-entropy in nats, and
+    `accuracy`.
+    """
+
+    Config = ImageClassifierConfig
+    # What follows or makes pictures can't be computed in parts.
+    layout = (
+        (r"convolution_\d+/kernel$", (None, None, None, "model"), GATHERED),
+        (r"features/kernel$", (None, "model"), GATHERED),
+        (r"head/kernel$", ("model", None), GATHERED),
+    )
+
+    def __init__(self, config: ImageClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        stack: list[keras.Layer] = [keras.Input(tuple(config.image_shape))]
+        for index, channels in enumerate(config.hidden):
+            stack += [
+                layers.Conv2D(
+                    channels,
+                    3,
+                    padding="same",
+                    use_bias=False,
+                    name=f"convolution_{index}",
+                    **dtype,
+                ),
+                # Pooled before the norm, which so costs a quarter.
+                layers.MaxPooling2D(2, **dtype),
+                BatchNorm(momentum=0.9, name=f"norm_{index}", **dtype),
+                layers.ReLU(**dtype),
+            ]
+        stack += [
+            layers.Flatten(**dtype),
+            Dense(config.num_features, activation="relu", name="features", **dtype),
+        ]
+        self.body = keras.Sequential(stack, name="body")
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.head = Dense(config.num_classes, name="head", **dtype)
+        self.head.build(self.body.output_shape)
+
+    def call(self, images, training: bool = False):
+        """See the class."""
+        features = self.body(images, training=training)
+        scores = self.head(self.dropout(features, training=training))
+        return ops.cast(scores, "float32")
+
+    @classmethod
+    def check_judge(cls, preset: str | os.PathLike[str], image_shape: Sequence) -> None:
+        """Raises unless a preset is a trained classifier of images of this shape.
+
+        To be asked before a training whose outcome it is to judge.
+        """
+        found = registry.find(preset)
+        shape = tuple(found.fields.get("image_shape", ()))
+        if (found.architecture, shape) != (cls.__name__, tuple(image_shape)) or (
+            found.folder is None
+        ):
+            raise ValueError(
+                f"A judge must be the folder of a trained {cls.__name__} of images of "
+                f"shape {tuple(image_shape)}, got {os.fspath(preset)!r}: "
+                f"{found.architecture}, {found.fields}"
+            )
+
+    # === Training ===
+
+    def phases(self):
+        """One: the classes' cross-entropy."""
+        return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
+
+    def prepare(self, batch):
+        """(images, labels[, weights]) as a dict."""
+        images, labels, weights = parts(batch)
+        prepared = {"images": ops.cast(images, "float32"), "labels": labels}
+        return prepared if weights is None else {**prepared, "weights": weights}
+
+    def loss_weights(self, batch) -> dict:
+        """How much all images count."""
+        return total_of(batch, "loss")
+
+    def form(self, batch) -> None:
+        """Anything but images of the configured shape with a label each raises."""
+        images, labels, _ = parts(batch)
+        if labels is None:
+            raise ValueError(
+                "ImageClassifier is trained with (images, labels[, weights])."
+            )
+        check_image_shape(images, self.config.image_shape)
+        if not same_shape(shape_of(labels), shape_of(images)[:1]):
+            raise ValueError(
+                f"Labels must be one whole number for each image: expected shape "
+                f"{shape_of(images)[:1]}, got {shape_of(labels)}"
+            )
+
+    def ranges(self, batch):
+        """Pixels and labels."""
+        images, labels, _ = parts(batch)
+        limit = self.config.num_classes
+        field = f"num_classes={limit}"
+        return pixels(images), Range("Labels", labels, 0, limit - 1, field=field)
+
+    def weight_shapes(self, batch):
+        """One for each image."""
+        return [shape_of(batch[1])]
+
+    def check_inputs(self, inputs) -> None:
+        """Images of another shape, or with values outside [0, 1], raise."""
+        check_images(inputs, self.config.image_shape)
+
+    def class_loss(self, batch, training):
+        """Cross-entropy, and the share of images whose best score is right."""
+        scores, labels = self(batch["images"], training=training), batch["labels"]
+        labels = ops.cast(labels, "int32")
+        nats = ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
+        best = ops.cast(ops.argmax(scores, axis=-1), "int32")
+        return {
+            "loss": mean_of(nats, batch.get("weights")),
+            "accuracy": WeightedMean.of(best == labels),
+        }
+
+    # === Any number of images ===
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, F) in float32 of any number of images (N, H, W, C)."""
+        check_images(images, self.config.image_shape)
+        return self._features(np.asarray(images, "float32"))
+
+    def predict_classes(self, images: np.ndarray) -> np.ndarray:
+        """The likeliest classes (N,), int32, of any number of images (N, H, W, C)."""
+        check_images(images, self.config.image_shape)
+        return self._classes(np.asarray(images, "float32"))
+
+    @cached_property
+    def _features(self) -> Batched:
+        def features(images):
+            return ops.cast(self.body(images), "float32")
+
+        return Batched(features, lambda: self.variables)
+
+    @cached_property
+    def _classes(self) -> Batched:
+        def classes(images):
+            return ops.cast(ops.argmax(self(images), axis=-1), "int32")
+
+        return Batched(classes, lambda: self.variables)

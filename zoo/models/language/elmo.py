@@ -1,0 +1,511 @@
+"""ELMo: a forward and a backward language model, whose layers are features of words.
+
+Peters et al. 2018; sections and equations below are theirs. Words are read as they are
+spelled, by convolutions over their characters, as theirs are, or by tokens of a
+vocabulary. Their LSTMs are projected down, ours are as wide as what goes in.
+
+Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C classes;
+M characters of a word.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import check_count, check_fields, check_rate, check_whole
+from zoo.configs.class_names import NamesClasses, check_class_names
+from zoo.data.tasks.spelling import NUM_CHARACTERS
+from zoo.engine.current import engine
+from zoo.engine.layout import GATHERED
+from zoo.layers.characters import CharacterConvolutions
+from zoo.layers.dense import Dense
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
+from zoo.layers.recurrent.cells import LSTM
+from zoo.layers.scalar_mix import ScalarMix
+from zoo.models.checks.classified import classified
+from zoo.models.checks.token_ids import token_range
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase
+from zoo.training.batched import Batched
+from zoo.training.checks.example_weights import over_tokens, parts, total_of
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import same_shape, shape_of
+
+INPUTS = ("token_ids", "character_ids", "padding_mask")
+
+
+@dataclass(frozen=True)
+class ELMoConfig:
+    """The shape of an ELMo.
+
+    Attributes:
+        vocab_size: number of token ids, V.
+        num_layers: LSTMs of each direction, L.
+        width: of embeddings, and of the LSTMs of one direction, D.
+        dropout: of what goes into each LSTM, and into the softmax.
+        character_filters: how many convolutions over characters there are of each
+            width, from width 1 up; none: words are embedded by their token ids. The
+            paper has 32, 32, 64, 128, 256, 512, 1024.
+        character_width: of characters' embeddings.
+        num_highways: behind the convolutions.
+    """
+
+    vocab_size: int
+    num_layers: int = 2
+    width: int = 512
+    dropout: float = 0.1
+    character_filters: tuple[int, ...] = ()
+    character_width: int = 16
+    num_highways: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_whole(self, "vocab_size", "num_layers", "width", "character_width")
+        check_whole(self, "num_highways", least=0)
+        check_fields(self)
+        for count in self.character_filters:
+            check_count("each of character_filters", count)
+        check_rate(self, "dropout")
+
+    @property
+    def words(self) -> str:
+        """The input that words are read from."""
+        return "character_ids" if self.character_filters else "token_ids"
+
+
+@dataclass(frozen=True)
+class ELMoClassifierConfig(ELMoConfig):
+    """The shape of a classifier of texts by their features.
+
+    Attributes:
+        num_classes: C.
+        class_names: what they are called, in their order; none where nobody said.
+        hidden_width: of the layer between features and classes.
+        contextual: whether it sees all layers, mixed, or the embeddings alone.
+    """
+
+    num_classes: int = 2
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
+    hidden_width: int = 128
+    contextual: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        super().__post_init__()
+        check_whole(self, "num_classes", least=2)
+        check_class_names(self)
+        check_whole(self, "hidden_width")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BidirectionalLSTM(Layer):
+    """Two stacks of LSTMs over shared embeddings, one reading backward (section 3.1).
+
+    From the second LSTM on, each adds to what it reads.
+    """
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        dtype = {"dtype": self.dtype_policy}
+        if config.character_filters:
+            self.embedding = CharacterConvolutions(
+                NUM_CHARACTERS,
+                config.character_filters,
+                config.character_width,
+                config.num_highways,
+                config.width,
+                name="characters",
+                **dtype,
+            )
+        else:
+            self.embedding = TokenEmbedding(
+                config.vocab_size,
+                config.width,
+                Normal(config.width**-0.5),
+                name="token_embedding",
+                **dtype,
+            )
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.forward_layers, self.backward_layers = (
+            [
+                LSTM(
+                    config.width,
+                    backward=direction == "backward",
+                    name=f"{direction}_{index}",
+                    **dtype,
+                )
+                for index in range(config.num_layers)
+            ]
+            for direction in ("forward", "backward")
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build((None, None, self.config.width))
+
+    def embedded(self, inputs):
+        """Words without their context, (B, T, D)."""
+        return engine().by_rows(self.embedding(inputs[self.config.words]))
+
+    def call(self, inputs, training: bool = False):
+        """All layers of both directions, each (L+1, B, T, D), embeddings first."""
+        inputs = inputs_of(inputs, self.config.words)
+        mask = inputs.get("padding_mask")
+        embedded = self.embedded(inputs)
+        return tuple(
+            self._read(layers, embedded, mask, training)
+            for layers in (self.forward_layers, self.backward_layers)
+        )
+
+    def _read(self, layers, x, mask, training):
+        found = [x]
+        for layer in layers:
+            # Padding leaves the state as it was: the backward LSTMs begin at the last
+            # token.
+            read, _ = layer(self.dropout(x, training=training), None, mask)
+            x = read if len(found) == 1 else x + read
+            found.append(x)
+        return ops.stack(found)
+
+
+class BiLM(FromPreset, Model):
+    """What both models have in common: the two directions, and checks of texts."""
+
+    layout = (
+        # Convolutions of several widths lie side by side where they are used.
+        (r"characters/.*(embeddings|kernel)$", (None, "model"), GATHERED),
+        (r"embeddings$", (None, "model")),
+        (r"head/kernel$", ("model", None)),
+        # Gates lie side by side, so that parts of the columns are no parts of a state.
+        (r"(forward|backward)_\d+/(recurrent_)?kernel$", (None, "model"), GATHERED),
+    )
+    fusion_pays = True
+    long_loops = True
+    family = "elmo"
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.elmo = BidirectionalLSTM(config, name=self.family, dtype=self.dtype_policy)
+
+    def features(self, words: Any, padding_mask: Any = None):
+        """All layers of any number of texts, for `zoo.layers.ScalarMix`.
+
+        Args:
+            words: token ids (N, T); with `character_filters`, character ids (N, T, M).
+            padding_mask: (N, T), True at tokens; default all.
+
+        Returns:
+            (L+1, N, T, 2·D), forward and backward side by side; the first layer is the
+            embeddings, twice. Those of padding mean nothing.
+        """
+        words = np.asarray(words)
+        mask = np.ones(words.shape[:2]) if padding_mask is None else padding_mask
+        inputs = {self.config.words: words, "padding_mask": np.asarray(mask, "bool")}
+        self.check_inputs(inputs)
+        return np.moveaxis(self._features(*inputs.values()), 0, 1)
+
+    @cached_property
+    def _features(self) -> Batched:
+        def features(words, padding_mask):
+            inputs = {self.config.words: words, "padding_mask": padding_mask}
+            found = ops.concatenate(self.elmo(inputs), axis=-1)
+            return ops.transpose(ops.cast(found, "float32"), (1, 0, 2, 3))
+
+        return Batched(features, lambda: self.variables, batch_size=32)
+
+    def check_inputs(self, inputs: Any) -> None:
+        """Raises for words or masks that the model can't take."""
+        self.form_of_inputs(inputs)
+        for range_ in self.input_ranges(inputs):
+            range_.check()
+
+    def form_of_inputs(self, inputs: Any) -> None:
+        """Raises for words or masks of other shapes."""
+        inputs = inputs_of(inputs, self.config.words)
+        shape = shape_of(inputs[self.config.words])
+        if self.config.character_filters:
+            least = len(self.config.character_filters)
+            if len(shape) != 3 or shape[2] < least:
+                raise ValueError(
+                    "character_ids must be of shape (texts, words, characters), with "
+                    f"at least {least} characters for the widest of character_filters, "
+                    f"got {shape}"
+                )
+            shape = shape[:2]
+        others = {
+            name: shape_of(inputs[name])
+            for name in ("token_ids", "padding_mask")
+            if name in inputs
+        }
+        if len(shape) != 2 or not all(same_shape(x, shape) for x in others.values()):
+            raise ValueError(
+                "token_ids and padding_mask must be of one shape (texts, tokens), got "
+                f"{others} for {self.config.words} of {shape}"
+            )
+
+    def input_ranges(self, inputs: Any) -> list[Range]:
+        """What words and masks may hold."""
+        inputs = inputs_of(inputs, self.config.words)
+        found = []
+        if "character_ids" in inputs:
+            characters = inputs["character_ids"]
+            found.append(Range("character_ids", characters, 0, NUM_CHARACTERS - 1))
+        if "token_ids" in inputs:
+            found.append(token_range(inputs["token_ids"], self.config, "token_ids"))
+        if "padding_mask" in inputs:
+            found.append(Range("padding_mask", inputs["padding_mask"], 0, 1))
+        return found
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ELMo(BiLM):
+    """A bidirectional language model, and the features that it learns.
+
+    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True at
+    tokens), it gives `forward` and `backward` logits (B, T, V) in float32: for the
+    token after each token and for the one before it. Both come from one softmax. `fit`
+    takes such inputs, and logs the cross-entropies `forward` and `backward` in nats a
+    token, and their sum, `loss`. `features` gives all layers.
+
+    With `character_filters` it reads `character_ids` (B, T, M) of
+    `zoo.data.SpelledSequences` instead, so that any word has features; `fit` takes
+    `token_ids` too, for the words that are to be told.
+    """
+
+    Config = ELMoConfig
+    class_targets = False
+
+    def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.head = Dense(config.vocab_size, name="head", **dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in (self.elmo, self.head):
+            layer.build((None, None, self.config.width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        forward, backward = self.elmo(inputs, training=training)
+        return {
+            "forward": self._logits(forward[-1], training),
+            "backward": self._logits(backward[-1], training),
+        }
+
+    def _logits(self, x, training):
+        return ops.cast(self.head(self.dropout(x, training=training)), "float32")
+
+    def phases(self):
+        """One: both directions' cross-entropies, summed."""
+        return (
+            Phase(
+                "bidirectional",
+                self.bidirectional_loss,
+                [self],
+                objective={"forward": 1.0, "backward": 1.0},
+                weights=self.loss_weights,
+            ),
+        )
+
+    def prepare(self, batch):
+        """Token ids, or a dict with a mask, as a dict; weights (B,) or (B, T)."""
+        inputs, _, weights = parts(batch)
+        inputs = inputs_of(inputs, "token_ids")
+        mask = inputs.get("padding_mask")
+        mask = ops.ones_like(inputs["token_ids"]) if mask is None else mask
+        prepared = {**inputs, "padding_mask": ops.cast(mask, "bool")}
+        if weights is not None:
+            prepared["weights"] = over_tokens(weights, inputs["token_ids"])
+        return prepared
+
+    def loss_weights(self, batch) -> dict:
+        """How much the tokens that have a neighbor count."""
+        forward, backward = self._counts(batch)
+        return {"forward": ops.sum(forward), "backward": ops.sum(backward)}
+
+    def _counts(self, batch):
+        """How much each token that is to be told counts, by direction, (B, T-1)."""
+        pairs, weights = self._pairs(batch), batch.get("weights")
+        if weights is None:
+            return pairs, pairs
+        return pairs * weights[:, 1:], pairs * weights[:, :-1]
+
+    def _pairs(self, batch):
+        """Where there are two tokens side by side, (B, T-1)."""
+        mask = ops.cast(batch["padding_mask"], "float32")
+        return mask[:, :-1] * mask[:, 1:]
+
+    def bidirectional_loss(self, batch, training):
+        """Mean negative log-probabilities, in nats a token (section 3.1)."""
+        logits = self(batch, training=training)
+        ids, (after, before) = batch["token_ids"], self._counts(batch)
+        forward, _ = classified(logits["forward"][:, :-1], ids[:, 1:], after)
+        backward, _ = classified(logits["backward"][:, 1:], ids[:, :-1], before)
+        return {"forward": forward, "backward": backward}
+
+    def form(self, batch) -> None:
+        """Texts of other shapes raise."""
+        inputs, _, _ = parts(batch)
+        inputs_of(inputs, "token_ids")
+        self.form_of_inputs(inputs)
+
+    def ranges(self, batch):
+        """The texts'."""
+        return self.input_ranges(parts(batch)[0])
+
+    def weight_shapes(self, batch):
+        """One for each text, or for each token."""
+        shape = shape_of(inputs_of(batch[0], "token_ids")["token_ids"])
+        return [shape[:1], shape]
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ELMoClassifier(NamesClasses, BiLM):
+    """Classes of texts by features that stay as they were pretrained.
+
+    A `ScalarMix` of the layers, a hidden layer, the maximum over a text's tokens, and
+    the classes; these are all that is trained. `from_preset` takes ELMo's presets.
+    Called with ELMo's inputs it gives scores (B, C) in float32. `fit` takes (inputs,
+    classes) and logs `loss`, the cross-entropy in nats, and `accuracy`.
+    """
+
+    Config = ELMoClassifierConfig
+
+    def __init__(self, config: ELMoClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        self.mix = None
+        if config.contextual:
+            self.mix = ScalarMix(config.num_layers + 1, name="mix", **dtype)
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.hidden = Dense(
+            config.hidden_width, activation="relu", name="hidden", **dtype
+        )
+        self.classifier = Dense(config.num_classes, name="classifier", **dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        self.elmo.build((None, None, self.config.width))
+        features = (None, None, 2 * self.config.width)
+        if self.mix is not None:
+            self.mix.build((None, *features))
+        self.hidden.build(features)
+        self.classifier.build((None, self.config.hidden_width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """See the class."""
+        inputs = inputs_of(inputs, self.config.words)
+        # Nothing goes back through what is not trained.
+        if self.mix is not None:
+            layers = ops.concatenate(self.elmo(inputs), axis=-1)
+            x = self.mix(ops.stop_gradient(layers))
+        else:
+            x = ops.stop_gradient(self.elmo.embedded(inputs))
+            x = ops.concatenate([x, x], axis=-1)
+        x = self.hidden(self.dropout(x, training=training))
+        mask = inputs.get("padding_mask")
+        if mask is not None:
+            # The hidden layer is never negative.
+            x = x * ops.cast(mask, x.dtype)[:, :, None]
+        x = self.dropout(ops.max(x, axis=1), training=training)
+        return ops.cast(self.classifier(x), "float32")
+
+    def phases(self):
+        """One: the classes' cross-entropy, of what comes after the features."""
+        trained = [layer for layer in (self.mix, self.hidden, self.classifier) if layer]
+        return (Phase("classes", self.class_loss, trained, weights=self.loss_weights),)
+
+    def prepare(self, batch):
+        """(inputs, classes[, weights]) as a dict."""
+        inputs, classes, weights = parts(batch)
+        given = ops.ones_like(classes) if weights is None else weights
+        return {
+            **inputs_of(inputs, self.config.words),
+            "classes": classes,
+            "weights": ops.cast(given, "float32"),
+        }
+
+    def loss_weights(self, batch) -> dict:
+        """How much all texts count."""
+        return total_of(batch, "loss")
+
+    def class_loss(self, batch, training):
+        """See the class."""
+        inputs = inputs_of(batch, self.config.words)
+        scores = self(inputs, training=training)
+        loss, accuracy = classified(scores, batch["classes"], batch["weights"])
+        return {"loss": loss, "accuracy": accuracy}
+
+    def form(self, batch) -> None:
+        """Anything but texts with a class each raises."""
+        inputs, classes, _ = parts(batch)
+        if classes is None:
+            raise ValueError(
+                "ELMoClassifier is trained with (inputs, classes[, weights])."
+            )
+        self.form_of_inputs(inputs)
+        words = inputs_of(inputs, self.config.words)[self.config.words]
+        if not same_shape(shape_of(classes), shape_of(words)[:1]):
+            raise ValueError(
+                "ELMoClassifier needs one class for each text, got shape "
+                f"{shape_of(classes)} for texts of shape {shape_of(words)}"
+            )
+
+    def ranges(self, batch):
+        """The texts' and the classes'."""
+        inputs, classes, _ = parts(batch)
+        last = self.config.num_classes - 1
+        return [*self.input_ranges(inputs), Range("classes", classes, 0, last)]
+
+    def weight_shapes(self, batch):
+        """One for each text."""
+        return [shape_of(batch[1])]
+
+    def predict_probabilities(self, inputs: Any) -> np.ndarray:
+        """Probabilities of the classes (N, C) for any number of texts."""
+        self.check_inputs(inputs)
+        inputs = inputs_of(inputs, self.config.words)
+        ids = np.asarray(inputs[self.config.words], "int32")
+        mask = np.asarray(inputs.get("padding_mask", np.ones(ids.shape[:2])), "bool")
+        return self._probabilities(ids, mask)
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        def probabilities(words, padding_mask):
+            inputs = {self.config.words: words, "padding_mask": padding_mask}
+            return ops.softmax(self(inputs))
+
+        return Batched(probabilities, lambda: self.variables, batch_size=64)
+
+
+def inputs_of(inputs: Any, needed: str) -> dict:
+    """Token or character ids alone, or a dict that has them, as a dict.
+
+    Args:
+        inputs: words by themselves, or by name.
+        needed: the name that words by themselves get, and that a dict must have.
+    """
+    if not isinstance(inputs, Mapping):
+        return {needed: inputs}
+    if needed not in inputs:
+        raise ValueError(
+            f"Inputs are {needed} alone or a dict with {needed} and, where needed, "
+            f"padding_mask. Received: {sorted(inputs)}"
+        )
+    return {name: inputs[name] for name in INPUTS if name in inputs}

@@ -1,0 +1,285 @@
+"""RecurrentLM: a language model whose memory is a state.
+
+Mikolov et al. 2010 with Elman's network; Zaremba et al. 2014 with the LSTM, whose
+dropout, on what goes from layer to layer and not through time, it has.
+
+Shapes: B batch, T tokens, D width, S state of one layer, L layers, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
+from zoo.engine.current import engine
+from zoo.engine.layout import GATHERED
+from zoo.generation.scoring import log_probs_of
+from zoo.layers.dense import Dense
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import TokenEmbedding
+from zoo.layers.initializers import Normal
+from zoo.layers.recurrent.carried_state import CarriedState
+from zoo.layers.recurrent.cells import CELLS
+from zoo.models.language.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class RecurrentLMConfig:
+    """The shape of a recurrent language model.
+
+    Attributes:
+        vocab_size: number of token ids, V.
+        context_length: the most tokens of a window, and of a text that is generated.
+        num_layers: recurrent layers, L.
+        width: of embeddings and layers, D.
+        cell: "lstm", "gru" or "elman".
+        dropout: of embeddings and of each layer's output.
+        tie_embeddings: use the token embedding as output head.
+        carried_rows: rows of a batch (micro-batches and devices together) in training
+            whose state goes on to the next batch's; 0 starts every window from zeros.
+    """
+
+    vocab_size: int
+    context_length: int
+    num_layers: int
+    width: int
+    cell: str = "lstm"
+    dropout: float = 0.0
+    tie_embeddings: bool = True
+    carried_rows: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_whole(self, "vocab_size", "context_length", "num_layers", "width")
+        check_whole(self, "carried_rows", least=0)
+        check_fields(self)
+        check_choice(self, "cell", tuple(CELLS))
+        check_rate(self, "dropout")
+
+
+PRESETS: dict[str, RecurrentLMConfig] = {
+    # Zaremba et al. 2014, section 4.1, on the Penn Treebank; windows of 35, batches of
+    # 20 rows.
+    "lstm_ptb_medium": RecurrentLMConfig(
+        10000, 35, 2, 650, dropout=0.5, tie_embeddings=False, carried_rows=20
+    ),
+    "lstm_ptb_large": RecurrentLMConfig(
+        10000, 35, 2, 1500, dropout=0.65, tie_embeddings=False, carried_rows=20
+    ),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class RecurrentLM(LanguageModel):
+    """A causal language model of recurrent layers.
+
+    Called with token ids (B, T), or a dict with `token_ids` and `padding_mask`
+    (True at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of
+    token ids (B, T+1), or inputs, targets and weights (B, T) each.
+
+    With `carried_rows` it takes an iterator over batches of `zoo.data.Streams`, or
+    windows whose rows all go on from batch to batch. `evaluate` starts every window
+    from zeros, and leaves the state of training as it is.
+    """
+
+    Config = RecurrentLMConfig
+    layout = (
+        (r"embeddings$", (None, "model")),
+        (r"head/kernel$", ("model", None)),
+        # Gates lie side by side, so that parts of the columns are no parts of a state.
+        (r"(elman|gru|lstm)_\d+/(recurrent_)?kernel$", (None, "model"), GATHERED),
+    )
+    fusion_pays = True
+    long_loops = True
+
+    def __init__(self, config: RecurrentLMConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size,
+            config.width,
+            Normal(config.width**-0.5),
+            name="token_embedding",
+            **dtype,
+        )
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.recurrent = [
+            CELLS[config.cell](config.width, name=f"{config.cell}_{index}", **dtype)
+            for index in range(config.num_layers)
+        ]
+        self.head = None
+        if not config.tie_embeddings:
+            self.head = Dense(config.vocab_size, use_bias=False, name="head", **dtype)
+        self.carried = None
+        if config.carried_rows:
+            width = sum(layer.num_states * layer.width for layer in self.recurrent)
+            self.carried = CarriedState(config.carried_rows, width, name="carried")
+        self.build()
+
+    def hidden(
+        self,
+        token_ids,
+        positions=None,
+        attention_mask=None,
+        caches=None,
+        index=None,
+        training: bool = False,
+    ):
+        """The last layer's outputs (B, T, D).
+
+        The signature is `zoo.GPT.hidden`'s; the state stands in for the caches.
+
+        Args:
+            token_ids: (B, T).
+            positions: not needed: the state knows how many tokens it has seen.
+            attention_mask: (B, 1 or T, T or more). A token that is not to see itself is
+                padding, which leaves the state as it was.
+            caches: the layers' states, from `empty_caches`; default zeros.
+            index: not needed either.
+            training: whether to drop.
+
+        Returns:
+            The outputs, and the new states as a second value where some were given.
+        """
+        length = token_ids.shape[1]
+        self.check_length(length)
+        mask = _tokens(attention_mask, length)
+        x = self.token_embedding(token_ids)
+        x = self.dropout(engine().by_rows(x), training=training)
+        states = []
+        for number, layer in enumerate(self.recurrent):
+            x, state = layer(x, None if caches is None else caches[number], mask)
+            states.append(state)
+            x = self.dropout(x, training=training)
+        return x if caches is None else (x, states)
+
+    def empty_caches(self, batch: int, length: int) -> list:
+        """The state of each layer before any token; it takes any number of them."""
+        del length
+        return [layer.empty_state(batch) for layer in self.recurrent]
+
+    def log_probs(self, token_ids: np.ndarray) -> np.ndarray:
+        """Log-probabilities (nats) of a text's tokens but the first.
+
+        The state goes through the whole text, however long, in windows of the context
+        length; `score` takes texts up to that length.
+
+        Args:
+            token_ids: of shape (number of tokens,), at least two.
+        """
+        ids = np.asarray(token_ids)
+        if ids.ndim != 1 or len(ids) < 2:
+            raise ValueError(
+                f"A text needs at least two tokens, got token ids of shape {ids.shape}"
+            )
+        self.check_ids(ids)
+        ids = ids.astype("int32")
+        length = self.config.context_length
+        padded = np.pad(ids, (0, -(len(ids) - 1) % length))
+        states, found = self.empty_caches(1, 0), []
+        for start in range(0, len(ids) - 1, length):
+            window = padded[None, start : start + length + 1]
+            scores, states = self._reader(window, states)
+            found.append(engine().numpy(scores)[0])
+        return np.concatenate(found)[: len(ids) - 1]
+
+    @property
+    def _reader(self):
+        if "reader" not in self.__dict__:
+
+            def read(ids, states):
+                hidden, states = self.hidden(ids[:, :-1], caches=states)
+                return log_probs_of(self.logits(hidden), ids[:, 1:]), states
+
+            self.__dict__["reader"] = engine().compile(read, lambda: self.variables)
+        return self.__dict__["reader"]
+
+    # === Training ===
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras's; with carried state, of batches of just those rows, in their order.
+
+        Raises:
+            ValueError: the rows of a batch would not be those of the one before.
+        """
+        if self.carried is not None:
+            if isinstance(x, Iterator):
+                x = map(self._carried_batch, x)
+            elif kwargs.get("shuffle", True):
+                raise ValueError(
+                    f"carried_rows={self.config.carried_rows} carries each row's state "
+                    "on to the next batch, so that they must come in order: give an "
+                    "iterator such as zoo.data.Streams(...).batches(), or shuffle=False"
+                )
+        return super().fit(x, *args, **kwargs)
+
+    def _carried_batch(self, batch: Any) -> Any:
+        rows = {len(array) for array in keras.tree.flatten(batch)}
+        if rows != {self.config.carried_rows}:
+            raise ValueError(
+                f"A batch has {sorted(rows)} rows, but carried_rows="
+                f"{self.config.carried_rows}. Make them equal: change carried_rows (a "
+                "preset loads with any), or the batch size."
+            )
+        return batch
+
+    def prepare(self, batch):
+        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict.
+
+        With carried state, the rows' states too, if there are as many rows.
+        """
+        continues = None
+        if isinstance(batch, dict):
+            batch, continues = batch["windows"], batch.get("continues")
+        prepared = super().prepare(batch)
+        rows = prepared["inputs"].shape[0]
+        if self.carried is not None and rows in (None, self.config.carried_rows):
+            prepared |= self.carried.before(continues)
+        return prepared
+
+    def read(self, batch, training):
+        """Logits; in training, with and for the state that is carried."""
+        if self.carried is None or not training:
+            return super().read(batch, training)
+        if "states" not in batch:
+            raise ValueError(
+                "A batch of training needs as many rows as carried_rows="
+                f"{self.config.carried_rows}."
+            )
+        layers, width = self.config.num_layers, self.carried.width
+        each = ops.reshape(batch["states"], (-1, layers, width // layers))
+        x, states = self.hidden(
+            batch["inputs"], caches=ops.unstack(each, axis=1), training=True
+        )
+        self.carried.keep(ops.concatenate(states, axis=-1), batch["rows"])
+        return self.logits(x)
+
+    def form(self, batch) -> None:
+        """See `LanguageModel`; a dict holds windows."""
+        super().form(_windows(batch))
+
+    def ranges(self, batch):
+        """Likewise."""
+        return super().ranges(_windows(batch))
+
+    def weight_shapes(self, batch):
+        """Likewise."""
+        return super().weight_shapes(_windows(batch))
+
+
+def _windows(batch):
+    return batch["windows"] if isinstance(batch, dict) else batch
+
+
+def _tokens(attention_mask, length: int | None):
+    """Which tokens are none of padding, (B, T); None where all are."""
+    # A text goes on token by token, none of which is padding.
+    if attention_mask is None or length == 1:
+        return None
+    if attention_mask.shape[1] == 1:
+        return attention_mask[:, 0, :length]
+    return ops.diagonal(attention_mask[:, :, :length], axis1=1, axis2=2)

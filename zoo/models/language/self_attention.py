@@ -1,0 +1,322 @@
+"""A self-attention classifier of texts, from the simplest form of attention up.
+
+After Peter Bloem's lecture "Transformers from scratch" (2019): what comes out at a
+token is a mean of all tokens, weighted by how alike they are. That has no weights but
+the embeddings; each option of the configuration then adds what makes it the attention
+of Vaswani et al. 2017, section 3.2.
+
+Shapes: B batch, T tokens, D width, N heads, V vocabulary, C classes.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.configs.checks import check_choice, check_fields, check_whole
+from zoo.configs.class_names import NamesClasses, check_class_names
+from zoo.engine.current import engine
+from zoo.engine.plain_attention import attention_weights
+from zoo.generation.scoring import pad_right
+from zoo.generation.texts import TakesTexts, Texts, is_single, plain
+from zoo.layers.attention.multi_head import MultiHeadAttention, check_heads
+from zoo.layers.dense import Dense
+from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
+from zoo.layers.initializers import Normal
+from zoo.layers.layer import Layer
+from zoo.models.checks.classified import classified
+from zoo.models.checks.token_ids import token_range
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase
+from zoo.training.batched import Batched
+from zoo.training.checks.example_weights import parts, total_of
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import same_shape, shape_of
+
+ATTENTION = ("simple", "scaled", "learned")
+POSITIONS = ("none", "learned", "sinusoidal")
+POOLING = ("mean", "max")
+# Of the vectors at the start. At a width of 64 a token's product with itself is then
+# about 16, or 2 once scaled, beside 0 with others: it sees itself alone, or others too.
+INITIAL_STDDEV = 0.5
+# Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
+BUCKET = 16
+
+
+@dataclass(frozen=True)
+class SelfAttentionClassifierConfig:
+    """The shape of a classifier, by default the simplest one.
+
+    Attributes:
+        vocab_size: number of token ids, V.
+        context_length: the most tokens of a text.
+        num_classes: C.
+        class_names: what they are called, in their order; none where nobody said.
+        width: of the vectors of tokens, D.
+        attention: "simple" weighs by products of the tokens' vectors; "scaled" divides
+            these by the root of D; "learned" takes them between queries and keys, and
+            means of values, which are learned products with the vectors.
+        num_heads: of learned attention; must divide `width`.
+        positions: what is added to the vectors to tell where tokens stand: "none",
+            "learned" or "sinusoidal".
+        pooling: the "mean" or the "max" over a text's tokens, which is classified.
+        pad_id: the token that fills rows up.
+    """
+
+    vocab_size: int
+    context_length: int
+    num_classes: int
+    class_names: tuple[str, ...] = field(default=(), kw_only=True)
+    width: int = 64
+    attention: str = "simple"
+    num_heads: int = 1
+    positions: str = "none"
+    pooling: str = "mean"
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        check_whole(self, "vocab_size", "context_length", "width", "num_heads")
+        check_whole(self, "num_classes", least=2)
+        check_fields(self)
+        check_class_names(self)
+        check_choice(self, "attention", ATTENTION)
+        check_choice(self, "positions", POSITIONS)
+        check_choice(self, "pooling", POOLING)
+        check_heads(self.width, self.num_heads)
+        if self.num_heads > 1 and self.attention != "learned":
+            raise ValueError(
+                f"num_heads={self.num_heads} heads differ in what they learn: they "
+                f'need attention="learned", got {self.attention!r}'
+            )
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(
+                f"Sinusoidal positions come in pairs: width must be even, got "
+                f"{self.width}"
+            )
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(
+                f"pad_id must be an id from 0 to {self.vocab_size - 1}, got "
+                f"{self.pad_id}"
+            )
+
+
+@keras.saving.register_keras_serializable("zoo")
+class SimpleSelfAttention(Layer):
+    """Each vector becomes a mean of all; nothing is learned.
+
+    y_i = sum_j softmax_j(x_i · x_j / scale) x_j. A vector is most alike to itself: of
+    independent ones of variance 1, the product with itself is D, with others about
+    root D. So without a scale the mean is hardly one.
+    """
+
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.built = True
+
+    def call(self, x_BTD, attention_mask=None):
+        """(B, T, D) to (B, T, D)."""
+        weights_BTT = self.probabilities(x_BTD, attention_mask)[:, 0]
+        return ops.matmul(ops.cast(weights_BTT, x_BTD.dtype), x_BTD)
+
+    def probabilities(self, x_BTD, attention_mask=None):
+        """How much each token looks at each, (B, 1, T, T)."""
+        scores_BTT = ops.matmul(x_BTD, ops.transpose(x_BTD, (0, 2, 1))) / self.scale
+        mask = None if attention_mask is None else attention_mask[:, None]
+        return attention_weights(scores_BTT[:, None], mask)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
+    """One layer of self-attention, pooled and classified.
+
+    Called with token ids (B, T), padded with `pad_id`, it gives scores (B, C) in
+    float32. `fit` takes (ids, classes) or (ids, classes, weights) and logs `loss`, the
+    cross-entropy in nats, and `accuracy`. Padding is neither looked at nor pooled.
+    """
+
+    Config = SelfAttentionClassifierConfig
+    # As of `zoo.GPT`.
+    layout = (
+        (r"embeddings$", (None, "model")),
+        (r"query_key_value/kernel$", (None, "model")),
+        (r"query_key_value/bias$", ("model",)),
+        (r"(output|classifier)/kernel$", ("model", None)),
+    )
+    fusion_pays = True
+    divided = ("num_heads",)
+
+    def __init__(self, config: SelfAttentionClassifierConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        drawn = {"initializer": Normal(INITIAL_STDDEV), **dtype}
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size, config.width, name="token_embedding", **drawn
+        )
+        length_width = (config.context_length, config.width)
+        self.positions = None
+        if config.positions == "learned":
+            self.positions = LearnedPositions(*length_width, name="positions", **drawn)
+        elif config.positions == "sinusoidal":
+            self.positions = SinusoidalPositions(
+                *length_width, name="positions", **dtype
+            )
+        self.attention: MultiHeadAttention | SimpleSelfAttention
+        if config.attention == "learned":
+            self.attention = MultiHeadAttention(
+                config.num_heads, config.width, name="attention", **dtype
+            )
+        else:
+            scale = math.sqrt(config.width) if config.attention == "scaled" else 1.0
+            self.attention = SimpleSelfAttention(scale, name="attention", **dtype)
+        self.classifier = Dense(config.num_classes, name="classifier", **dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            if not layer.built:
+                layer.build((None, None, self.config.width))
+        self.built = True
+
+    def call(self, token_ids, training: bool = False):
+        """Scores (B, C); see the class."""
+        del training
+        x = self.attended(token_ids)
+        real_BT1 = self._real(token_ids)[:, :, None]
+        if self.config.pooling == "max":
+            pooled = ops.max(ops.where(real_BT1, x, -1e4), axis=1)
+        else:
+            # In float32, since half precision counts badly.
+            weights = ops.cast(real_BT1, "float32")
+            total = ops.sum(ops.cast(x, "float32") * weights, axis=1)
+            pooled = ops.cast(total / ops.sum(weights, axis=1), x.dtype)
+        return ops.cast(self.classifier(engine().by_rows(pooled)), "float32")
+
+    def attended(self, token_ids):
+        """What attention gives at each token, (B, T, D)."""
+        visible = self._real(token_ids)[:, None, :]
+        x = self.attention(self._embedded(token_ids), attention_mask=visible)
+        return engine().by_rows(x)
+
+    def _embedded(self, token_ids):
+        self.check_length(token_ids.shape[1])
+        x = self.token_embedding(token_ids)
+        return engine().by_rows(x if self.positions is None else self.positions(x))
+
+    def _real(self, token_ids):
+        return ops.not_equal(token_ids, self.config.pad_id)
+
+    # === Training ===
+
+    def phases(self):
+        """One: the classes' cross-entropy."""
+        return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
+
+    def prepare(self, batch):
+        """(ids, classes[, weights]) as a dict."""
+        token_ids, classes, weights = parts(batch)
+        given = ops.ones_like(classes) if weights is None else weights
+        return {
+            "token_ids": token_ids,
+            "classes": classes,
+            "weights": ops.cast(given, "float32"),
+        }
+
+    def loss_weights(self, batch) -> dict:
+        """How much all texts count."""
+        return total_of(batch, "loss")
+
+    def class_loss(self, batch, training):
+        """See the class."""
+        scores = self(batch["token_ids"], training=training)
+        loss, accuracy = classified(scores, batch["classes"], batch["weights"])
+        return {"loss": loss, "accuracy": accuracy}
+
+    def form(self, batch) -> None:
+        """Anything but texts with a class each raises."""
+        ids, classes, _ = parts(batch)
+        if classes is None:
+            raise ValueError(
+                "SelfAttentionClassifier is trained with (ids, classes[, weights])."
+            )
+        dtype = ops.dtype(ids)
+        if len(ids.shape) != 2 or "int" not in dtype:
+            raise ValueError(
+                f"Texts must be whole-number ids (B, T), got {dtype} of shape "
+                f"{shape_of(ids)}"
+            )
+        if not same_shape(shape_of(classes), shape_of(ids)[:1]):
+            raise ValueError(
+                f"There must be one class for each text: expected shape "
+                f"{shape_of(ids)[:1]}, got {shape_of(classes)}"
+            )
+
+    def ranges(self, batch):
+        """Ids and classes."""
+        ids, classes, _ = parts(batch)
+        last = self.config.num_classes - 1
+        return token_range(ids, self.config), Range("classes", classes, 0, last)
+
+    def check(self, batch) -> None:
+        """Data that do not fit the model, and texts without tokens, raise."""
+        super().check(batch)
+        self._check_rows(np.asarray(batch[0]))
+
+    def weight_shapes(self, batch):
+        """One for each text."""
+        return [shape_of(batch[1])]
+
+    def check_inputs(self, inputs) -> None:
+        """Ids outside the vocabulary, and texts without tokens, raise."""
+        self._check_rows(np.asarray(inputs))
+
+    def _check_rows(self, ids: np.ndarray) -> None:
+        self.check_ids(ids)
+        self.check_length(ids.shape[1])
+        empty = np.flatnonzero(np.all(ids == self.config.pad_id, axis=1))
+        if empty.size:
+            raise ValueError(
+                f"Text {empty[0]} has no tokens but padding (pad_id="
+                f"{self.config.pad_id}). Leave such texts out."
+            )
+
+    # === Any number of texts ===
+
+    def predict_probabilities(self, texts: Texts) -> np.ndarray:
+        """Probabilities of the classes (N, C) of strings or ids, one or several."""
+        return self._probabilities(self._padded(self._rows(plain(texts))))
+
+    def attention_maps(self, text: Texts) -> np.ndarray:
+        """How much each of one text's T tokens looks at each, (N, T, T).
+
+        Args:
+            text: a string or ids. Rows add up to 1.
+        """
+        if not is_single(text := plain(text)):
+            raise ValueError(f"attention_maps takes one text, got {text!r:.80}")
+        (row,) = self._rows(text)
+        return self._maps(self._padded([row]))[0][:, : len(row), : len(row)]
+
+    def _padded(self, rows: list[np.ndarray]) -> np.ndarray:
+        ids = pad_right(rows, BUCKET, self.config.context_length, self.config.pad_id)
+        self._check_rows(ids)
+        return ids
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return Batched(lambda ids: ops.softmax(self(ids)), lambda: self.variables)
+
+    @cached_property
+    def _maps(self) -> Batched:
+        def maps(ids):
+            visible = self._real(ids)[:, None, :]
+            x = self._embedded(ids)
+            return self.attention.probabilities(x, attention_mask=visible)
+
+        return Batched(maps, lambda: self.variables)

@@ -1,0 +1,189 @@
+"""From counts of n-grams to probabilities: what is kept for tokens never seen.
+
+Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling";
+Jurafsky & Martin, "Speech and Language Processing", chapter 3.
+
+Whatever the smoothing, p(w | h) is a value of the n-gram hw where it occurred, and else
+a weight of the context h times a lower distribution: p(w | h') of the context h' that
+lacks the first token of h, or the uniform one. Such are the tables of ARPA files.
+
+Shapes: G n-grams of an order, C contexts (n-grams of the order below), V vocabulary,
+S symbols (V, or V + 1 with beginnings; see `zoo.data.text.ngrams`).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.data.text.ngrams import NgramTable, beginning, suffixes
+
+# Katz 1987: counts above this are taken as they are.
+RELIABLE = 5
+# What modified Kneser-Ney takes from counts of 0, 1, 2 and of 3 and more where they say
+# too little to estimate it, as `lmplz --discount_fallback` of KenLM does.
+FALLBACK = (0.0, 0.5, 1.0, 1.5)
+
+
+class Order(NamedTuple):
+    """The probabilities of one order; a last entry stands for what was not found.
+
+    Attributes:
+        values: (G + 1,) p(w | h) of n-grams that occurred, and 0.
+        weights: (C + 1,) what multiplies the lower distribution after each context,
+            and 1.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, weights: np.ndarray) -> "Order":
+        """With the last entries added."""
+        return cls(np.append(values, 0.0), np.append(weights, 1.0))
+
+
+def add_k(
+    tables: Sequence[NgramTable], vocab_size: int, k: float, beginnings: bool = False
+) -> list[Order]:
+    """(c(hw) + k) / (c(h) + kV); the lower distribution is the uniform one.
+
+    With k = 0 relative frequencies; after contexts never seen these give nothing.
+    """
+    orders = []
+    for below, table in _pairs(tables):
+        parents = table.keys // (vocab_size + beginnings)
+        totals = _sums(parents, table.counts, below)
+        room = totals + k * vocab_size
+        weights = _ratio(k * vocab_size, room, otherwise=1.0)
+        orders.append(Order.of((table.counts + k) / room[parents], weights))
+    return orders
+
+
+def kneser_ney(
+    tables: Sequence[NgramTable],
+    vocab_size: int,
+    discount: float | None = None,
+    beginnings: bool = False,
+) -> list[Order]:
+    """Interpolated Kneser-Ney: a discount from all counts, shared by the order below.
+
+    Kneser & Ney 1995 in the interpolated form of Chen & Goodman, and their modified
+    one, whose discounts of counts of 1, 2 and more are estimated for each order. Below
+    the highest order, counts are numbers of distinct symbols to the left; of n-grams at
+    the beginning of a text, which have none to their left, how often they occur.
+
+    A given discount is not taken from single tokens, unless some ids never occurred and
+    need a share.
+    """
+    symbols = vocab_size + beginnings
+    orders: list[Order] = []
+    lower = np.full(1, 1 / vocab_size)
+    links = suffixes(tables, symbols)
+    first = beginning(tables, vocab_size) if beginnings else [False] * len(tables)
+    for order, (below, table) in enumerate(_pairs(tables), start=1):
+        counts = table.counts
+        if order < len(tables) - 1:
+            left = np.bincount(links[order + 1], minlength=len(table.keys))
+            counts = np.where(first[order], counts, left)
+        parents = table.keys // symbols
+        totals = _sums(parents, counts, below)
+        if discount is None:
+            discounts = modified_discounts(counts)
+        else:
+            spared = order == 1 and np.count_nonzero(counts) == vocab_size
+            discounts = np.asarray([0.0, *[0.0 if spared else discount] * 3])
+        taken = discounts[np.minimum(counts, 3)]
+        weights = _ratio(_sums(parents, taken, below), totals, otherwise=1.0)
+        own = _ratio(counts - taken, totals[parents], otherwise=0.0)
+        values = own + weights[parents] * lower[links[order]]
+        orders.append(Order.of(values, weights))
+        lower = values
+    return orders
+
+
+def modified_discounts(counts: np.ndarray) -> np.ndarray:
+    """What is taken from counts of 0, 1, 2 and of 3 and more, (4,).
+
+    Chen & Goodman 1999, equation 17: with n_r n-grams of count r and
+    Y = n_1 / (n_1 + 2 n_2), D_r = r - (r + 1) Y n_{r+1} / n_r. Where some n_r is 0 or
+    some D_r not above 0, they are `FALLBACK`.
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5]
+    if n.all():
+        r = np.arange(1, 4)
+        found = r - (r + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:-1]
+        if found.min() > 0:
+            return np.append(0.0, found)
+    return np.asarray(FALLBACK)
+
+
+def katz(
+    tables: Sequence[NgramTable], vocab_size: int, beginnings: bool = False
+) -> list[Order]:
+    """Katz's backoff (Katz 1987): Good-Turing discounts, the rest by the order below.
+
+    As in SRILM (Stolcke 2002), a count whose Good-Turing estimate is out of range is
+    taken as it is; and where that leaves nothing for tokens never seen after a context,
+    its total is taken one larger. Where all were seen, nothing is discounted.
+    """
+    orders: list[Order] = []
+    lower, kinds_lower = np.full(1, 1 / vocab_size), np.zeros(1, "int64")
+    left_lower = np.ones(1)
+    symbols = vocab_size + beginnings
+    links = suffixes(tables, symbols)
+    for order, (below, table) in enumerate(_pairs(tables), start=1):
+        parents = table.keys // symbols
+        totals = _sums(parents, table.counts, below)
+        kinds = _sums(parents, table.counts > 0, below)
+        kept = good_turing(table.counts)[np.minimum(table.counts, RELIABLE + 1)]
+        kept[kinds[parents] == vocab_size] = 1.0
+        freed = _sums(parents, (1 - kept) * table.counts, below)
+        short = (freed == 0) & (kinds < vocab_size) & (totals > 0)
+        freed, totals = freed + short, totals + short
+        left = _ratio(freed, totals, otherwise=1.0)
+        values = kept * table.counts / totals[parents]
+        # The tokens not seen after h have after h' what was left there, and what those
+        # have that were seen there alone. Both may be small beside 1.
+        suffix = links[order - 1]
+        here = lower[links[order]] * (table.counts > 0)
+        seen = 1 - left_lower[suffix] - _sums(parents, here, below)
+        seen[kinds == kinds_lower[suffix]] = 0.0
+        weights = _ratio(left, left_lower[suffix] + seen, otherwise=0.0)
+        weights[totals == 0] = 1.0
+        orders.append(Order.of(values, weights))
+        lower, left_lower, kinds_lower = values, left, kinds
+    return orders
+
+
+def good_turing(counts: np.ndarray) -> np.ndarray:
+    """The share of each count from 0 to `RELIABLE` + 1 that a discount leaves.
+
+    d_r of Katz 1987 in the notation of Chen & Goodman: with n_r n-grams of count r,
+    k = `RELIABLE` and r* = (r + 1) n_{r+1} / n_r,
+    d_r = (r* / r - (k + 1) n_{k+1} / n_1) / (1 - (k + 1) n_{k+1} / n_1).
+    """
+    shares = np.ones(RELIABLE + 2)
+    n = np.bincount(np.minimum(counts, RELIABLE + 2), minlength=RELIABLE + 3)
+    r = np.arange(1, RELIABLE + 1)
+    common = _ratio((RELIABLE + 1) * n[RELIABLE + 1], n[1], otherwise=np.nan)
+    estimate = _ratio((r + 1) * n[r + 1], r * n[r], otherwise=np.nan)
+    found = _ratio(estimate - common, 1 - common, otherwise=np.nan)
+    shares[r] = np.where((found > 0) & (found <= 1), found, 1.0)
+    return shares
+
+
+def _pairs(tables: Sequence[NgramTable]) -> zip:
+    """Each table of n-grams with that of their contexts."""
+    return zip(tables, tables[1:], strict=False)
+
+
+def _sums(parents: np.ndarray, values: np.ndarray, below: NgramTable) -> np.ndarray:
+    """The sum over what follows each context, (C,)."""
+    return np.bincount(parents, values, minlength=len(below.keys))
+
+
+def _ratio(a, b, *, otherwise: float) -> np.ndarray:
+    """The quotient, and `otherwise` where `b` is 0."""
+    a, b = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(b, "float64"))
+    return np.divide(a, b, out=np.full(b.shape, otherwise), where=b != 0)

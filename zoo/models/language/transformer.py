@@ -1,0 +1,367 @@
+"""The Transformer: an encoder-decoder that translates.
+
+Vaswani et al. 2017. Numerics follow `torch.nn.Transformer` without the two norms that
+it adds at the tops of its stacks; sections below are the paper's.
+
+Shapes: B batch, S source tokens, T target tokens, D width, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from zoo.configs.checks import check_fields, check_rate, check_whole
+from zoo.engine.current import engine
+from zoo.generation.texts import Texts
+from zoo.generation.translate import Translates
+from zoo.layers.attention.multi_head import check_heads
+from zoo.layers.attention.transformer import TransformerBlock, rematerialised
+from zoo.layers.dropout import Dropout
+from zoo.layers.embeddings import SinusoidalPositions, TokenEmbedding
+from zoo.layers.initializers import Normal
+from zoo.models.checks.token_ids import token_range
+from zoo.presets.preset import FromPreset
+from zoo.training import Model, Phase, WeightedMean
+from zoo.training.checks.example_weights import check_weights, over_tokens
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The shape of a Transformer.
+
+    Attributes:
+        vocab_size: number of token ids, V, of both languages.
+        context_length: the most tokens of a source, and of a target.
+        num_layers: blocks of the encoder, and of the decoder.
+        num_heads: attention heads; must divide `width`.
+        width: of the residual streams, D; even.
+        feed_forward_width: of the hidden layer; 0 means 4·width.
+        dropout: after embeddings, attention and feed-forward (section 5.4).
+        label_smoothing: the share of each target that goes to all tokens alike.
+        norm_epsilon: added to the variance in norms.
+        pad_id: the token that fills rows up.
+        begin_id: the token that every target begins with.
+        end_id: the token that every source and target ends with.
+        remat: recompute blocks in the backward pass instead of keeping activations.
+    """
+
+    vocab_size: int
+    context_length: int
+    num_layers: int
+    num_heads: int
+    width: int
+    feed_forward_width: int = 0
+    dropout: float = 0.1
+    label_smoothing: float = 0.1
+    norm_epsilon: float = 1e-5
+    pad_id: int = 0
+    begin_id: int = 1
+    end_id: int = 2
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before anything is built."""
+        sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
+        check_whole(self, *sizes)
+        check_whole(self, "feed_forward_width", least=0)
+        check_fields(self)
+        check_heads(self.width, self.num_heads)
+        check_rate(self, "dropout")
+        check_rate(self, "label_smoothing")
+        special = (self.pad_id, self.begin_id, self.end_id)
+        if len(set(special)) < 3 or not 0 <= min(special) <= max(special) < (
+            self.vocab_size
+        ):
+            raise ValueError(
+                "pad_id, begin_id and end_id must be three ids from 0 to "
+                f"{self.vocab_size - 1}, got {special}"
+            )
+
+
+PRESETS: dict[str, TransformerConfig] = {
+    # Table 3, and section 5.1's vocabulary.
+    "transformer_base": TransformerConfig(37000, 512, 6, 8, 512, 2048),
+    "transformer_big": TransformerConfig(37000, 512, 6, 16, 1024, 4096, dropout=0.3),
+    # For tens of thousands of short sentences, where the paper's sizes overfit.
+    "transformer_multi30k": TransformerConfig(6000, 128, 3, 4, 256, 512, dropout=0.2),
+}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Transformer(FromPreset, Translates, Model):
+    """An encoder-decoder.
+
+    Called with source ids (B, S) and target ids (B, T), as a pair or as a dict with
+    `source_ids` and `target_ids`, it gives logits (B, T, V) in float32 for the token
+    after each target token. `fit` takes such pairs, targets from their begin to their
+    end, and shifts them itself; a third array, or the second after a pair, weighs each
+    target token. Padding never counts.
+    """
+
+    Config = TransformerConfig
+    class_targets = False
+    # As of `zoo.GPT`.
+    layout = (
+        (r"embeddings$", (None, "model")),
+        (r"(query_key_value|query|key_value|expand)/kernel$", (None, "model")),
+        (r"(query_key_value|query|key_value|expand)/bias$", ("model",)),
+        (r"(output|contract)/kernel$", ("model", None)),
+    )
+    fusion_pays = True
+    divided = ("num_heads",)
+
+    def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = {"dtype": self.dtype_policy}
+        # Scaled by the root of the width on the way in, and as they are on the way
+        # out: either has a variance of about 1.
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size,
+            config.width,
+            Normal(config.width**-0.5),
+            name="token_embedding",
+            **dtype,
+        )
+        self.positions = SinusoidalPositions(
+            config.context_length, config.width, name="positions", **dtype
+        )
+        self.dropout = Dropout(config.dropout, name="dropout", **dtype)
+        self.encoder = self._blocks("encoder")
+        self.decoder = self._blocks("decoder", causal=True, cross=True)
+        self.build()
+
+    def _blocks(self, stack: str, **options: bool) -> list[TransformerBlock]:
+        config = self.config
+        return [
+            TransformerBlock(
+                config.num_heads,
+                config.width,
+                config.feed_forward_width or 4 * config.width,
+                norm_position="post",
+                norm_epsilon=config.norm_epsilon,
+                dropout=config.dropout,
+                name=f"{stack}_{index}",
+                dtype=self.dtype_policy,
+                **options,
+            )
+            for index in range(config.num_layers)
+        ]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; the configuration says all their shapes."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build((None, None, self.config.width))
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        """Logits (B, T, V); see the class."""
+        if isinstance(inputs, dict):
+            inputs = (inputs["source_ids"], inputs["target_ids"])
+        source_ids, target_ids = inputs
+        memory = self.encode(source_ids, training)
+        return self.logits(self.hidden(target_ids, memory, training=training))
+
+    def encode(self, source_ids, training: bool = False) -> list:
+        """The encoder's stream (B, S, D), and where its tokens are, (B, 1, S)."""
+        visible = ops.not_equal(source_ids, self.config.pad_id)[:, None, :]
+        x = self._embedded(source_ids, None, training)
+        for block in self.encoder:
+            if self.config.remat and training:
+                x = rematerialised(block, x, visible)
+            else:
+                x = block(x, attention_mask=visible, training=training)
+        return [x, visible]
+
+    def context(self, source_ids) -> list:
+        """What decoding needs of sources (B, S), computed once.
+
+        The keys and values of each block's cross-attention, and where tokens are.
+        """
+        memory, visible = self.encode(source_ids)
+        pairs = [block.keys_values(memory) for block in self.decoder]
+        return [*(x for pair in pairs for x in pair), visible]
+
+    def hidden(
+        self,
+        target_ids,
+        context,
+        positions=None,
+        attention_mask=None,
+        caches=None,
+        index=None,
+        training: bool = False,
+    ):
+        """The decoder's stream (B, T, D).
+
+        Args:
+            target_ids: (B, T).
+            context: from `encode`; with caches, from `context`.
+            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
+            attention_mask: (B, 1 or T, slots), with caches: True where to look.
+            caches: one a block, from `empty_caches`; needs the mask and `index`.
+            index: where in the caches the tokens go.
+            training: whether to drop.
+
+        Returns:
+            The stream, and the new caches as a second value where some were given.
+        """
+        x = self._embedded(target_ids, positions, training)
+        *context, visible = context
+        new_caches = []
+        for number, block in enumerate(self.decoder):
+            if caches is not None:
+                x, cache = block(
+                    x,
+                    attention_mask=attention_mask,
+                    context_mask=visible,
+                    context_cache=context[2 * number : 2 * number + 2],
+                    cache=caches[number],
+                    index=index,
+                )
+                new_caches.append(cache)
+            elif self.config.remat and training:
+                x = rematerialised(block, x, context=context[0], context_mask=visible)
+            else:
+                x = block(x, context[0], context_mask=visible, training=training)
+        return x if caches is None else (x, new_caches)
+
+    def _embedded(self, token_ids, positions, training):
+        self.check_length(token_ids.shape[1])
+        x = self.token_embedding(token_ids) * math.sqrt(self.config.width)
+        x = engine().by_rows(self.positions(x, positions))
+        return self.dropout(x, training=training)
+
+    def logits(self, x):
+        """Scores (..., V) in float32 for the stream (..., D)."""
+        return self.token_embedding.logits(x)
+
+    def empty_caches(self, batch: int, length: int) -> list:
+        """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
+        return [block.attention.empty_cache(batch, length) for block in self.decoder]
+
+    def attention_maps(self, source: Texts, target: Texts) -> np.ndarray:
+        """Where each block of the decoder looks in the source, after each token.
+
+        Args:
+            source: one text, its S tokens and the end.
+            target: one text, the begin and its T - 1 tokens.
+
+        Returns:
+            (layers, heads, T, S); rows add up to 1.
+        """
+        (source,), (target,) = self._sentences(source), self._sentences(target)
+        self._check_sources([source])
+        self._check_lengths([target], "target")
+        source_ids = self._padded([source])[:, : len(source) + 1]
+        target_ids = self._padded([target], begin=True)[:, : len(target) + 1]
+        memory, visible = self.encode(ops.convert_to_tensor(source_ids))
+        x = self._embedded(ops.convert_to_tensor(target_ids), None, False)
+        maps = []
+        for block in self.decoder:
+            maps.append(engine().numpy(block.cross_probabilities(x, memory, visible)))
+            x = block(x, memory, context_mask=visible)
+        return np.concatenate(maps)
+
+    # === Training ===
+
+    def phases(self):
+        """One: the next target token's cross-entropy."""
+        return (
+            Phase(
+                "next_token", self.next_token_loss, [self], weights=self.loss_weights
+            ),
+        )
+
+    def prepare(self, batch):
+        """Sources, targets (B, T+1) and maybe weights, as a dict of what is used."""
+        source_ids, target_ids, *given = _arrays(batch)
+        counts = ops.not_equal(target_ids, self.config.pad_id)
+        weights = ops.cast(counts, "float32")
+        if given:
+            weights = weights * over_tokens(given[0], target_ids)
+        return {
+            "source_ids": source_ids,
+            "target_ids": target_ids[:, :-1],
+            "labels": target_ids[:, 1:],
+            "weights": weights[:, 1:],
+        }
+
+    def loss_weights(self, batch) -> dict:
+        """How many predictions count."""
+        return {"loss": ops.sum(batch["weights"])}
+
+    def next_token_loss(self, batch, training):
+        """Cross-entropy to the smoothed targets, and to the targets, in nats a token.
+
+        Smoothing (Szegedy et al. 2016, section 7) mixes a target with the uniform
+        distribution over all V tokens. That adds, times its share, how far the label's
+        score is above the mean score.
+        """
+        context = self.encode(batch["source_ids"], training)
+        x = self.hidden(batch["target_ids"], context, training=training)
+        labels = ops.reshape(batch["labels"], (-1,))
+        logits = ops.reshape(self.logits(x), (-1, self.config.vocab_size))
+        nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        loss = nats
+        if share := self.config.label_smoothing:
+            # Scores are products with embeddings: no need for all of them again.
+            x = ops.cast(ops.reshape(x, (-1, self.config.width)), "float32")
+            table = ops.convert_to_tensor(self.token_embedding.embeddings)
+            above = ops.take(table, labels, axis=0) - ops.mean(table, axis=0)
+            loss = nats + share * ops.sum(x * above, axis=-1)
+        weights = ops.reshape(batch["weights"], (-1,))
+        return {
+            "loss": WeightedMean.of(loss, weights),
+            "nats": WeightedMean.of(nats, weights),
+        }
+
+    def form(self, batch) -> None:
+        """Anything but sources and targets that the model can read raises."""
+        arrays = _arrays(batch)
+        if len(arrays) not in (2, 3):
+            raise ValueError(
+                "A batch is (source_ids, target_ids), maybe with weights of the "
+                f"targets' shape or one for each pair. Received {len(arrays)} arrays."
+            )
+        for kind, ids in zip(("source", "target"), arrays, strict=False):
+            dtype = ops.dtype(ids)
+            if len(ids.shape) != 2 or "int" not in dtype:
+                raise ValueError(
+                    f"The {kind}s must be whole-number ids (B, tokens). Received an "
+                    f"array of {dtype} of shape {tuple(ids.shape)}."
+                )
+        limit, (source, target) = self.config.context_length, arrays[:2]
+        if (source.shape[1] or 0) > limit or (target.shape[1] or 0) > limit + 1:
+            raise ValueError(
+                f"Sources of {source.shape[1]} tokens and targets of "
+                f"{target.shape[1]} do not fit into context_length={limit}: "
+                f"expected at most {limit} and, from begin to end, {limit + 1}."
+            )
+
+    def ranges(self, batch):
+        """Token ids of sources and of targets."""
+        return [token_range(ids, self.config) for ids in _arrays(batch)[:2]]
+
+    def check(self, batch) -> None:
+        """Ids outside the vocabulary, and rows without tokens, raise."""
+        super().check(batch)
+        source_ids, target_ids, *_ = _arrays(batch)
+        for kind, ids in (("source", source_ids), ("target", target_ids)):
+            empty = np.flatnonzero(np.all(ids == self.config.pad_id, axis=1))
+            if empty.size:
+                raise ValueError(
+                    f"Row {empty[0]} of the {kind}s is all padding (pad_id="
+                    f"{self.config.pad_id}). Leave such pairs out."
+                )
+        _, _, *weights = _arrays(batch)
+        for given in weights:
+            check_weights(given, target_ids.shape, target_ids.shape[:1])
+
+
+def _arrays(batch) -> list:
+    """Sources, targets and maybe weights, however they are nested."""
+    return [x for x in tree.flatten(batch) if x is not None]

@@ -1,0 +1,1 @@
+"""Where presets are kept: names, manifests, the hub."""

@@ -1,0 +1,1 @@
+"""Tokenizers: characters, BPE and WordPiece."""

@@ -1,0 +1,173 @@
+"""WordPiece as BERT has it: trained, and read from the files it is published in."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.files.limits import MAX_CONFIG_BYTES, MAX_TOKENIZER_BYTES
+from zoo.files.text_files import read_whole
+from zoo.tokenizers.added_tokens import settings
+
+if TYPE_CHECKING:
+    import tokenizers
+
+PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CONTINUATION = "##"
+ALPHABET = 1000  # characters of a vocabulary; others are [UNK]
+KERAS_HUB_VOCABULARY = Path("assets", "tokenizer", "vocabulary.txt")
+
+
+def trained(
+    texts: Sequence[str], vocab_size: int, lowercase: bool
+) -> "tokenizers.Tokenizer":
+    """See `zoo.Tokenizer.train_wordpiece`."""
+    from tokenizers import models, trainers
+
+    backend = _wordpiece(models.WordPiece(unk_token=UNK), lowercase)
+    first, inner = _characters(texts, backend)
+    # Continued characters are given as special tokens to fix their ids: ties between
+    # pairs are broken by ids, which else differ from run to run.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*BERT_TOKENS, *(CONTINUATION + c for c in inner)],
+        initial_alphabet=first,
+        limit_alphabet=len(first),
+        continuing_subword_prefix=CONTINUATION,
+        show_progress=False,
+    )
+    if not first:
+        raise ValueError("the texts have no words; expected some to train on")
+    backend.train_from_iterator(texts, trainer)
+    vocabulary = backend.get_vocab()
+    if len(vocabulary) > vocab_size:
+        raise ValueError(
+            f"vocab_size={vocab_size}; expected at least {len(vocabulary)}: "
+            f"{len(BERT_TOKENS)} special tokens, and the texts' characters at the "
+            "start of words and inside"
+        )
+    model = models.WordPiece(vocabulary, unk_token=UNK)
+    return _with_bert_tokens(_wordpiece(model, lowercase))
+
+
+def trained_words(
+    texts: Sequence[str], vocab_size: int, lowercase: bool
+) -> "tokenizers.Tokenizer":
+    """See `zoo.Tokenizer.train_words`."""
+    from tokenizers import models, trainers
+
+    if vocab_size <= len(BERT_TOKENS):
+        raise ValueError(
+            f"vocab_size={vocab_size}; expected more than the {len(BERT_TOKENS)} "
+            "special tokens"
+        )
+    backend = _wordpiece(models.WordLevel(unk_token=UNK), lowercase)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocab_size, special_tokens=[*BERT_TOKENS], show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    if backend.get_vocab_size() == len(BERT_TOKENS):
+        raise ValueError("the texts have no words; expected some to train on")
+    return _with_bert_tokens(backend)
+
+
+def _wordpiece(
+    model: "tokenizers.models.Model",
+    lowercase: bool,
+    strip_accents: bool | None = None,
+    chinese_characters: bool = True,
+) -> "tokenizers.Tokenizer":
+    """BERT's rules; accents are stripped where letters are made small, if not said."""
+    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase,
+        strip_accents=strip_accents,
+        handle_chinese_chars=chinese_characters,
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    return backend
+
+
+def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
+    """Special tokens, which other programs that read the file put around a text."""
+    from tokenizers import processors
+
+    ids = backend.get_vocab()
+    if missing := [token for token in BERT_TOKENS if token not in ids]:
+        raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+    backend.add_special_tokens(list(BERT_TOKENS))
+    backend.post_processor = processors.BertProcessing((SEP, ids[SEP]), (CLS, ids[CLS]))
+    return backend
+
+
+def _characters(
+    texts: Iterable[str], backend: "tokenizers.Tokenizer"
+) -> tuple[list[str], list[str]]:
+    """The commonest characters of words, and those of them that continue a word."""
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(backend.normalizer.normalize_str(text).split())
+    counts: Counter[str] = Counter()
+    inner: set[str] = set()
+    for text, count in words.items():
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(text):
+            counts.update(dict.fromkeys(word, count))
+            inner.update(word[1:])
+    kept = sorted(counts, key=lambda c: (-counts[c], c))[:ALPHABET]
+    return sorted(kept), sorted(inner.intersection(kept))
+
+
+def from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
+    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json.
+
+    Its authors' folders do not say whether letters are made small; the vocabulary does.
+    """
+    config, tokens = settings(folder), _tokens(folder / "vocab.txt")
+    if (lowercase := config.get("do_lower_case")) is None:
+        lowercase = _is_lowercase(tokens)
+    return _of_tokens(
+        tokens,
+        lowercase,
+        config.get("strip_accents"),
+        config.get("tokenize_chinese_chars", True),
+    )
+
+
+def _is_lowercase(tokens: Sequence[str]) -> bool:
+    """Whether next to none of the tokens, but for special ones, has capitals."""
+    ordinary = [token for token in tokens if not re.fullmatch(r"\[.*\]", token)]
+    return sum(token != token.lower() for token in ordinary) < 0.01 * len(tokens)
+
+
+def from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
+    """Of a preset of Keras Hub's WordPiece."""
+    config = json.loads(read_whole(folder / "tokenizer.json", MAX_CONFIG_BYTES))[
+        "config"
+    ]
+    tokens = _tokens(folder / KERAS_HUB_VOCABULARY)
+    return _of_tokens(tokens, config["lowercase"], config["strip_accents"])
+
+
+def _tokens(file: Path) -> list[str]:
+    """A token a line."""
+    text = read_whole(file, MAX_TOKENIZER_BYTES)
+    return [token.rstrip() for token in text.removesuffix("\n").split("\n")]
+
+
+def _of_tokens(tokens: Sequence[str], *rules: Any) -> "tokenizers.Tokenizer":
+    """WordPiece by `_wordpiece`'s rules.
+
+    A token that is there twice has the id of its last place, as in `transformers`; that
+    of the other place is no token's.
+    """
+    from tokenizers import models
+
+    model = models.WordPiece(
+        {token: place for place, token in enumerate(tokens)}, unk_token=UNK
+    )
+    return _with_bert_tokens(_wordpiece(model, *rules))

@@ -1,0 +1,1 @@
+"""Checks of data and of what a model can train with."""

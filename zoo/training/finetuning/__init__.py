@@ -1,0 +1,1 @@
+"""Fine-tuning: LoRA and layer-wise learning rates."""

@@ -1,0 +1,1 @@
+"""Optimizers, one per phase; averages, loss scaling and schedules."""

@@ -1,0 +1,57 @@
+"""Moving averages of the weights, without the bias toward the first ones.
+
+An exponential average that starts from the weights after the first update gives those
+weights a share of m^(t - 1) after t updates: with momentum m = 0.999, 84 % after 175
+updates. Divided by 1 - m^t (Kingma & Ba 2015, section 3, who do so for Adam's moments),
+it is the weighted mean of all updates' weights, update i counting m^(t - i).
+"""
+
+import functools
+import math
+
+import keras
+from keras import ops
+
+from zoo.engine.current import engine
+
+
+def start(optimizer: keras.optimizers.Optimizer) -> None:
+    """Before the first update, the averages are the weights; Keras has zeros."""
+    variables = optimizer._trainable_variables
+    # Copies, since JAX's steps take over the memory of what they get.
+    for average, value in zip(
+        optimizer._model_variables_moving_average,
+        engine().copies(variables),
+        strict=True,
+    ):
+        average.assign(value)
+
+
+def unbias(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes an optimizer's average the unbiased one from its first update on.
+
+    What is stored is the average already divided, so that whoever reads or swaps it
+    (`SwapEMAWeights`, checkpoints) needs to know nothing of it.
+    """
+    optimizer._update_model_variables_moving_average = functools.partial(
+        _update, optimizer
+    )
+
+
+def _update(optimizer, variables) -> None:
+    """The average moves toward the new weights by (1 - m) / (1 - m^t)."""
+    momentum = optimizer.ema_momentum
+    updates = ops.cast(optimizer.iterations, "float32") + 1.0
+    if momentum == 0.0:
+        share = 1.0
+    elif momentum == 1.0:
+        share = 1.0 / updates
+    else:
+        # 1 - m^t loses its digits in float32 where m is near 1; expm1 does not.
+        share = (1.0 - momentum) / -ops.expm1(updates * math.log(momentum))
+    for variable, average in zip(
+        variables, optimizer._model_variables_moving_average, strict=True
+    ):
+        if average is not None:
+            step = ops.cast(share, average.dtype) * (variable - average)
+            average.assign(average + step)

@@ -1,0 +1,222 @@
+"""Exact resume: everything that a training run's future depends on, in one file.
+
+Weights, seeds, optimizer moments, schedules' position, moving averages, loss scales
+and random states; and the update number, from which the data's position follows.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.engine.current import engine
+
+# What the metadata of earlier versions held.
+EARLIER = {"backend", "python_random", "numpy_random", "extra"}
+# The file's checksum in its header, and what stands there while it is taken.
+CHECKSUM = b'"sha256":"%s"'
+BLANK = CHECKSUM % (b"0" * 64)
+
+
+def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
+    """Writes the state of a compiled model, whole or not at all.
+
+    Args:
+        path: of a safetensors file.
+        model: a `zoo.training.Model`.
+        extra: plain values to keep along.
+    """
+    from safetensors.numpy import save
+
+    from zoo.files.atomic import replacing
+
+    arrays: dict[str, Any] = {
+        name: engine().numpy(variable)
+        for name, variable in _named_variables(model).items()
+    }
+    states, words = _random_states()
+    arrays |= {f"random.{name}": state for name, state in states.items()}
+    metadata = {
+        "backend": keras.config.backend(),
+        **words,
+        "extra": json.dumps(extra),
+        "sha256": "0" * 64,
+    }
+    if not engine().is_main:
+        return
+    data = save({k: np.asarray(a, order="C") for k, a in arrays.items()}, metadata)
+    checksum = hashlib.sha256(data).hexdigest().encode()
+    header = 8 + int.from_bytes(data[:8], "little")
+    with replacing(path) as file:
+        file.write(data[:header].replace(BLANK, CHECKSUM % checksum))
+        file.write(memoryview(data)[header:])
+
+
+def read_extra(path: str | Path) -> dict[str, Any]:
+    """The plain values that a checkpoint keeps, of a file that is whole.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    from zoo.files.damaged import reading
+
+    with reading(path, "a whole checkpoint"):
+        return json.loads(_metadata(path)["extra"])
+
+
+def _metadata(path: str | Path) -> dict[str, str]:
+    """The file's metadata, after a look at its checksum."""
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > Path(path).stat().st_size:
+                raise ValueError("its header does not end")
+            header = file.read(size)
+            metadata = json.loads(header)["__metadata__"]
+            said = metadata.get("sha256")
+            # Files of earlier versions have no checksum; one whose name was hit
+            # stands under another.
+            if said is None and set(metadata) - EARLIER:
+                raise ValueError("it has no checksum")
+            if said is not None:
+                digest = hashlib.sha256(size.to_bytes(8, "little"))
+                digest.update(header.replace(CHECKSUM % said.encode(), BLANK))
+                while part := file.read(1 << 20):
+                    digest.update(part)
+                if digest.hexdigest() != said:
+                    raise ValueError("its checksum is another")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+    except RecursionError as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint: nested too deep"
+        ) from error
+    return metadata
+
+
+class Resume(keras.callbacks.Callback):
+    """Restores what `save_checkpoint` wrote, for `fit` to go on exactly.
+
+    Variables are restored at once. Random states are restored again right before the
+    first update, since Keras's data loaders draw from torch's when they start.
+
+    Args:
+        path: The file.
+        model: Compiled as the one that was saved.
+        keep_rates: Leave constant learning rates as the model was compiled with.
+
+    Attributes:
+        extra: the plain values that were kept along.
+
+    Raises:
+        ValueError: the file is damaged or belongs to another model, other optimizers
+            or, since random states do not carry over, another backend.
+    """
+
+    def __init__(self, path: str | Path, model, *, keep_rates: bool = False) -> None:
+        super().__init__()
+        self.extra, self._restore = _load(path, model, keep_rates)
+        self._started = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restores the random states, once."""
+        if not self._started:
+            self._started = True
+            self._restore()
+
+
+def _load(
+    path: str | Path, model, keep_rates: bool
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Restores the variables; returns the extra values and what restores the rest."""
+    from safetensors import SafetensorError, safe_open
+
+    from zoo.files.damaged import cause, reading
+
+    metadata = _metadata(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint: {cause(error)}") from error
+    backend = keras.config.backend()
+    if metadata.get("backend") != backend:
+        raise ValueError(
+            f"{path} was written on the {metadata.get('backend')} backend and resumes "
+            f"exactly there only; this is {backend}. To carry weights over, use "
+            "save_weights or save_to_preset."
+        )
+    named = _named_variables(model)
+    saved = {name for name in arrays if not name.startswith("random.")}
+    wrong = [n for n in named if n in saved and arrays[n].shape != named[n].shape]
+    if saved != set(named) or wrong:
+        missing, unknown = sorted(set(named) - saved), sorted(saved - set(named))
+        raise ValueError(
+            f"{path} does not fit this model and its optimizers. Missing: "
+            f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}."
+        )
+    members = model.optimizer.members.values()
+    kept = {id(member._learning_rate) for member in members} if keep_rates else ()
+    for name, variable in named.items():
+        if id(variable) not in kept:
+            variable.assign(arrays[name])
+    states = {
+        name.removeprefix("random."): array
+        for name, array in arrays.items()
+        if name.startswith("random.")
+    }
+
+    def restore() -> None:
+        _set_random_states(states, metadata)
+
+    # Of a file of an earlier version, which has no checksum.
+    with reading(path, "a whole checkpoint"):
+        restore()
+        return json.loads(metadata["extra"]), restore
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves a checkpoint at the end of every epoch, replacing the last."""
+
+    def __init__(self, path: str | Path, extra: Any = dict) -> None:
+        super().__init__()
+        self.path, self.extra = Path(path), extra
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the file; `extra()` gives what to keep along."""
+        save_checkpoint(self.path, self.model, **self.extra())
+
+
+def _named_variables(model) -> dict[str, keras.Variable]:
+    """All state by position, since automatic names change between processes."""
+    named = {f"model.{index}": v for index, v in enumerate(model.variables)}
+    for name, variable in model.optimizer.named_variables().items():
+        named[f"optimizer.{name}"] = variable
+    return named
+
+
+def _random_states() -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The backend's, NumPy's and Python's random states: arrays, and words."""
+    version, internal, gauss = random.getstate()
+    _, keys, *numpy_rest = np.random.get_state(legacy=True)
+    backend = engine().random_state() | {"numpy": keys}
+    arrays = {name: np.array(state) for name, state in backend.items()}
+    return arrays, {
+        "python_random": json.dumps([version, list(internal), gauss]),
+        "numpy_random": json.dumps([int(numpy_rest[0]), *map(float, numpy_rest[1:])]),
+    }
+
+
+def _set_random_states(arrays: dict[str, np.ndarray], words: dict[str, str]) -> None:
+    """The inverse."""
+    version, internal, gauss = json.loads(words["python_random"])
+    random.setstate((version, tuple(internal), gauss))
+    position, has_gauss, cached = json.loads(words["numpy_random"])
+    keys = arrays["numpy"]
+    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), cached))
+    engine().set_random_state({k: v for k, v in arrays.items() if k != "numpy"})

@@ -1,0 +1,1 @@
+"""What Keras's own files would leave out."""
