@@ -1,9 +1,9 @@
 """What the devices send each other."""
 
 from zoo.engine.layout import MODEL
-from zoo.planning.activations import Sizes
 from zoo.planning.config import PlanConfig
 from zoo.planning.cuts import Cuts
+from zoo.planning.step_memory import Sizes
 
 
 def communication(config: PlanConfig, s: Sizes, cuts: Cuts) -> dict[str, float]:

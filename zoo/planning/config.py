@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from zoo.engine.layout import Mesh
-from zoo.planning.activations import Attention
+from zoo.planning.step_memory import Attention
 from zoo.store.names import PresetName
 
 

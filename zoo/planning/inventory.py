@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.planning.activations import FLOAT32
+from zoo.planning.step_memory import FLOAT32
 
 
 @dataclass(frozen=True)

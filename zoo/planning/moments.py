@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zoo.planning import activations
-from zoo.planning.activations import Sizes
+from zoo.planning import step_memory
 from zoo.planning.config import PlanConfig
 from zoo.planning.cuts import Cuts
 from zoo.planning.inventory import Weight
+from zoo.planning.step_memory import Sizes
 
 # Devices add up gradients in lots of at most so many bytes: XLA's default on GPUs;
 # that of torch's DDP is 25 MiB.
@@ -42,9 +42,9 @@ def moments(config: PlanConfig, s: Sizes, cuts: Cuts, remat: bool) -> list[Momen
     Between the first block's and the last block's backward pass, activations go down
     and gradients up, block by block at the same rate: one of the ends is the peak.
     """
-    kept = activations.between_blocks(s, remat)
-    each = s.stream * s.itemsize if remat else activations.block(s)
-    backward = activations.block_backward(s, remat)
+    kept = step_memory.between_blocks(s, remat)
+    each = s.stream * s.itemsize if remat else step_memory.block(s)
+    backward = step_memory.block_backward(s, remat)
     everything, block = cuts.stored(), cuts.stored(cuts.block)
     # Float16's check for infinities waits for all gradients too. Micro-batches add
     # theirs to a sum at once.
@@ -60,7 +60,7 @@ def moments(config: PlanConfig, s: Sizes, cuts: Cuts, remat: bool) -> list[Momen
     return [
         Moment(
             "at the loss",
-            kept + activations.head(s),
+            kept + step_memory.head(s),
             sums,
             _copies(config, cuts, cuts.output if remat else cuts.weights),
         ),

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.engine.layout import MODEL, Table, replicated, stored_axes
-from zoo.planning import activations
+from zoo.planning import step_memory
 from zoo.planning.accelerators import Device, chosen_device
-from zoo.planning.activations import Sizes
 from zoo.planning.communication import communication
 from zoo.planning.config import PlanConfig, check
 from zoo.planning.cuts import Cuts
 from zoo.planning.inventory import Inventory, Weight, inventory
 from zoo.planning.moments import Moment, moments
+from zoo.planning.step_memory import Sizes
 
 ITEMSIZES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
 # Tokens a parameter at which a given amount of computation trains best (Hoffmann et
@@ -150,8 +150,8 @@ def _planned(
             remat: max(moments(config, sizes, cuts, remat), key=lambda m: m.bytes)
             for remat in (False, True)
         },
-        activations=activations.attention_tensors(sizes)
-        | activations.feed_forward_tensors(sizes),
+        activations=step_memory.attention_tensors(sizes)
+        | step_memory.feed_forward_tensors(sizes),
         communication=communication(config, sizes, cuts),
         flops=tokens * flops_per_token(model, held.weights, config.remat),
         steps=math.ceil(training_tokens / tokens),

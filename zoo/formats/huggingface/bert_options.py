@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.configs.checks import DEPTHS
 from zoo.files.limits import MAX_LAYERS, MAX_SIZE
-from zoo.formats.huggingface.activations import ACTIVATIONS, THEIR_ACTIVATIONS
+from zoo.formats.huggingface.activation_names import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.formats.huggingface.bert_layout import renamed
 from zoo.formats.huggingface.options import check_fixed, option
 from zoo.tokenizers.tokenizer import ROBERTA_TOKENS

@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.files.limits import MAX_LAYERS
 from zoo.files.stored_arrays import LazyArrays, shape_of
-from zoo.formats.huggingface.activations import ACTIVATIONS, THEIR_ACTIVATIONS
+from zoo.formats.huggingface.activation_names import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.formats.huggingface.options import check_fixed, option
 from zoo.presets import weights
 
