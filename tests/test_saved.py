@@ -1,4 +1,4 @@
-"""Files are read in a process that has imported Keras and zoo, and no class of ours."""
+"""A process that has imported Keras and zoo, but none of our classes, reads files."""
 
 import importlib
 import os
@@ -19,7 +19,8 @@ from zoo.layers.initializers import Normal
 from zoo.training import WarmupCosine
 
 ROOT = Path(__file__).parents[1]
-# The rest of a run whose model was saved in between.
+ENGINES = [f"zoo.engine.{backend}." for backend in ("jax", "tensorflow", "torch")]
+# Continues a run from the model that it saved halfway.
 CHILD = """
 {imports}
 import sys
@@ -39,7 +40,7 @@ for path in sys.argv[1:]:
 
 
 def functional():
-    """A user's model of our layers, with a schedule of ours."""
+    """Returns a user's functional model built from our layers, with our schedule."""
     given = keras.Input((6,), dtype="int32")
     x = layers.TokenEmbedding(11, 8, Normal(1.0))(given)
     x = layers.TransformerBlock(2, 8, 12, activation="gelu_tanh", dropout=0.0)(x)
@@ -54,7 +55,7 @@ def functional():
 
 
 def gpt():
-    """One optimizer, a tokenizer."""
+    """Returns a model with one optimizer and a tokenizer."""
     tokenizer = zoo.Tokenizer.characters("abcd")
     config = zoo.GPTConfig(tokenizer.vocab_size, 8, 1, 2, 8)
     model = with_weights(zoo.GPT(config), stddev=0.5)
@@ -66,7 +67,7 @@ def gpt():
 
 
 def classifier():
-    """A rate for each layer."""
+    """Returns a model with one learning rate per layer."""
     config = zoo.BertClassifierConfig(11, 6, 2, 2, 8, dropout=0.0, num_classes=3)
     model = with_weights(zoo.BertClassifier(config), stddev=0.5)
     model.compile(keras.optimizers.Adam(0.01), layer_decay=0.5)
@@ -75,13 +76,13 @@ def classifier():
 
 
 def dcgan():
-    """Two optimizers."""
+    """Returns a model with two optimizers."""
     config = zoo.DCGANConfig(image_shape=(8, 8, 1), latent_dim=4, width=4)
     model = with_weights(zoo.DCGAN(config), stddev=0.1)
     model.compile(
         {"discriminator": keras.optimizers.Adam(0.01), "generator": "rmsprop"}
     )
-    # With its noise, since Keras keeps no generator's state in a file.
+    # The batch brings its noise: Keras files do not keep a seed generator's state.
     rng = np.random.default_rng(0)
     return model, {"real": rng.random((8, 8, 8, 1)), "noise": rng.random((8, 1, 4))}
 
@@ -126,8 +127,8 @@ def test_a_fresh_process_goes_on_where_this_one_was(imports, makes, tmp_path):
 @pytest.mark.host
 def test_every_registered_class_is_found_where_it_is():
     for module in pkgutil.walk_packages(zoo.__path__, "zoo."):
-        # Other backends' need them installed.
-        if "engine_" not in module.name and "zoo.distribution." not in module.name:
+        # These import a backend, which need not be installed.
+        if not module.name.startswith(("zoo.distribution.", *ENGINES)):
             importlib.import_module(module.name)
     registered = keras.saving.get_custom_objects()
     found = {
