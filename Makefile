@@ -1,5 +1,5 @@
-# BACKEND is one of tensorflow, jax, torch. Unset, it means TensorFlow to `demo` and
-# all three to the tests.
+# BACKEND is tensorflow, jax or torch. If unset, `demo` uses TensorFlow and the tests
+# use all three.
 #   make demo BACKEND=torch
 #   make test BACKEND=jax PYTEST_ARGS="-m slow -k gpt"
 
@@ -14,13 +14,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-# The first Python on this machine that runs and is new enough.
+# The first Python on this machine that runs and is 3.11 or newer.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 PYTHON_GPU ?= python3
 
-# A stamp in the environment for each extra that is installed in it.
+# A stamp file in the environment for each extra installed in it.
 stamps = $(1:%=$(VENV)/.installed-%)
 
 .DELETE_ON_ERROR:
@@ -31,12 +31,12 @@ help:  ## print this (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "demo, test and test-gpu take BACKEND=tensorflow, jax or torch; without it,"
-	@echo "demo runs on tensorflow, test on all three at once, test-gpu one by one."
+	@echo "demo runs on tensorflow, test on all three at once, test-gpu on one by one."
 	@echo "test and test-gpu take PYTEST_ARGS, bench takes BENCH_ARGS."
 
 ZOO = KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/zoo
 
-demo: $(call stamps,$(DEMO_BACKEND))  ## use pretrained models, then train a small GPT; minutes
+demo: $(call stamps,$(DEMO_BACKEND))  ## use pretrained models, then train a small GPT; takes minutes
 	$(ZOO) list
 	$(ZOO) generate gpt.shakespeare_char "ROMEO:" --seed 1
 	$(ZOO) fill-mask bert_tiny.docs "A [MASK] is a sequence of bytes." --top 3
@@ -46,17 +46,17 @@ demo: $(call stamps,$(DEMO_BACKEND))  ## use pretrained models, then train a sma
 	KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python -m recipes.gpt_text \
 		--variant demo --dataset docs --out runs/demo
 
-# What XLA compiles stays mapped until its process ends, and a process may have 65,530
-# maps (Linux): the whole suite would end in a segmentation fault. So each backend's
-# tests run in three processes, one after the other, unless PYTEST_ARGS picks some.
+# XLA keeps compiled code mapped until its process ends, and Linux allows a process
+# 65,530 maps: the whole suite in one process would end in a segmentation fault. So each
+# backend's tests run in three consecutive processes, unless PYTEST_ARGS selects some.
 MODELS := tests/models tests/planning tests/presets
 TRAINING := tests/recipes tests/training $(wildcard tests/test_*.py)
 OTHERS := $(filter-out $(MODELS) $(TRAINING) tests/__pycache__, \
 	$(patsubst %/,%,$(wildcard tests/*/)))
 PARTS := $(if $(PYTEST_ARGS),"","$(OTHERS)" "$(MODELS)" "$(TRAINING)")
 
-# $(call pytest,PYTHON,ARGS,END): a process for each backend and part; runs them all,
-# then fails if any did. Backends run at the same time if END is &, one after another if
+# $(call pytest,PYTHON,ARGS,END): one process per backend and part; runs them all, then
+# fails if any failed. Backends run at the same time if END is &, one after another if
 # it is ;
 define pytest
 	@passed=$$(mktemp -d); host=yes; for backend in $(TEST_BACKENDS); do \
@@ -72,27 +72,26 @@ define pytest
 	if [ -n "$$failed" ]; then echo "tests failed on:$$failed"; exit 1; fi
 endef
 
-# Most of the tests' time is XLA's: these leave out what makes its code fast, and keep
-# what JAX compiled once. And no backend's threads wait for work on a core that another
-# backend could use.
+# XLA's compiler takes most of the tests' time: skip its optimisations, and cache what
+# JAX compiles. One thread per backend, so that none spins on a core that another needs.
 QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 	JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax_cache \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 OMP_NUM_THREADS=1
 
-test: $(call stamps,$(TEST_BACKENDS) dev)  ## run the tests, one process a backend
+test: $(call stamps,$(TEST_BACKENDS) dev)  ## run the tests, one process per backend
 	$(call pytest,$(QUICK) $(BIN)/python,,&)
 
 test-gpu: PARTS := ""
-test-gpu:  ## run the GPU checks in the Python environment at hand (PYTHON_GPU=python3)
+test-gpu:  ## run the GPU checks in an existing Python environment (PYTHON_GPU=python3)
 	$(call pytest,$(PYTHON_GPU),-m gpu,;)
 
-lint: $(call stamps,dev)  ## check style and types
+lint: $(call stamps,dev)  ## check style, types and the import contract
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(call stamps,$(BACKENDS) dev)  ## measure speed beside hand-written loops and peers
+bench: $(call stamps,$(BACKENDS) dev)  ## compare speed with hand-written loops and peers
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:  ## remove the environment and all caches; runs/ stays
@@ -103,7 +102,7 @@ $(BIN)/python:
 	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c '$(NEW_ENOUGH)'; then \
 		found=$$($(or $(PYTHON),python3) --version 2>&1); \
 		echo "zoo needs Python 3.11 or newer; found: $$found"; \
-		echo "If there is one elsewhere: make PYTHON=/path/to/python3.11 ..."; \
+		echo "If you have one elsewhere: make PYTHON=/path/to/python3.11 ..."; \
 		exit 1; \
 	fi
 	@echo "making $(VENV) with $(PYTHON) ..."
@@ -114,8 +113,8 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e '.[$*]'
 	@touch $@
 
-# PyPI's torch for Linux brings gigabytes of CUDA. The CPU build is the version that
-# ends in +cpu, from an index that this machine is set up with or else from PyTorch's.
+# PyPI's torch for Linux pulls in gigabytes of CUDA. The CPU build is the version that
+# ends in +cpu, from an index configured on this machine or else from PyTorch's own.
 ifeq ($(shell uname -s),Linux)
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
