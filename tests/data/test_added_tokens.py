@@ -184,10 +184,14 @@ def test_the_slow_tokenizer_agrees(tmp_path, pairs):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("added_tokens.json", {"<x>": 99}, r"'<x>' the id 99; expected 16: added"),
-        ("added_tokens.json", {"<x>": 5}, "expected 16.* 5 is the id of 'hello'"),
-        ("added_tokens.json", {"hello": 16}, "'hello' the id 16; expected 5"),
-        ("added_tokens.json", {"<x>": "16"}, r"added_tokens\.json is damaged.*id '16'"),
+        ("added_tokens.json", {"<x>": 99}, r"'<x>' .* must have the id 16, got 99"),
+        ("added_tokens.json", {"<x>": 5}, "id 16, got 5.* 5 is the id of 'hello'"),
+        ("added_tokens.json", {"hello": 16}, "'hello' .* must have the id 5, got 16"),
+        (
+            "added_tokens.json",
+            {"<x>": "16"},
+            r"added_tokens\.json is damaged.* '16'",
+        ),
         ("added_tokens.json", ["<x>"], r"added_tokens\.json is damaged.*JSON object"),
         ("special_tokens_map.json", {"bos_token": {}}, r"map\.json is damaged"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"16": {}}}, "decoder"),
@@ -199,13 +203,13 @@ def test_the_slow_tokenizer_agrees(tmp_path, pairs):
         (
             "tokenizer_config.json",
             {"added_tokens_decoder": {"16": {"content": "<x>", "lstrip": 3}}},
-            "lstrip is 3; expected true or false",
+            "lstrip must be true or false, got 3",
         ),
         ("tokenizer_config.json", {"do_lower_case": "yes"}, "does not hold a token"),
         (
             "tokenizer_config.json",
             {"tokenizer_class": "BertJapaneseTokenizer"},
-            "config.json has the tokenizer_class 'BertJapaneseTokenizer'; without",
+            "config.json must be one of Bert, .* got 'BertJapaneseTokenizer'",
         ),
     ],
 )

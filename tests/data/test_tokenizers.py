@@ -11,6 +11,7 @@ import pytest
 import tokenizers as hugging_face
 
 from zoo.data import Tokenizer, load, spelled
+from zoo.tokenizers import pieces as pieces_module
 from zoo.tokenizers import tokenizer as tokenizers
 
 pytestmark = pytest.mark.host
@@ -72,7 +73,7 @@ def test_characters_agree_with_the_library():
 def test_characters_name_the_unknown_one(character):
     tokenizer = Tokenizer.characters("abc")
     code = rf"U\+{ord(character):04X}"
-    with pytest.raises(ValueError, match=rf"{code}\) at position 2 .* 3;"):
+    with pytest.raises(ValueError, match=rf"{code}\) at position 2 .* 3\."):
         tokenizer.encode(f"ab{character}c")
 
 
@@ -130,7 +131,7 @@ def test_bpe_other_special_tokens(docs):
 
 
 def test_bpe_needs_room_for_the_bytes():
-    with pytest.raises(ValueError, match="vocab_size=256; expected at least 257"):
+    with pytest.raises(ValueError, match="at least 257 .*got 256"):
         Tokenizer.train_bpe(TEXT, 256)
 
 
@@ -142,8 +143,8 @@ def test_pieces_give_the_same_ids(bpe, docs, monkeypatch):
     for text in (docs, soup):
         whole = bpe.backend.encode(text, add_special_tokens=False).ids
         for size in (1, 7, 100, 4096):
-            monkeypatch.setattr(tokenizers, "PIECE", size)
-            pieces = list(tokenizers._pieces(text))
+            monkeypatch.setattr(pieces_module, "PIECE", size)
+            pieces = list(pieces_module.pieces(text))
             assert "".join(pieces) == text
             assert len(pieces) > len(text) / (size + 1000)
             assert bpe.encode(text).tolist() == whole
@@ -169,7 +170,7 @@ def test_other_byte_level_rules_are_not_cut(docs, monkeypatch):
         show_progress=False,
     )
     backend.train_from_iterator([docs], trainer)
-    monkeypatch.setattr(tokenizers, "PIECE", 10)
+    monkeypatch.setattr(pieces_module, "PIECE", 10)
     expected = backend.encode(docs).ids
     assert Tokenizer(backend).encode(docs).tolist() == expected
 
@@ -253,7 +254,7 @@ def test_wrong_arguments(bpe):
         bpe.encode_batch("one text")
     for tokenizer in (bpe, Tokenizer.characters("ab")):
         for wrong in ([tokenizer.vocab_size], [0, -1]):
-            with pytest.raises(ValueError, match=f"token id {wrong[-1]} is not"):
+            with pytest.raises(ValueError, match=f"got {wrong[-1]}$"):
                 tokenizer.decode(wrong)
         with pytest.raises(ValueError, match=r"shape \(1, 2\).*decode_batch"):
             tokenizer.decode([[0, 1]])
@@ -310,7 +311,7 @@ def test_wordpiece_vocabulary(docs):
     assert np.flatnonzero(tokenizer.continuations).tolist() == continues
     assert 50 < len(continues) < 450
     assert tokenizer.decode(tokenizer.encode("The statement is")) == "the statement is"
-    with pytest.raises(ValueError, match="vocab_size=20; expected at least 1"):
+    with pytest.raises(ValueError, match=r"at least 1\d+ .*got 20"):
         Tokenizer.train_wordpiece(docs, 20)
 
 
@@ -422,7 +423,7 @@ def words_of_text() -> Tokenizer:
 
 def test_texts_without_words_train_no_vocabulary():
     for train in (Tokenizer.train_wordpiece, Tokenizer.train_words):
-        with pytest.raises(ValueError, match="have no words"):
+        with pytest.raises(ValueError, match="must have words"):
             train([" ", "\n"], 100)
 
 
@@ -457,14 +458,14 @@ def test_files_with_marks_of_byte_order(tmp_path, bpe, words_of_text, encoding):
         (
             "vocab.json",
             b'{"a": 0, "b": 0}',
-            r"vocab\.json gives the id 0 to 'a' and to 'b",
+            r"vocab\.json must .* got 0 for 'a' and for 'b",
         ),
-        ("vocab.json", b'{"a": -1}', r"vocab\.json gives the token 'a' the id -1"),
-        ("vocab.json", b'{"a": 4294967296}', "the id 4294967296; expected 0 to 16,777"),
+        ("vocab.json", b'{"a": -1}', r"vocab\.json must .* got -1 for the token 'a'"),
+        ("vocab.json", b'{"a": 4294967296}', "from 0 to 16,777.*got 4294967296"),
         ("vocab.json", b'["a"]', r"vocab\.json is damaged"),
         ("vocab.json", b"[" * 100_000, r"vocab\.json is damaged.* nested too deep"),
         ("vocab.json", rb'{"\ud800": 0}', "does not hold a tokenizer"),
-        ("merges.txt", b"a b\na b c\n", r"line 2 of .*merges\.txt is 'a b c'; exp"),
+        ("merges.txt", b"a b\na b c\n", r"line 2 of .*merges\.txt must .* got 'a b c'"),
         ("merges.txt", b"a x\n", "does not hold a tokenizer"),
         ("tokenizer.json", b"[" * 100_000, "does not hold a tokenizer"),
         ("tokenizer.json", rb'{"version": "\ud800"}', "does not hold a tokenizer"),
@@ -483,7 +484,7 @@ def test_damaged_vocabularies(tmp_path, name, content, message):
 def test_ids_of_a_tokenizer_are_limited(tmp_path):
     model = hugging_face.models.WordLevel({"a": 2**30, "[UNK]": 0}, unk_token="[UNK]")
     hugging_face.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(ValueError, match="'a' the id 1073741824; expected 0 to 16,77"):
+    with pytest.raises(ValueError, match="from 0 to 16,77.*got 1073741824 for"):
         Tokenizer.load(tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""Tokenizers: characters, BPE and WordPiece."""
+"""Tokenizers: characters, byte-level BPE, WordPiece and whole words."""

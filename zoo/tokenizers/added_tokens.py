@@ -1,7 +1,7 @@
-"""Tokens that were added to a vocabulary, as Hugging Face folders keep them.
+"""Tokens added to a vocabulary, read from Hugging Face folders as `transformers` does.
 
-Three files name them: `added_tokens_decoder` of tokenizer_config.json or, in older
-folders, added_tokens.json and special_tokens_map.json; read as `transformers` does.
+They are listed in `added_tokens_decoder` of tokenizer_config.json or, in older folders,
+in added_tokens.json and special_tokens_map.json.
 """
 
 import json
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import tokenizers
 
 CONFIG = "tokenizer_config.json"
-# Special tokens without an id get theirs in this order; then come others that have a
-# name, such as image_token, and then those in the lists.
+# Special tokens without an id are numbered in this order, then those of other roles,
+# such as image_token, then those in the lists.
 ROLES = [f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")]
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -27,13 +27,13 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 @dataclass(frozen=True)
 class Added:
-    """A token that was added.
+    """An added token.
 
     Attributes:
-        content: What stands for it in a text.
-        flags: How it is found there, as `tokenizers.AddedToken` takes them.
-        id: Its id; None where no file says it.
-        file: Which file says so.
+        content: the string that it matches in a text.
+        flags: how it is matched, the options of `tokenizers.AddedToken`.
+        id: its id; None if no file gives one.
+        file: the file that lists it.
     """
 
     content: str
@@ -43,15 +43,15 @@ class Added:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What tokenizer_config.json holds; nothing if it is not there."""
+    """Returns the content of tokenizer_config.json; {} if there is none."""
     return _json(folder / CONFIG)
 
 
 def added_tokens(folder: Path) -> list[Added]:
-    """A folder's added tokens, in the order of their ids, those without one last.
+    """Returns a folder's added tokens by ascending id, those without an id last.
 
     Raises:
-        ValueError: A file is damaged.
+        ValueError: a file is damaged.
     """
     file = folder / CONFIG
     values = _json(file)
@@ -83,7 +83,7 @@ def add(backend: "tokenizers.Tokenizer", tokens: Iterable[Added]) -> None:
     """Adds tokens to a tokenizer of the `tokenizers` library.
 
     Raises:
-        ValueError: A token would get another id than its file says.
+        ValueError: a token would get another id than its file gives.
     """
     from tokenizers import AddedToken
 
@@ -93,15 +93,16 @@ def add(backend: "tokenizers.Tokenizer", tokens: Iterable[Added]) -> None:
         found = backend.token_to_id(token.content)
         if token.id is not None and found != token.id:
             other = backend.id_to_token(token.id)
-            taken = f", and {token.id} is the id of {other!r}" if other else ""
+            taken = f" {token.id} is the id of {other!r}." if other else ""
             raise ValueError(
-                f"{token.file} gives the token {token.content!r} the id {token.id}; "
-                f"expected {found}: added tokens go on where the vocabulary ends{taken}"
+                f"the token {token.content!r} in {token.file} must have the id "
+                f"{found}, got {token.id}. The ids of added tokens start where the "
+                f"vocabulary ends.{taken}"
             )
 
 
 def _special(file: Path, values: dict[str, Any]) -> dict[str, Added]:
-    """Tokens that have a role, such as mask_token, by what stands for them."""
+    """Returns the tokens that have a role, such as mask_token, by content."""
     found: dict[str, Added] = {}
     with reading(file, "special tokens as strings, or as objects with content"):
         for key in sorted(values, key=_place):
@@ -127,20 +128,20 @@ def _place(key: str) -> int:
 def _added(file: Path, fields: dict[str, Any], number: int | None = None) -> Added:
     flags = {name: fields[name] for name in FLAGS if name in fields}
     if wrong := [name for name, value in flags.items() if not isinstance(value, bool)]:
-        raise TypeError(f"{wrong[0]} is {flags[wrong[0]]!r}; expected true or false")
+        raise TypeError(f"{wrong[0]} must be true or false, got {flags[wrong[0]]!r}")
     if not isinstance(fields["content"], str) or not fields["content"]:
-        raise TypeError(f"content is {fields['content']!r}; expected a string")
+        raise TypeError(f"content must be a string, got {fields['content']!r}")
     return Added(fields["content"], flags, number, file)
 
 
 def _whole(number: Any) -> int:
     if type(number) is not int:
-        raise TypeError(f"got the id {number!r}; expected a whole number")
+        raise TypeError(f"an id must be a whole number, got {number!r}")
     return number
 
 
 def _json(file: Path) -> dict[str, Any]:
-    """A JSON object; an empty one if there is no such file."""
+    """Reads a JSON object; {} if there is no such file."""
     if not file.exists():
         return {}
     with reading(file, "a JSON object"):

@@ -1,11 +1,14 @@
-"""WordPiece as BERT has it: trained, and read from the files it is published in."""
+"""WordPiece as in BERT: trained, and read from the files it is published in."""
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from zoo.files.limits import MAX_CONFIG_BYTES, MAX_TOKENIZER_BYTES
 from zoo.files.text_files import read_whole
@@ -16,20 +19,21 @@ if TYPE_CHECKING:
 
 PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
-ALPHABET = 1000  # characters of a vocabulary; others are [UNK]
+ALPHABET = 1000  # most characters in a vocabulary; others are [UNK]
+NO_WORDS = "the texts must have words to train on, got none"
 KERAS_HUB_VOCABULARY = Path("assets", "tokenizer", "vocabulary.txt")
 
 
 def trained(
     texts: Sequence[str], vocab_size: int, lowercase: bool
 ) -> "tokenizers.Tokenizer":
-    """See `zoo.Tokenizer.train_wordpiece`."""
+    """Trains the tokenizer of `zoo.Tokenizer.train_wordpiece`."""
     from tokenizers import models, trainers
 
     backend = _wordpiece(models.WordPiece(unk_token=UNK), lowercase)
     first, inner = _characters(texts, backend)
-    # Continued characters are given as special tokens to fix their ids: ties between
-    # pairs are broken by ids, which else differ from run to run.
+    # Passed as special tokens, continuing characters get fixed ids. The trainer breaks
+    # ties between pairs by id, and ids otherwise differ from run to run.
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         special_tokens=[*BERT_TOKENS, *(CONTINUATION + c for c in inner)],
@@ -39,14 +43,14 @@ def trained(
         show_progress=False,
     )
     if not first:
-        raise ValueError("the texts have no words; expected some to train on")
+        raise ValueError(NO_WORDS)
     backend.train_from_iterator(texts, trainer)
     vocabulary = backend.get_vocab()
     if len(vocabulary) > vocab_size:
         raise ValueError(
-            f"vocab_size={vocab_size}; expected at least {len(vocabulary)}: "
-            f"{len(BERT_TOKENS)} special tokens, and the texts' characters at the "
-            "start of words and inside"
+            f"vocab_size must be at least {len(vocabulary)} ({len(BERT_TOKENS)} "
+            "special tokens, and the texts' characters at the start of words and "
+            f"inside), got {vocab_size}"
         )
     model = models.WordPiece(vocabulary, unk_token=UNK)
     return _with_bert_tokens(_wordpiece(model, lowercase))
@@ -55,13 +59,13 @@ def trained(
 def trained_words(
     texts: Sequence[str], vocab_size: int, lowercase: bool
 ) -> "tokenizers.Tokenizer":
-    """See `zoo.Tokenizer.train_words`."""
+    """Makes the tokenizer of `zoo.Tokenizer.train_words`."""
     from tokenizers import models, trainers
 
     if vocab_size <= len(BERT_TOKENS):
         raise ValueError(
-            f"vocab_size={vocab_size}; expected more than the {len(BERT_TOKENS)} "
-            "special tokens"
+            f"vocab_size must be more than the {len(BERT_TOKENS)} special tokens, got "
+            f"{vocab_size}"
         )
     backend = _wordpiece(models.WordLevel(unk_token=UNK), lowercase)
     trainer = trainers.WordLevelTrainer(
@@ -69,7 +73,7 @@ def trained_words(
     )
     backend.train_from_iterator(texts, trainer)
     if backend.get_vocab_size() == len(BERT_TOKENS):
-        raise ValueError("the texts have no words; expected some to train on")
+        raise ValueError(NO_WORDS)
     return _with_bert_tokens(backend)
 
 
@@ -79,7 +83,10 @@ def _wordpiece(
     strip_accents: bool | None = None,
     chinese_characters: bool = True,
 ) -> "tokenizers.Tokenizer":
-    """BERT's rules; accents are stripped where letters are made small, if not said."""
+    """Makes a tokenizer by BERT's rules.
+
+    By default (`strip_accents=None`), accents are stripped if letters are lowercased.
+    """
     from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 
     backend = Tokenizer(model)
@@ -94,12 +101,15 @@ def _wordpiece(
 
 
 def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
-    """Special tokens, which other programs that read the file put around a text."""
+    """Adds special tokens, and the rule by which other programs frame a text."""
     from tokenizers import processors
 
     ids = backend.get_vocab()
     if missing := [token for token in BERT_TOKENS if token not in ids]:
-        raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+        raise ValueError(
+            f"the vocabulary must hold {', '.join(BERT_TOKENS)}, got one that has no "
+            f"{', '.join(missing)}"
+        )
     backend.add_special_tokens(list(BERT_TOKENS))
     backend.post_processor = processors.BertProcessing((SEP, ids[SEP]), (CLS, ids[CLS]))
     return backend
@@ -108,7 +118,7 @@ def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer"
 def _characters(
     texts: Iterable[str], backend: "tokenizers.Tokenizer"
 ) -> tuple[list[str], list[str]]:
-    """The commonest characters of words, and those of them that continue a word."""
+    """Finds the most frequent characters of words, and which of them continue one."""
     words: Counter[str] = Counter()
     for text in texts:
         words.update(backend.normalizer.normalize_str(text).split())
@@ -123,9 +133,10 @@ def _characters(
 
 
 def from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
-    """Of a folder as BERT was published: vocab.txt, maybe tokenizer_config.json.
+    """Reads a folder in BERT's form: vocab.txt and maybe tokenizer_config.json.
 
-    Its authors' folders do not say whether letters are made small; the vocabulary does.
+    The folders of BERT's authors do not say whether to lowercase letters; this is
+    inferred from the vocabulary.
     """
     config, tokens = settings(folder), _tokens(folder / "vocab.txt")
     if (lowercase := config.get("do_lower_case")) is None:
@@ -139,13 +150,13 @@ def from_vocabulary(folder: Path) -> "tokenizers.Tokenizer":
 
 
 def _is_lowercase(tokens: Sequence[str]) -> bool:
-    """Whether next to none of the tokens, but for special ones, has capitals."""
+    """Tells whether fewer than 1 % of the ordinary tokens have capitals."""
     ordinary = [token for token in tokens if not re.fullmatch(r"\[.*\]", token)]
     return sum(token != token.lower() for token in ordinary) < 0.01 * len(tokens)
 
 
 def from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
-    """Of a preset of Keras Hub's WordPiece."""
+    """Reads a preset of Keras Hub's WordPiece."""
     config = json.loads(read_whole(folder / "tokenizer.json", MAX_CONFIG_BYTES))[
         "config"
     ]
@@ -154,16 +165,16 @@ def from_keras_hub(folder: Path) -> "tokenizers.Tokenizer":
 
 
 def _tokens(file: Path) -> list[str]:
-    """A token a line."""
+    """Reads a file that has one token per line."""
     text = read_whole(file, MAX_TOKENIZER_BYTES)
     return [token.rstrip() for token in text.removesuffix("\n").split("\n")]
 
 
 def _of_tokens(tokens: Sequence[str], *rules: Any) -> "tokenizers.Tokenizer":
-    """WordPiece by `_wordpiece`'s rules.
+    """Makes a tokenizer of these tokens, by the rules that `_wordpiece` takes.
 
-    A token that is there twice has the id of its last place, as in `transformers`; that
-    of the other place is no token's.
+    A token that occurs twice has the id of its last place, as in `transformers`; the id
+    of the other place belongs to no token.
     """
     from tokenizers import models
 
@@ -171,3 +182,20 @@ def _of_tokens(tokens: Sequence[str], *rules: Any) -> "tokenizers.Tokenizer":
         {token: place for place, token in enumerate(tokens)}, unk_token=UNK
     )
     return _with_bert_tokens(_wordpiece(model, *rules))
+
+
+def include_marks(offsets: np.ndarray, text: str) -> None:
+    """Moves the ends of tokens behind the combining marks of their last character.
+
+    BERT's normalization strips these marks, so a token would end before its own accent.
+
+    Args:
+        offsets: the begin and end of each token, of shape (number of tokens, 2),
+            changed in place.
+        text: the text that they refer to.
+    """
+    following = np.append(offsets[1:, 0], len(text))
+    for place, (end, limit) in enumerate(zip(offsets[:, 1], following, strict=True)):
+        while end < limit and unicodedata.category(text[end]) == "Mn":
+            end += 1
+        offsets[place, 1] = end
