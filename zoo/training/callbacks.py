@@ -1,7 +1,9 @@
-"""Callbacks that Keras does not have."""
+"""Callbacks that Keras does not provide."""
 
 import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,18 +12,18 @@ from zoo.engine.current import engine
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends training with an error that says when and what to try.
+    """Stops training at a NaN or infinite loss, with an error that suggests remedies.
 
-    Where a value of a batch was out of its range, which makes the losses NaN, the error
-    is a ValueError that says which (see `zoo.training.checks.ranges`).
+    If the cause was a batch value out of range, which makes the losses NaN, it raises a
+    ValueError that names the value (see `zoo.training.checks.ranges`).
 
-    Looks every `every` batches and at the end of an epoch, since each look waits for
-    the device. Means over an epoch stay NaN, so nothing is missed in between.
+    Checks every `every` batches and at the end of each epoch, since each check waits
+    for the device. Means over an epoch stay NaN, so no failure is missed.
 
     Args:
-        every: Batches from one look to the next.
-        gracefully: Stop without an error, as Keras's TerminateOnNaN does, so that
-            `fit` returns its history.
+        every: batches between checks.
+        gracefully: whether to stop without an error, as Keras's TerminateOnNaN can, so
+            that `fit` returns its history.
     """
 
     def __init__(self, every: int = 50, *, gracefully: bool = False) -> None:
@@ -29,24 +31,26 @@ class StopOnNaN(keras.callbacks.Callback):
         self.every, self.gracefully = every, gracefully
         self._next, self._empty = 0, True
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Batches count from 0 again."""
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Restarts the count of batches."""
         self._next, self._empty = 0, True
 
-    def on_train_batch_end(self, batch, logs=None):
-        """A look now and then; with steps_per_execution, batches are skipped."""
+    def on_train_batch_end(
+        self, batch: int, logs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Checks the logs if due; steps_per_execution may skip batch numbers."""
         self._empty = False
         if batch >= self._next:
             self._next = batch + self.every
             self._look(logs)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """A last look."""
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Checks the epoch's last logs, and that there was a batch."""
         if self._empty:
             raise ValueError("The data gave no batch: there is nothing to learn from.")
         self._look(logs)
 
-    def _look(self, logs):
+    def _look(self, logs: Mapping[str, Any] | None) -> None:
         for name, value in (logs or {}).items():
             number = float(ops.convert_to_numpy(value))
             if not math.isfinite(number) and not name.startswith("val_"):
@@ -57,19 +61,38 @@ class StopOnNaN(keras.callbacks.Callback):
                     return
                 updates = int(ops.convert_to_numpy(self.model.optimizer.iterations))
                 raise FloatingPointError(
-                    f"{name} became {number} by update {updates}. Lower the rate, "
-                    "clip gradients (global_clipnorm=1.0 on the optimizer), warm the "
-                    "rate up, or train in mixed_bfloat16 instead of mixed_float16; "
-                    "and look for NaN or infinity in the data."
+                    f"{name} became {number} by update {updates}. Lower the learning "
+                    "rate, clip gradients (global_clipnorm=1.0 on the optimizer), use "
+                    "a warm-up, or train in mixed_bfloat16 instead of mixed_float16; "
+                    "and check the data for NaN or infinity."
                 )
 
 
+def stopping_on_nan(callbacks: Any) -> Any:
+    """The callbacks of `fit`, and a `StopOnNaN`; a CallbackList stays as it is.
+
+    It stops gracefully if the callbacks have a TerminateOnNaN that does.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    callbacks = keras.tree.flatten(callbacks or [])
+    gracefully = any(
+        isinstance(callback, keras.callbacks.TerminateOnNaN)
+        and not callback.raise_error
+        for callback in callbacks
+    )
+    return [*callbacks, StopOnNaN(gracefully=gracefully)]
+
+
 class Throughput(keras.callbacks.Callback):
-    """Counts examples a second, without the first update, which may compile.
+    """Measures examples per second, excluding the first update, which may compile.
+
+    Args:
+        examples_per_update: examples in one update.
 
     Attributes:
-        rate: examples a second; 0 before the second update.
-        seconds: wall time of the counted updates.
+        rate: examples per second; 0 before the second update.
+        seconds: wall time of the counted updates, in seconds.
     """
 
     def __init__(self, examples_per_update: int) -> None:
@@ -80,14 +103,16 @@ class Throughput(keras.callbacks.Callback):
 
     @property
     def rate(self) -> float:
-        """Examples a second."""
+        """Examples per second."""
         return self.updates * self.examples_per_update / max(self.seconds, 1e-9)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Restarts the clock after whatever happened between epochs."""
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Restarts the clock, so that time between epochs is not counted."""
         self._last = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: Mapping[str, Any] | None = None
+    ) -> None:
         """Adds the time since the last update."""
         now = time.perf_counter()
         if self._last is not None:

@@ -6,8 +6,11 @@ updates. Divided by 1 - m^t (Kingma & Ba 2015, section 3, who do so for Adam's m
 it is the weighted mean of all updates' weights, update i counting m^(t - i).
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
@@ -55,3 +58,37 @@ def _update(optimizer, variables) -> None:
         if average is not None:
             step = ops.cast(share, average.dtype) * (variable - average)
             average.assign(average + step)
+
+
+@contextlib.contextmanager
+def averaged(model: Any, needed: bool) -> Iterator[None]:
+    """Within the block, a compiled model's weights are their moving averages.
+
+    Args:
+        model: a compiled `zoo.training.Model`.
+        needed: whether to raise if no optimizer keeps averages.
+
+    Raises:
+        ValueError: `needed`, and no optimizer was made with `use_ema=True`.
+    """
+    members = [m for m in model.optimizer.members.values() if m.use_ema]
+    if needed and not members:
+        raise ValueError(
+            "There are no averaged weights. Compile with an optimizer that has "
+            "use_ema=True."
+        )
+    swapped = []
+    for member in members:
+        averages = member._model_variables_moving_average
+        for variable, average in zip(
+            member._trainable_variables, averages, strict=True
+        ):
+            present, new = model.engine.copies([variable, average])
+            swapped.append((variable, present))
+            # A copy, since JAX's steps donate the memory of their arguments.
+            variable.assign(new)
+    try:
+        yield
+    finally:
+        for variable, value in swapped:
+            variable.assign(value)
