@@ -16,6 +16,7 @@ import zoo
 from tests.training.toys import with_weights
 from zoo import layers, saved
 from zoo.layers.initializers import Normal
+from zoo.presets.registry import RENAMED
 from zoo.training import WarmupCosine
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +142,9 @@ def test_every_registered_class_is_found_where_it_is():
     ]
     assert sorted(found) == sorted(expected)
     for _, name in found:
-        assert keras.saving.get_registered_name(registered[name]) == name
+        old = name.removeprefix("zoo>")
+        written = f"zoo>{RENAMED.get(old, old)}"
+        assert keras.saving.get_registered_name(registered[name]) == written
 
 
 @pytest.mark.host

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from zoo.models.gan.cyclegan import (
         CycleGAN,
         CycleGANConfig,
-        Translator,
-        TranslatorConfig,
+        CycleGANGenerator,
+        CycleGANGeneratorConfig,
     )
     from zoo.models.gan.dcgan import DCGAN, DCGANConfig
     from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
@@ -75,6 +75,8 @@ _HOMES = {
     "BertTaggerConfig": "zoo.models.bert.tasks",
     "CycleGAN": "zoo.models.gan.cyclegan",
     "CycleGANConfig": "zoo.models.gan.cyclegan",
+    "CycleGANGenerator": "zoo.models.gan.cyclegan",
+    "CycleGANGeneratorConfig": "zoo.models.gan.cyclegan",
     "DCGAN": "zoo.models.gan.dcgan",
     "DCGANConfig": "zoo.models.gan.dcgan",
     "Distiller": "zoo.models.bert.distiller",
@@ -101,8 +103,6 @@ _HOMES = {
     "TextPrefix": "zoo.models.image_tokens",
     "Transformer": "zoo.models.language.transformer",
     "TransformerConfig": "zoo.models.language.transformer",
-    "Translator": "zoo.models.gan.cyclegan",
-    "TranslatorConfig": "zoo.models.gan.cyclegan",
     "VAE": "zoo.models.autoencoders.vae",
     "VAEConfig": "zoo.models.autoencoders.vae",
     "VQVAE": "zoo.models.autoencoders.vqvae",
@@ -136,6 +136,8 @@ __all__ = [
     "BertTaggerConfig",
     "CycleGAN",
     "CycleGANConfig",
+    "CycleGANGenerator",
+    "CycleGANGeneratorConfig",
     "DCGAN",
     "DCGANConfig",
     "Distiller",
@@ -163,8 +165,6 @@ __all__ = [
     "Tokenizer",
     "Transformer",
     "TransformerConfig",
-    "Translator",
-    "TranslatorConfig",
     "VAE",
     "VAEConfig",
     "VQVAE",
@@ -191,6 +191,8 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f"zoo.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in moved.RENAMED:
+        return moved.renamed(name)
     raise AttributeError(f"zoo has no {name!r}; it has {', '.join(__all__)}")
 
 

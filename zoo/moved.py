@@ -1,6 +1,6 @@
-"""Where modules were before the packages were ordered by floors.
+"""The old names of modules and classes, which still work, with a warning.
 
-An old name still imports its module, with a warning. To be removed in 0.3.
+Modules moved when the packages were ordered by floors. To be removed in 0.3.
 """
 
 import importlib
@@ -164,6 +164,29 @@ MOVED = {
     "zoo.training.settings": "zoo.training.runs.settings",
     "zoo.training.unsaved_layers": "zoo.training.saving.unsaved_layers",
 }
+
+# Classes: the module that has each, and its name there.
+RENAMED = {
+    "Translator": ("zoo.models.gan.cyclegan", "CycleGANGenerator"),
+    "TranslatorConfig": ("zoo.models.gan.cyclegan", "CycleGANGeneratorConfig"),
+}
+
+
+def renamed(name: str) -> object:
+    """The class that had this name, for a module's `__getattr__`.
+
+    Raises:
+        AttributeError: no class had it.
+    """
+    if name not in RENAMED:
+        raise AttributeError(f"There is no {name!r}.")
+    module, new = RENAMED[name]
+    warnings.warn(
+        f"zoo.{name} is now zoo.{new}; its old name goes in 0.3.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return getattr(importlib.import_module(module), new)
 
 
 class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -41,7 +41,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zoo.models.bert.pretrainer": ("BertPretrainer", "MaskedLMHead"),
     "zoo.models.bert.tasks": ("BertClassifier", "BertSpanQA", "BertTagger"),
     "zoo.models.image_classifier": ("ImageClassifier",),
-    "zoo.models.gan.cyclegan": ("CycleGAN", "CycleGANResidual", "Translator"),
+    "zoo.models.gan.cyclegan": (
+        "CycleGAN",
+        "CycleGANGenerator",
+        "CycleGANResidual",
+        "Translator",
+    ),
     "zoo.models.gan.dcgan": ("DCGAN", "DCGANDiscriminator", "DCGANGenerator"),
     "zoo.models.bert.distiller": ("Distiller",),
     "zoo.models.bert.electra": ("Electra", "ElectraGenerator", "ReplacedTokenHead"),

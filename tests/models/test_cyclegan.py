@@ -1,3 +1,4 @@
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -12,6 +13,7 @@ from tests.models import plain_torch_cyclegan as plain
 from tests.training.conftest import restarting
 from tests.training.toys import step, values
 from zoo.formats.authors.cyclegan import load_cyclegan
+from zoo.models.gan import cyclegan
 from zoo.models.gan.cyclegan import PRESETS, CycleGAN, CycleGANConfig
 from zoo.presets.registry import count_parameters
 
@@ -286,7 +288,7 @@ def test_translates_in_tiles(model):
 
 def test_one_direction_alone(model, tmp_path):
     model.b_to_a.save_to_preset(tmp_path)
-    alone = zoo.Translator.from_preset(tmp_path)
+    alone = zoo.CycleGANGenerator.from_preset(tmp_path)
     _, b = batch()
     np.testing.assert_allclose(
         alone.translate(b), model.translate(b, "b_to_a"), rtol=0, atol=1e-6
@@ -294,6 +296,54 @@ def test_one_direction_alone(model, tmp_path):
     assert (tmp_path / "model.safetensors").stat().st_size < 250_000
     with pytest.raises(TypeError, match="part of a CycleGAN"):
         alone.compile("adam")
+
+
+@pytest.mark.parametrize("home", [zoo, cyclegan])
+@pytest.mark.parametrize("name", ["Translator", "TranslatorConfig"])
+def test_the_old_names_warn(home, name):
+    new = name.replace("Translator", "CycleGANGenerator")
+    with pytest.warns(DeprecationWarning, match=f"now zoo.{new}") as caught:
+        found = getattr(home, name)
+    assert found is getattr(zoo, new)
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="Trnslator"):
+        home.Trnslator  # noqa: B018
+
+
+def test_files_with_the_old_name_load(model, tmp_path):
+    class Mine(zoo.CycleGANGenerator):
+        pass
+
+    alone, (a, _) = model.a_to_b, batch()
+    own = Mine(alone.config)
+    alone.save_to_preset(tmp_path / "preset")
+    own.save_to_preset(tmp_path / "own")
+    for folder in ("preset", "own"):
+        file = tmp_path / folder / "config.json"
+        text = file.read_text()
+        assert '"CycleGANGenerator"' in text
+        file.write_text(text.replace('"CycleGANGenerator"', '"Translator"'))
+    alone.save(tmp_path / "new.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "new.keras") as new,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in new.namelist():
+            data = new.read(name)
+            if name == "config.json":
+                assert b'"zoo>CycleGANGenerator"' in data
+                data = data.replace(b"CycleGANGenerator", b"Translator")
+            old.writestr(name, data)
+    for loaded in (
+        zoo.from_preset(tmp_path / "preset"),
+        zoo.CycleGANGenerator.from_preset(tmp_path / "preset"),
+        keras.saving.load_model(tmp_path / "old.keras"),
+        keras.saving.load_model(tmp_path / "new.keras"),
+    ):
+        assert type(loaded) is zoo.CycleGANGenerator
+        np.testing.assert_array_equal(loaded.translate(a), alone.translate(a))
+    loaded = Mine.from_preset(tmp_path / "own")
+    np.testing.assert_array_equal(loaded.translate(a), own.translate(a))
 
 
 # === Files ===

@@ -6,7 +6,7 @@ import torch
 
 from tests.models import plain_torch_cyclegan as plain
 from zoo.formats.authors.cyclegan import load_cyclegan, load_translator
-from zoo.models.gan.cyclegan import TranslatorConfig
+from zoo.models.gan.cyclegan import CycleGANGeneratorConfig
 
 
 def generator(blocks=2, channels=(3, 1)):
@@ -27,7 +27,7 @@ def test_a_published_generator(statistics, tmp_path):
         )
     torch.save(state, tmp_path / "latest_net_G.pth")
     ours = load_translator(tmp_path / "latest_net_G.pth")
-    assert ours.config == TranslatorConfig((3, 1), 4, 2)
+    assert ours.config == CycleGANGeneratorConfig((3, 1), 4, 2)
     images = np.random.default_rng(0).uniform(size=(1, 16, 20, 3)).astype("float32")
     with torch.no_grad():
         expected = theirs(torch.tensor(2 * images - 1).permute(0, 3, 1, 2))

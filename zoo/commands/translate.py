@@ -47,7 +47,7 @@ def run(config: TranslateConfig) -> None:
         return
     if isinstance(model, zoo.CycleGAN):
         model = getattr(model, config.direction)
-    if not isinstance(model, zoo.Translator):
+    if not isinstance(model, zoo.CycleGANGenerator):
         raise ValueError(
             f"{config.name!r} is a {type(model).__name__}, which translates nothing."
         )

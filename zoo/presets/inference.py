@@ -260,6 +260,6 @@ MAKERS: dict[str, Callable[[Any], Served]] = {
     "Autoencoder": _decoder,
     "DCGAN": _generator,
     "CycleGAN": _translator,
-    "Translator": _translator,
+    "CycleGANGenerator": _translator,
     "ImageClassifier": _classifier,
 }

@@ -46,8 +46,10 @@ ARCHITECTURES = {
     "ImageClassifier": "zoo.models.image_classifier",
     "DCGAN": "zoo.models.gan.dcgan",
     "CycleGAN": "zoo.models.gan.cyclegan",
-    "Translator": "zoo.models.gan.cyclegan",
+    "CycleGANGenerator": "zoo.models.gan.cyclegan",
 }
+# What presets written before 0.2 call them.
+RENAMED = {"Translator": "CycleGANGenerator"}
 
 # The modules that convert Hugging Face's folders, by their model type.
 CONVERTERS = {"gpt2": "zoo.formats.huggingface.gpt2"} | dict.fromkeys(
@@ -213,7 +215,8 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
     if "subclass_of" in saved:  # which alone knows its fields
-        return Preset(base, fields, dtype, folder, subclass=name)
+        return Preset(RENAMED.get(base, base), fields, dtype, folder, subclass=name)
+    name = RENAMED.get(name, name)
     if name in ARCHITECTURES:
         made(model_class(name).Config, fields)
     return Preset(name, fields, dtype, folder)

@@ -16,8 +16,8 @@ from zoo.files.torch_files import read_state_dict
 from zoo.models.gan.cyclegan import (
     CycleGAN,
     CycleGANConfig,
-    Translator,
-    TranslatorConfig,
+    CycleGANGenerator,
+    CycleGANGeneratorConfig,
 )
 from zoo.presets import weights
 
@@ -26,7 +26,7 @@ BLOCK = 10  # where the residual blocks begin
 STATISTICS = re.compile(r"\.(running_mean|running_var|num_batches_tracked)$")
 
 
-def load_translator(file: str | os.PathLike[str]) -> Translator:
+def load_translator(file: str | os.PathLike[str]) -> CycleGANGenerator:
     """A generator from its `.pth` file; its shape is read off the weights.
 
     Raises:
@@ -35,7 +35,7 @@ def load_translator(file: str | os.PathLike[str]) -> Translator:
     """
     arrays = _read(file)
     config = _translator_config(arrays, file)
-    translator = Translator(config)
+    translator = CycleGANGenerator(config)
     _assign(translator, arrays, _generator_names(config.residual_blocks), file)
     return translator
 
@@ -116,7 +116,7 @@ def _read(file: str | os.PathLike[str]) -> LazyArrays:
     return found.renamed({n: n for n in found if not STATISTICS.search(n)})
 
 
-def _translator_config(arrays: LazyArrays, file: object) -> TranslatorConfig:
+def _translator_config(arrays: LazyArrays, file: object) -> CycleGANGeneratorConfig:
     blocks = {
         int(match[1])
         for name in arrays
@@ -129,7 +129,7 @@ def _translator_config(arrays: LazyArrays, file: object) -> TranslatorConfig:
             f"{', '.join(list(arrays)[:4])} ..."
         )
     width, given = arrays.shapes[first][:2]
-    return TranslatorConfig(
+    return CycleGANGeneratorConfig(
         (int(given), int(arrays.shapes[last][0])), int(width), len(blocks)
     )
 

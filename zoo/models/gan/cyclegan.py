@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from zoo import moved
 from zoo.configs.checks import (
     check_choice,
     check_count,
@@ -53,7 +54,7 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
+class CycleGANGeneratorConfig:
     """A generator: pictures in, pictures of the same size out.
 
     Attributes:
@@ -91,9 +92,9 @@ class CycleGANConfig:
         image_size: (H, W) of the pictures that it is trained on, multiples of 4. It
             translates pictures of any size.
         channels: C of domain A and of domain B.
-        width: see `TranslatorConfig`; the discriminators' first layers have as many.
-        residual_blocks: see `TranslatorConfig`.
-        upsampling: see `TranslatorConfig`.
+        width: see `CycleGANGeneratorConfig`; also of the discriminators' first layers.
+        residual_blocks: see `CycleGANGeneratorConfig`.
+        upsampling: see `CycleGANGeneratorConfig`.
         discriminator_layers: how often a discriminator halves sides; 3 judge patches
             of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
         cycle_weight: of |F(G(a)) - a| + |G(F(b)) - b| beside the adversarial terms.
@@ -140,10 +141,10 @@ class CycleGANConfig:
             )
         check_whole(self, "history", least=0)
 
-    def translator(self, direction: Direction = "a_to_b") -> TranslatorConfig:
+    def translator(self, direction: Direction = "a_to_b") -> CycleGANGeneratorConfig:
         """The configuration of one generator."""
         a, b = self.channels
-        return TranslatorConfig(
+        return CycleGANGeneratorConfig(
             (a, b) if direction == "a_to_b" else (b, a),
             self.width,
             self.residual_blocks,
@@ -196,7 +197,7 @@ class Residual(Layer):
         return input_shape
 
 
-def generator(config: TranslatorConfig, dtype: Any) -> keras.Sequential:
+def generator(config: CycleGANGeneratorConfig, dtype: Any) -> keras.Sequential:
     """The network of section 7.2, in the paper's notation c7s1, d, R, u, c7s1.
 
     From (B, H, W, C) in [-1, 1], with H and W multiples of 4, to the same.
@@ -297,16 +298,17 @@ def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
 
 
 @keras.saving.register_keras_serializable("zoo")
-class Translator(FromPreset, Model):
+@keras.saving.register_keras_serializable("zoo", "Translator")  # in older files
+class CycleGANGenerator(FromPreset, Model):
     """One of a CycleGAN's generators: it translates, and is not trained by itself.
 
     `cyclegan.a_to_b.save_to_preset(folder)` writes it alone.
     """
 
-    Config = TranslatorConfig
+    Config = CycleGANGeneratorConfig
     layout = LAYOUT
 
-    def __init__(self, config: TranslatorConfig, **kwargs: Any) -> None:
+    def __init__(self, config: CycleGANGeneratorConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.generator = generator(config, self.dtype_policy)
         self.build()
@@ -322,7 +324,10 @@ class Translator(FromPreset, Model):
 
     def phases(self):
         """A generator learns within a CycleGAN."""
-        raise TypeError("A Translator is trained as part of a CycleGAN, not by itself.")
+        raise TypeError(
+            "A CycleGANGenerator is trained as part of a CycleGAN, not by itself: "
+            "fit the CycleGAN."
+        )
 
     def translate(
         self, images: Any, *, tile: int | None = None, overlap: int = 64
@@ -408,7 +413,7 @@ class CycleGAN(FromPreset, Model):
         super().__init__(config, **kwargs)
         dtype = self.dtype_policy
         self.a_to_b, self.b_to_a = (
-            Translator(config.translator(direction), name=direction, dtype=dtype)
+            CycleGANGenerator(config.translator(direction), name=direction, dtype=dtype)
             for direction in get_args(Direction)
         )
         self.discriminator_a, self.discriminator_b = (
@@ -539,7 +544,7 @@ class CycleGAN(FromPreset, Model):
     def translate(
         self, images: np.ndarray | Sequence[np.ndarray], direction: Direction, **options
     ) -> Any:
-        """Pictures of one domain as of the other; see `Translator.translate`.
+        """Pictures of one domain as of the other; see `CycleGANGenerator.translate`.
 
         Args:
             images: in [0, 1], of shape (N, H, W, C); or a sequence of (H, W, C).
@@ -566,3 +571,7 @@ def _distance_to(target, scores):
 def _difference(x, y):
     """The mean absolute one."""
     return ops.mean(ops.abs(x - y))
+
+
+def __getattr__(name: str) -> object:
+    return moved.renamed(name)
