@@ -7,6 +7,7 @@ from keras import ops
 from keras.optimizers import SGD
 
 from tests.training.toys import step
+from zoo.engine.base import Engine
 from zoo.engine.current import engine
 from zoo.training import Model, Phase, input_gradient
 
@@ -125,3 +126,11 @@ def test_auto_compiles_on_a_cpu_where_fusion_pays(monkeypatch):
         assert critic.jit_compile is found
     critic.compile(SGD(1.0), run_eagerly=True)
     assert critic.jit_compile is False
+
+
+def test_an_engine_that_lacks_a_method_cannot_be_made():
+    class Forgetful(type(engine())):
+        gradients = Engine.gradients
+
+    with pytest.raises(TypeError, match="abstract method '?gradients"):
+        Forgetful()

@@ -4,6 +4,7 @@ import importlib
 
 import keras
 
+from zoo.distribution.strategy import Strategy
 from zoo.engine.current import activate, deactivate
 from zoo.engine.layout import Mesh
 
@@ -62,7 +63,9 @@ class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
         backend = keras.config.backend()
         chosen = self._chosen(backend, strategy, model > 1 or shard_parameters)
         module, name = STRATEGIES[backend][chosen]
-        kind = getattr(importlib.import_module(f"zoo.distribution.{module}"), name)
+        kind: type[Strategy] = getattr(
+            importlib.import_module(f"zoo.distribution.{module}"), name
+        )
         there = kind.count_devices()
         if data == -1:
             data = max(there // model, 1)

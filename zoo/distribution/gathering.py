@@ -9,37 +9,38 @@ variables: where they are made, read and assigned.
 """
 
 import contextlib
+from abc import abstractmethod
 from typing import Any
 
 import keras
 
-from zoo.engine.base import Engine
+from zoo.distribution.strategy import Strategy
 from zoo.engine.layout import Axes, Mesh, stored_axes, used_axes
 
 SEED = "seed_generator_state"
 
 
-class GathersAtUse(Engine):
+class GathersAtUse(Strategy):
     """What engines with global arrays on TensorFlow and torch have in common.
 
     An engine for a backend gives the four methods that come first.
     """
 
+    @abstractmethod
     def place(self, variable: Any, axes: Axes) -> None:
         """Cuts a variable that Keras has just made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gather(self, value: Any, axes: Axes) -> Any:
         """A stored value as it is used; differentiable."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, value: Any) -> Any:
         """A variable's or tensor's whole value as a plain tensor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def direct_assign(self, variable: Any, value: Any, original: Any) -> None:
         """Assigns a value, whole or in parts; `original` is Keras's way."""
-        raise NotImplementedError
 
     places_seeds = False
 
@@ -48,8 +49,7 @@ class GathersAtUse(Engine):
         return False
 
     def __init__(self, mesh: Mesh) -> None:
-        super().__init__()
-        self.mesh = mesh
+        super().__init__(mesh)
         self.table: tuple = ()
         self._stored = False
 

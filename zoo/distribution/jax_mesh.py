@@ -13,12 +13,13 @@ import keras
 import numpy as np
 from keras import tree
 
+from zoo.distribution.strategy import Strategy
 from zoo.engine.batches import adapted
 from zoo.engine.jax.engine import JaxEngine
 from zoo.engine.layout import DATA, MODEL, Axes, Mesh, stored_axes
 
 
-class JaxMeshEngine(JaxEngine):
+class JaxMeshEngine(Strategy, JaxEngine):
     """See `zoo.engine.base.Engine`."""
 
     MORE_DEVICES = (
@@ -35,8 +36,7 @@ class JaxMeshEngine(JaxEngine):
         return jax.device_count()
 
     def __init__(self, mesh: Mesh) -> None:
-        super().__init__()
-        self.mesh = mesh
+        super().__init__(mesh)
         self.is_main = jax.process_index() == 0
         self.distribution = _Distribution(mesh)
 

@@ -15,7 +15,7 @@ from keras import tree
 from tensorflow.experimental import dtensor
 
 from zoo.distribution.gathering import GathersAtUse
-from zoo.engine.base import unrolled, unrolled_scan
+from zoo.engine.interface.loops import unrolled, unrolled_scan
 from zoo.engine.layout import DATA, MODEL
 from zoo.engine.tensorflow.devices import (
     MORE_DEVICES,

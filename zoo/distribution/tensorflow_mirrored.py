@@ -15,8 +15,9 @@ import tensorflow as tf
 from keras import tree
 from tensorflow.python.distribute.values import DistributedVariable
 
-from zoo.engine.base import unrolled
+from zoo.distribution.strategy import Strategy
 from zoo.engine.drawn_seed import DrawnSeed
+from zoo.engine.interface.loops import unrolled
 from zoo.engine.layout import Mesh
 from zoo.engine.tensorflow.devices import (
     INSTEAD,
@@ -34,7 +35,7 @@ DistributedVariable.__int__ = lambda variable: int(variable.numpy())
 DistributedVariable.__float__ = lambda variable: float(variable.numpy())
 
 
-class MirroredEngine(TensorFlowEngine):
+class MirroredEngine(Strategy, TensorFlowEngine):
     """See `zoo.engine.base.Engine`."""
 
     MORE_DEVICES = MORE_DEVICES

@@ -12,6 +12,10 @@ from typing import Any
 
 # What raises out of running code: Ctrl-C, a scheduler, a time limit, a lost terminal.
 NAMES = ("SIGINT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGHUP")
+HALF_DONE = (
+    "The update had begun: some weights are new and some are old. Go on from the last "
+    "checkpoint."
+)
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 

@@ -14,9 +14,10 @@ import keras
 from keras import ops, tree
 
 from zoo.engine import interrupts
-from zoo.engine.base import Engine, tracing
+from zoo.engine.base import Engine
 from zoo.engine.jax import state as jax_state
 from zoo.engine.quiet_export import quiet_export
+from zoo.engine.tracing import tracing
 from zoo.extras import optional
 
 

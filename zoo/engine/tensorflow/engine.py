@@ -9,10 +9,11 @@ from keras import ops, tree
 from tensorflow.python.ops import stateful_random_ops
 
 from zoo.engine import host_memory, interrupts
-from zoo.engine.base import HALF_DONE, Engine, tracing
+from zoo.engine.base import Engine
 from zoo.engine.batches import adapted
 from zoo.engine.loss_state import loss_state
 from zoo.engine.quiet_export import quiet_export
+from zoo.engine.tracing import tracing
 from zoo.extras import optional
 
 
@@ -72,7 +73,7 @@ class TensorFlowEngine(Engine):
                     for variable, value in zip(state, before, strict=True):
                         variable.assign(value)
                     if _phases_ahead(model.optimizer) > ahead:
-                        error.add_note(HALF_DONE)
+                        error.add_note(interrupts.HALF_DONE)
                     raise
 
         return undoing

@@ -23,12 +23,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.engine import interrupts
-from zoo.engine.base import HALF_DONE, Engine, tracing, unrolled
+from zoo.engine.base import Engine
+from zoo.engine.interface.loops import unrolled
 from zoo.engine.loss_state import loss_state
 from zoo.engine.plain_attention import visible
 from zoo.engine.quiet_export import quiet_export
 from zoo.engine.torch import recurrent as engine_torch_recurrent
 from zoo.engine.torch.graph import simplify
+from zoo.engine.tracing import tracing
 from zoo.extras import optional
 
 LOOKS_AT_VALUES = (
@@ -132,7 +134,7 @@ class TorchEngine(Engine):
                 except BaseException as error:
                     pairs = zip(held[count:], before[count:], strict=True)
                     if not all(torch.equal(x, y) for x, y in pairs):
-                        error.add_note(HALF_DONE)
+                        error.add_note(interrupts.HALF_DONE)
                     elif state:
                         torch._foreach_copy_(held[:count], before[:count])
                     raise

@@ -1,0 +1,79 @@
+"""Several devices, and the machine that they are in."""
+
+import contextlib
+from abc import ABC, abstractmethod
+
+from keras import ops
+
+from zoo.engine.layout import Mesh
+from zoo.engine.tensors import Tensor, Variables
+
+
+class Devices(ABC):
+    """Which devices share the work, and how their results are joined.
+
+    The defaults are right for one device; `zoo.distribution` overrides them. Most
+    distributed engines see each batch, and each variable, as one global array whose
+    parts lie on different devices. An engine with `replicas` instead runs the step once
+    per replica, each on its own rows.
+
+    Attributes:
+        mesh: the devices.
+        replicas: how many copies of the step run, each on its own rows of a batch.
+        is_main: whether this process is the one that writes files.
+    """
+
+    mesh: Mesh = Mesh()
+    replicas: int = 1
+    is_main: bool = True
+
+    @abstractmethod
+    def device_names(self) -> list[str]:
+        """The available devices, accelerators first."""
+
+    @abstractmethod
+    def peak_memory(self) -> int | None:
+        """Peak device memory so far, in bytes; None if it isn't counted."""
+
+    def in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Within, this engine is in use, if it can be outside of a `use` block."""
+        return contextlib.nullcontext()
+
+    def refuse_others(self, training: bool) -> None:
+        """Raises ValueError if devices are laid out in a way that the step ignores.
+
+        Called before each `compile`, `fit`, `evaluate` and `predict`.
+
+        Args:
+            training: whether weights will change, not only be read.
+        """
+        del training
+
+    def wait(self) -> None:
+        """Blocks until all processes have reached this call."""
+        return None
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over replicas."""
+        return value
+
+    def highest(self, value: Tensor) -> Tensor:
+        """The elementwise maximum over replicas."""
+        return value
+
+    def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The minimum and maximum of all values, as scalars; NaN if any is NaN."""
+        return ops.min(values), ops.max(values)
+
+    def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
+        """The mean over replicas, each gradient laid out like its variable."""
+        del variables
+        return gradients
+
+    def by_rows(self, x: Tensor) -> Tensor:
+        """Cuts an array along the data axis alone, where partial products are summed.
+
+        This is how the residual stream of a tensor-parallel transformer is laid out
+        (Shoeybi et al. 2019, section 3).
+        """
+        return x

@@ -1,0 +1,13 @@
+"""Type names that all engines share.
+
+Every backend has its own tensors, which are not imported here: for a type checker a
+tensor is anything.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+Tensor = Any
+Variables = Sequence[keras.Variable]
