@@ -108,7 +108,7 @@ MOVED = {
     "zoo.models.recurrent": "zoo.models.language.recurrent",
     "zoo.models.self_attention": "zoo.models.language.self_attention",
     "zoo.models.smoothing": "zoo.models.language.smoothing",
-    "zoo.models.token_ids": "zoo.models.checks.token_ids",
+    "zoo.models.token_ids": "zoo.training.checks.token_ids",
     "zoo.models.transformer": "zoo.models.language.transformer",
     "zoo.models.vae": "zoo.models.autoencoders.vae",
     "zoo.models.vqvae": "zoo.models.autoencoders.vqvae",

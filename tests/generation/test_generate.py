@@ -139,7 +139,7 @@ def test_streamed_characters_are_whole():
         ([[1.5]], {}, r"whole-number token ids. Received: \[1.5\]"),
         (np.zeros((1, 2, 2), int), {}, "A prompt is a string or a list"),
         (5, {}, "A prompt is a string or a list of .*Received: array.5"),
-        ([16], {}, r"from 0 to 15 \(vocab_size=16\). Received ids from 16 to 16"),
+        ([16], {}, r"from 0 to 15 \(vocab_size=16\), got values from 16 to 16"),
         ([-1], {}, "Token ids must be from 0 to 15"),
         ("z", {}, "the character 'z'"),
         (

@@ -80,7 +80,7 @@ def test_bad_input(trained):
         ImageClassifierConfig(hidden=(4, 4, 4))
     with pytest.raises(ValueError, match="dropout"):
         ImageClassifierConfig(dropout=1.0)
-    with pytest.raises(ValueError, match="images, labels"):
+    with pytest.raises(ValueError, match="images, classes"):
         trained.fit(images, verbose=0)
     with pytest.raises(ValueError, match="values from 0 to 5"):
         trained.fit(images, np.array([0, 1, 2, 5]), verbose=0)

@@ -301,13 +301,11 @@ def test_a_classifier_over_characters(spelled, tmp_path):
 def test_classes_that_do_not_fit_are_refused():
     model = ELMoClassifier(CLASSES)
     model.compile("adam")
-    with pytest.raises(ValueError, match="trained with .inputs, classes."):
+    with pytest.raises(ValueError, match="trained with .texts, classes."):
         model.fit(IDS, verbose=0)
     with pytest.raises(ValueError, match="classes must be from 0 to 2"):
         model.fit(IDS, np.array([0, 1, 2, 3]), verbose=0)
-    with pytest.raises(
-        ValueError, match=r"one class for each text, got shape \(4, 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"one class for each text: .*got \(4, 1\)"):
         model.fit(IDS, np.zeros((4, 1), int), verbose=0)
 
 

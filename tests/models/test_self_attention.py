@@ -274,7 +274,7 @@ def test_bad_data_say_what_is_wrong():
     model = made(SIMPLE)
     model.compile("sgd")
     for data, message in (
-        ((), r"\(ids, classes\[, weights\]\)"),
+        ((), r"\(texts, classes\[, weights\]\)"),
         ((CLASSES + 1,), "classes must be from 0 to 2, got values from 1 to 3"),
         ((CLASSES[:, None],), r"one class for each text: expected shape \(4,\)"),
     ):

@@ -10,6 +10,7 @@ from keras import ops
 from zoo.generation.decoding import Decoder
 from zoo.generation.sampling import Sampling
 from zoo.tokenizers.tokenizer import Tokenizer
+from zoo.training.checks.token_ids import token_range
 
 Texts = Any
 """A string, a list of ids, a list of either, or an array of ids (T,) or (B, T)."""
@@ -27,19 +28,11 @@ class TakesTexts:
 
         To be called before ids are cast, which may turn others into valid ones.
         """
-        vocab_size = self.config.vocab_size
         if token_ids.size and token_ids.dtype.kind not in "iu":
             raise ValueError(
-                f"Token ids must be whole numbers. Received an array of "
-                f"{token_ids.dtype}."
+                f"Token ids must be whole numbers, got an array of {token_ids.dtype}"
             )
-        if token_ids.size and not 0 <= token_ids.min() <= token_ids.max() < vocab_size:
-            raise ValueError(
-                f"Token ids must be from 0 to {vocab_size - 1} (vocab_size="
-                f"{vocab_size}). Received ids from {token_ids.min()} to "
-                f"{token_ids.max()}. Was the text encoded with another tokenizer? "
-                f"{type(self.config).__name__}(vocab_size=tokenizer.vocab_size) fits."
-            )
+        token_range(token_ids, self.config).check()
 
     def check_length(self, length: int | None) -> None:
         """Raises for more tokens than the model can look at."""

@@ -25,13 +25,14 @@ from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
+from zoo.models.checks.classes import check_classes
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
 from zoo.training.checks.ranges import Range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import shape_of
 
 
 @dataclass(frozen=True)
@@ -159,16 +160,8 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
     def form(self, batch) -> None:
         """Anything but images of the configured shape with a label each raises."""
         images, labels, _ = parts(batch)
-        if labels is None:
-            raise ValueError(
-                "ImageClassifier is trained with (images, labels[, weights])."
-            )
         check_image_shape(images, self.config.image_shape)
-        if not same_shape(shape_of(labels), shape_of(images)[:1]):
-            raise ValueError(
-                f"Labels must be one whole number for each image: expected shape "
-                f"{shape_of(images)[:1]}, got {shape_of(labels)}"
-            )
+        check_classes(self, labels, images, "image")
 
     def ranges(self, batch):
         """Pixels and labels."""

@@ -7,7 +7,7 @@ from zoo.models.bert.backbone import (
     BertBackbone,
     BertConfig,
     BertEncoder,
-    inputs_of,
+    encoder_inputs,
     num_segments_of,
 )
 
@@ -18,6 +18,6 @@ __all__ = [
     "BertEncoder",
     "INPUTS",
     "PRESETS",
-    "inputs_of",
+    "encoder_inputs",
     "num_segments_of",
 ]

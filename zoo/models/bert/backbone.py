@@ -28,11 +28,11 @@ from zoo.layers.embeddings import LearnedPositions, TokenEmbedding
 from zoo.layers.initializers import TruncatedNormal
 from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
-from zoo.models.checks.token_ids import token_range
 from zoo.presets import registry
 from zoo.presets.preset import FromPreset
 from zoo.training import Model
 from zoo.training.checks.ranges import Range
+from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")
@@ -239,7 +239,7 @@ class BertEncoder(Layer):
 
     def call(self, inputs, training: bool = False, wanted=None):
         """See the class."""
-        inputs = inputs_of(inputs)
+        inputs = encoder_inputs(inputs)
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
         length = token_ids.shape[1]
         if length is not None and length > self.config.context_length:
@@ -334,7 +334,7 @@ class Bert(FromPreset, Model):
 
     def form_of_inputs(self, inputs: Any) -> None:
         """Raises unless all inputs are of one shape (texts, tokens)."""
-        inputs = inputs_of(inputs)
+        inputs = encoder_inputs(inputs)
         shape = shape_of(inputs["token_ids"])
         if len(shape) != 2:
             raise ValueError(
@@ -348,7 +348,7 @@ class Bert(FromPreset, Model):
 
     def input_ranges(self, inputs: Any) -> list[Range]:
         """What the encoder's inputs may hold."""
-        inputs = inputs_of(inputs)
+        inputs = encoder_inputs(inputs)
         limits = {"segment_ids": max(self.config.num_segments, 1), "padding_mask": 2}
         return [
             token_range(inputs["token_ids"], self.config, "token_ids"),
@@ -360,7 +360,7 @@ class Bert(FromPreset, Model):
         ]
 
 
-def inputs_of(inputs: Any, *others: str) -> dict:
+def encoder_inputs(inputs: Any, *others: str) -> dict:
     """The encoder's inputs from token ids, or from a dict that may hold `others` too.
 
     Raises:

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from zoo.layers.gather import gather
-from zoo.models.bert.backbone import Bert, inputs_of
+from zoo.models.bert.backbone import Bert, encoder_inputs
 from zoo.models.bert.pretrainer import (
     PRETRAINING,
     BertPretrainer,
@@ -147,7 +147,7 @@ class Distiller(Model):
 
     def distillation_loss(self, batch, training):
         """See the class."""
-        inputs = inputs_of(batch, *PRETRAINING)
+        inputs = encoder_inputs(batch, *PRETRAINING)
         target_hidden, target_logits = map(
             ops.stop_gradient, _hidden_and_logits(self.teacher, inputs, training=False)
         )

@@ -26,7 +26,7 @@ from zoo.models.bert.backbone import (
     Bert,
     BertConfig,
     BertEncoder,
-    inputs_of,
+    encoder_inputs,
 )
 from zoo.models.bert.pretrainer import (
     PRETRAINING,
@@ -203,7 +203,7 @@ class Electra(Bert):
 
     def pretraining_loss(self, batch, training):
         """See the class."""
-        inputs = inputs_of(batch, *PRETRAINING, "noise")
+        inputs = encoder_inputs(batch, *PRETRAINING, "noise")
         logits = self.generator(inputs, batch["mask_positions"], training=training)
         mlm_loss, mlm_accuracy = classified(
             logits,

@@ -23,12 +23,12 @@ from zoo.models.bert.backbone import (
     INPUTS,
     Bert,
     BertConfig,
-    inputs_of,
+    encoder_inputs,
 )
 from zoo.models.checks.classified import classified
-from zoo.models.checks.token_ids import token_range
 from zoo.training import Phase
 from zoo.training.checks.ranges import MOST, Range
+from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
 
 MASKED = ("mask_positions", "mask_ids", "mask_weights")
@@ -101,7 +101,7 @@ class BertPretrainer(Bert):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        encoded = inputs_of(inputs, *PRETRAINING)
+        encoded = encoder_inputs(inputs, *PRETRAINING)
         wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
         if wanted is not None:
             # The first token is what the pooler reads.
@@ -200,7 +200,7 @@ def masked_form(
             f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
             f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
         )
-    model.form_of_inputs(inputs_of(batch, *allowed))
+    model.form_of_inputs(encoder_inputs(batch, *allowed))
     shapes = {name: shape_of(batch[name]) for name in MASKED}
     if not all(same_shape(x, shapes[MASKED[0]]) for x in shapes.values()):
         raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
@@ -213,7 +213,7 @@ def masked_ranges(
     length = batch["token_ids"].shape[1]
     places = () if length is None else ((length - 1, "mask_positions"),)
     return [
-        *model.input_ranges(inputs_of(batch, *allowed)),
+        *model.input_ranges(encoder_inputs(batch, *allowed)),
         token_range(batch["mask_ids"], model.config, "mask_ids"),
         *(Range(name, batch[name], 0, last) for last, name in places),
         Range("mask_weights", batch["mask_weights"], 0, MOST, whole=False),

@@ -24,7 +24,7 @@ from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.data.tasks.questions import IMPOSSIBLE, best_spans
 from zoo.engine.current import engine
 from zoo.layers.dropout import Dropout
-from zoo.models.bert.backbone import Bert, BertConfig, inputs_of
+from zoo.models.bert.backbone import Bert, BertConfig, encoder_inputs
 from zoo.models.checks.classified import classified
 from zoo.training import Phase, WeightedMean
 from zoo.training.batched import Batched
@@ -109,7 +109,7 @@ class BertTask(Bert):
     def prepare(self, batch):
         """(inputs, targets[, weights]) as a dict."""
         inputs, targets, weights = parts(batch)
-        prepared = {"inputs": inputs_of(inputs), "targets": targets}
+        prepared = {"inputs": encoder_inputs(inputs), "targets": targets}
         counted = self.counted(prepared)
         given = counted
         if weights is not None and self.counted_dims == 1:
@@ -132,7 +132,7 @@ class BertTask(Bert):
         if targets is None:
             raise ValueError(f"{name} is trained with (inputs, targets[, weights]).")
         self.form_of_inputs(inputs)
-        rows = shape_of(inputs_of(inputs)["token_ids"])[: self.counted_dims]
+        rows = shape_of(encoder_inputs(inputs)["token_ids"])[: self.counted_dims]
         wanted = (*rows, *self.target_shape)
         if not same_shape(shape_of(targets), wanted):
             raise ValueError(
@@ -150,7 +150,7 @@ class BertTask(Bert):
 
     def weight_shapes(self, batch):
         """One for each text; for each token where targets are tokens'."""
-        shape = shape_of(inputs_of(batch[0])["token_ids"])
+        shape = shape_of(encoder_inputs(batch[0])["token_ids"])
         return [shape[:1], shape[: self.counted_dims]]
 
     def batched(self, function) -> Batched:
@@ -165,7 +165,7 @@ class BertTask(Bert):
     def arrays(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, checked, as three arrays (N, T)."""
         self.check_inputs(inputs)
-        inputs = inputs_of(inputs)
+        inputs = encoder_inputs(inputs)
         token_ids = np.asarray(inputs["token_ids"], "int32")
         segment_ids = inputs.get("segment_ids", np.zeros_like(token_ids))
         mask = inputs.get("padding_mask", np.ones_like(token_ids))
@@ -199,7 +199,7 @@ class BertClassifier(NamesClasses, BertTask):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        first = ops.zeros_like(inputs_of(inputs)["token_ids"][:, :1])
+        first = ops.zeros_like(encoder_inputs(inputs)["token_ids"][:, :1])
         x = ops.take(self.bert(inputs, training=training, wanted=first), 0, axis=1)
         if self.drops_twice:
             x = self.dropout(x, training=training)
@@ -331,7 +331,7 @@ class BertSpanQA(BertTask):
         """See the class."""
         scores = self.span(self.bert(inputs, training=training))
         scores = ops.cast(scores, "float32")
-        mask = inputs_of(inputs).get("padding_mask")
+        mask = encoder_inputs(inputs).get("padding_mask")
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, :, None]
             scores = ops.where(mask, scores, IMPOSSIBLE)
@@ -355,14 +355,14 @@ class BertSpanQA(BertTask):
 
     def target_ranges(self, inputs, targets):
         """Places in the text."""
-        length = inputs_of(inputs)["token_ids"].shape[1]
+        length = encoder_inputs(inputs)["token_ids"].shape[1]
         return [] if length is None else [Range("spans", targets, 0, length - 1)]
 
     def check(self, batch) -> None:
         """Spans that end before they start, or are not in the text, raise too."""
         super().check(batch)
         inputs, targets, _ = parts(batch)
-        inputs, targets = inputs_of(inputs), np.asarray(targets)
+        inputs, targets = encoder_inputs(inputs), np.asarray(targets)
         ids = np.asarray(inputs["token_ids"])
         mask = np.asarray(inputs.get("padding_mask", np.ones_like(ids)), bool)
         inside = np.take_along_axis(mask, targets.astype(int), axis=1).all(axis=1)

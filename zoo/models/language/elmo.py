@@ -30,13 +30,14 @@ from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.layers.recurrent.cells import LSTM
 from zoo.layers.scalar_mix import ScalarMix
+from zoo.models.checks.classes import check_classes
 from zoo.models.checks.classified import classified
-from zoo.models.checks.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import over_tokens, parts, total_of
 from zoo.training.checks.ranges import Range
+from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
 
 INPUTS = ("token_ids", "character_ids", "padding_mask")
@@ -159,7 +160,7 @@ class BidirectionalLSTM(Layer):
 
     def call(self, inputs, training: bool = False):
         """All layers of both directions, each (L+1, B, T, D), embeddings first."""
-        inputs = inputs_of(inputs, self.config.words)
+        inputs = word_inputs(inputs, self.config.words)
         mask = inputs.get("padding_mask")
         embedded = self.embedded(inputs)
         return tuple(
@@ -231,7 +232,7 @@ class BiLM(FromPreset, Model):
 
     def form_of_inputs(self, inputs: Any) -> None:
         """Raises for words or masks of other shapes."""
-        inputs = inputs_of(inputs, self.config.words)
+        inputs = word_inputs(inputs, self.config.words)
         shape = shape_of(inputs[self.config.words])
         if self.config.character_filters:
             least = len(self.config.character_filters)
@@ -255,7 +256,7 @@ class BiLM(FromPreset, Model):
 
     def input_ranges(self, inputs: Any) -> list[Range]:
         """What words and masks may hold."""
-        inputs = inputs_of(inputs, self.config.words)
+        inputs = word_inputs(inputs, self.config.words)
         found = []
         if "character_ids" in inputs:
             characters = inputs["character_ids"]
@@ -324,7 +325,7 @@ class ELMo(BiLM):
     def prepare(self, batch):
         """Token ids, or a dict with a mask, as a dict; weights (B,) or (B, T)."""
         inputs, _, weights = parts(batch)
-        inputs = inputs_of(inputs, "token_ids")
+        inputs = word_inputs(inputs, "token_ids")
         mask = inputs.get("padding_mask")
         mask = ops.ones_like(inputs["token_ids"]) if mask is None else mask
         prepared = {**inputs, "padding_mask": ops.cast(mask, "bool")}
@@ -360,7 +361,7 @@ class ELMo(BiLM):
     def form(self, batch) -> None:
         """Texts of other shapes raise."""
         inputs, _, _ = parts(batch)
-        inputs_of(inputs, "token_ids")
+        word_inputs(inputs, "token_ids")
         self.form_of_inputs(inputs)
 
     def ranges(self, batch):
@@ -369,7 +370,7 @@ class ELMo(BiLM):
 
     def weight_shapes(self, batch):
         """One for each text, or for each token."""
-        shape = shape_of(inputs_of(batch[0], "token_ids")["token_ids"])
+        shape = shape_of(word_inputs(batch[0], "token_ids")["token_ids"])
         return [shape[:1], shape]
 
 
@@ -410,7 +411,7 @@ class ELMoClassifier(NamesClasses, BiLM):
 
     def call(self, inputs, training: bool = False):
         """See the class."""
-        inputs = inputs_of(inputs, self.config.words)
+        inputs = word_inputs(inputs, self.config.words)
         # Nothing goes back through what is not trained.
         if self.mix is not None:
             layers = ops.concatenate(self.elmo(inputs), axis=-1)
@@ -436,7 +437,7 @@ class ELMoClassifier(NamesClasses, BiLM):
         inputs, classes, weights = parts(batch)
         given = ops.ones_like(classes) if weights is None else weights
         return {
-            **inputs_of(inputs, self.config.words),
+            **word_inputs(inputs, self.config.words),
             "classes": classes,
             "weights": ops.cast(given, "float32"),
         }
@@ -447,7 +448,7 @@ class ELMoClassifier(NamesClasses, BiLM):
 
     def class_loss(self, batch, training):
         """See the class."""
-        inputs = inputs_of(batch, self.config.words)
+        inputs = word_inputs(batch, self.config.words)
         scores = self(inputs, training=training)
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
@@ -455,17 +456,9 @@ class ELMoClassifier(NamesClasses, BiLM):
     def form(self, batch) -> None:
         """Anything but texts with a class each raises."""
         inputs, classes, _ = parts(batch)
-        if classes is None:
-            raise ValueError(
-                "ELMoClassifier is trained with (inputs, classes[, weights])."
-            )
         self.form_of_inputs(inputs)
-        words = inputs_of(inputs, self.config.words)[self.config.words]
-        if not same_shape(shape_of(classes), shape_of(words)[:1]):
-            raise ValueError(
-                "ELMoClassifier needs one class for each text, got shape "
-                f"{shape_of(classes)} for texts of shape {shape_of(words)}"
-            )
+        words = word_inputs(inputs, self.config.words)[self.config.words]
+        check_classes(self, classes, words, "text")
 
     def ranges(self, batch):
         """The texts' and the classes'."""
@@ -480,7 +473,7 @@ class ELMoClassifier(NamesClasses, BiLM):
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
         """Probabilities of the classes (N, C) for any number of texts."""
         self.check_inputs(inputs)
-        inputs = inputs_of(inputs, self.config.words)
+        inputs = word_inputs(inputs, self.config.words)
         ids = np.asarray(inputs[self.config.words], "int32")
         mask = np.asarray(inputs.get("padding_mask", np.ones(ids.shape[:2])), "bool")
         return self._probabilities(ids, mask)
@@ -494,7 +487,7 @@ class ELMoClassifier(NamesClasses, BiLM):
         return Batched(probabilities, lambda: self.variables, batch_size=64)
 
 
-def inputs_of(inputs: Any, needed: str) -> dict:
+def word_inputs(inputs: Any, needed: str) -> dict:
     """Token or character ids alone, or a dict that has them, as a dict.
 
     Args:

@@ -10,10 +10,10 @@ from keras import ops
 from zoo.generation.generate import Generates
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
-from zoo.models.checks.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import over_tokens, parts, total_of
+from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
 
 

@@ -28,14 +28,15 @@ from zoo.layers.dense import Dense
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
+from zoo.models.checks.classes import check_classes
 from zoo.models.checks.classified import classified
-from zoo.models.checks.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import parts, total_of
 from zoo.training.checks.ranges import Range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.checks.token_ids import token_range
+from zoo.training.phases import shape_of
 
 ATTENTION = ("simple", "scaled", "learned")
 POSITIONS = ("none", "learned", "sinusoidal")
@@ -241,21 +242,13 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
     def form(self, batch) -> None:
         """Anything but texts with a class each raises."""
         ids, classes, _ = parts(batch)
-        if classes is None:
-            raise ValueError(
-                "SelfAttentionClassifier is trained with (ids, classes[, weights])."
-            )
         dtype = ops.dtype(ids)
         if len(ids.shape) != 2 or "int" not in dtype:
             raise ValueError(
                 f"Texts must be whole-number ids (B, T), got {dtype} of shape "
                 f"{shape_of(ids)}"
             )
-        if not same_shape(shape_of(classes), shape_of(ids)[:1]):
-            raise ValueError(
-                f"There must be one class for each text: expected shape "
-                f"{shape_of(ids)[:1]}, got {shape_of(classes)}"
-            )
+        check_classes(self, classes, ids, "text")
 
     def ranges(self, batch):
         """Ids and classes."""

@@ -23,10 +23,10 @@ from zoo.layers.attention.transformer import TransformerBlock, rematerialised
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
-from zoo.models.checks.token_ids import token_range
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import check_weights, over_tokens
+from zoo.training.checks.token_ids import token_range
 
 
 @dataclass(frozen=True)

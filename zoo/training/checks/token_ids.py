@@ -6,7 +6,13 @@ from zoo.training.checks.ranges import Range
 
 
 def token_range(token_ids: Any, config: Any, name: str = "Token ids") -> Range:
-    """The range of token ids of a model with this configuration."""
+    """The range of token ids that a model with this configuration takes.
+
+    Args:
+        token_ids: the ids, of any shape.
+        config: has `vocab_size`.
+        name: what the error calls the ids.
+    """
     hint = (
         "Was the text encoded with another tokenizer? "
         f"{type(config).__name__}(vocab_size=tokenizer.vocab_size) fits."
