@@ -1,7 +1,7 @@
 """`zoo`, the command line.
 
 Each subcommand is a frozen dataclass, from which tyro makes the flags, and a function
-that takes it. A subcommand's own imports wait until it runs.
+that takes it. A subcommand imports what it needs only when it runs.
 """
 
 import os
@@ -31,7 +31,7 @@ from zoo.store.names import check_names
 
 
 def plan(config: PlanConfig) -> None:
-    """Prints, and draws if asked, what a run needs."""
+    """Prints what a training run needs, and draws it if asked."""
     from rich.console import Console
 
     from zoo.planning.picture import draw, show
@@ -41,7 +41,7 @@ def plan(config: PlanConfig) -> None:
     show(planned, Console(markup=False))
     if config.picture:
         draw(planned, config.picture)
-        print(f"Drawn into {config.picture}")
+        print(f"Drew {config.picture}")
 
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], object]]] = {
@@ -57,28 +57,28 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "plan": (PlanConfig, plan),
     "doctor": (doctor.DoctorConfig, doctor.run),
 }
-# These import no backend, or each in a process of its own.
+# These need no backend, or choose one themselves.
 WITHOUT_BACKEND = ("list", "info", "train", "doctor")
 
 
 def parsed(args: list[str]) -> Any:
-    """The subcommand's configuration; exits where the arguments make none."""
+    """Parses the subcommand's configuration; exits if the arguments are invalid."""
     if args[:1] == ["train"] and args[1:] and not args[1].startswith("-"):
-        # What follows are the recipe's flags, not ours.
+        # The rest are the recipe's flags, not ours.
         return train.TrainConfig(args[1], tuple(args[2:]))
     return tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in COMMANDS.items()},
         prog="zoo",
-        description="Generative models in Keras 3. `zoo COMMAND --help` says more.",
+        description="Generative models in Keras 3. See also `zoo COMMAND --help`.",
         args=args,
     )
 
 
 def main(args: list[str] | None = None) -> None:
     """Runs the subcommand that the arguments name."""
-    config = parsed(sys.argv[1:] if args is None else args)
-    name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
     try:
+        config = parsed(sys.argv[1:] if args is None else args)
+        name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
         with errors_in_one_line("zoo"):
             check_names(config)
             if name not in WITHOUT_BACKEND:
@@ -86,7 +86,8 @@ def main(args: list[str] | None = None) -> None:
             COMMANDS[name][1](config)
             sys.stdout.flush()
     except BrokenPipeError:
-        # Who read has seen enough, as `head` does. Python would flush once more.
+        # The reader, such as `head`, closed the pipe early. Without this, Python
+        # would flush, and fail, once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:

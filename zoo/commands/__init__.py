@@ -1,5 +1,5 @@
-"""The subcommands of `zoo`, a file each.
+"""The subcommands of `zoo`, one per file.
 
-A file has a configuration, from which the flags are made, and `run`, which takes it.
-What a command needs is imported when it runs: `zoo --help` imports no backend.
+Each file holds a configuration, from which the flags are made, and `run`, which takes
+it. A command imports what it needs when it runs, so `zoo --help` imports no backend.
 """

@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Arguments that several commands share."""
 
 from typing import Annotated
 
@@ -7,4 +7,4 @@ import tyro
 from zoo.store.names import PresetName
 
 Name = Annotated[PresetName, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
-"""A preset, by name or folder."""
+"""A preset's name or folder."""

@@ -1,4 +1,4 @@
-"""Which backend a command runs on, when nobody has said."""
+"""Chooses a command's backend if the user has not."""
 
 import importlib.util
 import os
@@ -8,34 +8,35 @@ from pathlib import Path
 from zoo.extras import installed_by
 from zoo.program import quiet
 
-# Of those that are installed, the first is taken: JAX starts and draws fastest.
+# The first that is installed is used: JAX starts and samples fastest.
 PREFERRED = ("jax", "torch", "tensorflow")
 
 
 def installed() -> list[str]:
-    """The backends that can be imported."""
+    """The installed backends, in order of preference."""
     return [name for name in PREFERRED if importlib.util.find_spec(name) is not None]
 
 
 def choose(able: Sequence[str] = ()) -> None:
-    """Sets KERAS_BACKEND, unless it or Keras's own settings say something.
+    """Sets KERAS_BACKEND, unless it is set or `keras.json` names a backend.
 
     Args:
-        able: the backends that can do what is asked for; none where all can.
+        able: the backends that support the command; empty if all do.
 
     Raises:
-        ValueError: no backend is installed, or not the one that was asked for.
+        ValueError: no backend is installed, or KERAS_BACKEND names one that is not.
     """
     found = installed()
     asked = os.environ.get("KERAS_BACKEND")
     if asked is not None and asked in PREFERRED and asked not in found:
         raise ValueError(
-            f"KERAS_BACKEND is {asked!r}, which is not installed. Installed: "
-            f"{', '.join(found) or 'none'}. What installs it: {installed_by(asked)}"
+            f"KERAS_BACKEND must name an installed backend "
+            f"({', '.join(found) or 'there is none'}), got {asked!r}. To install it: "
+            f"{installed_by(asked)}"
         )
     if not found:
         raise ValueError(
-            f"No backend is installed. What installs JAX (or [torch], [tensorflow]): "
+            f"No backend is installed. To install JAX (or [torch], [tensorflow]): "
             f"{installed_by('jax')}"
         )
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))

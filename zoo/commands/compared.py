@@ -1,4 +1,4 @@
-"""What other libraries compute with a folder of theirs, beside what we do."""
+"""Compares our outputs with those of the library whose format a folder has."""
 
 import importlib
 import importlib.util
@@ -12,13 +12,14 @@ from keras import ops, tree
 
 
 def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
-    """The library whose folder it is, and how far its outputs are from ours, max-abs.
+    """Yields a library's name and the largest absolute difference of its outputs.
 
-    Nothing for folders of ours; a text, saying why not, where it can't be compared.
+    Yields nothing for zoo's own folders, and instead of a difference the reason if the
+    comparison is not possible.
 
     Args:
-        model: a GPT, or one of BERT's, in float32.
-        folder: Hugging Face's or Keras Hub's.
+        model: a GPT or a model of BERT's family, in float32.
+        folder: a folder in Hugging Face's or Keras Hub's format.
     """
     file = folder / "config.json"
     saved = json.loads(file.read_text("utf-8")) if file.is_file() else {}
@@ -37,16 +38,16 @@ def differences(model: Any, folder: Path) -> Iterator[tuple[str, float | str]]:
     found = model(inputs["token_ids"] if is_gpt else inputs)
     outputs = found if isinstance(found, dict) else {"": found}
     if "NextSentence" in (saved.get("architectures") or [""])[0]:
-        outputs.pop("mlm_logits", None)  # which theirs has not
+        outputs.pop("mlm_logits", None)  # theirs has no such head
     ours = [*outputs.values()]
     theirs = compute(model, folder, saved, inputs)
-    # A library's model may lack one of our heads, or have one that we do not.
+    # Either model may have a head that the other lacks.
     pairs = [(ops.convert_to_numpy(a), b) for a, b in zip(ours, theirs, strict=False)]
     yield needed[0], max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
 def _inputs(model: Any, pad_id: int | None) -> dict[str, np.ndarray]:
-    """Random tokens, none of them padding, which has no position in RoBERTa."""
+    """Random tokens without padding, which has no position in RoBERTa."""
     config = model.config
     shape = (2, min(config.context_length, 32))
     ids = np.random.default_rng(0).integers(config.vocab_size - 1, size=shape)
@@ -62,15 +63,15 @@ def _inputs(model: Any, pad_id: int | None) -> dict[str, np.ndarray]:
 def _transformers(
     model: Any, folder: Path, saved: dict, inputs: dict
 ) -> Sequence[np.ndarray]:
-    # What transformers computes with, whichever backend is ours.
+    # transformers computes with torch, whichever backend we run on.
     torch = importlib.import_module("torch")
     transformers = importlib.import_module("transformers")
     default = "AutoModelForCausalLM" if type(model).__name__ == "GPT" else "AutoModel"
     name = (saved.get("architectures") or [default])[0]
-    if type(model).__name__ == "BertBackbone":  # whatever heads the folder has
+    if type(model).__name__ == "BertBackbone":  # ignores the folder's heads
         name = default
     theirs = getattr(transformers, name, None) or getattr(transformers, default)
-    if theirs.__name__ == "GPT2Model":  # whose outputs are not the logits
+    if theirs.__name__ == "GPT2Model":  # does not return the logits
         theirs = transformers.AutoModelForCausalLM
     ids = torch.from_numpy(inputs["token_ids"]).long()
     with torch.no_grad():
@@ -85,7 +86,7 @@ def _keras_hub(
     hub = importlib.import_module("keras_hub").models
     name = {"GPT": "GPT2CausalLM", "BertClassifier": "BertTextClassifier"}
     theirs = getattr(hub, name.get(type(model).__name__, "BertBackbone"))
-    # Tasks want a tokenizer too, unless told that they need none.
+    # Task models load a tokenizer too unless told not to.
     options = {"preprocessor": None} if theirs is not hub.BertBackbone else {}
     found = theirs.from_preset(str(folder), dtype="float32", **options)(inputs)
     if isinstance(found, dict):

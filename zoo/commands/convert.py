@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Form = Literal["zoo", "huggingface", "keras_hub", "onnx", "saved_model"]
-# The backends that write a form, where not all do, from the quickest to start.
+# The backends that can write a format, if not all can, fastest start first.
 WRITERS = {"onnx": ("torch", "tensorflow"), "saved_model": ("jax", "tensorflow")}
 
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Write a model's weights in another library's form, and prove it.
+    """Write a model in another format, and check that it computes the same.
 
-        zoo convert path/to/gpt2 runs/gpt2                    # theirs to ours
+    Prints where each weight went, reads the result back and compares it. If the other
+    library is installed (transformers, keras_hub, onnxruntime or TensorFlow), its
+    outputs are compared with zoo's too. For example:
+
+        zoo convert path/to/gpt2 runs/gpt2                    # from Hugging Face
 
         zoo convert gpt.shakespeare_char gpt.onnx             # for onnxruntime
 
@@ -28,19 +32,15 @@ class ConvertConfig:
 
         zoo convert runs/bert runs/hf --to huggingface        # or keras_hub
 
-    Prints what became of each weight. What was written is read again and compared; the
-    other library computes with it too, where it is installed: transformers, keras_hub,
-    onnxruntime or TensorFlow.
-
     Attributes:
-        source: a checkpoint's name, or a folder: ours, Hugging Face's, Keras Hub's BERT
-            or GPT-2, or BERT's authors' TensorFlow checkpoint.
-        target: the folder to write, or a file *.onnx.
-        to: whose form; "huggingface" takes GPT-2 and BERT's family, "keras_hub" GPT-2
-            and BERT, and "onnx" and "saved_model" what a model computes: logits of GPT
-            and BERT, pictures of VAEs, DCGANs and CycleGANs. Unset, it is "onnx" for a
-            file *.onnx and "zoo" else.
-        direction: of a CycleGAN, in "onnx" and "saved_model".
+        source: a checkpoint's name, or a folder: one of zoo's, a Hugging Face model, a
+            Keras Hub BERT or GPT-2, or the BERT authors' TensorFlow checkpoint.
+        target: the folder, or the *.onnx file, to write.
+        to: the format to write: huggingface supports GPT-2 and the BERT family,
+            keras_hub GPT-2 and BERT; onnx and saved_model write inference only: logits
+            of GPT and BERT, pictures of VAEs, DCGANs and CycleGANs. Default: onnx if
+            the target ends in .onnx, otherwise zoo.
+        direction: which of a CycleGAN's two generators onnx and saved_model write.
     """
 
     source: Name
@@ -50,28 +50,28 @@ class ConvertConfig:
 
     @property
     def form(self) -> Form:
-        """`to`, or what the target's name says."""
+        """The format to write: `to`, or the one that the target's name implies."""
         return self.to or ("onnx" if self.target.suffix == ".onnx" else "zoo")
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """Those that write the form; none where all do."""
+        """The backends that can write the format; empty if all can."""
         return WRITERS.get(self.form, ())
 
 
 def run(config: ConvertConfig) -> None:
-    """Writes, prints and compares."""
+    """Writes the model, prints its weights and compares the outputs."""
     from rich.console import Console
 
     import zoo
 
     if (config.form == "onnx") != (config.target.suffix == ".onnx"):
         raise ValueError(
-            f"ONNX is a file *.onnx and all else a folder; got {config.target} for "
-            f"--to {config.form}."
+            "The target must be a file *.onnx for ONNX and a folder for all other "
+            f"formats, got {config.target} for --to {config.form}."
         )
-    # Whatever the precision of a training was: files hold float32, and what is compared
-    # with other programs' outputs has to be computed as they do.
+    # Files hold float32 whatever the precision of training, and a comparison with other
+    # programs must compute in the precision that they use.
     model = zoo.from_preset(config.source, dtype="float32")
     console = Console(markup=False)
     if config.form in WRITERS:
@@ -100,7 +100,7 @@ def _export(config: ConvertConfig, model: Any, console: "Console") -> None:
     except ValueError as error:
         if not isinstance(error.__cause__, ModuleNotFoundError):
             raise
-        console.print(f"Not compared: {error}", highlight=False)
+        console.print(f"Outputs not compared: {error}", highlight=False)
     else:
         console.print(_says(program, difference), highlight=False)
 
@@ -118,15 +118,15 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
 
     if isinstance(model, zoo.ImageTokens):
         raise ValueError(
-            f"{config.source!r} is an ImageTokens, a folder of two presets: convert "
-            "its folders gpt and vqvae."
+            f"The model must be a single preset, but {config.source!r} is an "
+            "ImageTokens, which holds two. Convert its folders gpt and vqvae."
         )
     bert = type(model).__name__.startswith(("Bert", "Electra"))
     found = registry.find(config.source)
     names: dict[str, list[str]] = {}
     if config.form == "zoo":
         same = model if found.dtype is None else zoo.from_preset(config.source)
-        same.save_to_preset(config.target)  # in its own precision
+        same.save_to_preset(config.target)  # keeps the saved precision
         names = found.converter.their_names(model) if found.converter else {}
     elif config.form == "keras_hub":
         keras_hub_writing.export_keras_hub(model, config.target)
@@ -137,13 +137,14 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
         names = registry.find(config.target).converter.their_names(model)
     else:
         raise ValueError(
-            f"{config.source!r} is a {type(model).__name__}, for which Hugging Face's "
-            "transformers has no model. Leave --to out, for zoo's own form."
+            f"--to huggingface needs a GPT or a model of BERT's family, but "
+            f"{config.source!r} is a {type(model).__name__}. Leave --to out to write "
+            "zoo's own format."
         )
     again = type(model).from_preset(config.target, dtype="float32")
     ours, theirs = (weights.arrays_of(each) for each in (model, again))
-    table = Table("weight", "there", "shape", "largest difference, read again")
-    # Of an ELECTRA no generator is written in the other form.
+    table = Table("weight", "name there", "shape", "largest difference when read back")
+    # ELECTRA's generator is not written in the other formats.
     kept = {name: x for name, x in ours.items() if not names or name in names}
     for name, array in kept.items():
         difference = float(np.abs(array - theirs[name]).max(initial=0.0))
@@ -154,11 +155,11 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
     console.print(
         f"{len(kept)} arrays, {numbers:,} numbers in {config.target}", highlight=False
     )
-    # Whichever side is another library's: the source, or what was written.
+    # The source or the target may be in another library's format.
     for folder in filter(None, (found.folder, config.target)):
         for program, result in compared.differences(model, folder):
             if isinstance(result, str):
-                console.print(f"Not compared: {result}", highlight=False)
+                console.print(f"Outputs not compared: {result}", highlight=False)
             else:
                 console.print(_says(program, result), highlight=False)
 
@@ -166,7 +167,7 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
 def _says(program: str, difference: float) -> str:
     if not difference < 1e-4:
         raise ValueError(
-            f"{program}'s outputs differ by {difference:.1e} (max-abs), which is more "
-            "than 1e-4: do not use what was written."
+            f"{program}'s outputs must differ by less than 1e-4, got a largest "
+            f"absolute difference of {difference:.1e}. Do not use the written files."
         )
     return f"{program}'s outputs differ by at most {difference:.1e} (max-abs)."

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """What is installed and what works: backends, devices, precision, versions.
+    """Check the installation: backends, devices, precisions, versions.
 
-    Each backend is tried in a process of its own, where a small GPT takes a training
-    step in each precision; that takes a minute.
+    Trains a small GPT for one step per backend and precision, each backend in a process
+    of its own. Takes about a minute.
     """
 
 
@@ -36,7 +36,7 @@ print(json.dumps({"version": version, "devices": devices, "precision": found}))
 
 
 def run(config: DoctorConfig) -> None:
-    """Prints a table; exits with 1 if no backend works."""
+    """Prints a table; exits with status 1 if no backend works."""
     import importlib.metadata
     import json
     import os
@@ -85,7 +85,7 @@ def run(config: DoctorConfig) -> None:
     console.print(table)
     for backend in PREFERRED:
         if backend not in installed():
-            said = f"{backend} is installed by {installed_by(backend)}"
+            said = f"To install {backend}: {installed_by(backend)}"
             console.print(said, highlight=False, soft_wrap=True)
     if not works:
         sys.exit("zoo: no backend works here")

@@ -10,15 +10,17 @@ from zoo.commands.arguments import Name
 
 @dataclass(frozen=True)
 class FillMaskConfig:
-    """Ask a pretrained BERT what stands in a gap.
+    """Predict the masked words of a text with a pretrained BERT.
+
+    For example:
 
         zoo fill-mask bert_tiny.docs "A [MASK] is a sequence of bytes."
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a folder of `recipes.bert_pretrain`
-            or of Hugging Face's BertForMaskedLM.
-        text: holds [MASK] (<mask> for RoBERTa) once or more.
-        top: how many tokens to show for each gap.
+        name: a checkpoint that `zoo list` shows, a folder written by
+            `recipes.bert_pretrain`, or a folder of Hugging Face's BertForMaskedLM.
+        text: the text, with [MASK] (RoBERTa: <mask>) at least once.
+        top: the number of tokens to show per mask.
     """
 
     name: Name
@@ -27,7 +29,7 @@ class FillMaskConfig:
 
 
 def run(config: FillMaskConfig) -> None:
-    """Prints the likeliest tokens of each gap, with their probabilities."""
+    """Prints the most probable tokens for each mask, with their probabilities."""
     import zoo
     from zoo.models.bert.fill_mask import fill_mask
     from zoo.models.bert.pretrainer import check_pretrained

@@ -8,7 +8,7 @@ import tyro
 
 from zoo.commands.arguments import Name
 
-# New tokens of a model without a limit, where nobody says how many.
+# Default number of new tokens for models without a maximum length.
 UNLIMITED = 200
 
 
@@ -16,20 +16,24 @@ UNLIMITED = 200
 class GenerateConfig:
     """Continue a text with a language model.
 
+    For example:
+
         zoo generate gpt.shakespeare_char "ROMEO:" --temperature 0.8
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a preset's folder.
-        prompt: what the text begins with.
-        max_new_tokens: at most so many; 0 for as many as the context takes, and for
-            200 where it takes any number.
-        temperature: 0 takes the most probable token each time.
-        top_k: choose among so many most probable tokens only; 0 for all.
-        top_p: choose among the most probable ones that sum up to this.
-        stop: strings at which the text ends.
-        window: a way past the context: when it is full, so many of the last tokens are
-            kept, and all before them forgotten; 0 for none.
-        seed: the same seed gives the same text on a backend.
+        name: a checkpoint that `zoo list` shows, or a preset's folder.
+        prompt: the beginning of the text.
+        max_new_tokens: the most tokens to generate. 0: as many as fit into the
+            context, or 200 if the model has no limit.
+        temperature: how random the choice of tokens is. 0: always take the most
+            probable token.
+        top_k: sample from this many most probable tokens. 0: from all.
+        top_p: sample from the fewest most probable tokens whose probabilities sum to
+            at least this.
+        stop: strings that end the text.
+        window: continue past the context length: whenever the context is full, keep
+            only this many of the last tokens. 0: stop there.
+        seed: makes the text reproducible on one backend.
     """
 
     name: Name
@@ -44,7 +48,7 @@ class GenerateConfig:
 
 
 def run(config: GenerateConfig) -> None:
-    """Prints the prompt, and the continuation as it grows."""
+    """Prints the prompt, then its continuation token by token."""
     import zoo
     from zoo.generation.arguments import whole
     from zoo.generation.generate import Generates
@@ -54,10 +58,14 @@ def run(config: GenerateConfig) -> None:
     model = zoo.from_preset(config.name)
     if not isinstance(model, Generates):
         raise ValueError(
-            f"{config.name!r} is a {type(model).__name__}, which continues no text."
+            f"zoo generate needs a language model, but {config.name!r} is a "
+            f"{type(model).__name__}. See `zoo list`."
         )
     if model.tokenizer is None:
-        raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+        raise ValueError(
+            f"zoo generate needs a model with a tokenizer, but {config.name!r} has "
+            "none. Set model.tokenizer and save the preset again."
+        )
     if not count:
         room = model.longest - len(model.tokenizer.encode(config.prompt))
         count = UNLIMITED if room == math.inf else max(int(room), 1)

@@ -10,20 +10,22 @@ from zoo.commands.arguments import Name
 
 @dataclass(frozen=True)
 class InfoConfig:
-    """What a preset is: its model, origin, licence, files and figures.
+    """Describe a preset: its model, origin, licence, files and metrics.
+
+    For example:
 
         zoo info gpt.shakespeare_char
 
     Attributes:
-        name: one that `zoo list` names, a folder, or an address of the Hugging Face
-            hub, `hf://owner/name`.
+        name: a preset that `zoo list` shows, a folder, or a Hugging Face Hub address,
+            `hf://owner/name`.
     """
 
     name: Name
 
 
 def run(config: InfoConfig) -> None:
-    """Prints what manifest and configuration say."""
+    """Prints the preset's manifest and configuration."""
     from rich.console import Console
     from rich.table import Table
 
@@ -38,7 +40,7 @@ def run(config: InfoConfig) -> None:
         table.add_row("on the hub", hub.PREFIX + place.address)
         folder = hub.fetched(place.address)
         if folder is None:
-            table.add_row("here", "no; it is fetched when it is used first")
+            table.add_row("here", "no; it is downloaded on first use")
     elif folder is None:
         _add_configuration(table, config.name)
     if folder is not None:
@@ -48,7 +50,7 @@ def run(config: InfoConfig) -> None:
 
 
 def _add_configuration(table: Any, name: str) -> None:
-    """What a named configuration says; the only one for which a model is looked at."""
+    """Adds a named configuration; the only case that builds a model."""
     import dataclasses
 
     from zoo.commands import backend
@@ -64,7 +66,7 @@ def _add_configuration(table: Any, name: str) -> None:
 
 
 def _add_folder(table: Any, folder: Path) -> None:
-    """What manifest and configuration of a folder say, ours or another library's."""
+    """Adds a folder's manifest and configuration, ours or another library's."""
     from zoo.files.damaged import reading
     from zoo.store.manifest import MANIFEST, Manifest
     from zoo.store.names import CONFIGS
@@ -86,7 +88,7 @@ def _add_folder(table: Any, folder: Path) -> None:
     file = next(folder / name for name in CONFIGS if (folder / name).is_file())
     with reading(file, "a JSON object that describes a model"):
         said = json.loads(file.read_text("utf-8"))
-        # Ours and Keras Hub's have the fields apart, Hugging Face's among all else.
+        # zoo and Keras Hub nest the fields under "config"; Hugging Face does not.
         names = ("architecture", "class_name", "model_type")
         model = next((said[name] for name in names if name in said), "BERT")
         fields = said.get("config", said)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ListConfig:
-    """Checkpoints that are at hand or on the hub, and named configurations.
+    """List checkpoints, local and on the Hugging Face Hub, and named configurations.
 
-    A checkpoint comes with weights; a configuration is a size, to train from scratch.
+    A checkpoint has weights; a configuration is a model size to train from scratch.
     """
 
 
 def run(config: ListConfig) -> None:
-    """Prints all."""
+    """Prints three tables: local checkpoints, remote ones, configurations."""
     from rich.console import Console
     from rich.table import Table
 
@@ -29,7 +29,7 @@ def run(config: ListConfig) -> None:
         found = Manifest.read(folder)
         table.add_row(name, found.architecture, f"{found.parameters:,}", found.summary)
     console.print(table)
-    elsewhere = Table("downloaded at first use", "from the Hugging Face hub")
+    elsewhere = Table("downloaded on first use", "from the Hugging Face Hub")
     for name, address in hub.NAMES.items():
         elsewhere.add_row(name, hub.PREFIX + address)
     console.print(elsewhere)
@@ -37,4 +37,4 @@ def run(config: ListConfig) -> None:
     for architecture, names in CONFIGURATIONS.items():
         sizes.add_row(architecture, ", ".join(names))
     console.print(sizes)
-    console.print("zoo info NAME says more.", highlight=False)
+    console.print("Details: zoo info NAME", highlight=False)

@@ -8,16 +8,18 @@ import tyro
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Run a recipe of the checkout that this is called in.
+    """Train a model by a recipe. Call this from within a checkout of zoo.
+
+    For example:
 
         zoo train gpt_text --variant nanogpt_cpu --out runs/mine
 
-    is `python -m recipes.gpt_text --variant nanogpt_cpu --out runs/mine`; the recipe's
-    own `--help` lists its flags. Without a recipe's name the recipes are listed.
+    does the same as `python -m recipes.gpt_text --variant nanogpt_cpu --out runs/mine`.
+    `zoo train RECIPE --help` lists the recipe's flags; `zoo train` lists the recipes.
 
     Attributes:
-        recipe: its name.
-        flags: of the recipe.
+        recipe: the recipe's name.
+        flags: the recipe's flags.
     """
 
     recipe: Annotated[str, tyro.conf.Positional] = ""
@@ -25,7 +27,7 @@ class TrainConfig:
 
 
 def run(config: TrainConfig) -> None:
-    """Runs it in this process, as a module."""
+    """Runs the recipe as a module, in this process."""
     import runpy
     import sys
     from pathlib import Path
@@ -36,15 +38,16 @@ def run(config: TrainConfig) -> None:
     )
     if not names:
         raise ValueError(
-            "There is no folder 'recipes' here. Recipes are not part of the installed "
-            "package: change into a checkout of zoo."
+            "zoo train needs a folder 'recipes' in the current directory, but there is "
+            "none. Recipes are not installed with the package: change into a checkout "
+            "of zoo."
         )
     if not config.recipe:
         print("\n".join(names))
         return
     if config.recipe not in names:
         raise ValueError(
-            f"There is no recipe {config.recipe!r}. Recipes: {', '.join(names)}."
+            f"Unknown recipe {config.recipe!r}. Recipes: {', '.join(names)}."
         )
     sys.path.insert(0, str(Path.cwd()))
     sys.argv = [f"zoo train {config.recipe}", *config.flags]

@@ -11,19 +11,22 @@ from zoo.commands.arguments import Name
 
 @dataclass(frozen=True)
 class TranslateConfig:
-    """Translate a picture into the other domain, or a sentence.
+    """Translate a picture into the other domain, or a sentence into another language.
+
+    For example:
 
         zoo translate cyclegan.digits three.png outline.png --direction a_to_b
 
         zoo translate runs/translation/preset "A man rides a horse."
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a preset's folder.
-        source: a picture's file, or a sentence.
-        target: the PNG to write, of a picture.
-        direction: of a model that translates pictures both ways.
-        tile: the longest side that is computed at once, of large pictures.
-        num_beams: of a sentence's search.
+        name: a checkpoint that `zoo list` shows, or a preset's folder.
+        source: a picture file, or a sentence.
+        target: pictures only: the PNG file to write.
+        direction: pictures only: which way to translate.
+        tile: pictures only: translate large pictures in overlapping tiles of at most
+            this side length in pixels, a multiple of 4, to save memory.
+        num_beams: sentences only: the width of the beam search.
     """
 
     name: Name
@@ -35,7 +38,7 @@ class TranslateConfig:
 
 
 def run(config: TranslateConfig) -> None:
-    """Prints the sentence, or writes the picture."""
+    """Prints the translated sentence, or writes the translated picture."""
     import numpy as np
 
     import zoo
@@ -49,19 +52,23 @@ def run(config: TranslateConfig) -> None:
         model = getattr(model, config.direction)
     if not isinstance(model, zoo.CycleGANGenerator):
         raise ValueError(
-            f"{config.name!r} is a {type(model).__name__}, which translates nothing."
+            f"zoo translate needs a CycleGAN or a Transformer, but {config.name!r} is "
+            f"a {type(model).__name__}. See `zoo list`."
         )
     if config.target is None:
-        raise ValueError("Say where it goes: zoo translate NAME in.png out.png")
+        raise ValueError(
+            "A picture needs a target file, got none. Use: zoo translate NAME in.png "
+            "out.png"
+        )
     picture = Picture(Path(config.source), config.source, 0)
     given = decode([picture], channels=model.config.channels[0]) / np.float32(255)
     (found,) = model.translate(given, tile=config.tile)
     write_png(config.target, found)
-    print(f"Translated into {config.target}")
+    print(f"Wrote {config.target}")
 
 
 def write_png(path: Path, image) -> None:
-    """Writes (H, W, C) in [0, 1], whole or not at all."""
+    """Writes an image (H, W, C) with values in [0, 1], atomically."""
     import numpy as np
     from PIL import Image
 

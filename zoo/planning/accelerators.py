@@ -1,4 +1,4 @@
-"""Accelerators by their datasheets."""
+"""Memory and speed of known accelerators."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from zoo.planning.config import PlanConfig
 
 @dataclass(frozen=True)
 class Device:
-    """An accelerator, by its datasheet.
+    """An accelerator, as its datasheet describes it.
 
     Attributes:
-        memory: bytes; GB are taken as 10^9, and what a datasheet's GB are above that,
-            drivers and allocators take.
-        half: peak FLOP/s of dense 16-bit products with float32 sums.
+        memory: bytes. A GB counts as 10^9; what a datasheet's GB hold beyond that is
+            left to drivers and allocators.
+        half: peak FLOP/s of dense 16-bit products with float32 accumulation.
         single: peak FLOP/s in float32 (without TF32).
-        bfloat16: whether it has bfloat16.
+        bfloat16: whether the device supports bfloat16.
     """
 
     memory: float
@@ -49,12 +49,16 @@ DEVICES = {
 
 
 def chosen_device(config: PlanConfig) -> Device:
-    """The device that a plan is for, with what it says instead of the datasheet."""
+    """The device of a plan, with the plan's overrides of its datasheet applied.
+
+    Raises:
+        ValueError: the device is unknown, or lacks the precision.
+    """
     own = bool(config.device_memory and config.device_tflops)
     if config.device not in DEVICES and not own:
         raise ValueError(
-            f"There is no device {config.device!r}. Known: {', '.join(DEVICES)}. For "
-            "another one give both device_memory (GB) and device_tflops."
+            f"Unknown device {config.device!r}. Known devices: {', '.join(DEVICES)}. "
+            "For another one, give both device_memory (GB) and device_tflops."
         )
     device = DEVICES.get(config.device, Device(0, 0, 0))
     if config.precision == "mixed_bfloat16" and not device.bfloat16:

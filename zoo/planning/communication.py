@@ -1,4 +1,4 @@
-"""What the devices send each other."""
+"""How much data the devices exchange."""
 
 from zoo.engine.layout import MODEL
 from zoo.planning.config import PlanConfig
@@ -7,11 +7,11 @@ from zoo.planning.step_memory import Sizes
 
 
 def communication(config: PlanConfig, s: Sizes, cuts: Cuts) -> dict[str, float]:
-    """Bytes that a device sends in one update, by kind, around a ring.
+    """Bytes that a device sends per update, by kind, with ring collectives.
 
-    Of n devices, each sends (n-1)/n of the array to gather it or to scatter its sum,
-    and twice that to reduce it for all (Rajbhandari et al. 2020, section 7). XLA leaves
-    out the second gathering of weights where nothing is rematerialised.
+    Each of n devices sends (n-1)/n of the array in an all-gather or a reduce-scatter,
+    and twice that in an all-reduce (Rajbhandari et al. 2020, section 7). Without
+    rematerialisation XLA omits the second all-gather of the weights.
     """
     sent: dict[str, float] = {}
     data = (config.mesh_data - 1) / config.mesh_data
@@ -29,11 +29,11 @@ def communication(config: PlanConfig, s: Sizes, cuts: Cuts) -> dict[str, float]:
 
 
 def _between_parts(config: PlanConfig, s: Sizes, cuts: Cuts) -> dict[str, float]:
-    """The activations of tensor parallelism (Shoeybi et al. 2019, section 3).
+    """Bytes that tensor parallelism sends (Shoeybi et al. 2019, section 3).
 
-    Attention and feed-forward each end in a sum over the parts, and so do the gradients
-    of their inputs. Where the residual stream is cut too, it is a scatter of the sum
-    and a gathering before the next product: as many bytes.
+    Attention and feed-forward each end in an all-reduce over the parts, and so do the
+    gradients of their inputs. If the residual stream is sharded too, a reduce-scatter
+    and an all-gather before the next product send the same number of bytes.
     """
     model = (config.mesh_model - 1) / config.mesh_model
     stream = model * config.accumulate * s.whole_stream * s.itemsize
@@ -46,10 +46,10 @@ def _between_parts(config: PlanConfig, s: Sizes, cuts: Cuts) -> dict[str, float]
     if config.remat:
         sent["activations, all-reduce when recomputed (model)"] = blocks
     if cuts.output_axes[1] == MODEL:
-        # Cut by its width: a token's vector is gathered, and its scores are a sum.
+        # Sharded by width: embeddings are gathered, and logits are summed.
         sent["embeddings, all-gather (model)"] = 2 * stream
         sent["logits, all-reduce (model)"] = 2 * logits
     elif cuts.output_axes[0] == MODEL:
-        # Cut by the vocabulary: the lookup and the head's input gradient are sums.
+        # Sharded by vocabulary: lookups and the head's input gradients are summed.
         sent["embeddings, all-reduce (model)"] = 2 * 2 * stream
     return sent

@@ -1,4 +1,4 @@
-"""What a plan is asked: the model, the devices and the training."""
+"""A plan's configuration: the model, the devices and the training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from zoo.store.names import PresetName
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """What a training run would need, before it is started.
+    """Estimate what a training run needs before starting it.
 
-    Memory a device with and without rematerialisation and whether it fits, how much
-    the devices send each other, and how many days it takes. Nothing is allocated.
+    Prints the memory per device with and without rematerialisation, whether it fits,
+    how much data the devices exchange, and how many days the run takes. Allocates
+    nothing. For example:
 
         zoo plan gpt2 --device rtx_4090 --precision mixed_bfloat16 --batch-size 8
 
@@ -25,39 +26,42 @@ class PlanConfig:
             --tokens 300e9 --device a100_80gb --picture plan.png
 
     Attributes:
-        preset: a model by name, such as gpt2 or gpt3_175b, or a preset's folder.
-        mesh_data: devices that share each batch. Each has its own rows, and all add
-            up their gradients.
-        mesh_model: devices that share each weight, heads and hidden units among them
-            (tensor parallelism). They exchange activations in every block, so keep
-            them within a machine.
-        shard_parameters: cut weights, gradients and optimizer state along the data
-            axis too, and gather weights where they are used (FSDP, ZeRO-3). Less
-            memory for half as much communication again.
-        batch_size: rows an update, over all devices. 0: one a micro-batch and device
-            of the data axis.
-        accumulate: micro-batches that a batch is cut into, one after the other. Less
-            memory for activations; the gradients' sum takes some.
-        context_length: tokens a row. 0: the preset's.
-        precision: of the computation. Weights, gradients and optimizer state are
-            float32 in all of them.
-        optimizer: AdamW and Adam keep two numbers a weight, momentum (SGD with it) and
-            Lion one, SGD none; Muon one a matrix, two an embedding.
-        ema: keep a moving average of the weights as well.
-        clip: clip gradients by their global norm. All of them have to wait for it;
-            otherwise each can be applied and forgotten as soon as it is there.
+        preset: a model's name, such as gpt2 or gpt3_175b, or a preset's folder.
+        mesh_data: devices along the data axis (data parallelism). Each takes a share
+            of the batch's rows, and all sum their gradients.
+        mesh_model: devices along the model axis (tensor parallelism). They share the
+            heads and hidden units of each weight and exchange activations in every
+            block, so keep them within one machine.
+        shard_parameters: also shard weights, gradients and optimizer state along the
+            data axis, and gather weights when they are used (FSDP, ZeRO-3). Saves
+            memory for one and a half times the communication.
+        batch_size: rows per update, over all devices. 0: one row per micro-batch and
+            device of the data axis.
+        accumulate: micro-batches per update, computed one after the other. Saves
+            activation memory; the sum of the gradients takes some.
+        context_length: tokens per row. 0: the preset's.
+        precision: the precision of the computation. Weights, gradients and optimizer
+            state are always float32.
+        optimizer: the optimizer. Its state per weight: two numbers for adamw and adam,
+            one for momentum (SGD with momentum) and lion, none for sgd; muon keeps one
+            for matrices and two for embeddings.
+        ema: also keep a moving average of the weights.
+        clip: clip gradients by their global norm. This keeps all of them in memory;
+            otherwise each can be applied and freed as soon as it is computed.
         remat: recompute each block's activations in the backward pass: a third more
-            computation for far less memory. The table shows both; this decides which
-            one is to fit, and the time.
-        attention: plain keeps every head's map of T·T numbers; flash does not. Keras
-            uses such a kernel on a GPU with JAX or torch where the dtypes allow it.
-        device: an accelerator by name; an unknown name lists those there are.
-        device_memory: of the device, in GB; 0: that of its datasheet.
-        device_tflops: its peak TFLOP/s in this precision; 0: that of its datasheet.
-        utilisation: the share of the peak that is reached, recomputation counted.
-            0.3 to 0.5 is good for large models; it is lower for small ones.
-        tokens: to train on, such as 300e9. 0: 20 a parameter (Hoffmann et al. 2022).
-        picture: where to draw the memory as stacked bars, a PNG.
+            computation for far less memory. The table shows both; this flag decides
+            which must fit, and affects the time.
+        attention: plain keeps each head's T·T attention map; flash does not. Keras
+            uses a flash kernel on GPUs with JAX or torch if the dtypes allow it.
+        device: the accelerator; an unknown name lists the known ones.
+        device_memory: the device's memory in GB. 0: from its datasheet.
+        device_tflops: the device's peak TFLOP/s in this precision. 0: from its
+            datasheet.
+        utilisation: the share of the peak FLOP/s that is reached, recomputation
+            included. 0.3 to 0.5 is good for large models; small ones reach less.
+        tokens: tokens to train on, such as 300e9. 0: 20 per parameter (Hoffmann et al.
+            2022).
+        picture: draw the memory as stacked bars into this PNG file.
     """
 
     preset: Annotated[PresetName, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
@@ -82,39 +86,39 @@ class PlanConfig:
 
     @property
     def mesh(self) -> Mesh:
-        """The devices."""
+        """The mesh of devices."""
         return Mesh(self.mesh_data, self.mesh_model, self.shard_parameters)
 
     @property
     def rows(self) -> int:
-        """Of the global batch."""
+        """Rows of the global batch."""
         return self.batch_size or self.mesh_data * self.accumulate
 
 
 def check(config: PlanConfig, model_class: Any, model: Any) -> None:
-    """Raises ValueError for what cannot be, with what could."""
+    """Raises ValueError for impossible plans; the message names a possible value."""
     for name in ("mesh_data", "mesh_model", "accumulate"):
-        _require(getattr(config, name) >= 1, name, "from 1", config)
+        _require(getattr(config, name) >= 1, name, "at least 1", config)
     for name in ("batch_size", "context_length", "tokens", "device_memory"):
-        _require(getattr(config, name) >= 0, name, "from 0", config)
-    _require(config.device_tflops >= 0, "device_tflops", "from 0", config)
+        _require(getattr(config, name) >= 0, name, "at least 0", config)
+    _require(config.device_tflops >= 0, "device_tflops", "at least 0", config)
     _require(0 < config.utilisation <= 1, "utilisation", "in (0, 1]", config)
     each = config.mesh_data * config.accumulate
     if config.rows % each:
         raise ValueError(
-            f"A batch of batch_size={config.rows} rows can't be cut into equal parts "
-            f"for mesh_data={config.mesh_data} devices and accumulate="
+            f"batch_size={config.rows} rows can't be divided evenly among "
+            f"mesh_data={config.mesh_data} devices and accumulate="
             f"{config.accumulate} micro-batches. Choose a multiple of {each}."
         )
     if config.shard_parameters and config.mesh_data == 1:
         raise ValueError(
-            "shard_parameters cuts weights along the data axis, but mesh_data=1. "
-            "Choose mesh_data from 2."
+            "shard_parameters needs a data axis of at least 2 devices, got "
+            "mesh_data=1. Choose a larger mesh_data."
         )
     for name in getattr(model_class, "divided", ("num_heads",)):
         if getattr(model, name) % config.mesh_model:
             raise ValueError(
-                f"mesh_model={config.mesh_model} devices can't share {name}="
+                f"mesh_model={config.mesh_model} must divide {name}="
                 f"{getattr(model, name)} of {config.preset}. Choose a divisor of "
                 f"{getattr(model, name)}."
             )

@@ -1,4 +1,4 @@
-"""How much of a model's weights each device has, as they are kept and as used."""
+"""How much of a model's weights each device holds, stored and in use."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from zoo.planning.inventory import Weight
 
 
 class Cuts:
-    """Bytes of the weights on one device, in groups that a step deals with at once."""
+    """Bytes of the weights on one device, for the groups that a step uses together."""
 
     def __init__(self, weights: Sequence[Weight], table: Table, mesh: Mesh) -> None:
         self.weights, self.mesh = weights, mesh
@@ -24,38 +24,38 @@ class Cuts:
         ] or embedding
 
     def stored(self, weights: Sequence[Weight] | None = None) -> int:
-        """As they are kept."""
+        """Bytes as stored between steps: sharded along both axes."""
         weights = self.weights if weights is None else weights
         return sum(w.bytes // self._parts(w, (DATA, MODEL)) for w in weights)
 
     def stored_state(self) -> int:
-        """The optimizer's variables of the weights' shapes."""
+        """Bytes of the optimizer's variables that have the weights' shapes."""
         return sum(w.state // self._parts(w, (DATA, MODEL)) for w in self.weights)
 
     def used(self, weights: Sequence[Weight] | None = None) -> int:
-        """As they are computed with: whole along the data axis."""
+        """Bytes as used in the computation: whole along the data axis."""
         weights = self.weights if weights is None else weights
         return sum(w.bytes // self._parts(w, (MODEL,)) for w in weights)
 
     def gathered(self, weights: Sequence[Weight] | None = None) -> int:
-        """Those of `used` that are kept in parts along the data axis."""
+        """Bytes as used of the weights that are stored sharded along the data axis."""
         weights = self.weights if weights is None else weights
         return self.used([w for w in weights if DATA in self._axes[w.path]])
 
     @property
     def output_axes(self) -> Axes:
-        """Of the output head, as (vocabulary, width)."""
+        """The mesh axes of the output head, as (vocabulary, width)."""
         axes = self._axes[self.output[0].path]
         return axes[::-1] if self.output[0].path.endswith("head/kernel") else axes
 
     @property
     def parts_of_vocabulary(self) -> int:
-        """Into which each token's scores are cut."""
+        """Shards of each token's logits."""
         return self.mesh.model if self.output_axes[0] == MODEL else 1
 
     @property
     def parts_of_width(self) -> int:
-        """Into which the embedding, and by it the residual stream, is cut."""
+        """Shards of the embedding's width, and thereby of the residual stream's."""
         return self.mesh.model if self.output_axes[1] == MODEL else 1
 
     def _parts(self, weight: Weight, axes: tuple[str, ...]) -> int:

@@ -1,4 +1,4 @@
-"""The variables that a model and its optimizer keep, none of which is allocated."""
+"""Lists the variables of a model and its optimizer without allocating any."""
 
 import dataclasses
 import functools
@@ -11,12 +11,13 @@ from zoo.planning.step_memory import FLOAT32
 
 @dataclass(frozen=True)
 class Weight:
-    """A trainable variable that was never made.
+    """A trainable variable that was never allocated.
 
     Attributes:
-        path: its name with those of the layers around it.
-        shape: of the whole.
-        state: bytes of the optimizer's variables of the same shape, cut as it is.
+        path: its full path, with the names of the enclosing layers.
+        shape: the unsharded shape.
+        state: bytes of the optimizer's variables of this shape, which are sharded like
+            the weight.
     """
 
     path: str
@@ -25,18 +26,18 @@ class Weight:
 
     @property
     def bytes(self) -> int:
-        """Of the whole, in float32."""
+        """Bytes of the unsharded weight, in float32."""
         return math.prod(self.shape) * FLOAT32
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """All that a model and its optimizer keep between steps.
+    """Everything that a model and its optimizer keep between steps.
 
     Attributes:
         weights: the trainable variables.
-        scalars: bytes of the optimizer's other variables (counters, rates, loss
-            scales), which every device holds.
+        scalars: bytes of the optimizer's other variables (counters, learning rates,
+            loss scales), which every device holds.
     """
 
     weights: tuple[Weight, ...]
@@ -47,7 +48,7 @@ class Inventory:
 def inventory(
     model_class: Any, model_config: Any, precision: str, optimizer: str, ema: bool
 ) -> Inventory:
-    """Builds the model without values, and lists its and the optimizer's variables."""
+    """Builds the model without values and lists its and its optimizer's variables."""
     import numpy as np
 
     from zoo.presets.registry import no_initialisation
@@ -73,10 +74,10 @@ def inventory(
 def _state_for_stand_ins(
     weights: dict[str, Weight], optimizer: str, ema: bool, scaled: bool
 ) -> list[Any]:
-    """The variables that an optimizer keeps for weights of one element each.
+    """An optimizer's variables for one-element stand-ins of the weights.
 
-    TensorFlow's optimizers take real variables only. These have the weights' names and
-    numbers of dimensions, by which Muon chooses what to keep for each.
+    TensorFlow's optimizers need real variables. The stand-ins have the weights' names
+    and ranks, by which Muon decides what to keep for each.
     """
     import keras
 
@@ -92,7 +93,7 @@ def _state_for_stand_ins(
 
 
 def _owner(name: str, weights: dict[str, Weight]) -> str | None:
-    """The weight that an optimizer's variable belongs to, `<weight>_<its own name>`."""
+    """The weight that an optimizer's variable, `<weight>_<its name>`, belongs to."""
     parts = name.split("_")
     prefixes = ("_".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
     return next((prefix for prefix in prefixes if prefix in weights), None)
@@ -107,7 +108,7 @@ def _optimizer(chosen: str, ema: bool) -> Any:
         "sgd": ("SGD", {}),
         "momentum": ("SGD", {"momentum": 0.9}),
         "lion": ("Lion", {}),
-        # As in the recipes: matrices by Muon, embeddings by Adam.
+        # As in the recipes: Muon for matrices, Adam for embeddings.
         "muon": ("Muon", {"exclude_layers": ["positions", "embedding"]}),
     }
     name, arguments = optimizers[chosen]

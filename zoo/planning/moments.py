@@ -1,4 +1,4 @@
-"""The moments of a step at which a device can hold the most."""
+"""The moments of a step at which a device's memory can peak."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from zoo.planning.cuts import Cuts
 from zoo.planning.inventory import Weight
 from zoo.planning.step_memory import Sizes
 
-# Devices add up gradients in lots of at most so many bytes: XLA's default on GPUs;
-# that of torch's DDP is 25 MiB.
+# Bytes per bucket in which devices sum gradients: XLA's default on GPUs. torch's DDP
+# uses 25 MiB.
 BUCKET = 30 * 2**20
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a device holds at one moment of a step, beyond weights and their state.
+    """A device's memory at one moment of a step, beyond weights and optimizer state.
 
     Attributes:
-        name: of the moment.
-        activations: bytes that the backward pass still has to read or is writing.
-        gradients: bytes of the weights' gradients alive.
-        copies: bytes of weights gathered whole, or cast to the computation's dtype.
+        name: the moment, for the printed table.
+        activations: bytes that the backward pass has yet to read or is writing.
+        gradients: bytes of the live gradients of weights.
+        copies: bytes of weights gathered whole or cast to the computation's dtype.
     """
 
     name: str
@@ -32,30 +32,30 @@ class Moment:
 
     @property
     def bytes(self) -> int:
-        """All of it."""
+        """The total."""
         return self.activations + self.gradients + self.copies
 
 
 def moments(config: PlanConfig, s: Sizes, cuts: Cuts, remat: bool) -> list[Moment]:
-    """The moments of a step at which memory can be at its peak.
+    """The moments of a step at which memory can peak.
 
-    Between the first block's and the last block's backward pass, activations go down
-    and gradients up, block by block at the same rate: one of the ends is the peak.
+    From the last block's backward pass to the first's, activations shrink and gradients
+    grow, both by the same amount per block, so that one of the two ends is the peak.
     """
     kept = step_memory.between_blocks(s, remat)
     each = s.stream * s.itemsize if remat else step_memory.block(s)
     backward = step_memory.block_backward(s, remat)
     everything, block = cuts.stored(), cuts.stored(cuts.block)
-    # Float16's check for infinities waits for all gradients too. Micro-batches add
-    # theirs to a sum at once.
+    # Float16's check for infinities needs all gradients at once too. Micro-batches
+    # add theirs to a running sum immediately.
     waits = config.accumulate == 1 and (
         config.clip or config.precision == "mixed_float16"
     )
     sums = 0 if config.accumulate == 1 else everything
-    # Before it is scattered over the data axis, a gradient is whole.
+    # A gradient is whole until it is scattered over the data axis.
     whole = cuts.used(cuts.block) if cuts.gathered() else block
     table = cuts.used(cuts.output)
-    # The gradients that devices are just adding up exist twice.
+    # Gradients exist twice while devices sum them.
     bucket = min(everything, BUCKET) if config.mesh_data > 1 else 0
     return [
         Moment(
@@ -78,7 +78,7 @@ def moments(config: PlanConfig, s: Sizes, cuts: Cuts, remat: bool) -> list[Momen
             sums + (everything - block if waits else table) + whole - block,
             _copies(config, cuts, cuts.block, next_too=remat),
         ),
-        # The lookup's gradient is scattered into a table of its own.
+        # The lookup's gradient is scattered into a separate table.
         Moment(
             "at the update",
             0,
@@ -91,11 +91,11 @@ def moments(config: PlanConfig, s: Sizes, cuts: Cuts, remat: bool) -> list[Momen
 def _copies(
     config: PlanConfig, cuts: Cuts, part: Sequence[Weight], next_too: bool = False
 ) -> int:
-    """Bytes of weights that are there gathered or cast, for those in `part`.
+    """Bytes of the gathered or cast copies of the weights in `part`.
 
-    What the forward pass gathers or casts is there until the backward pass, since XLA
-    does nothing twice; but rematerialised blocks do it anew. A block's gathering then
-    begins while another one is computed with (`next_too`).
+    Copies made in the forward pass live until the backward pass, since XLA makes
+    nothing twice; rematerialised blocks make theirs again. One block's gathering then
+    overlaps with another block's computation (`next_too`).
     """
     gathered = cuts.gathered(part) * (2 if next_too else 1)
     if config.precision == "float32":

@@ -1,4 +1,4 @@
-"""A plan, shown: as tables for the terminal and as stacked bars."""
+"""Shows a plan: as tables in the terminal and as stacked bars."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from rich.text import Text
 
 from zoo.planning.plan import Plan, ways_to_fit
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
+# Okabe and Ito's palette, safe for colour-blind readers.
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7")
 LIGHT = COLOURS[1:3]
 PREFIXES = "kMGTPEZY"
 
 
 def show(plan: Plan, console: Console) -> None:
-    """Prints what a run needs."""
+    """Prints a plan as tables."""
     console.print(_heading(plan))
     for part in (_memory(plan), _verdict(plan), _activations(plan)):
         console.print(part)
@@ -51,14 +51,14 @@ def _heading(plan: Plan) -> RenderableType:
         f"{config.mesh.size} × {config.device} (data {config.mesh_data} × model "
         f"{config.mesh_model}{sharded}), {config.precision}, {config.optimizer}"
         f"{' with a moving average' if config.ema else ''}\n"
-        f"{config.rows} rows an update ({config.rows * model.context_length:,} tokens);"
-        f" {rows} a device in {config.accumulate} micro-batch"
+        f"{config.rows} rows ({config.rows * model.context_length:,} tokens) per "
+        f"update; {rows} per device in {config.accumulate} micro-batch"
         f"{'es' if config.accumulate > 1 else ''}, {config.attention} attention\n",
     )
 
 
 def parts(plan: Plan, remat: bool) -> dict[str, int]:
-    """What memory goes to at the peak, in bytes."""
+    """The peak memory by purpose, in bytes."""
     peak = plan.peaks[remat]
     return {
         "parameters": plan.parameters,
@@ -77,29 +77,29 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _sum(title: str, sizes: Mapping[str, float]) -> Table:
-    """Bytes by name, and all of them together."""
-    table = _table(title, "", "a device")
+    """A table of bytes by name, with their total."""
+    table = _table(title, "", "per device")
     for name, size in sizes.items():
         table.add_row(name, amount(size, "B"))
     table.add_section()
-    table.add_row("together", amount(sum(sizes.values()), "B"))
+    table.add_row("total", amount(sum(sizes.values()), "B"))
     return table
 
 
 def _memory(plan: Plan) -> Table:
-    table = _table("Memory a device, at the peak", "", "kept", "rematerialised")
+    table = _table("Peak memory per device", "", "kept", "rematerialised")
     without, with_remat = parts(plan, remat=False), parts(plan, remat=True)
     for name, size in without.items():
         table.add_row(name, amount(size, "B"), amount(with_remat[name], "B"))
     table.add_section()
     totals = [plan.total(remat) for remat in (False, True)]
     table.add_row(
-        "together", *(Text(amount(size, "B"), "bold") for size in totals), style="bold"
+        "total", *(Text(amount(size, "B"), "bold") for size in totals), style="bold"
     )
-    table.add_row("of the device's", *(_share(size, plan) for size in totals))
-    table.add_row("the peak is", *(plan.peaks[remat].name for remat in (False, True)))
+    table.add_row("share of the device", *(_share(size, plan) for size in totals))
+    table.add_row("peak", *(plan.peaks[remat].name for remat in (False, True)))
     table.add_section()
-    table.add_row("all gradients, for comparison", *2 * [amount(plan.gradients, "B")])
+    table.add_row("for comparison: all gradients", *2 * [amount(plan.gradients, "B")])
     return table
 
 
@@ -115,7 +115,7 @@ def _verdict(plan: Plan) -> RenderableType:
         free = amount(memory - total, "B")
         text = Text(
             f"It fits into {amount(memory, 'B')} {how} rematerialisation: {free} left "
-            "for what is not counted (the framework's own, fragments).\n",
+            "for what is not counted (framework overhead, fragmentation).\n",
             "green",
         )
     else:
@@ -127,7 +127,7 @@ def _verdict(plan: Plan) -> RenderableType:
         )
     if plan.replicated:
         names = ", ".join(plan.replicated)
-        text.append(f"No axis divides {names}: every device holds them whole.\n")
+        text.append(f"Not sharded, since no axis divides them: {names}.\n")
     return text
 
 
@@ -137,10 +137,10 @@ def _advice(plan: Plan) -> str:
         for change in ways_to_fit(plan)
     ]
     if ways:
-        return f"It would with {', or with '.join(ways)}."
+        return f"It would fit with {', or with '.join(ways)}."
     return (
-        "It would need more devices, or larger ones: see mesh_data with "
-        "shard_parameters, and mesh_model."
+        "It needs more devices, or larger ones: see mesh_data with shard_parameters, "
+        "and mesh_model."
     )
 
 
@@ -150,31 +150,33 @@ def _flag(name: str, value: Any) -> str:
 
 
 def _activations(plan: Plan) -> Table:
-    return _sum("What one block keeps for its backward pass", plan.activations)
+    return _sum("Kept by one block for its backward pass", plan.activations)
 
 
 def _communication(plan: Plan) -> Table:
-    return _sum("What a device sends in an update", plan.communication)
+    return _sum("Sent by a device per update", plan.communication)
 
 
 def _time(plan: Plan) -> RenderableType:
     config = plan.config
     tokens = plan.steps * config.rows * plan.model.context_length / 1e9
     all_flops = amount(plan.flops * plan.steps, "FLOP")
-    recomputed = ", recomputation included" if config.remat else ""
+    recomputed = " with recomputation" if config.remat else ""
     return Group(
         Text("Time", "bold"),
-        f"{amount(plan.flops, 'FLOP')} an update{recomputed}; {all_flops} for "
-        f"{tokens:,.2f} billion tokens in {plan.steps:,} updates",
-        f"At {config.utilisation:.0%} of {amount(plan.peak_flops, 'FLOP/s')} a device, "
-        f"waiting included: {plan.seconds_per_step:,.2f} s an update, "
-        f"[bold]{plan.days:,.1f} days[/bold] in all "
-        f"({plan.days * config.mesh.size:,.0f} device-days)\n",
+        f"{amount(plan.flops, 'FLOP')} per update{recomputed}\n"
+        f"{all_flops} for {tokens:,.2f} billion tokens in {plan.steps:,} updates",
+        Text.assemble(
+            f"At {config.utilisation:.0%} of {amount(plan.peak_flops, 'FLOP/s')} per "
+            f"device, including waiting: {plan.seconds_per_step:,.2f} s per update, ",
+            (f"{plan.days:,.1f} days", "bold"),
+            f" in total ({plan.days * config.mesh.size:,.0f} device-days)\n",
+        ),
     )
 
 
 def draw(plan: Plan, path: Path) -> None:
-    """Draws the memory at the peak as a PNG: stacked bars, the device's as a line."""
+    """Draws a PNG of the peak memory as stacked bars below the device's memory."""
     from matplotlib.figure import Figure
 
     from zoo.files.atomic import replacing
@@ -217,7 +219,7 @@ def draw(plan: Plan, path: Path) -> None:
         va="center",
     )
     axes.set_xticks((0, 1), ("activations kept", "rematerialised"))
-    axes.set(xlim=(-0.5, 1.5), ylim=(0, 1.12 * highest), ylabel="GB a device")
+    axes.set(xlim=(-0.5, 1.5), ylim=(0, 1.12 * highest), ylabel="GB per device")
     axes.set_title(_caption(plan), loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
@@ -232,7 +234,7 @@ def _caption(plan: Plan) -> str:
     config = plan.config
     sharded = ", sharded parameters" if config.shard_parameters else ""
     return (
-        f"{config.preset}: memory at the peak of a step\n"
+        f"{config.preset}: peak memory of a step\n"
         f"data {config.mesh_data} × model {config.mesh_model}{sharded}, "
         f"{config.rows} rows of {plan.model.context_length}, {config.precision}, "
         f"{config.optimizer}"

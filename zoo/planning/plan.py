@@ -1,8 +1,8 @@
-"""What a training run would need, worked out before it is started.
+"""Estimates what a training run needs before it is started.
 
-Memory a device, by moments of the step; communication by kind; floating-point
-operations and days. Plain arithmetic over the model's variables, of which none is
-allocated: GPT-3's 175 billion parameters take seconds.
+Memory per device at each moment of the step; communication by kind; floating-point
+operations and days. This is plain arithmetic over the model's variables, none of which
+is allocated: GPT-3's 175 billion parameters take seconds.
 
 Shapes: B batch, T tokens, D width, L layers, V vocabulary; N parameters.
 """
@@ -25,29 +25,29 @@ from zoo.planning.moments import Moment, moments
 from zoo.planning.step_memory import Sizes
 
 ITEMSIZES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
-# Tokens a parameter at which a given amount of computation trains best (Hoffmann et
-# al. 2022, table 3).
+# The compute-optimal number of tokens per parameter (Hoffmann et al. 2022, table 3).
 TOKENS_PER_PARAMETER = 20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run needs. Bytes are a device's; time is everybody's.
+    """What a run needs. Bytes are per device.
 
     Attributes:
-        config: what was asked.
+        config: the plan's configuration.
         model: the model's configuration.
         device: the accelerator.
-        num_parameters: of the whole model.
-        parameters: bytes of weights.
+        num_parameters: parameters of the whole model.
+        parameters: bytes of the weights.
         optimizer: bytes of the optimizer's variables.
         gradients: bytes of all gradients together.
-        peaks: the moments of greatest need, without and with rematerialisation.
+        peaks: the moment of peak memory, without (False) and with (True)
+            rematerialisation.
         activations: bytes that one block keeps, by tensor.
-        communication: bytes that a device sends in one update, by kind.
-        flops: floating-point operations of an update, on all devices together.
-        steps: updates that the tokens make.
-        replicated: matrices that no axis divides, and their sizes.
+        communication: bytes that a device sends per update, by kind.
+        flops: floating-point operations per update, over all devices.
+        steps: updates needed for the tokens.
+        replicated: matrices that no axis divides, with their sizes.
     """
 
     config: PlanConfig
@@ -65,44 +65,44 @@ class Plan:
     replicated: dict[str, int]
 
     def total(self, remat: bool) -> int:
-        """Bytes at the peak, with or without rematerialisation."""
+        """Peak bytes, with or without rematerialisation."""
         return self.parameters + self.optimizer + self.peaks[remat].bytes
 
     @property
     def fits(self) -> bool:
-        """Whether the device's memory is enough for what was asked."""
+        """Whether the configured run fits into the device's memory."""
         return self.total(self.config.remat) <= self.device.memory
 
     @property
     def peak_flops(self) -> float:
-        """FLOP/s of one device at best, in this precision."""
+        """Peak FLOP/s of one device in this precision."""
         half = self.config.precision != "float32"
         return self.device.half if half else self.device.single
 
     @property
     def seconds_per_step(self) -> float:
-        """At the utilisation that was assumed."""
+        """Seconds per update at the assumed utilisation."""
         achieved = self.peak_flops * self.config.utilisation
         return self.flops / (self.config.mesh.size * achieved)
 
     @property
     def days(self) -> float:
-        """Of training."""
+        """Days of training."""
         return self.steps * self.seconds_per_step / 86400
 
 
 def plan(
     config: PlanConfig, model_config: Any = None, table: Table | None = None
 ) -> Plan:
-    """Works out what a run needs.
+    """Estimates what a run needs.
 
     Args:
         config: the run.
-        model_config: the model's configuration, instead of that of `config.preset`.
-        table: the layout of its weights, instead of its class's.
+        model_config: a model configuration to use instead of that of `config.preset`.
+        table: a layout table to use instead of the model class's.
 
     Raises:
-        ValueError: something cannot be as asked; the message says what and why.
+        ValueError: the plan is impossible; the message says why.
     """
     device = chosen_device(config)
     model_class, model_config = _chosen_model(config, model_config)
@@ -115,8 +115,8 @@ def plan(
         MODEL in stored_axes(w.path, w.shape, table, config.mesh) for w in held.weights
     ):
         raise ValueError(
-            f"{model_class.__name__} has no layout for a model axis. Use mesh_model=1, "
-            f"got {config.mesh_model}."
+            f"mesh_model must be 1 for {model_class.__name__}, which has no layout for "
+            f"a model axis, got {config.mesh_model}."
         )
     return _planned(config, model_config, device, held, table)
 
@@ -162,13 +162,13 @@ def _planned(
 
 
 def flops_per_token(model: Any, weights: Sequence[Weight], remat: bool) -> float:
-    """Floating-point operations of forward and backward pass, for one token.
+    """Floating-point operations per token of the forward and backward pass.
 
-    6N + 12·L·D·T: a multiplication and an addition for each weight in the forward
-    pass and twice that in the backward pass (Kaplan et al. 2020, section 2.1); the
-    same for the T·T products of attention, causal or not (Chowdhery et al. 2022,
-    appendix B). Weights that are looked up do not count, unless they are the output
-    head too. Rematerialisation repeats the blocks' forward pass.
+    6N + 12·L·D·T: a multiplication and an addition per weight in the forward pass and
+    twice that in the backward pass (Kaplan et al. 2020, section 2.1); the same for the
+    T·T products of attention, causal or not (Chowdhery et al. 2022, appendix B).
+    Embedding tables do not count unless they are tied to the output head.
+    Rematerialisation repeats the blocks' forward pass.
     """
     looked_up = ["positions/embeddings"]
     if not model.tie_embeddings:
@@ -186,7 +186,7 @@ def _count(weights: Sequence[Weight]) -> int:
 
 
 def _chosen_model(config: PlanConfig, model_config: Any) -> tuple[Any, Any]:
-    """The model's class, and its configuration with the context that was asked for."""
+    """The model's class, and its configuration with the requested context length."""
     from zoo.presets import registry
 
     if model_config is None:
@@ -197,8 +197,8 @@ def _chosen_model(config: PlanConfig, model_config: Any) -> tuple[Any, Any]:
         architecture = registry.architecture_of(model_config)
     if architecture != "GPT":
         raise ValueError(
-            f"The activations of {architecture} are not worked out yet; those of GPT "
-            f"are. Received: preset={config.preset!r}."
+            f"zoo plan supports GPT only, but preset={config.preset!r} is a "
+            f"{architecture}."
         )
     if config.context_length:
         model_config = dataclasses.replace(
@@ -208,7 +208,7 @@ def _chosen_model(config: PlanConfig, model_config: Any) -> tuple[Any, Any]:
 
 
 def ways_to_fit(asked: Plan) -> list[dict[str, Any]]:
-    """The fewest changes to the configuration that make it fit, if any do."""
+    """The smallest sets of configuration changes that make the plan fit, if any."""
     config = asked.config
     changes: dict[str, Any] = {
         "remat": True,

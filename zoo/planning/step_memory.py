@@ -1,14 +1,14 @@
-"""What a GPT's training step holds besides its state: counted tensor by tensor.
+"""The memory of a GPT's training step besides its state, counted tensor by tensor.
 
-The forward pass keeps what the backward pass reads. The list is that of XLA's buffer
-assignment for this project's compiled step (`--xla_dump_to`, CPU, JAX 0.10); the tests
-hold the sums to within 15 % of XLA's own. It is longer than the shortest possible one
-(Korthikanti et al. 2022, section 4.1: 34 bytes a token and unit of width, in 16 bits,
-with dropout) because a compiler keeps what it has rather than compute it again:
-norms keep three tensors instead of one, a tanh GELU three instead of two.
+The forward pass keeps what the backward pass reads. The tensors are those of XLA's
+buffer assignment for this project's compiled step (`--xla_dump_to`, CPU, JAX 0.10); the
+tests hold the sums to within 15 % of XLA's own. They exceed the minimum (Korthikanti et
+al. 2022, section 4.1: 34 bytes per token and unit of width, in 16 bits, with dropout)
+because a compiler keeps intermediate results rather than recompute them: norms keep
+three tensors instead of one, a tanh GELU three instead of two.
 
 Shapes: B rows of a micro-batch on one device, T tokens, D width, F feed-forward width,
-N heads, V vocabulary; where the model axis cuts a tensor, its size is the part's.
+N heads, V vocabulary. Tensors that the model axis shards count with their local size.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ from typing import Any, Literal
 Attention = Literal["plain", "flash"]
 
 FLOAT32 = 4
-# Threefry, JAX's generator, leaves two 32-bit words for every unit that may be dropped.
+# Threefry, JAX's generator, keeps two 32-bit words for each unit that may be dropped.
 RANDOM_BITS = 8
-# Of the hidden layer: before and after the activation, and what its derivative needs:
-# tanh(...) of the approximate GELU; the error function and the Gaussian of the exact.
+# Tensors kept of the hidden layer: before and after the activation, and those of its
+# derivative: tanh(...) for the approximate GELU, the error function and the Gaussian
+# for the exact one.
 HIDDEN_TENSORS = {"relu": 2, "gelu_tanh": 3, "gelu": 4}
 
 Bytes = dict[str, int]
@@ -28,19 +29,19 @@ Bytes = dict[str, int]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one device computes on at a time. Elements, unless it says bytes.
+    """Sizes of one device's tensors, in elements unless stated otherwise.
 
     Attributes:
         model: the model's configuration.
-        rows: of a micro-batch, on this device.
-        parts: devices among which heads and feed-forward units are divided.
-        stream_parts: into which the residual stream's width is cut. Where the
-            embedding is cut by its width, XLA's partitioner leaves the stream and the
-            norms cut; otherwise every device holds them whole, as in Megatron-LM.
-        vocabulary: scores that this device computes for each token.
-        itemsize: bytes of an element in the precision of the computation.
-        attention: "plain" keeps N maps of T·T a row; "flash" (Dao et al. 2022)
-            recomputes them, and keeps the logarithms of the sums alone.
+        rows: rows of a micro-batch on this device.
+        parts: devices that share the heads and feed-forward units.
+        stream_parts: shards of the residual stream's width. If the embedding is
+            sharded by its width, XLA's partitioner leaves the stream and the norms
+            sharded; otherwise every device holds them whole, as in Megatron-LM.
+        vocabulary: logits that this device computes per token.
+        itemsize: bytes per element in the precision of the computation.
+        attention: "plain" keeps N maps of T·T per row; "flash" (Dao et al. 2022)
+            recomputes them and keeps only the log-sum-exps.
     """
 
     model: Any
@@ -53,39 +54,39 @@ class Sizes:
 
     @property
     def whole_stream(self) -> int:
-        """The residual stream, B·T·D."""
+        """Elements of the residual stream, B·T·D."""
         return self.rows * self.model.context_length * self.model.width
 
     @property
     def stream(self) -> int:
-        """A device's part of it."""
+        """Elements of this device's shard of the residual stream."""
         return self.whole_stream // self.stream_parts
 
     @property
     def hidden(self) -> int:
-        """The feed-forward's hidden layer, B·T·F, divided."""
+        """Elements of the feed-forward's hidden layer, B·T·F over the parts."""
         width = self.model.feed_forward_width or 4 * self.model.width
         return self.rows * self.model.context_length * width // self.parts
 
     @property
     def maps(self) -> int:
-        """Every head's attention map, B·N·T·T, divided."""
+        """Elements of all attention maps, B·N·T·T over the parts."""
         return self.logarithms * self.model.context_length
 
     @property
     def logarithms(self) -> int:
-        """One number a head and query, B·N·T, divided."""
+        """One number per head and query, B·N·T over the parts."""
         heads = self.model.num_heads // self.parts
         return self.rows * self.model.context_length * heads
 
     @property
     def logits(self) -> int:
-        """Scores, B·T·V."""
+        """Elements of the logits, B·T·V."""
         return self.rows * self.model.context_length * self.vocabulary
 
 
 def attention_tensors(s: Sizes) -> Bytes:
-    """Kept by a block's attention, in bytes: norm, projections, maps."""
+    """Bytes that a block's attention keeps, by tensor: norm, projections, maps."""
     heads = s.whole_stream // s.parts
     kept = {
         "attention norm: centred, normalised (float32)": 2 * s.stream * FLOAT32,
@@ -93,13 +94,13 @@ def attention_tensors(s: Sizes) -> Bytes:
         "queries, keys, values": 3 * heads * s.itemsize,
         "attended values": heads * s.itemsize,
     }
-    # Its kernels drop no probabilities.
+    # Flash kernels do not support dropout of the probabilities.
     dropped = s.model.attention_dropout > 0
     if s.attention == "flash" and not dropped:
         kept["log-sum-exp of the scores (float32)"] = s.logarithms * FLOAT32
     else:
-        # The softmax is float32 in every precision; XLA keeps numerators and
-        # denominators, the latter at full size, beside the quotient.
+        # The softmax is float32 in every precision. XLA keeps numerators and
+        # denominators, the latter broadcast to full size, besides the quotient.
         kept["exponentials and their sums (float32)"] = 2 * s.maps * FLOAT32
         kept["attention probabilities"] = s.maps * s.itemsize
         if dropped:
@@ -108,7 +109,7 @@ def attention_tensors(s: Sizes) -> Bytes:
 
 
 def feed_forward_tensors(s: Sizes) -> Bytes:
-    """Kept by a block's feed-forward, in bytes."""
+    """Bytes that a block's feed-forward keeps, by tensor."""
     copies = HIDDEN_TENSORS[s.model.activation]
     return {
         "feed-forward norm: centred, normalised (float32)": 2 * s.stream * FLOAT32,
@@ -130,9 +131,9 @@ def block(s: Sizes) -> int:
 
 
 def between_blocks(s: Sizes, remat: bool) -> int:
-    """Bytes of the embedded tokens, and of all that the blocks keep.
+    """Bytes of the embedded tokens and of everything that the blocks keep.
 
-    With rematerialisation that is every block's input alone (Chen et al. 2016).
+    With rematerialisation, blocks keep their inputs only (Chen et al. 2016).
     """
     dropout = s.stream * RANDOM_BITS if s.model.dropout else 0
     each = s.stream * s.itemsize if remat else block(s)
@@ -140,9 +141,9 @@ def between_blocks(s: Sizes, remat: bool) -> int:
 
 
 def head(s: Sizes) -> int:
-    """Bytes at the loss: the final norm's three tensors, and three of the logits.
+    """Bytes at the loss: the final norm's three tensors and three of the logits' size.
 
-    The logits are float32: their exponentials, the targets' one-hot rows and the
+    The latter are float32: the logits' exponentials, the one-hot targets and the
     gradient.
     """
     norm = 0
@@ -152,12 +153,12 @@ def head(s: Sizes) -> int:
 
 
 def block_backward(s: Sizes, remat: bool) -> int:
-    """Bytes of a block at the worst moment of its backward pass, beyond what is kept.
+    """Bytes that a block's backward pass needs at its peak, beyond what is kept.
 
-    That is its beginning: the gradients of its output and of its hidden layer exist,
-    and nothing is freed yet. Later there is less: the feed-forward's tensors are gone,
-    and the gradient of the attention maps takes the place of the probabilities. With
-    rematerialisation the block's own tensors come on top, except its output.
+    The peak is at its beginning: the gradients of the output and of the hidden layer
+    exist, and nothing has been freed. Later it needs less: the feed-forward's tensors
+    are gone, and the gradient of the attention maps replaces the probabilities.
+    Rematerialisation adds the block's own tensors, except its output.
     """
     gradients = (s.hidden + s.stream) * s.itemsize
     again = block(s) - s.stream * s.itemsize if remat else 0
