@@ -8,48 +8,44 @@ KERAS_BACKEND=tensorflow, jax or torch chooses the backend. A run that was stopp
 on with --resume, and ends as if it had not been.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import keras
 
 import zoo
+from recipes._shared import (
+    StepsConfig,
+    average,
+    cosine,
+    draw_curves,
+    load_text,
+    replace,
+    smoke,
+)
 from zoo.evaluation import text_metrics
-from zoo.evaluation.images.pictures import loss_curves
 from zoo.files.atomic import replacing
-from zoo.training import WarmupCosine
+from zoo.layers.activations import ACTIVATIONS
+from zoo.models.language.gpt import POSITIONS
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
 
 @dataclass(frozen=True)
-class Config(TextRunConfig):
+class Config(StepsConfig, TextRunConfig):
     """A GPT, its text and its training.
 
     Attributes:
-        tokenizer: one id a character, or byte-level BPE trained on the text.
+        tokenizer: one id per character, or byte-level BPE trained on the text.
         vocab_size: of the BPE.
-        num_layers: transformer blocks.
-        num_heads: attention heads.
-        width: of the residual stream.
-        context_length: the most tokens the model looks at.
-        positions: how it knows their order.
         activation: of the feed-forward; exact GELU is fast on torch, tanh under XLA.
-        dropout: in training.
-        batch_size: windows an update.
-        accumulate: micro-batches that a batch is cut into.
-        steps: updates.
+        batch_size: windows per update.
         optimizer: AdamW, or Muon for matrices with AdamW for the rest.
-        learning_rate: at its peak.
         final_learning_rate: at the end of the cosine.
-        warmup_steps: of a linear warm-up.
         beta_2: of Adam.
-        weight_decay: of matrices, decoupled.
-        clip: the largest global norm of the gradients.
         ema: momentum of the weights' moving average; 0 for none.
-        remat: recompute activations in the backward pass; less memory.
-        eval_every: updates between evaluations and checkpoints.
         prompt: how the samples begin.
         num_samples: how many are shown.
         sample_tokens: how long they are, at most what the context takes.
@@ -60,29 +56,18 @@ class Config(TextRunConfig):
     dataset: str = "docs"
     out: Path = Path("runs/gpt_text")
     tokenizer: Literal["characters", "bpe"] = "characters"
-    vocab_size: int = 1024
-    num_layers: int = 4
-    num_heads: int = 4
-    width: int = 128
-    context_length: int = 64
-    positions: Literal[
-        "learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl"
-    ] = "learned"
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
-    dropout: float = 0.0
+    model: zoo.GPTConfig = flags(
+        zoo.GPTConfig(1024, 64, 4, 4, 128, use_bias=False, activation="gelu"),
+        *("vocab_size", "num_layers", "num_heads", "width", "context_length"),
+        *("dropout", "remat"),
+        positions=POSITIONS,
+        activation=tuple(ACTIVATIONS),
+    )
     batch_size: int = 12
-    accumulate: int = 1
-    steps: int = 2000
     optimizer: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
-    warmup_steps: int = 100
     beta_2: float = 0.99
-    weight_decay: float = 0.1
-    clip: float = 1.0
     ema: float = 0.0
-    remat: bool = False
-    eval_every: int = 250
     prompt: str = "\n"
     num_samples: int = 4
     sample_tokens: int = 200
@@ -135,18 +120,11 @@ VARIANTS = {
 
 def optimizer(config: Config) -> keras.optimizers.Optimizer:
     """AdamW as in nanoGPT, or Muon (Jordan et al. 2024) as Keras keeps it."""
-    schedule = WarmupCosine(
-        config.learning_rate,
-        config.steps,
-        warmup_steps=min(config.warmup_steps, config.steps // 10),
-        final=config.final_learning_rate,
-    )
     common = {
-        "learning_rate": schedule,
+        "learning_rate": cosine(config, config.steps),
         "weight_decay": config.weight_decay,
         "global_clipnorm": config.clip,
-        "use_ema": config.ema > 0,
-        "ema_momentum": config.ema or 0.99,
+        **average(config.ema),
     }
     if config.optimizer == "adamw":
         return keras.optimizers.AdamW(beta_2=config.beta_2, **common)
@@ -160,38 +138,22 @@ def optimizer(config: Config) -> keras.optimizers.Optimizer:
 
 def main(config: Config) -> dict:
     """Trains, evaluates, samples; returns the summary."""
-    if config.smoke:
-        config = replace(config, num_layers=2, width=32, steps=2, eval_every=1)
-        config = replace(config, context_length=32, sample_tokens=8, warmup_steps=0)
-    run = Run(config)
-    text = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=zoo.data.TextDataset,
-        on_bad=config.on_bad,
+    config = smoke(
+        config,
+        **{"num_layers": 2, "width": 32, "context_length": 32, "sample_tokens": 8},
+        **{"steps": 2, "eval_every": 1, "warmup_steps": 0},
     )
+    run = Run(config)
+    text = load_text(config)
     run.start({"dataset": text.sha256})
     if config.tokenizer == "characters":
         tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
     else:
-        tokenizer = zoo.Tokenizer.train_bpe([text.train], config.vocab_size)
+        tokenizer = zoo.Tokenizer.train_bpe([text.train], config.model.vocab_size)
     train = tokenizer.encode(text.train)
     validation = tokenizer.encode(text.validation)
 
-    model = zoo.GPT(
-        zoo.GPTConfig(
-            vocab_size=tokenizer.vocab_size,
-            context_length=config.context_length,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            width=config.width,
-            positions=config.positions,
-            activation=config.activation,
-            dropout=config.dropout,
-            use_bias=False,
-            remat=config.remat,
-        )
-    )
+    model = zoo.GPT(replace(config.model, vocab_size=tokenizer.vocab_size))
     model.tokenizer = tokenizer
     model.compile(optimizer(config), accumulate=config.accumulate)
     print(
@@ -203,19 +165,18 @@ def main(config: Config) -> dict:
         with model.averaged_weights(needed=False):
             return text_metrics(model, validation, text.validation)
 
-    crops = zoo.data.RandomCrops(
-        train, config.context_length, config.batch_size, seed=config.seed
-    )
+    length = config.model.context_length
+    crops = zoo.data.RandomCrops(train, length, config.batch_size, seed=config.seed)
     run.fit(
         model,
         crops.batches,
         updates=config.steps,
         evaluate_every=config.eval_every,
         evaluate=evaluate,
-        batch_tokens=config.batch_size * config.context_length,
+        batch_tokens=config.batch_size * length,
     )
 
-    room = config.context_length - len(tokenizer.encode(config.prompt))
+    room = length - len(tokenizer.encode(config.prompt))
     samples = model.generate(
         [config.prompt] * config.num_samples,
         min(config.sample_tokens, room),
@@ -226,12 +187,7 @@ def main(config: Config) -> dict:
     shown = "\n---\n".join(sample.strip() for sample in samples)
     with replacing(run.out / "samples.txt") as file:
         file.write(f"{shown}\n".encode())
-    loss_curves(
-        run.out / "loss.png",
-        [row["update"] for row in run.rows],
-        {"training": run.curve("loss"), "validation": run.curve("val_loss")},
-        title=f"GPT on {config.dataset} ({config.variant})",
-    )
+    draw_curves(run, {"training": "loss", "validation": "val_loss"}, "GPT")
     model.save_to_preset(run.out / "preset")
     summary = run.finish(
         parameters=model.count_params(),

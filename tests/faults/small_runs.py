@@ -1,6 +1,5 @@
 """Every recipe at a size that trains in seconds, and the data for it."""
 
-import dataclasses
 import importlib
 import math
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from zoo.training.runs.flags import replace
 
 WORDS = "the a cat dog sat ran on mat and then it was good bad".split()
 SENTENCES, PICTURES = 48, 6
@@ -213,6 +214,4 @@ def small_run(name: str, data: Path) -> tuple[Any, Any]:
     variant, changes = RUNS[name]
     if "data_dir" in changes:
         changes = changes | {"data_dir": data / changes["data_dir"]}
-    return module, dataclasses.replace(
-        module.VARIANTS[variant], variant=variant, **changes
-    )
+    return module, replace(module.VARIANTS[variant], variant=variant, **changes)

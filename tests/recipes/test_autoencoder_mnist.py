@@ -1,15 +1,16 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import zoo
 from recipes.autoencoder_mnist import Config, main
+from zoo.training.runs.flags import replace
 
 
 def test_errors_beside_pcas(tmp_path):
-    config = Config(
+    config = replace(
+        Config(),
         dataset="digits",
         out=tmp_path,
         hidden=(32,),

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from zoo.models.bert.backbone import BertBackbone, BertConfig
 from zoo.models.bert.fill_mask import fill_mask
 from zoo.models.bert.pretrainer import BertPretrainer
 from zoo.models.bert.tasks import BertClassifier
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
 PRETRAIN = bert_pretrain.Config(smoke=True)
@@ -171,7 +171,8 @@ def test_resuming_keeps_patience_and_the_best_epoch(checkpoints, tmp_path, monke
     for part in ("train", "dev"):
         rows = [f"the {word}\t{index % 2}" for index, word in enumerate("abcdefgh")]
         (tmp_path / f"{part}.tsv").write_text("\n".join(rows) + "\n")
-    config = bert_finetune.Config(
+    config = replace(
+        bert_finetune.Config(),
         dataset="tsv",
         data_dir=tmp_path,
         out=tmp_path / "whole",

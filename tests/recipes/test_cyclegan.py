@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +8,11 @@ from recipes.cyclegan import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.models.gan.cyclegan import CycleGAN
 from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
 JUDGE = ImageClassifierConfig((20, 20, 1), 2, hidden=(4,), num_features=6)
-TINY = Config(smoke=True, batch_size=2, ema=0.9, history=3)
+TINY = replace(Config(), smoke=True, batch_size=2, ema=0.9, history=3)
 
 
 @pytest.fixture(scope="module")

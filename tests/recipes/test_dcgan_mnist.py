@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +7,13 @@ from recipes.dcgan_mnist import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.models.gan.dcgan import DCGAN
 from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
 JUDGE = ImageClassifierConfig(image_shape=(8, 8, 1), hidden=(4,), num_features=6)
-TINY = Config(smoke=True, batch_size=8, ema=0.9, latent_dim=4, conditional=True)
+TINY = replace(
+    Config(), smoke=True, batch_size=8, ema=0.9, latent_dim=4, conditional=True
+)
 
 
 @pytest.fixture(scope="module")

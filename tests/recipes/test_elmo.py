@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from recipes.elmo import VARIANTS, Config, main, word_order
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo.data import load
 from zoo.models.language.elmo import ELMo
+from zoo.training.runs.flags import replace
 
 SMOKE = replace(VARIANTS["demo"], smoke=True)
 
@@ -66,7 +66,8 @@ def test_another_text_and_a_table(tmp_path):
     for part in ("train", "dev"):
         (tmp_path / f"{part}.tsv").write_text("\n".join(rows) + "\n")
     (tmp_path / "text.txt").write_text("a cat\n\na dog sleeps\n" * 40)
-    config = Config(
+    config = replace(
+        Config(),
         dataset="tsv",
         data_dir=tmp_path,
         text="text",

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +6,9 @@ from scipy.integrate import trapezoid
 from scipy.stats import kstest, norm
 
 from recipes.gan_1d import LINE, Config, PointGAN, density, draw, main
+from zoo.training.runs.flags import replace
 
-SMOKE = Config(smoke=True, hidden=(4,))
+SMOKE = replace(Config(), smoke=True, hidden=(4,))
 
 
 def test_a_run_leaves_what_the_contract_names(tmp_path):

@@ -1,13 +1,14 @@
 import json
-from dataclasses import replace
 
 import pytest
 
 from recipes.gpt_text import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
-TINY = Config(
+TINY = replace(
+    Config(),
     num_layers=1,
     num_heads=2,
     width=16,

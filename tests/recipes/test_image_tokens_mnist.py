@@ -1,7 +1,6 @@
 """The recipes `classifier_mnist` and `image_tokens_mnist`, one judging the other."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +10,11 @@ from recipes.image_tokens_mnist import TEMPLATES, Config, main, prompts, say
 from tests.recipes.runs import assert_same_run
 from zoo.models.image_classifier import ImageClassifier
 from zoo.models.image_tokens import ImageTokens
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import Run, parse
 
-TINY = Config(
+TINY = replace(
+    Config(),
     dataset="digits",
     num_codes=8,
     code_dim=4,
@@ -36,7 +37,9 @@ NAMES = "val_loss steps seconds images_per_second peak_memory_bytes backend seed
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     out = tmp_path_factory.mktemp("classifier")
-    config = classifier_mnist.Config(smoke=True, hidden=(4,), num_features=4, out=out)
+    config = replace(
+        classifier_mnist.Config(), smoke=True, hidden=(4,), num_features=4, out=out
+    )
     return out, classifier_mnist.main(config)
 
 

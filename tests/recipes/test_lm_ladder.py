@@ -1,15 +1,16 @@
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
 from recipes.lm_ladder import COLUMNS, NETWORKS, VARIANTS, Config, main, network
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo import LinearLM, NgramLM
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import Run
 
-TINY = Config(
+TINY = replace(
+    Config(),
     max_order=2,
     rungs=("linear",),
     num_layers=1,

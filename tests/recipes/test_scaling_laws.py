@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from recipes import scaling_laws
 from recipes.scaling_laws import VARIANTS, Laws, family, main, plan
 from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.evaluation import ChinchillaLaw, Trainings
+from zoo.training.runs.flags import replace
 
 CONFIG = VARIANTS["demo"]
 LAW = ChinchillaLaw(1.0, 60.0, 0.4, 60.0, 0.3)

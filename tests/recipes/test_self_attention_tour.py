@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +16,10 @@ from recipes.self_attention_tour import (
 from tests.recipes.runs import assert_same_run
 from zoo.data.translation.animal_sentences import PATTERNS
 from zoo.models.language.self_attention import SelfAttentionClassifier
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import Run, parse
 
-TINY = Config(width=8, steps=2, eval_every=1, warmup_steps=0, length=16)
+TINY = replace(Config(), width=8, steps=2, eval_every=1, warmup_steps=0, length=16)
 FOLDERS = ["simple", "."]
 
 

@@ -1,7 +1,6 @@
 """A recipe's `--smoke` on many pictures reads few of them, and of all classes."""
 
 import importlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image
 
 import zoo
 from zoo.data.images import pictures
+from zoo.training.runs.flags import replace
 
 
 class Loaded(Exception):

@@ -1,13 +1,14 @@
 import json
-from dataclasses import replace
 
 import pytest
 
 from recipes.translation import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo.models.language.transformer import Transformer
+from zoo.training.runs.flags import replace
 
-TINY = Config(
+TINY = replace(
+    Config(),
     vocab_size=280,
     num_layers=1,
     num_heads=2,

@@ -1,14 +1,15 @@
 import json
-from dataclasses import replace
 
 import pytest
 
 import zoo
 from recipes.vae_mnist import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
+from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
-TINY = Config(
+TINY = replace(
+    Config(),
     dataset="digits",
     hidden=(8,),
     latent_dim=2,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.training.runs.run import RunConfig
+from zoo.training.runs.flags import flags
+from zoo.training.runs.flags import replace as flat_replace
+from zoo.training.runs.run import RunConfig, parse
 from zoo.training.runs.settings import check_same, differences, settings_of
 
 pytestmark = pytest.mark.host
@@ -73,3 +75,44 @@ def test_other_data_are_refused():
         check(Config(), saved, had, had | {"dataset": "cc"})
     meant = replace(Config(), resume_with=("data",))
     assert len(check(meant, saved, had, had | {"tokenizer": "cc"})) == 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model.
+
+    Attributes:
+        depth: blocks of it.
+        kind: which one.
+        hidden: no flag.
+    """
+
+    depth: int = 2
+    kind: str = "a"
+    hidden: int = 3
+
+
+@dataclass(frozen=True)
+class Nesting(RunConfig):
+    """A run.
+
+    Attributes:
+        kind: of the blocks.
+    """
+
+    model: Model = flags(Model(depth=4), "depth", kind=("a", "b"))
+
+
+def test_flags_of_a_nested_configuration_are_flat(capsys):
+    saved = settings_of(Nesting())
+    assert saved == settings_of(RunConfig()) | {"depth": 4, "kind": "a"}
+    changed = flat_replace(Nesting(), depth=5, seed=1)
+    assert (changed.model, changed.seed) == (Model(depth=5), 1)
+    assert differences(changed, saved) == {"depth": (4, 5), "seed": (0, 1)}
+    parsed = parse({"x": Nesting()}, "", ["--depth", "6", "--kind", "b"])
+    assert parsed == flat_replace(Nesting(), variant="x", depth=6, kind="b")
+    with pytest.raises(SystemExit):
+        parse({"x": Nesting()}, "", ["--help"])
+    words = capsys.readouterr().out
+    assert "blocks of it." in words and "of the blocks." in words
+    assert "{a,b}" in words and "hidden" not in words

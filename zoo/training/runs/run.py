@@ -31,11 +31,17 @@ from zoo.training.runs.checkpoint import (
     save_checkpoint,
 )
 from zoo.engine.current import engine
+from zoo.training.runs.flags import flat, parse_flags
 from zoo.training.runs.hold import Hold
 from zoo.engine.host_memory import peak_bytes
 from zoo.training.runs.output import outlive_output
 from zoo.training.seeds import set_seed
-from zoo.training.runs.settings import check_same, differences, setting_name, settings_of
+from zoo.training.runs.settings import (
+    check_same,
+    differences,
+    setting_name,
+    settings_of,
+)
 
 CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
@@ -93,8 +99,6 @@ def parse(
     variants: Mapping[str, C], description: str, args: list[str] | None = None
 ) -> C:
     """A configuration from the command line: a variant, and flags that override it."""
-    import tyro
-
     args = sys.argv[1:] if args is None else args
     first = next(iter(variants))
     chosen = first
@@ -108,14 +112,13 @@ def parse(
             f"There is no variant {chosen!r}. The variants are: {', '.join(variants)}."
         )
     listing = "\n".join(f"  {name}" for name in variants)
-    config = tyro.cli(
-        type(variants[chosen]),
-        default=dataclasses.replace(variants[chosen], variant=chosen),
-        args=args,
-        description=f"{description}\n\nVariants (default {first}):\n{listing}\n\n"
-        f"The defaults below are those of variant {chosen}.",
+    description = (
+        f"{description}\n\nVariants (default {first}):\n{listing}\n\n"
+        f"The defaults below are those of variant {chosen}."
     )
+    default = dataclasses.replace(variants[chosen], variant=chosen)
     try:
+        config = parse_flags(default, args, description)
         check_names(config)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
@@ -168,7 +171,7 @@ class Run:
 
     def _found(self) -> tuple[dict[str, Any], Path] | None:
         """What is said of the run to go on from, and where; None to start anew."""
-        known = {field.name for field in dataclasses.fields(self.config)} | {"data"}
+        known = {*flat(self.config), "data"}
         given = {setting_name(name) for name in self.config.resume_with}
         if given - known:
             raise ValueError(

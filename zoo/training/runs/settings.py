@@ -1,10 +1,11 @@
 """What a run was started with, and how another one differs from it."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from zoo.training.runs.flags import flat
 
 # Where files lie, what a choice of defaults is called, and when to look: what is
 # learned depends on none of them.
@@ -12,8 +13,8 @@ FREE = {"variant", "data_dir", "text_dir", "out", "resume", "resume_with", "eval
 
 
 def settings_of(config: Any) -> dict[str, Any]:
-    """A dataclass's fields as JSON has them."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    """A configuration's flags as JSON has them, those of nested ones among them."""
+    return json.loads(json.dumps(flat(config), default=str))
 
 
 def differences(config: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
