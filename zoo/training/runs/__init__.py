@@ -1,0 +1,1 @@
+"""Training runs of recipes: settings, checkpoints, exact resume."""

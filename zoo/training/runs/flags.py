@@ -1,0 +1,114 @@
+"""Flat flags of nested configurations.
+
+A recipe's configuration holds its model's, some fields of which are flags:
+
+    model: GPTConfig = flags(GPTConfig(1024, 64, 4, 4, 128), "width", "num_layers")
+
+The command line, `config.json`, and `replace` name them without `model`.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+C = TypeVar("C")
+_FLAGS = "flags"
+
+
+def flags(default: Any, *names: str, **choices: Sequence[str]) -> Any:
+    """A field of a dataclass: a nested configuration, some fields of which are flags.
+
+    Args:
+        default: the nested dataclass; fields that are no flags keep its values.
+        *names: fields that are flags.
+        **choices: fields of type `str` that are flags, and what they may be.
+    """
+    shown = {**dict.fromkeys(names), **choices}
+    return dataclasses.field(default=default, metadata={_FLAGS: shown})
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """One flag, its type, and the nested field that holds it; "" for none."""
+
+    name: str
+    kind: Any
+    holder: str = ""
+
+
+def _flags_of(kind: type) -> Iterator[_Flag]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        if _FLAGS not in field.metadata:
+            yield _Flag(field.name, hints[field.name])
+            continue
+        inner = typing.get_type_hints(type(field.default), include_extras=True)
+        for name, choices in field.metadata[_FLAGS].items():
+            chosen = inner[name] if choices is None else Literal[tuple(choices)]
+            yield _Flag(name, chosen, field.name)
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """The values of a configuration's flags, by name."""
+    return {
+        flag.name: getattr(
+            getattr(config, flag.holder) if flag.holder else config, flag.name
+        )
+        for flag in _flags_of(type(config))
+    }
+
+
+def replace(config: C, /, **changes: Any) -> C:
+    """`dataclasses.replace` that takes the flags of nested configurations too."""
+    nested: dict[str, dict[str, Any]] = {}
+    for flag in _flags_of(type(config)):
+        if flag.holder and flag.name in changes:
+            nested.setdefault(flag.holder, {})[flag.name] = changes.pop(flag.name)
+    for holder, values in nested.items():
+        inner = changes.get(holder, getattr(config, holder))
+        changes[holder] = dataclasses.replace(inner, **values)
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def parse_flags(config: C, args: Sequence[str], description: str) -> C:
+    """A configuration with the changes that the command line makes to it.
+
+    Raises:
+        ValueError: a nested configuration refuses its values.
+    """
+    import tyro
+
+    words = _words(type(config))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        if _FLAGS in field.metadata:
+            words = _words(type(field.default)) | words
+    values = flat(config)
+    flags = dataclasses.make_dataclass(
+        type(config).__name__,
+        [
+            (
+                flag.name,
+                Annotated[flag.kind, tyro.conf.arg(help=words.get(flag.name))],
+                dataclasses.field(default=values[flag.name]),
+            )
+            for flag in _flags_of(type(config))
+        ],
+    )
+    found = vars(tyro.cli(flags, args=args, description=description))
+    return replace(
+        config, **{name: x for name, x in found.items() if x != values[name]}
+    )
+
+
+def _words(kind: type) -> dict[str, str]:
+    """What a dataclass's docstring and those of its bases say of each field."""
+    import docstring_parser
+
+    words: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(base):
+            for each in docstring_parser.parse(base.__doc__ or "").params:
+                words[each.arg_name] = (each.description or "").replace("\n", " ")
+    return words
