@@ -20,28 +20,28 @@ from typing import Any, Literal, TypeVar
 
 import keras
 
+from zoo.distribution import use
+from zoo.engine.current import engine
+from zoo.engine.host_memory import peak_bytes
 from zoo.files.atomic import replacing
 from zoo.files.damaged import reading
 from zoo.files.text_files import OnBad
-from zoo.distribution import use
 from zoo.store.names import check_names
 from zoo.training.runs.checkpoint import (
     Resume,
     read_extra,
     save_checkpoint,
 )
-from zoo.engine.current import engine
 from zoo.training.runs.flags import flat, parse_flags
 from zoo.training.runs.hold import Hold
-from zoo.engine.host_memory import peak_bytes
 from zoo.training.runs.output import outlive_output
-from zoo.training.seeds import set_seed
 from zoo.training.runs.settings import (
     check_same,
     differences,
     setting_name,
     settings_of,
 )
+from zoo.training.seeds import set_seed
 
 CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
