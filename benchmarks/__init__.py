@@ -1,1 +1,1 @@
-"""Side-by-side measurements against a hand-written loop and against peers."""
+"""Side-by-side comparisons with hand-written loops and with other libraries."""

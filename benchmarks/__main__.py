@@ -1,6 +1,6 @@
-"""`python -m benchmarks`: every backend's training speed, in a table and as JSON.
+"""`python -m benchmarks`: training speed on every backend, as a table and as JSON.
 
-Each in a process of its own, by `benchmarks.training`.
+Runs `benchmarks.training` once per backend, each in its own process.
 """
 
 import argparse
@@ -19,16 +19,16 @@ OUT = Path("runs/bench/training.json")
 
 
 def measured(backend: str, flags: list[str]) -> dict:
-    """One backend's results, from a process of its own."""
+    """Returns one backend's results, measured in a separate process."""
     command = [sys.executable, "-m", "benchmarks.training", "--backend", backend]
     done = subprocess.run([*command, *flags], stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(done.returncode)  # it has said why
+        sys.exit(done.returncode)  # the process has printed the reason
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(results: dict) -> Table:
-    """Speeds, and ratios to the same backend's hand-written loop."""
+    """Tabulates speeds, and their ratios to the same backend's hand-written loop."""
     made = Table(title="GPT training, float32")
     for column in ("shape", "backend", "contender"):
         made.add_column(column)
@@ -50,7 +50,7 @@ def table(results: dict) -> Table:
 
 
 def main() -> None:
-    """Measures the backends one after another, prints and writes the results."""
+    """Measures one backend after another; prints and writes the results."""
     argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

@@ -1,10 +1,10 @@
-"""Sample quality: zoo's DCGAN beside a plain torch one, by one judge, over seeds.
+"""Sample quality: zoo's DCGAN and a plain torch one, one judge, several seeds.
 
     python -m benchmarks.dcgan_quality
 
-Architecture, width, batches and updates are the same; each seed is a run of each. FID
-and the rest are taken on the judge's features, of 10,000 samples against all training
-images; the floor is that of the test images. Slow: six trainings by default.
+Architecture, width, batches and updates are the same; each contender runs once per
+seed. FID and the other metrics compare 10,000 samples with all training images on the
+judge's features; the test images give the floor. Slow: six trainings by default.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Sample = Callable[[int], np.ndarray]
 
 
 def train_zoo(batches: zoo.data.ImageBatches, width: int, updates: int) -> Sample:
-    """By `fit`."""
+    """Trains zoo's DCGAN with `fit`."""
     gan = zoo.DCGAN(zoo.DCGANConfig(width=width, latent_dim=LATENT))
     names = ("discriminator", "generator")
     gan.compile({name: keras.optimizers.Adam(**ADAM) for name in names})
@@ -43,7 +43,7 @@ def train_zoo(batches: zoo.data.ImageBatches, width: int, updates: int) -> Sampl
 
 
 def train_torch(batches: zoo.data.ImageBatches, width: int, updates: int) -> Sample:
-    """By a loop, with first weights as pytorch/examples draws them, biases as torch."""
+    """Trains a plain loop; weights start as in pytorch/examples, biases as in torch."""
     generator = plain_torch_dcgan.Generator(LATENT, 7, [2 * width, width, 1])
     discriminator = plain_torch_dcgan.Discriminator(7, [1, width, 2 * width])
     for network in (generator, discriminator):
@@ -76,7 +76,7 @@ CONTENDERS = {"torch": train_torch, "zoo": train_zoo}
 
 
 def main() -> None:
-    """Trains all, and prints each run and then the comparison, as lines of JSON."""
+    """Trains all; prints each run, then the comparison, as lines of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--judge", default="classifier.mnist")
     parser.add_argument("--data-dir", type=Path)

@@ -1,15 +1,15 @@
-"""Log-likelihoods of a VAE's decoder and of a GAN's generator on the same test digits.
+"""Log-likelihoods of a VAE's decoder and a GAN's generator on the same test digits.
 
     python -m recipes.vae_mnist --observation gaussian --binarize none --nll-samples 0
     python -m recipes.dcgan_mnist
     python -m benchmarks.decoder_likelihoods --vae runs/vae_mnist/preset \
         --gan runs/dcgan_mnist/preset
 
-Wu et al. 2017: both are decoders of a standard normal code with Gaussian noise on the
-pixels, whose standard deviation is chosen for each on training images; log p(x) is
-estimated by annealed importance sampling from the prior, on pixels made continuous by
-uniform noise. The two bounds of bidirectional Monte Carlo on data that each decoder
-made itself say how far off that is; the VAE's encoder gives a bound of its own.
+Wu et al. 2017: both decode a standard normal code and add Gaussian noise to the pixels,
+with a standard deviation chosen for each on training images. Annealed importance
+sampling from the prior estimates log p(x), on pixels dequantised with uniform noise.
+Bidirectional Monte Carlo, on data that each decoder generated itself, bounds the
+estimate's error; the VAE's encoder gives another bound.
 """
 
 import argparse
@@ -29,13 +29,13 @@ STDDEVS = (0.05, 0.1, 0.15, 0.2)
 
 
 def continuous(images: np.ndarray, seed: int) -> np.ndarray:
-    """Bytes (N, H, W, C) with uniform noise up to the next, scaled to [0, 1)."""
+    """Dequantises bytes (N, H, W, C) with uniform noise and scales them to [0, 1)."""
     noise = np.random.default_rng(seed).random(images.shape, dtype="float32")
     return (images + noise) / np.float32(256)
 
 
 def decoders(flags: argparse.Namespace) -> dict:
-    """By name: from latents to means of pixels, L, variables, and an encoder or not."""
+    """Returns (decode to pixel means, L, variables, encoder or None) by name."""
     vae, gan = zoo.VAE.from_preset(flags.vae), zoo.DCGAN.from_preset(flags.gan)
 
     def decode(latents):
@@ -51,7 +51,7 @@ def decoders(flags: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    """Prints a line of JSON a decoder."""
+    """Prints one line of JSON per decoder."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

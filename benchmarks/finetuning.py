@@ -1,18 +1,19 @@
-"""Fine-tuning speed: zoo's BERT beside transformers' and Keras Hub's.
+"""Fine-tuning speed of BERT in zoo, transformers and Keras Hub.
 
     python -m benchmarks.finetuning --backend jax
 
-All train a classifier of MiniLM's shape (6 layers, width 384, 30,522 ids) in one
-process and take turns: transformers in a plain torch loop, Keras Hub by its `fit` on
-the same backend if it is installed. AdamW, clipping, dropout of 0.1 where all have it;
-attention's probabilities are dropped by Keras Hub alone, which has one rate: the
-others have their fastest kernel.
+All train a classifier of MiniLM's shape (6 layers, width 384, 30,522 ids) in
+alternating turns of one process: transformers in a plain torch loop, Keras Hub (if
+installed) with its `fit` on the same backend. AdamW, clipping, and dropout of 0.1 where
+all have it. Only Keras Hub, which has a single rate, also drops attention
+probabilities; the others use their fastest kernel.
 
-Case "full" has texts of 128 tokens. Case "short" has lengths as SST-2's sentences have
-them: zoo's batches are of about one length, transformers pads each to its longest text,
-as its collator does, and Keras Hub to 128, as its preprocessor does. In "full_bfloat16"
-and "short_bfloat16" Keras computes in `mixed_bfloat16` and transformers under torch's
-autocast, with its plain attention, whose backward pass is faster there on a CPU.
+Case "full" has texts of 128 tokens. Case "short" has the lengths of SST-2's sentences:
+zoo batches texts of similar length, transformers pads each batch to its longest text,
+as its collator does, and Keras Hub pads to 128, as its preprocessor does. In
+"full_bfloat16" and "short_bfloat16" Keras computes in `mixed_bfloat16` and transformers
+under torch's autocast with eager attention, whose backward pass is faster there on a
+CPU.
 """
 
 import importlib.util
@@ -31,7 +32,7 @@ CASES = ("full", "short", "full_bfloat16", "short_bfloat16")
 
 
 def texts(case: str, count: int = 10 * BATCH) -> list[np.ndarray]:
-    """Random ids; of all lengths with a mean of 25 where they are short."""
+    """Returns random ids; "short" texts vary in length, 25 tokens on average."""
     random = np.random.default_rng(0)
     lengths = np.full(count, LENGTH)
     if case.startswith("short"):
@@ -40,12 +41,12 @@ def texts(case: str, count: int = 10 * BATCH) -> list[np.ndarray]:
 
 
 def batches(case: str, padding: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Endless (ids, classes), of the same texts; padding is 0.
+    """Yields (ids, classes) of the same texts endlessly; ids of 0 are padding.
 
     Args:
-        case: of `CASES`.
-        padding: to the length of neighbours by "bucket", to each batch's "longest", or
-            "all" to 128.
+        case: one of `CASES`.
+        padding: "bucket" batches texts of similar length, "longest" pads to the longest
+            text of a batch, "all" to 128 tokens.
     """
     found = texts(case)
     lengths = np.array([len(text) for text in found])
@@ -65,7 +66,7 @@ def batches(case: str, padding: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def zoo_fit(case: str) -> Contender:
-    """`model.fit` as a user calls it, its own overhead included."""
+    """Calls `model.fit` as a user would, including its overhead."""
     import keras
 
     from zoo.models.bert.tasks import BertClassifier, BertClassifierConfig
@@ -84,7 +85,7 @@ def zoo_fit(case: str) -> Contender:
 
 
 def hub_fit(case: str) -> Contender:
-    """Keras Hub's classifier, by its `fit`."""
+    """Trains Keras Hub's classifier with its `fit`."""
     import keras
     import keras_hub
 
@@ -106,7 +107,7 @@ def hub_fit(case: str) -> Contender:
     stream = batches(case, "all")
 
     def run(steps: int) -> float:
-        # It takes no generator.
+        # Its `fit` takes no generator.
         made = itertools.islice(stream, steps)
         ids, classes = map(np.concatenate, zip(*made, strict=True))
         inputs = {
@@ -123,7 +124,7 @@ def hub_fit(case: str) -> Contender:
 
 
 def transformers_loop(case: str) -> Contender:
-    """`BertForSequenceClassification` in a loop with fused AdamW."""
+    """Trains `BertForSequenceClassification` in a loop with fused AdamW."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -164,7 +165,7 @@ def transformers_loop(case: str) -> Contender:
 
 
 def measure(case: str, seconds: float) -> Figures:
-    """All contenders' speed, in examples a second; transformers' is the baseline."""
+    """Measures examples per second; transformers is the baseline."""
     import keras
 
     all_cores()

@@ -1,13 +1,13 @@
-"""Fine-tuning quality: zoo's BERT beside transformers', batch by batch, over seeds.
+"""Fine-tuning quality of BERT in zoo and transformers, batch by batch, over seeds.
 
     KERAS_BACKEND=torch python -m benchmarks.finetuning_quality --task sst2 \\
         --encoder all-MiniLM-L6-v2/ --data-dir data/ --seeds 0 1 2
 
-Both start from one encoder and take the recipe's batches in the recipe's order, with
-its learning rates, weight decay, clipping and dropout; the epoch that validates best is
-tested, by the same figures. A new head is drawn by each as it draws it; transformers'
-warm-up begins at zero, a step behind, and its answers may lie in padding. Each training
-leaves a file in `--out`, and is not repeated where there is one.
+Both start from the same encoder and see the recipe's batches in the recipe's order,
+with its learning rates, weight decay, clipping and dropout; the epoch with the best
+validation figure is tested, with the same metrics. Each initialises a new head in its
+own way; transformers' warm-up starts at zero, one step behind, and its answers may lie
+in padding. Each training leaves a file in `--out` and is skipped if that file exists.
 """
 
 import argparse
@@ -34,7 +34,7 @@ UNDECAYED = ("bias", "LayerNorm.weight")
 
 
 class Peer:
-    """A model of transformers that predicts by the names that ours go by."""
+    """A transformers model with the prediction methods of ours."""
 
     def __init__(self, config: Config, kind: type, num_classes: int) -> None:
         fields = {"num_labels": num_classes} if num_classes else {}
@@ -74,7 +74,7 @@ class Peer:
 
 
 def targets_of(batch: tuple) -> dict[str, torch.Tensor]:
-    """Targets by the names that transformers has for them."""
+    """Renames a batch's targets as transformers expects them."""
     targets = torch.from_numpy(batch[1]).long()
     if len(batch) == 3:
         return {"labels": torch.where(torch.from_numpy(batch[2]) > 0, targets, -100)}
@@ -84,10 +84,10 @@ def targets_of(batch: tuple) -> dict[str, torch.Tensor]:
 
 
 def groups(model: torch.nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Each parameter with its rate and weight decay, as ours has them."""
+    """Gives each parameter the learning rate and weight decay that ours has."""
     found = []
     for name, parameter in model.named_parameters():
-        below = model.config.num_hidden_layers + 1  # the stack, from the top on
+        below = model.config.num_hidden_layers + 1  # how far below the top
         if block := re.search(r"encoder\.layer\.(\d+)", name):
             below -= 1 + int(block[1])
         elif "embeddings" not in name:
@@ -99,7 +99,7 @@ def groups(model: torch.nn.Module, config: Config) -> list[dict[str, Any]]:
 
 
 def train_peer(config: Config) -> dict[str, Any]:
-    """The recipe's training by a plain torch loop."""
+    """Trains as the recipe does, in a plain torch loop."""
     data = bert_finetune.examples_of(config)
     tokenizer = Tokenizer.load(config.encoder)
     task = task_of(config, data, tokenizer)
@@ -151,7 +151,7 @@ def train_peer(config: Config) -> dict[str, Any]:
 
 
 def train_zoo(config: Config) -> dict[str, Any]:
-    """The recipe itself."""
+    """Runs the recipe itself."""
     summary = bert_finetune.main(config)
     text = (config.out / "metrics.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
@@ -165,7 +165,7 @@ CONTENDERS = {"zoo": train_zoo, "transformers": train_peer}
 
 
 def main() -> None:
-    """Trains what is not trained yet; prints every run, then the comparison."""
+    """Runs the missing trainings; prints every run, then the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     tasks = [name for name in bert_finetune.VARIANTS if name != "tsv"]
     parser.add_argument("--task", choices=tasks, required=True)

@@ -1,8 +1,8 @@
-"""Training speed: `fit` of zoo's DCGAN and CycleGAN beside plain torch loops.
+"""Training speed: `fit` of zoo's DCGAN and CycleGAN, and plain torch loops.
 
     python -m benchmarks.gan --backend jax
 
-Both train in one process and take turns, whichever backend zoo is on.
+Both train in alternating turns of one process, whichever backend zoo is on.
 """
 
 import itertools
@@ -17,20 +17,20 @@ from tests.models import plain_torch_cyclegan, plain_torch_dcgan
 
 DCGAN = {"image_shape": (28, 28, 1), "width": 64}
 DCGAN_BATCH = 128  # Radford et al. 2016
-# Smaller than the paper's 256 x 256 and width 64, to take turns often.
+# Smaller than the paper's 256 x 256 and width 64, so that turns are short.
 CYCLEGAN = {"image_size": (64, 64), "width": 32, "residual_blocks": 6}
 CYCLEGAN_BATCH = 1  # Zhu et al. 2017
 ADAM = {"beta_1": 0.5, "learning_rate": 2e-4}
 
 
 def adam(parameters) -> torch.optim.Optimizer:
-    """As the reference implementations have it, in its fastest form."""
+    """Returns the reference implementations' Adam, in its fastest form."""
     betas = (ADAM["beta_1"], 0.999)
     return torch.optim.Adam(parameters, ADAM["learning_rate"], betas, fused=True)
 
 
 def images(batch: int, shape: tuple[int, ...], channels_first: bool):
-    """Endless random pictures, the same for all."""
+    """Yields random pictures endlessly, the same for all contenders."""
     random = np.random.default_rng(0)
     made = [random.random((batch, *shape), dtype="float32") for _ in range(16)]
     if channels_first:
@@ -41,7 +41,7 @@ def images(batch: int, shape: tuple[int, ...], channels_first: bool):
 
 
 def torch_dcgan() -> Contender:
-    """pytorch/examples' networks and step."""
+    """Trains with the networks and step of pytorch/examples."""
     side, channels = DCGAN["image_shape"][0] // 4, DCGAN["image_shape"][2]
     widths = [DCGAN["width"], 2 * DCGAN["width"]]
     generator = plain_torch_dcgan.Generator(100, side, [*reversed(widths), channels])
@@ -60,7 +60,7 @@ def torch_dcgan() -> Contender:
 
 
 def zoo_dcgan() -> Contender:
-    """`model.fit` as a user calls it, its own overhead included."""
+    """Calls `model.fit` as a user would, including its overhead."""
     import keras
 
     import zoo
@@ -74,7 +74,7 @@ def zoo_dcgan() -> Contender:
 
 
 def torch_cyclegan() -> Contender:
-    """The authors' networks and step, with their history."""
+    """Trains with the authors' networks and step, and their image history."""
     import zoo
 
     config = zoo.CycleGANConfig(**CYCLEGAN)
@@ -95,7 +95,7 @@ def torch_cyclegan() -> Contender:
 
 
 def zoo_cyclegan() -> Contender:
-    """`model.fit` likewise."""
+    """Calls CycleGAN's `model.fit` as a user would, including its overhead."""
     import keras
 
     import zoo
@@ -116,7 +116,7 @@ MODELS: dict[str, tuple[int, dict[str, Callable[[], Contender]]]] = {
 
 
 def measure(model: str, seconds: float) -> Figures:
-    """Both contenders' speed, in images (of each domain) a second."""
+    """Measures images (of each domain) per second."""
     all_cores()
     batch, makers = MODELS[model]
     return timed({name: make() for name, make in makers.items()}, batch, seconds)

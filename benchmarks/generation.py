@@ -1,9 +1,9 @@
-"""Generation speed: zoo's cached decoding beside `transformers.generate`.
+"""Generation speed: zoo's cached decoding and `transformers.generate`.
 
     python -m benchmarks.generation --backend torch
 
-Both decode greedily, with a cache, in float32, from random weights of one shape; the
-contenders take turns in one process. A ratio above 1 says that zoo is faster.
+Both decode greedily with a cache, in float32, with random weights of the same shape, in
+alternating turns of one process. Above a ratio of 1, zoo is faster.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.one_backend import BACKENDS, all_cores
 
 # name: (layers, heads, width, vocabulary). With characters, the small model's time is
-# overhead; with GPT-2's vocabulary most of it is reading the head's 77 MB.
+# overhead; with GPT-2's vocabulary, most of it goes into reading the head's 77 MB.
 SHAPES = {
     "small": (6, 6, 384, 65),
     "small, 50257 ids": (6, 6, 384, 50257),
@@ -64,7 +64,7 @@ def transformers_generate(layers: int, heads: int, width: int, vocab: int):
 
 
 def measure(shape: str, batch: int, rounds: int) -> dict[str, float]:
-    """Median tokens a second of both, and the median of the rounds' ratios."""
+    """Returns both median speeds in tokens per second, and the median ratio."""
     ours = zoo_generate(*SHAPES[shape])
     theirs = transformers_generate(*SHAPES[shape])
     random = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def measure(shape: str, batch: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures one backend, and prints a line of JSON a case."""
+    """Measures one backend; prints one line of JSON per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=BACKENDS, required=True)
     parser.add_argument("--shape", choices=SHAPES, action="append")

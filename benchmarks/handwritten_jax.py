@@ -1,8 +1,8 @@
-"""A GPT and its training step in plain JAX, as one would write them by hand.
+"""A GPT and its training step, written by hand in plain JAX.
 
-Activations are kept as rows, (B * T, D). With (B, T, D) the gradient of a weight
-contracts two axes, for which XLA on a CPU first copies the larger operand
-transposed: the whole step then takes 1.3 times as long or more.
+Activations are stored as rows, (B * T, D). With (B, T, D) the gradient of a weight
+contracts two axes, for which XLA on a CPU first makes a transposed copy of the larger
+operand: the whole step then takes 1.3 times as long or more.
 """
 
 import math
@@ -16,7 +16,7 @@ from benchmarks.shapes import Shape
 
 
 def initial_parameters(shape: Shape, seed: int) -> dict:
-    """GPT-2's initial values, as a tree of arrays."""
+    """Draws initial values as GPT-2 does, as a tree of arrays."""
     width = shape.width
     random = np.random.default_rng(seed)
 
@@ -64,7 +64,7 @@ def layer_norm(p: dict, x: jax.Array) -> jax.Array:
 
 
 def attention(qkv: jax.Array, shape: Shape) -> jax.Array:
-    """Causal attention, (B * T, 3 * D) to (B * T, D)."""
+    """Computes causal attention from (B * T, 3 * D) to (B * T, D)."""
     T, N, H = shape.context, shape.heads, shape.head_dim
     q, k, v = (a.reshape(-1, T, N, H) for a in jnp.split(qkv, 3, axis=-1))
     scores = jnp.einsum("btnh,bsnh->bnts", q, k) * H**-0.5
@@ -74,7 +74,7 @@ def attention(qkv: jax.Array, shape: Shape) -> jax.Array:
 
 
 def loss_of(parameters: dict, batch: jax.Array, shape: Shape) -> jax.Array:
-    """Mean cross-entropy of every next token of a batch (B, T + 1)."""
+    """Returns the mean next-token cross-entropy of a batch (B, T + 1)."""
     inputs, targets = batch[:, :-1], batch[:, 1:].reshape(-1)
     x = parameters["tokens"][inputs] + parameters["positions"]
     x = x.reshape(-1, shape.width)
@@ -89,7 +89,7 @@ def loss_of(parameters: dict, batch: jax.Array, shape: Shape) -> jax.Array:
 
 
 def adamw(parameters: dict, gradients: dict, state: tuple) -> tuple[dict, tuple]:
-    """AdamW behind a clip by global norm 1; only matrices decay."""
+    """Clips by global norm 1, then applies AdamW; only matrices decay."""
     means, squares, count = state
     count = count + 1
     norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)))
@@ -110,7 +110,7 @@ def adamw(parameters: dict, gradients: dict, state: tuple) -> tuple[dict, tuple]
 
 
 def make_step(shape: Shape, seed: int) -> Callable[[np.ndarray], jax.Array]:
-    """One compiled step with donated state; returns the loss."""
+    """Compiles a step with donated state that returns the loss."""
     parameters = initial_parameters(shape, seed)
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     copies = jax.tree.map(jnp.zeros_like, parameters)  # donated, so not shared

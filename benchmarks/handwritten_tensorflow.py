@@ -1,7 +1,7 @@
-"""A GPT and its training step in plain TensorFlow, as one would write them by hand.
+"""A GPT and its training step, written by hand in plain TensorFlow.
 
-Activations are kept as rows, (B * T, D), for the reason that `handwritten_jax`
-gives: XLA compiles this step too.
+Activations are stored as rows, (B * T, D), for the reason given in `handwritten_jax`:
+XLA compiles this step too.
 """
 
 import math
@@ -14,7 +14,7 @@ from benchmarks.shapes import Shape
 
 
 class GPT(tf.Module):
-    """The variables, and the loss of a batch."""
+    """The model's variables and its loss on a batch."""
 
     def __init__(self, shape: Shape, seed: int):
         super().__init__()
@@ -51,7 +51,7 @@ class GPT(tf.Module):
         self.norm = norm()
 
     def attention(self, qkv: tf.Tensor) -> tf.Tensor:
-        """Causal attention, (B * T, 3 * D) to (B * T, D)."""
+        """Computes causal attention from (B * T, 3 * D) to (B * T, D)."""
         T, N, H = self.shape.context, self.shape.heads, self.shape.head_dim
         qkv = tf.reshape(qkv, (-1, T, 3, N, H))
         q, k, v = tf.unstack(tf.transpose(qkv, (2, 0, 3, 1, 4)))  # each (B, N, T, H)
@@ -61,7 +61,7 @@ class GPT(tf.Module):
         return tf.reshape(tf.transpose(y, (0, 2, 1, 3)), (-1, N * H))
 
     def loss(self, batch: tf.Tensor) -> tf.Tensor:
-        """Mean cross-entropy of every next token of a batch (B, T + 1)."""
+        """Returns the mean next-token cross-entropy of a batch (B, T + 1)."""
         inputs, targets = batch[:, :-1], tf.reshape(batch[:, 1:], (-1,))
         x = tf.gather(self.tokens, inputs) + self.positions
         x = tf.reshape(x, (-1, self.shape.width))
@@ -90,7 +90,7 @@ def layer_norm(p: list, x: tf.Tensor) -> tf.Tensor:
 def make_step(
     shape: Shape, seed: int, jit_compile: bool = True
 ) -> Callable[[np.ndarray], tf.Tensor]:
-    """One compiled step: forward, backward, clip, AdamW; returns the loss."""
+    """Compiles a step (forward, backward, clip, AdamW) that returns the loss."""
     model = GPT(shape, seed)
     variables = model.trainable_variables
     means = [tf.Variable(tf.zeros_like(v)) for v in variables]
@@ -102,7 +102,7 @@ def make_step(
         with tf.GradientTape() as tape:
             loss = model.loss(batch)
         gradients = tape.gradient(loss, variables)
-        # A gather's gradient is sparse, and a dense sum of it comes cheaper here.
+        # A gather's gradient is sparse; making it dense is cheaper here.
         gradients = [tf.convert_to_tensor(g) for g in gradients]
         clip = tf.minimum(1.0, 1.0 / (tf.linalg.global_norm(gradients) + 1e-6))
         count.assign_add(1.0)

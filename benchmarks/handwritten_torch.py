@@ -1,4 +1,4 @@
-"""A GPT and its training step in plain PyTorch, as one would write them by hand."""
+"""A GPT and its training step, written by hand in plain PyTorch."""
 
 import math
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class GPT(nn.Module):
 
 
 def make_step(shape: Shape, seed: int) -> Callable[[np.ndarray], torch.Tensor]:
-    """Eager step: forward, backward, clip, fused AdamW; returns the loss."""
+    """Makes an eager step: forward, backward, clip, fused AdamW; returns the loss."""
     torch.manual_seed(seed)
     model = GPT(shape)
     parameters = list(model.parameters())

@@ -1,11 +1,11 @@
-"""Loading a Hugging Face folder: time and memory, beside transformers and Keras Hub.
+"""Loading a Hugging Face folder: time and memory, in zoo, transformers and Keras Hub.
 
     python -m benchmarks.loading --backend torch
 
-GPT-2 medium's size (1.4 GB) with random weights, in a temporary folder. Each contender
-loads in a process of its own, turn by turn; the clock starts when everything is
-imported and stops when all pages of all weights were touched. Memory is what the
-process held at its peak above what it held before. The file is in the system's cache.
+GPT-2 medium's size (1.4 GB) with random weights, in a temporary folder. Contenders take
+turns, each load in a process of its own. The clock starts once everything is imported
+and stops once every page of all weights has been touched. Memory is the process's peak
+minus what it held before. The file is in the system's cache.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PAGE = 1024  # floats
 
 
 def touched(weights: Any) -> float:
-    """Reads a float of every page, and copies no more than those."""
+    """Reads one float of every page, and copies nothing else."""
     return sum(float(weight.reshape(-1)[::PAGE].sum()) for weight in weights)
 
 
@@ -42,7 +42,7 @@ def touched_in_keras(model: Any) -> float:
 def zoo_loads() -> Callable[[str], float]:
     import zoo
 
-    zoo.GPT(zoo.GPTConfig(5, 4, 1, 1, 4))  # what is imported at first use
+    zoo.GPT(zoo.GPTConfig(5, 4, 1, 1, 4))  # imports what loads lazily
 
     def load(folder: str) -> float:
         model = zoo.GPT.from_preset(folder)
@@ -79,16 +79,16 @@ CONTENDERS = {
 
 
 def held(field: str) -> int:
-    """Bytes of this process's memory, by its name in Linux's status file."""
+    """Returns a memory field of this process from Linux's status file, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1])
 
 
 def measure(name: str, folder: str) -> dict[str, float]:
-    """One contender, in this process."""
+    """Measures one contender in this process."""
     load = CONTENDERS[name]()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, start = held("VmRSS"), time.perf_counter()
     checksum = load(folder)
     seconds = time.perf_counter() - start
@@ -100,7 +100,7 @@ def measure(name: str, folder: str) -> dict[str, float]:
 
 
 def in_a_process(name: str, folder: str) -> dict[str, float]:
-    """The same, in a fresh one."""
+    """Measures one contender in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.loading", "--measure", name, folder],
         stdout=subprocess.PIPE,
@@ -111,7 +111,7 @@ def in_a_process(name: str, folder: str) -> dict[str, float]:
 
 
 def write_folder(folder: str, preset: str) -> None:
-    """A GPT-2 of that size as transformers would have saved it."""
+    """Writes a GPT-2 of the preset's size as transformers would save it."""
     import zoo
     from zoo.models.language.gpt import PRESETS
 
@@ -120,7 +120,7 @@ def write_folder(folder: str, preset: str) -> None:
 
 
 def main() -> None:
-    """Measures all that are installed, and prints a line of JSON."""
+    """Measures the contenders that are installed; prints a line of JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -141,7 +141,8 @@ def main() -> None:
     names = [name for name in CONTENDERS if importlib.util.find_spec(name)]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        # Not here: this process's children start with a copy of its memory's table.
+        # In a child, since the children measured later inherit this process's page
+        # table.
         command = [sys.executable, "-m", "benchmarks.loading", "--write", folder]
         subprocess.run([*command, "--preset", flags.preset], check=True)
         for turn in range(flags.rounds):

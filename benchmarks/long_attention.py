@@ -1,11 +1,11 @@
-"""Long texts: a layer of sliding-window attention beside full attention.
+"""Long texts: a layer of sliding-window attention, and one of full attention.
 
     python -m benchmarks.long_attention --backend torch
 
-Forward and back, causal, one text, float32, one thread. Where the backend has a fused
-kernel, as torch, full attention's memory is linear too, but for a learned bias on the
-scores, such as T5's: then they are all kept. Each case has a process of its own; memory
-is how much the steps add to its peak.
+Forward and backward, causal, one text, float32, one thread. Where the backend has a
+fused kernel, as torch does, full attention needs only linear memory too, except with a
+learned bias such as T5's, which materialises all scores. Each case runs in a process of
+its own; memory is how much the steps add to its peak.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from benchmarks.one_backend import BACKENDS
 
 LENGTHS = (1024, 4096, 16384)
 HEADS, WIDTH, WINDOW, ROUNDS = 8, 256, 256, 2
-# The window, and whether there is a bias.
+# name: (window, whether there is a bias)
 KINDS = {
     "sliding": (WINDOW, False),
     "full": (0, False),
     "sliding, T5's bias": (WINDOW, True),
     "full, T5's bias": (0, True),
 }
-# Bytes of all scores beyond which they are not kept.
+# Cases whose scores would take more bytes than this are skipped.
 MOST = 2**31
 
 
 def measure(kind: str, length: int) -> dict[str, float]:
-    """Milliseconds of a step, the median, and mebibytes that it needs at its peak."""
+    """Returns a step's median milliseconds and its peak memory in MiB."""
     import keras
     import numpy as np
 
@@ -69,7 +69,7 @@ def _peak() -> int:
 
 
 def main() -> None:
-    """Measures one backend; prints a line of JSON a case, and a table."""
+    """Measures one backend; prints one line of JSON per case, and a table."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,7 +1,7 @@
-"""The command line of a benchmark of training speed on one backend.
+"""Command line of the benchmarks that measure training speed on one backend.
 
-Keras fixes its backend when it is imported, and the backends' thread pools get in
-each other's way: so a process measures one of them.
+Keras fixes its backend on import, and the thread pools of several backends interfere,
+so each process measures one backend.
 """
 
 import argparse
@@ -20,10 +20,10 @@ Figures = dict[str, dict[str, float]]
 def timed(
     contenders: Mapping[str, Contender], items_per_step: int, seconds: float
 ) -> Figures:
-    """Each contender's speed, in as many rounds as fit into the time."""
+    """Measures each contender in as many rounds as fit into `seconds`."""
     trial = interleave(contenders, HAND_WRITTEN, items_per_step, rounds=1, steps=2)
     step_seconds = sum(r.milliseconds_per_step for r in trial.values()) / 1000
-    # At least ten steps a round: `fit` takes a while to start, once an epoch.
+    # At least ten steps per round: `fit` takes a while to start each epoch.
     rounds = min(15, max(5, int(seconds / step_seconds / 10)))
     steps = min(100, max(10, int(seconds / step_seconds / rounds)))
     results = interleave(
@@ -33,7 +33,7 @@ def timed(
 
 
 def flags_of(cases: Mapping[str, object]) -> argparse.ArgumentParser:
-    """What does not depend on the backend; a parent of parsers."""
+    """Returns a parent parser with the flags that do not depend on the backend."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--case", choices=cases, action="append", help="default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each case")
@@ -45,12 +45,12 @@ def command_line(
     cases: Mapping[str, object],
     measure: Callable[[argparse.Namespace, str], Figures],
 ) -> None:
-    """Measures the cases that the flags name, and prints one line of JSON.
+    """Measures the cases selected by flags; prints one line of JSON.
 
     Args:
-        description: for `--help`.
-        cases: their names are what `--case` takes.
-        measure: gives one case's figures, from the flags and its name.
+        description: text for `--help`.
+        cases: mapping whose keys are the choices of `--case`.
+        measure: returns a case's figures, given the flags and the case's name.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -64,7 +64,7 @@ def command_line(
 
 
 def all_cores() -> None:
-    """Lets torch use every core that this process may."""
+    """Lets torch use every core available to this process."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -1,6 +1,6 @@
-"""nanoGPT's own model, optimizer and order of a step, from a checkout of it.
+"""nanoGPT's own model, optimizer and training step, from a checkout.
 
-Nothing is copied: the checkout's `model.py` is imported as it stands.
+Nothing is copied: the checkout's `model.py` is imported unchanged.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from benchmarks.shapes import Shape
 def make_step(
     shape: Shape, checkout: Path, seed: int = 0
 ) -> Callable[[np.ndarray], torch.Tensor]:
-    """One step as nanoGPT's `train.py` takes it in float32 on a CPU.
+    """Makes the step of nanoGPT's `train.py` in float32 on a CPU.
 
-    Left out is what does nothing there: autocast and the gradient scaler (both
-    disabled in float32), accumulation over one micro-batch.
+    It leaves out what has no effect there: autocast and the gradient scaler (both
+    disabled in float32), and accumulation over a single micro-batch.
     """
     spec = importlib.util.spec_from_file_location(
         "nanogpt_model", Path(checkout) / "model.py"

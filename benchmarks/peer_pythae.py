@@ -1,14 +1,14 @@
-"""Test likelihood of Pythae's VAE and of ours, trained alike, in one run.
+"""Test likelihood of Pythae's VAE and ours, trained the same way in one run.
 
     pip install pythae
     KERAS_BACKEND=torch python -m benchmarks.peer_pythae --data-dir ... --epochs 100
 
-784-400-40 with ReLU, MNIST binarised once by one seed, Adam at 1e-4, batches of 100:
-the setting of Pythae's reproduction script, but for its epochs (500) and its binarised
-file. Both start from the same weights, as torch draws them, unless `--own-start` lets
-ours draw its own. Both likelihoods are importance-weighted bounds with 200 samples over
-the same test images, ours by `zoo.evaluation`, Pythae's by its own `get_nll`; and
-Pythae's weights are measured by `zoo.evaluation` too.
+784-400-40 with ReLU, MNIST binarised once with one seed, Adam at 1e-4, batches of 100:
+the setting of Pythae's reproduction script, except for its epochs (500) and its
+binarised file. Both start from the same weights, drawn by torch, unless `--own-start`
+lets ours draw its own. Both likelihoods are importance-weighted bounds with 200 samples
+over the same test images: ours from `zoo.evaluation`, Pythae's from its `get_nll`.
+`zoo.evaluation` also measures Pythae's weights.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class Encoder(BaseEncoder):
         self.log_variance = nn.Linear(WIDTH, LATENT_DIM)
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
-        """Mean and log-covariance by Pythae's names."""
+        """Returns mean and log-covariance under Pythae's names."""
         h = self.hidden(x.reshape(len(x), -1))
         return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
 
@@ -60,12 +60,12 @@ class Decoder(BaseDecoder):
         )
 
     def forward(self, z: torch.Tensor) -> ModelOutput:
-        """Probabilities of the pixels."""
+        """Returns the pixels' probabilities."""
         return ModelOutput(reconstruction=self.layers(z).reshape(-1, 1, 28, 28))
 
 
 def pythae_model(seed: int) -> VAE:
-    """Pythae's VAE, not trained."""
+    """Returns Pythae's VAE, untrained."""
     torch.manual_seed(seed)
     config = VAEConfig(
         input_dim=(1, 28, 28), latent_dim=LATENT_DIM, reconstruction_loss="bce"
@@ -74,7 +74,7 @@ def pythae_model(seed: int) -> VAE:
 
 
 def train_pythae(model: VAE, train: np.ndarray, epochs: int, seed: int) -> VAE:
-    """By Pythae's pipeline."""
+    """Trains with Pythae's pipeline."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainerConfig(
             output_dir=folder,
@@ -90,20 +90,20 @@ def train_pythae(model: VAE, train: np.ndarray, epochs: int, seed: int) -> VAE:
 
 
 def train_ours(model: zoo.VAE, train: np.ndarray, epochs: int) -> zoo.VAE:
-    """By `fit`."""
+    """Trains with `fit`."""
     model.compile(keras.optimizers.Adam(RATE))
     model.fit(train, batch_size=BATCH, epochs=epochs, verbose=2)
     return model
 
 
 def our_model() -> zoo.VAE:
-    """Ours, not trained."""
+    """Returns our VAE, untrained."""
     config = zoo.VAEConfig(hidden=(WIDTH,), latent_dim=LATENT_DIM, activation="relu")
     return zoo.VAE(config)
 
 
 def with_weights_of(pythae: VAE) -> zoo.VAE:
-    """Our model with Pythae's weights."""
+    """Returns our VAE with Pythae's weights."""
     model = our_model()
     names = {
         "encoder/hidden_0": pythae.encoder.hidden[0],
@@ -120,7 +120,7 @@ def with_weights_of(pythae: VAE) -> zoo.VAE:
 
 
 def main() -> None:
-    """Trains both, prints seconds and nats as one line of JSON."""
+    """Trains both; prints seconds and nats as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--epochs", type=int, default=100)

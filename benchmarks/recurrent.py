@@ -1,8 +1,8 @@
-"""Training speed: `fit` of zoo's RecurrentLM beside a plain torch loop.
+"""Training speed: `fit` of zoo's RecurrentLM, and a plain torch loop.
 
     python -m benchmarks.recurrent --backend torch
 
-Both train in one process and take turns, whichever backend zoo is on.
+Both train in alternating turns of one process, whichever backend zoo is on.
 """
 
 import itertools
@@ -20,14 +20,14 @@ ADAM = 1e-3
 
 
 def windows():
-    """Endless random ids (B, T+1), the same for all."""
+    """Yields random ids (B, T+1) endlessly, the same for all contenders."""
     rng = np.random.default_rng(0)
     shape = (16, BATCH, TOKENS + 1)
     return itertools.cycle(rng.integers(VOCABULARY, size=shape).astype("int32"))
 
 
 def plain(case: str) -> Contender:
-    """A tied language model on torch's own layer."""
+    """Trains a language model with tied embeddings on torch's own layer."""
     table = torch.nn.Embedding(VOCABULARY, WIDTH)
     layer = CASES[case](WIDTH, WIDTH, batch_first=True)
     parameters = [*table.parameters(), *layer.parameters()]
@@ -49,7 +49,7 @@ def plain(case: str) -> Contender:
 
 
 def ours(case: str) -> Contender:
-    """`model.fit` as a user calls it, its own overhead included."""
+    """Calls `model.fit` as a user would, including its overhead."""
     import keras
 
     import zoo
@@ -61,7 +61,7 @@ def ours(case: str) -> Contender:
 
 
 def measure(case: str, seconds: float) -> Figures:
-    """Both contenders' speed, in tokens a second."""
+    """Measures tokens per second."""
     all_cores()
     contenders = {HAND_WRITTEN: plain(case), "zoo": ours(case)}
     return timed(contenders, BATCH * TOKENS, seconds)

@@ -1,10 +1,10 @@
-"""What sharing a step costs: each strategy's step over one device's, same global batch.
+"""Cost of sharding: step time on several devices over one, same global batch.
 
     python -m benchmarks.scaling [tensorflow|jax|torch ...]
 
-On virtual devices, which share this machine's cores: nothing can get faster, so the
-ratio is the strategy's overhead, and 1 is the best there is. Also the bytes of weights
-and optimizer state that the devices hold.
+Virtual devices share this machine's cores and cannot speed anything up, so the ratio is
+the strategy's overhead, and 1 is ideal. Also reports the bytes of weights and optimizer
+state that each device holds.
 """
 
 import json
@@ -27,7 +27,7 @@ OUT = Path("runs/bench/scaling.json")
 
 
 def virtual_devices(backend: str) -> None:
-    """Before the backend starts."""
+    """Sets up virtual devices; call it before the backend starts."""
     if backend == "jax":
         count = f"--xla_force_host_platform_device_count={DEVICES}"
         os.environ["XLA_FLAGS"] = count
@@ -41,7 +41,7 @@ def virtual_devices(backend: str) -> None:
 
 
 def make_fit():
-    """A compiled GPT of 4 layers and width 128, and a function that takes steps."""
+    """Returns a compiled GPT (4 layers, width 128) and a function that times steps."""
     import keras
     import numpy as np
 
@@ -61,13 +61,13 @@ def make_fit():
 
 
 def timed(fit) -> float:
-    """The median of some rounds, the first of which compiles."""
+    """Returns the median of several rounds, after one that compiles."""
     fit()
     return statistics.median(fit() for _ in range(ROUNDS))
 
 
 def measure(backend: str) -> dict:
-    """Milliseconds a step, the ratio to one device, and bytes a device."""
+    """Returns milliseconds per step, ratio to one device, and bytes per device."""
     from zoo.distribution import use
     from zoo.engine.current import engine
 
@@ -75,7 +75,7 @@ def measure(backend: str) -> dict:
     if backend == "tensorflow":
         cells["data 4"] = {"data": 4, "strategy": "dtensor"}
         cells["data 2, mirrored"] = {"data": 2}
-        with use(**cells["data 4"]):  # DTensor starts before anything else
+        with use(**cells["data 4"]):  # DTensor has to start first
             pass
     alone = os.environ.get("RANK", "0") == "0"
     one = timed(make_fit()[1]) if alone else 0.0
@@ -94,12 +94,12 @@ def measure(backend: str) -> dict:
 
 
 def main() -> None:
-    """Measures the backends one after another, prints and writes the results."""
+    """Measures one backend after another; prints and writes the results."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="A step on virtual devices over one device's")
-    for column in ("backend", "devices", "ms/step", "of one device", "MB a device"):
+    table = Table(title="Step time on virtual devices, relative to one device")
+    for column in ("backend", "devices", "ms/step", "of one device", "MB per device"):
         left = column in ("backend", "devices")
         table.add_column(column, justify="left" if left else "right")
     everything = {}

@@ -1,11 +1,11 @@
-"""The model sizes at which training speed is compared."""
+"""Model sizes for comparing training speed."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT's size, and the batch that one step of it reads."""
+    """The size of a GPT and of one step's batch."""
 
     layers: int
     heads: int
@@ -24,9 +24,9 @@ class Shape:
         return self.batch * self.context
 
 
-# nanoGPT's README gives this size for a CPU (its overhead shows here) …
+# nanoGPT's README suggests this size for a CPU; overhead is visible.
 NANOGPT_CPU = Shape(layers=4, heads=4, width=128, context=64, batch=12, vocab=65)
-# … and this one is large enough for the matrix products to decide.
+# Large enough for matrix products to dominate.
 SMALL = Shape(layers=6, heads=6, width=384, context=256, batch=8, vocab=65)
 
 SHAPES = {"nanogpt_cpu": NANOGPT_CPU, "small": SMALL}

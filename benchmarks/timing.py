@@ -1,4 +1,4 @@
-"""Honest timing: contenders take turns, so that the machine's mood hits all alike."""
+"""Fair timing: contenders take turns, so that a busy machine slows all of them."""
 
 import statistics
 import time
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Contender:
     """Something that trains.
 
-    run: takes n steps and returns their last loss, perhaps still being computed.
-    block: waits until that loss is there.
+    Attributes:
+        run: takes n steps; returns the last loss, possibly still being computed.
+        block: waits until that loss has been computed.
     """
 
     run: Callable[[int], object]
@@ -19,12 +20,12 @@ class Contender:
 
     @classmethod
     def fitting(cls, model, batches: Iterator, loss: str = "loss") -> "Contender":
-        """`model.fit` as a user calls it, its own overhead included.
+        """Calls `model.fit` as a user would, including its overhead.
 
         Args:
-            model: compiled.
-            batches: endless.
-            loss: its name in the history.
+            model: a compiled model.
+            batches: endless batches.
+            loss: name of the loss in the history.
         """
 
         def run(steps: int) -> float:
@@ -36,11 +37,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """One contender's speed, alone and beside the baseline of the same rounds."""
+    """One contender's speed, and its ratio to the baseline in the same rounds."""
 
     tokens_per_second: float  # or images; median over rounds
     milliseconds_per_step: float  # median over rounds
-    ratio: float  # median over rounds of its speed over the baseline's
+    ratio: float  # median over rounds of speed relative to the baseline
     ratio_min: float
     ratio_max: float
 
@@ -55,9 +56,9 @@ def interleave(
 ) -> dict[str, Result]:
     """Times `steps` steps of each contender in turn, `rounds` times over.
 
-    A ratio compares two times of the same round, which a slow phase of a shared
-    machine mostly cancels in. The order turns round every round, so that nobody
-    always runs behind the same neighbour.
+    A ratio compares two times of the same round, so that slow phases of a shared
+    machine mostly cancel. The order is reversed every round, so that no contender
+    always runs after the same one.
     """
     if baseline not in contenders:
         raise ValueError(f"baseline {baseline!r} is not one of {list(contenders)}")

@@ -1,11 +1,11 @@
-"""Training speed: `fit` of zoo's GPT beside a hand-written loop and nanoGPT.
+"""Training speed: `fit` of zoo's GPT, a hand-written loop, and nanoGPT.
 
     python -m benchmarks.training --backend jax
 
-`python -m benchmarks` measures all three, each in a process of its own.
+`python -m benchmarks` measures all three backends, each in a process of its own.
 
-NANOGPT, the path of a checkout of nanoGPT, adds its model to the comparison. It
-runs in the same process and turn by turn, as torch imports beside any backend.
+Set NANOGPT to the path of a nanoGPT checkout to add its model to the comparison. It
+takes turns in the same process, since torch can be imported beside any backend.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from benchmarks.timing import Contender, interleave
 
 
 def batches(shape: Shape) -> Iterator[np.ndarray]:
-    """Endless random windows of tokens, the same ones for every contender."""
+    """Yields random windows of tokens endlessly, the same for all contenders."""
     random = np.random.default_rng(0)
     size = (shape.batch, shape.context + 1)
     made = [random.integers(0, shape.vocab, size, dtype="int32") for _ in range(16)]
@@ -30,7 +30,7 @@ def batches(shape: Shape) -> Iterator[np.ndarray]:
 
 
 def from_step(step: Callable[[np.ndarray], object], shape: Shape) -> Contender:
-    """A contender out of a function that takes one step."""
+    """Makes a contender from a function that takes one step."""
     stream = batches(shape)
 
     def run(steps: int) -> object:
@@ -42,7 +42,7 @@ def from_step(step: Callable[[np.ndarray], object], shape: Shape) -> Contender:
 
 
 def zoo_fit(shape: Shape, seed: int) -> Contender:
-    """`model.fit` as a user calls it, its own overhead included."""
+    """Calls `model.fit` as a user would, including its overhead."""
     import keras
 
     import zoo
@@ -67,9 +67,10 @@ def zoo_fit(shape: Shape, seed: int) -> Contender:
 
 
 def hand_written(backend: str, shape: Shape, seed: int) -> Contender:
-    """The backend's hand-written loop; TensorFlow's with or without XLA.
+    """Makes the backend's hand-written loop.
 
-    Which of the two is faster there depends on the shape, so a trial decides.
+    On TensorFlow a trial decides whether XLA is used: which is faster depends on the
+    shape.
     """
     module = importlib.import_module(f"benchmarks.handwritten_{backend}")
     if backend != "tensorflow":
@@ -83,11 +84,11 @@ def hand_written(backend: str, shape: Shape, seed: int) -> Contender:
 
 
 def measure(backend: str, shape: Shape, seconds: float, seed: int = 0) -> Figures:
-    """Times every contender of one backend at one shape, by name."""
+    """Times every contender of one backend at one shape."""
     checkout = os.environ.get("NANOGPT")
     if backend == "torch" or checkout:
         all_cores()
-    # First of all, as a user would: what it does to the process holds for all of them.
+    # zoo comes first, as in a user's script: what it sets in the process affects all.
     zoo = zoo_fit(shape, seed)
     contenders = {HAND_WRITTEN: hand_written(backend, shape, seed), "zoo": zoo}
     if checkout:

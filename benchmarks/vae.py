@@ -1,8 +1,8 @@
-"""Training speed: `fit` of zoo's VAE beside a hand-written torch loop of the same.
+"""Training speed: `fit` of zoo's VAE, and a hand-written torch loop.
 
     python -m benchmarks.vae --backend jax
 
-Both train in one process and take turns, whichever backend zoo is on.
+Both train in alternating turns of one process, whichever backend zoo is on.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from benchmarks.timing import Contender
 
 @dataclass(frozen=True)
 class Setting:
-    """A model's sizes and how it is trained."""
+    """A model's sizes and training settings."""
 
     hidden: tuple[int, ...]
     latent_dim: int
@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 class PlainVAE(nn.Module):
-    """As one writes it by hand."""
+    """The VAE, written by hand in torch."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class PlainVAE(nn.Module):
         self.decoder = nn.Sequential(*stack(back), nn.Linear(back[-1], setting.pixels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The negative bound of images (B, pixels), a scalar."""
+        """Returns the mean negative bound of images (B, pixels), a scalar."""
         h = self.encoder(x)
         mean, log_variance = self.mean(h), self.log_variance(h)
         shape = (len(x), self.setting.samples, self.setting.latent_dim)
@@ -79,7 +79,7 @@ class PlainVAE(nn.Module):
 
 
 def batches(setting: Setting):
-    """Endless random pictures of zeros and ones, the same for all."""
+    """Yields random binary pictures endlessly, the same for all contenders."""
     random = np.random.default_rng(0)
     side = math.isqrt(setting.pixels)
     size = (setting.batch, side, side, 1)
@@ -88,7 +88,7 @@ def batches(setting: Setting):
 
 
 def plain_torch(setting: Setting) -> Contender:
-    """A loop with fused Adam."""
+    """Trains a plain loop with fused Adam."""
     torch.manual_seed(0)
     model = PlainVAE(setting)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
@@ -106,7 +106,7 @@ def plain_torch(setting: Setting) -> Contender:
 
 
 def zoo_fit(setting: Setting) -> Contender:
-    """`model.fit` as a user calls it, its own overhead included."""
+    """Calls `model.fit` as a user would, including its overhead."""
     import keras
 
     import zoo
@@ -126,7 +126,7 @@ def zoo_fit(setting: Setting) -> Contender:
 
 
 def measure(setting: Setting, seconds: float) -> Figures:
-    """Both contenders' speed, in images a second."""
+    """Measures images per second."""
     all_cores()
     contenders = {HAND_WRITTEN: plain_torch(setting), "zoo": zoo_fit(setting)}
     return timed(contenders, setting.batch, seconds)
