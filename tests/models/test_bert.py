@@ -71,7 +71,7 @@ def test_bad_configurations_say_what_is_wrong(fields, message):
 def test_is_made_from_a_configuration():
     for cls in (zoo.BertBackbone, zoo.BertPretrainer):
         with pytest.raises(
-            TypeError, match=f"{cls.__name__} is made from a BertConfig"
+            TypeError, match=f"{cls.__name__} must be made from a BertConfig"
         ):
             cls({"vocab_size": 17})
 

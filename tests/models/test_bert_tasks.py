@@ -60,7 +60,7 @@ def test_configurations_are_of_the_task():
     with pytest.raises(TypeError, match="made from a BertClassifierConfig"):
         zoo.BertClassifier(zoo.BertConfig(**SIZES))
     # Nor with one of more fields, which its own would not be when it is read again.
-    with pytest.raises(TypeError, match="BertSpanQA is made from a BertConfig"):
+    with pytest.raises(TypeError, match="BertSpanQA must be made from a BertConfig"):
         zoo.BertSpanQA(zoo.BertClassifierConfig(**SIZES))
 
 

@@ -94,7 +94,7 @@ def test_bad_configurations_say_what_is_wrong(fields, message):
 
 
 def test_is_made_from_a_configuration():
-    with pytest.raises(TypeError, match="GPT is made from a GPTConfig"):
+    with pytest.raises(TypeError, match="GPT must be made from a GPTConfig"):
         GPT({"vocab_size": 17})
 
 

@@ -227,9 +227,9 @@ def test_resumed_exactly(tmp_path):
 def test_what_does_not_fit():
     model = classifier()
     for rank in (0, 1.5, True):
-        with pytest.raises(ValueError, match=f"number from 1. Received: {rank}"):
+        with pytest.raises(ValueError, match=f"number from 1, got {rank}"):
             model.enable_lora(rank)
-    with pytest.raises(ValueError, match="alpha must be above 0. Received: -1"):
+    with pytest.raises(ValueError, match="alpha must be above 0, got -1"):
         model.enable_lora(2, -1)
     for targets in (("queries",), ()):
         with pytest.raises(

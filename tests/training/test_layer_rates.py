@@ -248,7 +248,7 @@ def test_saved_and_resumed(tmp_path):
 
 def test_what_does_not_fit():
     for decay in (0, 1.5):
-        with pytest.raises(ValueError, match=f"at most 1. Received: {decay}"):
+        with pytest.raises(ValueError, match=f"at most 1, got {decay}"):
             Tower().compile(layer_decay=decay)
     adam = Adam()
     both = keras_optimizers.MultiOptimizer(lambda variable: adam)

@@ -255,7 +255,7 @@ def test_arrays_of_a_batch_need_one_row_an_example():
 
     model = Tabular()
     model.compile(run_eagerly=True)
-    with pytest.raises(ValueError, match=r"one row an example.*\[3, 20\]"):
+    with pytest.raises(ValueError, match=r"one row per example.*\[3, 20\]"):
         step(model, (X, Y))
 
 
@@ -270,5 +270,5 @@ def test_too_many_terms_say_how_many():
 
     model = Talkative()
     model.compile(run_eagerly=True)
-    with pytest.raises(ValueError, match="at most 48 terms. Received 61"):
+    with pytest.raises(ValueError, match="at most 48 terms, got 61"):
         step(model, X)

@@ -1,4 +1,4 @@
-"""The training core: phases, optimizers, schedules and an engine a backend."""
+"""The training core: phases, optimizers, schedules and one engine per backend."""
 
 from zoo.engine.base import Engine
 from zoo.engine.current import engine, input_gradient

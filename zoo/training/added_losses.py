@@ -1,4 +1,4 @@
-"""What layers add to a phase's loss: `add_loss`, activity and weight regularizers."""
+"""Losses that layers add to a phase: `add_loss`, activity and weight regularizers."""
 
 import contextlib
 import threading
@@ -8,22 +8,22 @@ from typing import Any
 import keras
 from keras import ops
 
-# The term's name in the logs; its objective is 1.
+# The term's name in the logs; its coefficient in the objective is 1.
 ADDED = "added_loss"
 
 
 def all_layers(layers: Sequence[keras.Layer]) -> list[keras.Layer]:
-    """The layers and those inside of them, each once."""
+    """The layers and the layers nested in them, each once."""
     found = {id(x): x for layer in layers for x in layer._flatten_layers()}
     return list(found.values())
 
 
 @contextlib.contextmanager
 def collected(layers: Sequence[keras.Layer]) -> Iterator[list[Any]]:
-    """Within, gathers what these layers add, over all of their calls.
+    """Within the block, collects the losses that layers add, over all their calls.
 
-    Keras itself keeps what a layer added in its last call, but a phase may call a
-    network several times, as a GAN's discriminator is called on real and on fake data.
+    Keras itself keeps only the losses of a layer's last call, but a phase may call a
+    network several times: a GAN's discriminator sees real and fake data.
     """
     added: list[Any] = []
     thread = threading.get_ident()
@@ -40,9 +40,10 @@ def collected(layers: Sequence[keras.Layer]) -> Iterator[list[Any]]:
 
 
 class _Collector(dict):
-    """Stands in for a layer's `add_loss`: lists by thread.
+    """Replaces a layer's `add_loss`; keeps one list per thread.
 
-    Under MirroredStrategy each replica has one, and they take turns within a call.
+    Under MirroredStrategy each replica has its own thread, and they alternate within a
+    call.
     """
 
     def __call__(self, loss: Any) -> None:
@@ -50,12 +51,12 @@ class _Collector(dict):
 
 
 def penalties(variables: Sequence[keras.Variable]) -> list[Any]:
-    """What the variables' regularizers give."""
+    """The values of the variables' regularizers."""
     return [v.regularizer(v) for v in variables if v.regularizer is not None]
 
 
 def with_sum(terms: dict, added: Sequence[Any]) -> dict:
-    """The terms, and the sum of what was added as one more."""
+    """The terms, with the sum of the added losses, if any, as one more."""
     if not added:
         return terms
     return {**terms, ADDED: sum(ops.cast(x, "float32") for x in added)}

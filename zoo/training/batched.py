@@ -1,4 +1,4 @@
-"""Compiled functions of arrays, one row an example, for any number of rows."""
+"""Compiled functions of arrays with one row per example, for any number of rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +13,14 @@ from zoo.engine.current import engine
 class Batched:
     """Applies a function to NumPy arrays batch by batch.
 
-    The last batch is padded with its first row, to a power of two rows, so that few
-    shapes are compiled; what the padding gave is cut off.
+    The last batch is padded with copies of its first row to a power of two rows, so
+    that few shapes are compiled; results for the padding are dropped.
 
     Args:
-        function: of arrays that share their first axis, to a nested structure of
-            arrays with it. It must draw nothing.
-        variables: gives those that the function reads, such as a model's.
-        batch_size: the most rows at a time.
+        function: maps arrays that share their first axis to a nested structure of
+            arrays with that axis. It must not draw random numbers.
+        variables: returns the variables that the function reads, such as a model's.
+        batch_size: the maximum number of rows at a time.
     """
 
     def __init__(
@@ -33,11 +33,15 @@ class Batched:
         self.batch_size = batch_size
 
     def __call__(self, *arrays: np.ndarray) -> Any:
-        """The function's results as NumPy arrays, over all rows."""
+        """The function's results for all rows, as NumPy arrays.
+
+        Raises:
+            ValueError: the arrays have no rows or different numbers of rows.
+        """
         rows = {len(array) for array in arrays}
         if len(rows) != 1 or not (count := rows.pop()):
             raise ValueError(
-                "Arrays need one row an example, and at least one. Received lengths "
+                "Arrays must have one row per example, and at least one, got lengths "
                 f"{[len(array) for array in arrays]}."
             )
         parts = []

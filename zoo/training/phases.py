@@ -1,4 +1,4 @@
-"""What a model says about its own training: phases, and the terms of their losses."""
+"""How a model declares its training: phases, and the terms of their losses."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ Tensor = Any
 
 
 class WeightedMean(NamedTuple):
-    """A mean kept as its two parts, so that parts of a batch can be added up.
+    """A mean kept as total and weight, so that parts of a batch can be added up.
 
-    Averaging the means of unequal parts (padded sequences, masked places, ragged
+    Averaging the means of unequal parts (padded sequences, masked positions, ragged
     shards) is wrong; adding totals and weights and dividing once is right.
 
     Attributes:
@@ -29,7 +29,11 @@ class WeightedMean(NamedTuple):
 
     @classmethod
     def of(cls, values: Tensor, weights: Tensor | None = None) -> "WeightedMean":
-        """The mean of `values`, each counted `weights` (same shape) times."""
+        """The mean of `values`, weighted by `weights` of the same shape.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
         values = ops.cast(values, "float32")
         if weights is None:
             count = ops.cast(ops.size(values), "float32")
@@ -37,21 +41,24 @@ class WeightedMean(NamedTuple):
         weights = ops.cast(weights, "float32")
         if not same_shape(values.shape, weights.shape):
             raise ValueError(
-                "A weighted mean needs one weight a value. Received values of shape "
+                "A weighted mean must have one weight per value, got values of shape "
                 f"{tuple(values.shape)} and weights of shape {tuple(weights.shape)}."
             )
         return cls(ops.sum(values * weights), ops.sum(weights))
 
 
 def same_shape(a: Sequence[int | None], b: Sequence[int | None]) -> bool:
-    """Whether shapes agree as far as both are known: TensorFlow may not know all."""
+    """Whether two shapes agree in all dimensions that both know.
+
+    On TensorFlow a dimension may be None.
+    """
     return len(a) == len(b) and all(
         m == n or m is None or n is None for m, n in zip(a, b, strict=True)
     )
 
 
 def shape_of(x: Any) -> tuple[Any, ...]:
-    """The shape of an array of NumPy's or a backend's, or of a list."""
+    """The shape of a NumPy or backend array, or of a list."""
     return tuple(x.shape if hasattr(x, "shape") else np.shape(x))
 
 
@@ -60,21 +67,23 @@ Terms = dict[str, Tensor | WeightedMean]
 
 @dataclass(frozen=True)
 class Phase:
-    """One loss and the layers that it moves; a model's phases run in order.
+    """One loss and the layers that it trains; a model's phases run in order.
 
     Attributes:
         name: prefix of the logged terms and key of `compile(optimizer={...})`. Phases
-            that train the same layers may share it, as the several steps of a critic
-            do: each is a step of one optimizer, and the last one's terms are logged.
+            that train the same layers may share a name, such as the several steps of a
+            critic: each is a step of one optimizer, and the last one's terms are
+            logged.
         loss: maps a batch (and `training=`, if it takes it) to named terms. A term
             is a scalar, the mean over the examples, or a `WeightedMean`.
-        trains: the layers whose trainable variables this phase, alone, moves.
+        trains: the layers whose trainable variables this phase updates; it updates no
+            others.
         objective: the terms to minimise, with their coefficients.
-        weights: maps a batch to the total weight of those objective terms that are
-            not means over examples. Needed only where a batch is cut into parts
-            (micro-batches, devices), whose common divisor must be known beforehand.
-        through_shared: send the gradient back through `Model.shared`. True for the
-            phase that trains what `shared` calls.
+        weights: maps a batch to the total weight of each objective term that is not a
+            mean over examples. Needed only if a batch is split (micro-batches,
+            devices), since the parts' common divisor must be known beforehand.
+        through_shared: whether to backpropagate through `Model.shared`. True for the
+            phase that trains the layers of `shared`.
     """
 
     name: str
@@ -85,37 +94,41 @@ class Phase:
     through_shared: bool = False
 
     def variables(self) -> list[keras.Variable]:
-        """The variables that this phase moves, each once."""
+        """The variables that this phase updates, each once."""
         unique = {id(v): v for layer in self.trains for v in layer.trainable_variables}
         return list(unique.values())
 
 
 def with_training(function: Callable, batch: Batch, training: bool) -> Any:
-    """Calls `function(batch)`, telling it about `training` if it asks."""
+    """Calls `function(batch)`, with `training` if it takes that argument."""
     if "training" in inspect.signature(function).parameters:
         return function(batch, training=training)
     return function(batch)
 
 
 def batch_size(batch: Batch) -> Any:
-    """Examples in a batch: the first dimension, which all its arrays share."""
+    """The number of examples in a batch: the first dimension of all its arrays.
+
+    Raises:
+        ValueError: the batch has no such array, or the first dimensions differ.
+    """
     arrays = [x for x in keras.tree.flatten(batch) if x is not None and len(x.shape)]
     if not arrays:
         raise ValueError(
-            "A batch needs at least one array with a batch dimension. "
-            f"Received: {batch!r}"
+            "A batch must have at least one array with a batch dimension, "
+            f"got {batch!r}."
         )
     sizes = {x.shape[0] for x in arrays} - {None}
     if len(sizes) > 1:
         raise ValueError(
-            "All arrays of a batch, also those that prepare() and shared() make, need "
-            f"one row an example. Received first dimensions {sorted(sizes)}."
+            "All arrays of a batch, including those that prepare() and shared() make, "
+            f"must have one row per example, got first dimensions {sorted(sizes)}."
         )
     return ops.shape(arrays[0])[0]
 
 
 def as_weighted(term: Tensor | WeightedMean, examples: Any) -> WeightedMean:
-    """A term in its two parts; a scalar counts as the mean over `examples`."""
+    """A term as a `WeightedMean`; a scalar counts as the mean over `examples`."""
     if isinstance(term, WeightedMean):
         return term
     weight = ops.cast(examples, "float32")

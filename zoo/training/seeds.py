@@ -1,4 +1,4 @@
-"""The seed of everything random in a process."""
+"""Seeds every random generator of a process."""
 
 import sys
 
@@ -9,10 +9,14 @@ from zoo.engine.current import engine
 
 
 def set_seed(seed: int) -> None:
-    """Keras's `set_random_seed`, without a start of TensorFlow for it.
+    """Keras's `set_random_seed`, which also seeds the engine but imports no TensorFlow.
 
-    Keras would import TensorFlow on any backend, to seed tf.data's shuffling too: some
-    seconds, and what TensorFlow says of itself. Where it was imported it is seeded.
+    Keras would import TensorFlow on any backend to seed tf.data's shuffling, which
+    costs seconds and prints TensorFlow's log lines. If it is already imported, it is
+    seeded.
+
+    Args:
+        seed: a whole number.
     """
     known = tensorflow._available
     if "tensorflow" not in sys.modules:

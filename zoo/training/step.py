@@ -3,11 +3,11 @@
     prepare -> [shared] -> for each phase: terms, gradients -> update -> logs
 
 The order of an update is fixed: average over micro-batches, then over replicas,
-unscale, check that all is finite, clip, apply, then the moving average of the weights.
-The last three are the optimizer's own.
+unscale, check that all gradients are finite, clip, apply, then update the moving
+average of the weights. The optimizer does the last three.
 
-Where devices see one global batch (`zoo.distribution`), nothing here changes. Where
-the step runs once a replica, `engine.total` and `engine.average` join the replicas.
+If devices see one global batch (`zoo.distribution`), nothing here changes. If the step
+runs once per replica, `engine.total` and `engine.average` combine the replicas.
 """
 
 from keras import ops, tree
@@ -38,7 +38,7 @@ def train(model, data) -> dict:
 
 
 def test(model, data) -> dict:
-    """Every phase's terms, without dropout and without updates."""
+    """The running means of every phase's terms, without dropout and updates."""
     data, good = _watched(model, data)
     batch = model.plan.engine.prepare(model, data)
     if model.plan.has_shared:
@@ -50,9 +50,10 @@ def test(model, data) -> dict:
 
 
 def _watched(model, data):
-    """A batch in range, and whether it was: a boolean scalar, or None.
+    """The batch clipped to its ranges, and whether it was in range before.
 
-    Unsigned numbers become int32, since TensorFlow has few operations for them.
+    The second value is a boolean scalar, or None if the model declares no ranges.
+    Unsigned integers become int32, since TensorFlow has few operations for them.
     """
     data = tree.map_structure(_signed, data)
     batch = model.unpack(data)
@@ -70,10 +71,10 @@ def _signed(x):
 
 
 class Shared:
-    """What `Model.shared` computed, once, and the way back to its variables.
+    """The result of `Model.shared`, computed once, and its backward pass.
 
-    With micro-batches it is computed for each phase again, by the variables as they
-    were at the start of the step.
+    With micro-batches it is recomputed for each phase, with the variables as they were
+    at the start of the step.
     """
 
     def __init__(self, model, batch: Batch) -> None:
@@ -92,7 +93,7 @@ class Shared:
             self._start = model.plan.engine.copies(self.variables)
             return
         if model.optimizer.loss_scales:
-            # Where the producer's own phase goes back to when it skips an update.
+            # Restored if the producer's own phase skips its update.
             producers = _producers_state(model)
             state = [v for v in _float_state(model) if id(v) in producers]
             copies = model.plan.engine.copies(state)
@@ -104,15 +105,16 @@ class Shared:
         for x in tree.flatten(self.value):
             if "float" not in ops.dtype(x):
                 raise ValueError(
-                    f"{type(model).__name__}.shared() returned an array of {x.dtype}, "
-                    "which no gradient can go through. Make it in prepare()."
+                    f"{type(model).__name__}.shared() must return floating-point "
+                    f"arrays, got {x.dtype}, which has no gradient. Make it in "
+                    "prepare()."
                 )
 
     def again(self, phase: Phase, micro: Batch) -> dict:
-        """The same for a micro-batch of a phase."""
+        """Recomputes the shared work for one micro-batch of a phase."""
         if phase.through_shared:
             return _shared_work(self.model, micro, training=True)
-        # Its producer may have been updated by an earlier phase.
+        # An earlier phase may have updated the producer.
         present = self.engine.copies(self.variables)
         _assign(self.variables, self._start)
         value = _shared_work(self.model, micro, training=True)
@@ -121,7 +123,7 @@ class Shared:
 
 
 def _shared_work(model, batch: Batch, training: bool) -> dict:
-    """What `shared` gives, and what its layers add to the loss of their phase."""
+    """The result of `shared`, with the losses that its layers add."""
     producers = [phase for phase in model.phases() if phase.through_shared]
     layers = model.plan.phase_layers[producers[0].name] if producers else []
     with collected(layers) as added:
@@ -157,8 +159,8 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
         for variable, value in zip(state, before, strict=True):
             after = ops.convert_to_tensor(variable)
             variable.assign(model.plan.engine.select(finite, after, value))
-        # A skipped update counts for nothing, or one infinity spoils the epoch's mean;
-        # but at the floor it is not the scale's fault, and has to be seen.
+        # Skipped updates are not logged, or one infinity would spoil the epoch's mean;
+        # at the scale's floor the scale is not the cause, and the log must show it.
         counts = ops.logical_or(finite, scale.at_floor())
         terms = {
             name: tree.map_structure(lambda x: ops.where(counts, x, 0.0), term)
@@ -169,7 +171,7 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
 
 
 def _whole_batch(model, phase, batch, shared, scale):
-    """Terms and gradients of a phase on the batch as it is."""
+    """Terms and gradients of a phase on the whole batch."""
     leaves = tree.flatten(shared.value)
 
     def objective(*leaves):
@@ -196,21 +198,21 @@ def _whole_batch(model, phase, batch, shared, scale):
 
 
 def _micro_batches(model, phase, batch, shared, scale):
-    """The same from `accumulate` micro-batches, one at a time in a compiled loop.
+    """Terms and gradients from `accumulate` micro-batches, in a compiled loop.
 
-    All of them are divided by one divisor, the weight of the whole batch, so that
-    their gradients' mean is the gradient of the batch. State that is not trained
-    (moving statistics) starts from the same values each time and ends at the mean:
-    it advances once an update. A variable with `gains_parts` (a history) ends with
-    what every part has brought.
+    All of them use one divisor, the weight of the whole batch, so that the mean of
+    their gradients is the gradient of the batch. Untrained state (moving statistics)
+    starts from the same values for each micro-batch and ends at the mean: it advances
+    once per update. A variable with `gains_parts` (a history) adds up the changes of
+    all parts.
     """
     parts = model.plan.accumulate
     examples = batch_size(batch)
     if isinstance(examples, int) and examples % parts:
         raise ValueError(
-            f"A batch of {examples} examples can't be cut into accumulate={parts} "
-            "equal micro-batches. Choose a batch size that it divides, and drop a "
-            "ragged last batch (drop_remainder)."
+            f"A batch of {examples} examples can't be split into accumulate={parts} "
+            "equal micro-batches. Choose a batch size that is a multiple of it, and "
+            "drop a ragged last batch (drop_remainder)."
         )
     known = {} if phase.weights is None else phase.weights(batch)
     divisors = {
@@ -236,7 +238,7 @@ def _micro_batches(model, phase, batch, shared, scale):
         return terms, gradients, model.plan.engine.copies(state)
 
     terms, gradients, ends = model.plan.engine.repeat(part, parts)
-    # Where a producer ran for another phase's sake, its own phase moves its state.
+    # State of a producer that ran for another phase is advanced by its own phase.
     foreign = set() if phase.through_shared else _producers_state(model)
     for variable, before, total in zip(state, start, ends, strict=True):
         if id(variable) in foreign:
@@ -249,7 +251,7 @@ def _micro_batches(model, phase, batch, shared, scale):
 
 
 def _micro_batch(x, index, parts):
-    """Rows index, index + parts, ...: devices and micro-batches cut alike."""
+    """Rows index, index + parts, ...: micro-batches are strided, as device shards."""
     if x is None or not len(x.shape):
         return x
     strided = ops.reshape(x, (-1, parts, *ops.shape(x)[1:]))
@@ -257,7 +259,7 @@ def _micro_batch(x, index, parts):
 
 
 def _terms(model, phase, batch, training, known=None):
-    """A phase's terms, each in two parts; `known` are the weights of a whole batch."""
+    """A phase's terms as `WeightedMean`s; `known` are the whole batch's weights."""
     with collected(model.plan.phase_layers[phase.name]) as added:
         found = with_training(phase.loss, batch, training)
     unknown = set(phase.objective) - set(found)
@@ -271,14 +273,14 @@ def _terms(model, phase, batch, training, known=None):
         if name in known and not weighted:
             raise ValueError(
                 f"Term {name!r} of phase {phase.name!r} has a weight in "
-                "Phase(weights=...), but is a mean over examples. Return it as a "
+                "Phase(weights=...) but is a mean over examples. Return it as a "
                 "WeightedMean, or leave its weight out."
             )
         if weighted and name not in known:
             raise ValueError(
-                f"Term {name!r} of phase {phase.name!r} is a WeightedMean. To cut its "
-                "batch into micro-batches, its total weight in the whole batch must "
-                "be known first: give Phase(weights=...)."
+                f"Term {name!r} of phase {phase.name!r} is a WeightedMean, whose total "
+                "weight must be known before its batch is split into micro-batches. "
+                "Set Phase(weights=...)."
             )
     if phase.through_shared and model.plan.has_shared and ADDED in batch:
         added.append(batch[ADDED])
@@ -291,12 +293,12 @@ def _terms(model, phase, batch, training, known=None):
 
 
 def _coefficients(phase, terms) -> dict[str, float]:
-    """Of the terms to minimize: what layers added counts once."""
+    """The coefficients of the terms to minimise; added losses have 1."""
     return {**phase.objective, **({ADDED: 1.0} if ADDED in terms else {})}
 
 
 def _objective(phase, terms, divisors, scale):
-    """The scalar to differentiate: the terms' means, weighed and summed."""
+    """The scalar to differentiate: the weighted sum of the terms' means."""
     total = sum(
         coefficient * terms[name].total / divisors[name]
         for name, coefficient in _coefficients(phase, terms).items()
@@ -310,10 +312,10 @@ def _prefixed(model, phase, terms):
 
 
 def _log(model, terms, good) -> dict:
-    """The running means by name; a phase's `loss` is the whole of its objective.
+    """The running means by name; a phase's `loss` is its whole objective.
 
-    So it is named where a model has several terms, and what layers add is part of it.
-    Where not all of the batch was `good`, the means become NaN and stay so.
+    It sums several terms if the objective has them, and includes the losses that layers
+    add. Once a batch is not `good`, the means are NaN and stay NaN.
     """
     logs = model.plan.terms.update(terms, model.plan.engine.total, good)
     for phase in {phase.name: phase for phase in model.phases()}.values():
@@ -345,13 +347,13 @@ def _assign(variables, values):
 
 
 def _divisor(model, weight, parts):
-    """A part's share of the weight of the batch, all replicas' rows of it."""
+    """A part's share of the batch's weight, summed over all replicas."""
     engine = model.plan.engine
     weight = engine.total(ops.cast(weight, "float32"))
     return ops.where(weight > 0, weight, 1.0) / (parts * engine.replicas)
 
 
 def _all_finite(gradients):
-    """A scalar boolean; counted in floats, which devices can add up."""
+    """Whether all are finite, a boolean scalar; counted in floats, which add up."""
     infinite = [ops.logical_not(ops.isfinite(g)) for g in gradients]
     return sum(ops.sum(ops.cast(x, "float32")) for x in infinite) == 0

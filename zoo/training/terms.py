@@ -13,8 +13,8 @@ MAX_TERMS = 48
 class TermMeans(keras.metrics.Metric):
     """The exact means of all terms since the last reset, in one small variable.
 
-    One variable of totals and weights instead of a metric a term: one update a step,
-    and JAX, which wants all state to exist before the first step, needs no names.
+    One variable of totals and weights, instead of one metric per term, needs one update
+    per step; and JAX, whose state must exist before the first step, needs no names.
     """
 
     def __init__(self) -> None:
@@ -27,14 +27,21 @@ class TermMeans(keras.metrics.Metric):
         total: Callable = lambda x: x,
         good: object = None,
     ) -> dict[str, object]:
-        """Adds a batch's terms, summed by `total`; returns their means so far.
+        """Adds a batch's terms; returns the running means.
 
-        They are NaN from the first batch on that was not `good`, a boolean scalar.
+        Args:
+            terms: the batch's terms, at most `MAX_TERMS`.
+            total: sums a tensor over replicas.
+            good: a boolean scalar; from the first batch where it is False, the means
+                are NaN.
+
+        Raises:
+            ValueError: there are too many terms.
         """
         if len(terms) > MAX_TERMS:
             raise ValueError(
-                f"A model may log at most {MAX_TERMS} terms. Received {len(terms)}: "
-                f"{sorted(terms)}"
+                f"A model may log at most {MAX_TERMS} terms, got {len(terms)}: "
+                f"{sorted(terms)}. Return fewer from the losses."
             )
         batch = ops.stack(
             [
@@ -54,5 +61,5 @@ class TermMeans(keras.metrics.Metric):
         return {name: means[index] for index, name in enumerate(terms)}
 
     def result(self) -> dict:
-        """Nothing: the names belong to the step, which logs the means itself."""
+        """Empty: the step knows the names and logs the means itself."""
         return {}

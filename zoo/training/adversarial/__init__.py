@@ -1,4 +1,4 @@
-"""The losses of two players: a discriminator, which scores data, and a generator."""
+"""Adversarial losses of a discriminator, which scores data, and a generator."""
 
 from zoo.training.adversarial.losses import (
     LOSSES,

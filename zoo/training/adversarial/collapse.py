@@ -1,4 +1,4 @@
-"""Says when a GAN's training goes wrong, and by which sign."""
+"""Detects when a GAN's training diverges or collapses, and by which sign."""
 
 import math
 import warnings
@@ -15,27 +15,30 @@ class CollapseWarning(UserWarning):
 
 
 class WatchForCollapse(keras.callbacks.Callback):
-    """Warns, once a sign, when a GAN diverges or collapses.
+    """Warns, once per sign, when a GAN diverges or collapses.
 
-    - The discriminator wins: D(x) near 1 and D(G(z)) near 0. Then little is left for
-      the generator to learn from (Arjovsky & Bottou 2017).
+    - The discriminator wins: D(x) near 1 and D(G(z)) near 0 leave the generator little
+      gradient (Arjovsky & Bottou 2017).
     - Samples are alike: the mean distance between two samples, from fixed latents, is
       far below that between two real examples (Salimans et al. 2016, section 3.2);
-      where there are labels, between two of one class.
+      with labels, between two of one class.
     - A logged term or a sample is not finite.
 
-    It looks at the end of every epoch; outside of `fit`, call `set_model` and `look`.
+    Checks at the end of every epoch; outside `fit`, call `set_model` and `look`.
 
     Args:
-        real: real data (N, ...), for comparison; as many samples are drawn.
-        labels: theirs (N,), where the GAN is told them.
-        patience: looks in a row that must show one of the first two signs.
-        certainty: what D(x) and 1 - D(G(z)) must exceed to count as won.
-        min_diversity: of samples, as a share of the real data's.
-        seed: of the fixed latents.
+        real: real data (N, ...) for comparison; N samples are drawn.
+        labels: the labels of `real`, (N,), for a conditional GAN.
+        patience: consecutive checks that must show one of the first two signs.
+        certainty: value that D(x) and 1 - D(G(z)) must exceed to count as won.
+        min_diversity: minimum diversity of the samples, relative to the real data.
+        seed: seed of the fixed latents.
 
     Attributes:
-        seen: the signs that were warned of.
+        seen: the signs warned about so far.
+
+    Raises:
+        ValueError: no two real examples of one class differ.
     """
 
     def __init__(
@@ -55,8 +58,8 @@ class WatchForCollapse(keras.callbacks.Callback):
         self.real_distance = _mean_distance(real, self.labels)
         if not self.real_distance > 0:
             raise ValueError(
-                "Real data to compare with need two examples of a class that differ. "
-                f"Received an array of shape {real.shape}."
+                "Real data must have two examples of a class that differ, "
+                f"got an array of shape {real.shape}. Pass more or other examples."
             )
         self.num_samples, self.seed = len(real), seed
         self.patience, self.certainty = patience, certainty
@@ -65,15 +68,18 @@ class WatchForCollapse(keras.callbacks.Callback):
         self._streaks = {"discriminator wins": 0, "samples are alike": 0}
 
     def on_epoch_end(self, epoch, logs=None):
-        """A look at the epoch's means and at fixed samples."""
+        """Checks the epoch's means and fixed samples."""
         self.look(logs or {})
 
     def look(self, logs: Mapping[str, Any]) -> float:
-        """Looks at logged terms and at samples; warns where there is reason.
+        """Checks logged terms and samples; warns about the signs it finds.
+
+        Args:
+            logs: the logged terms by name.
 
         Returns:
-            The samples' diversity: the mean distance between two of them over that
-            between two real examples.
+            The samples' diversity: the mean distance between two of them, divided by
+            that between two real examples.
         """
         values = {name: float(value) for name, value in logs.items()}
         samples = self.model.sample(self.num_samples, seed=self.seed, **self.given)
@@ -93,21 +99,22 @@ class WatchForCollapse(keras.callbacks.Callback):
             "discriminator wins",
             wins,
             f"D(x) is {real:.3f} and D(G(z)) is {fake:.3f}: the generator learns "
-            "little. Lower the discriminator's rate, smooth labels, or use spectral "
-            "norm or another loss.",
+            "little. Lower the discriminator's learning rate, smooth labels, or use "
+            "spectral norm or another loss.",
         )
         self._count(
             "samples are alike",
             diversity < self.min_diversity,
-            f"two samples differ by {diversity:.2f} of what two real examples do. "
-            "Lower the rates, or use another loss or larger batches.",
+            f"two samples differ by {diversity:.2f} times as much as two real "
+            "examples. Lower the learning rates, or use another loss or larger "
+            "batches.",
         )
         return diversity
 
     def _count(self, sign: str, shown: bool, words: str) -> None:
         self._streaks[sign] = self._streaks[sign] + 1 if shown else 0
         if self._streaks[sign] >= self.patience:
-            self._warn(sign, f"for {self._streaks[sign]} looks, {words}")
+            self._warn(sign, f"for {self._streaks[sign]} checks, {words}")
 
     def _warn(self, sign: str, words: str) -> None:
         if sign not in self.seen:
@@ -116,7 +123,7 @@ class WatchForCollapse(keras.callbacks.Callback):
 
 
 def _mean_distance(data: np.ndarray, labels: np.ndarray) -> float:
-    """Between two rows of one label, Euclidean; 0 where there are no two."""
+    """The mean Euclidean distance between two rows of one label; 0 without any."""
     rows = data.reshape(len(data), -1)
     distances = np.concatenate(
         [pdist(rows[labels == label]) for label in np.unique(labels)]

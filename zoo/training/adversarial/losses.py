@@ -1,4 +1,4 @@
-"""The losses of two players: a discriminator, which scores data, and a generator.
+"""Adversarial losses of a discriminator, which scores data, and a generator.
 
 Goodfellow et al. 2014 (section 3), Mao et al. 2017 (least squares), Lim & Ye 2017
 (hinge), Arjovsky et al. 2017 and Gulrajani et al. 2017 (Wasserstein).
@@ -18,16 +18,18 @@ LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wgan_
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """A game: what each player minimises, score by score.
+    """The losses of both players, elementwise over scores.
 
     Attributes:
-        real: the discriminator's loss of real data, by their scores and the target that
-            stands for "real": 1, or less where labels are smoothed.
-        fake: the discriminator's loss of generated data, by their scores.
-        generator: the generator's loss, by the same scores.
-        probabilistic: whether scores are logits of "real"; then D(x) is their sigmoid.
-        has_target: whether `real` heeds its target.
-        penalised: whether the discriminator's gradient is to be held near 1.
+        real: the discriminator's loss on real data, from their scores and the target
+            for "real": 1, or less with label smoothing.
+        fake: the discriminator's loss on generated data, from their scores.
+        generator: the generator's loss on generated data, from the same scores.
+        probabilistic: whether scores are logits of "real", so that D(x) is their
+            sigmoid.
+        has_target: whether `real` uses its target.
+        penalised: whether the norm of the discriminator's gradient is penalised for
+            deviating from 1.
     """
 
     real: Callable[[Tensor, float], Tensor]
@@ -38,7 +40,7 @@ class AdversarialLoss:
     penalised: bool = False
 
     def judgement(self, scores: Tensor) -> Tensor:
-        """The scores as people read them: D(x) where they are logits."""
+        """The scores for the logs: D(x) if they are logits."""
         return ops.sigmoid(scores) if self.probabilistic else scores
 
 
@@ -56,7 +58,7 @@ LOSSES: dict[str, AdversarialLoss] = {
         probabilistic=True,
         has_target=True,
     ),
-    # It minimises log(1 - D(G(z))), whose gradient vanishes there.
+    # The generator minimises log(1 - D(G(z))), whose gradient vanishes there.
     "minimax": AdversarialLoss(
         real=_cross_entropy,
         fake=ops.softplus,
@@ -90,17 +92,17 @@ def gradient_penalty(
 ) -> Tensor:
     """The mean of (|gradient of the critic| - 1)² between real and fake data.
 
-    Gulrajani et al. 2017, equation 3. The critic must score each row by itself: batch
-    norm, which mixes rows, makes it another quantity (section 4).
+    Gulrajani et al. 2017, equation 3. The critic must score each row independently:
+    batch norm, which mixes rows, would invalidate the penalty (section 4).
 
     Args:
-        critic: scores of data, one or a column of them a row.
-        real: (B, ...).
-        fake: likewise.
-        mix: (B,), the share of the real row in each mixture.
+        critic: maps data to scores (B,) or (B, 1).
+        real: real data (B, ...).
+        fake: generated data (B, ...).
+        mix: the share of the real row in each mixture, (B,).
     """
     mix = ops.reshape(mix, (-1, *(1,) * (len(real.shape) - 1)))
     gradients = input_gradient(critic, mix * real + (1.0 - mix) * fake)
     squares = ops.sum(ops.square(gradients), axis=tuple(range(1, len(real.shape))))
-    # The root has no derivative at 0.
+    # The square root has no derivative at 0.
     return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1.0))

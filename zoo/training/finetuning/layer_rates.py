@@ -1,9 +1,9 @@
 """Learning rates that differ between a model's layers.
 
-Keras's optimizers have one rate for all variables. Dividing gradients is no way to
-another, since Adam's update does not see their scale; so the rate itself is multiplied
-where an optimizer uses it: in its update of a variable, in torch's update of several at
-once, and in the decay of weights, which is the rate's share of them.
+Keras's optimizers have one rate for all variables. Scaling the gradients would not
+help, since Adam's update is invariant to their scale. So the rate itself is multiplied
+where an optimizer uses it: in its update of one variable, in torch's update of several
+at once, and in weight decay, which is proportional to the rate.
 """
 
 import contextlib
@@ -12,18 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 import keras
 from keras import ops
 
-# What is replaced on one optimizer, here and by `Engine.tune`.
+# The methods that are replaced on an optimizer, here and by `Engine.tune`.
 HOOKS = ("update_step", "_parallel_update_step", "_apply_weight_decay")
 
 
 def layerwise_factors(
     stack: Sequence[Sequence[keras.Layer]], decay: float
 ) -> dict[int, float]:
-    """Factors of the rate by the ids of variables; those that are not there have 1.
+    """Factors of the learning rate by variable id; variables not listed have 1.
 
-    Each layer's is `decay` times that of the layer above, what stands on the stack
-    having 1 (Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?"; Clark
-    et al. 2020, appendix B, whose code gives all of the stack one power more).
+    Each layer's factor is `decay` times that of the layer above; layers above the stack
+    have 1 (Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?"; Clark et
+    al. 2020, appendix B, whose code gives the whole stack one power more).
+
+    Args:
+        stack: the layers at each height, from the bottom up.
+        decay: ratio of a layer's rate to that of the layer above.
     """
     return {
         id(variable): decay ** (len(stack) - height)
@@ -34,7 +38,7 @@ def layerwise_factors(
 
 
 def forget_hooks(optimizer: keras.optimizers.Optimizer) -> None:
-    """Gives back its own methods to an optimizer that was compiled with before."""
+    """Restores the own methods of an optimizer from an earlier `compile`."""
     for name in HOOKS:
         vars(optimizer).pop(name, None)
 
@@ -42,26 +46,26 @@ def forget_hooks(optimizer: keras.optimizers.Optimizer) -> None:
 def scale_rates(
     optimizer: keras.optimizers.Optimizer, factors: Mapping[int, float]
 ) -> None:
-    """Multiplies a built optimizer's rate for each variable by a factor of its own.
+    """Multiplies a built optimizer's learning rate by one factor per variable.
 
-    Clipping comes before and averaging of weights after it, so neither is touched.
+    Gradient clipping comes before and weight averaging after, so neither changes.
 
     Args:
-        optimizer: one of Keras's, tuned by the engine.
-        factors: by the ids of variables; 1 for others.
+        optimizer: a Keras optimizer, tuned by the engine.
+        factors: factors by variable id; 1 for the others.
 
     Raises:
-        ValueError: the optimizer hands its variables to others.
+        ValueError: the optimizer delegates to other optimizers.
     """
     if type(optimizer).apply is not keras.optimizers.Optimizer.apply:
         raise ValueError(
-            f"{type(optimizer).__name__} updates variables by other optimizers, whose "
-            "rates layer_decay does not reach. Use one optimizer a phase."
+            f"{type(optimizer).__name__} delegates to other optimizers, whose rates "
+            "layer_decay does not reach. Use one plain optimizer per phase."
         )
     by_index = [factors.get(id(v), 1.0) for v in optimizer._trainable_variables]
 
     def factor(variable) -> float:
-        # By index: TensorFlow's optimizers see variables of its own.
+        # By index: TensorFlow's optimizers are passed TensorFlow's own variables.
         return by_index[optimizer._get_variable_index(variable)]
 
     update, decay = optimizer.update_step, optimizer._apply_weight_decay
@@ -82,7 +86,7 @@ def scale_rates(
         return
 
     def parallel_update_step(gradients, variables, learning_rate):
-        # Nadam's running product, which has to move once and not once a factor.
+        # Nadam's running product, which must advance once, not once per factor.
         product = getattr(optimizer, "_u_product", None)
         before = None if product is None else ops.copy(product)
         for share in sorted({factor(v) for v in variables}):
@@ -100,7 +104,7 @@ def scale_rates(
 
 @contextlib.contextmanager
 def _rate_times(optimizer, factor: float) -> Iterator[None]:
-    """Within, the optimizer reads its rate as `factor` times what it is."""
+    """Within the block, the optimizer's learning rate is multiplied by `factor`."""
 
     def rate():
         return type(optimizer)._get_current_learning_rate(optimizer) * factor
@@ -109,5 +113,5 @@ def _rate_times(optimizer, factor: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # Replicas of a step take turns at this.
+        # Replicas of a step alternate here.
         vars(optimizer).pop("_get_current_learning_rate", None)

@@ -1,8 +1,9 @@
-"""LoRA: fine-tuning by products of low rank beside frozen matrices (Hu et al. 2021).
+"""LoRA: fine-tuning by low-rank updates of frozen matrices (Hu et al. 2021).
 
-A layer's matrix W becomes W + alpha/rank · A·B, of which A and B alone are trained.
-Keras's layers and `zoo.layers.Dense` hold both factors; here it is said which do, and
-what is frozen. B starts at zero, so that nothing changes until there is training.
+A layer's matrix W becomes W + alpha/rank · A·B, where only A and B are trained.
+Keras's layers and `zoo.layers.Dense` hold both factors; this module chooses the layers
+that have them and freezes the rest. B starts at zero, so that the model is unchanged
+until it is trained.
 """
 
 from collections.abc import Sequence
@@ -16,27 +17,28 @@ def enable_lora(
 ) -> None:
     """Freezes a model's `stack()`, norms and biases too, and adapts matrices in it.
 
-    Its head stays trainable. `save_to_preset`, `save` and exports write the plain
-    model, with the products added to the matrices.
+    The head stays trainable. `save_to_preset`, `save` and exports write the plain
+    model, with the products merged into the matrices.
 
     Args:
-        model: a `zoo.training.Model`, not compiled.
+        model: a `zoo.training.Model`, not yet compiled.
         rank: columns of A and rows of B, for each target.
-        alpha: their product counts alpha/rank times; None means `rank`, once.
-        targets: names of projections. In a transformer's block these are "query",
-            "key" and "value", "output" of attention, "expand" and "contract".
+        alpha: the product A·B is scaled by alpha/rank; None means `rank`, a scale of 1.
+        targets: names of projections. In a transformer block these are "query", "key",
+            "value" and "output" of attention, "expand" and "contract".
 
     Raises:
-        ValueError: the model is compiled, has LoRA, or has no such targets.
+        ValueError: an argument is invalid, or the model is compiled, already has LoRA,
+            or has no such targets.
     """
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ValueError(f"rank must be a whole number from 1. Received: {rank!r}")
+        raise ValueError(f"rank must be a whole number from 1, got {rank!r}.")
     if alpha is not None and alpha <= 0:
-        raise ValueError(f"alpha must be above 0. Received: {alpha!r}")
+        raise ValueError(f"alpha must be above 0, got {alpha!r}.")
     if model.compiled or has_lora(model):
         raise ValueError(
-            "LoRA can be enabled once, and before compile(), since it changes what is "
-            "trained. Make the model anew."
+            "LoRA must be enabled once and before compile(), since it changes what is "
+            "trained. Make a new model."
         )
     layers = {
         id(layer): layer
@@ -48,7 +50,7 @@ def enable_lora(
     known = {name for layer in adaptable for name in _names(layer)}
     if not targets or not known.issuperset(targets):
         raise ValueError(
-            f"LoRA's targets must be among {sorted(known)}. Received: {list(targets)}"
+            f"LoRA's targets must be among {sorted(known)}, got {list(targets)}."
         )
     for layer in layers.values():
         for variable in layer._trainable_variables:
@@ -61,16 +63,16 @@ def enable_lora(
 
 
 def _names(layer: Any) -> tuple[str, ...]:
-    """What targets call a layer: its name, or those of the products in it."""
+    """The target names of a layer: its own, or those of the projections in it."""
     return getattr(layer, "parts", (layer.name,))
 
 
 def lora_layers(model: Any) -> list[keras.Layer]:
-    """The layers of a model that have factors."""
+    """The layers of a model that have LoRA factors."""
     layers = model._flatten_layers()
     return [layer for layer in layers if getattr(layer, "lora_enabled", False)]
 
 
 def has_lora(model: Any) -> bool:
-    """Whether any layer has."""
+    """Whether any layer of a model has LoRA factors."""
     return bool(lora_layers(model))

@@ -1,1 +1,1 @@
-"""Optimizers, one per phase; averages, loss scaling and schedules."""
+"""Optimizers, one per phase; weight averages, loss scaling and schedules."""

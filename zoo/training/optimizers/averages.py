@@ -1,9 +1,9 @@
-"""Moving averages of the weights, without the bias toward the first ones.
+"""Bias-corrected moving averages of the weights.
 
 An exponential average that starts from the weights after the first update gives those
 weights a share of m^(t - 1) after t updates: with momentum m = 0.999, 84 % after 175
-updates. Divided by 1 - m^t (Kingma & Ba 2015, section 3, who do so for Adam's moments),
-it is the weighted mean of all updates' weights, update i counting m^(t - i).
+updates. Divided by 1 - m^t (as Adam's moments in Kingma & Ba 2015, section 3), it is
+the weighted mean of the weights after each update, where update i has weight m^(t - i).
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from zoo.engine.current import engine
 
 
 def start(optimizer: keras.optimizers.Optimizer) -> None:
-    """Before the first update, the averages are the weights; Keras has zeros."""
+    """Sets the averages to the weights before the first update; Keras uses zeros."""
     variables = optimizer._trainable_variables
-    # Copies, since JAX's steps take over the memory of what they get.
+    # Copies, since JAX's steps donate the memory of their arguments.
     for average, value in zip(
         optimizer._model_variables_moving_average,
         engine().copies(variables),
@@ -31,10 +31,10 @@ def start(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def unbias(optimizer: keras.optimizers.Optimizer) -> None:
-    """Makes an optimizer's average the unbiased one from its first update on.
+    """Makes an optimizer's average unbiased from the first update on.
 
-    What is stored is the average already divided, so that whoever reads or swaps it
-    (`SwapEMAWeights`, checkpoints) needs to know nothing of it.
+    The stored average is already divided, so that code that reads or swaps it
+    (`SwapEMAWeights`, checkpoints) needs no correction.
     """
     optimizer._update_model_variables_moving_average = functools.partial(
         _update, optimizer
@@ -42,7 +42,7 @@ def unbias(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def _update(optimizer, variables) -> None:
-    """The average moves toward the new weights by (1 - m) / (1 - m^t)."""
+    """Moves the average toward the new weights by (1 - m) / (1 - m^t)."""
     momentum = optimizer.ema_momentum
     updates = ops.cast(optimizer.iterations, "float32") + 1.0
     if momentum == 0.0:
@@ -50,7 +50,7 @@ def _update(optimizer, variables) -> None:
     elif momentum == 1.0:
         share = 1.0 / updates
     else:
-        # 1 - m^t loses its digits in float32 where m is near 1; expm1 does not.
+        # 1 - m^t loses precision in float32 if m is near 1; expm1 does not.
         share = (1.0 - momentum) / -ops.expm1(updates * math.log(momentum))
     for variable, average in zip(
         variables, optimizer._model_variables_moving_average, strict=True

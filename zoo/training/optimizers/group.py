@@ -1,4 +1,4 @@
-"""One optimizer that carries every phase's optimizer as its state."""
+"""One optimizer that holds the optimizers of all phases as its state."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -18,10 +18,17 @@ from zoo.training.optimizers.schedules import Scaled
 class OptimizerGroup(keras.optimizers.Optimizer):
     """The optimizers of a model's phases, saved, restored and scheduled as one.
 
-    Keras's trainers thread, save and restore exactly one optimizer's variables;
-    this is that one. Its `variables` are those of all members and of the loss
-    scales; its `learning_rate` reads as the first member's, and setting it scales
-    every member's by the same factor, so that Keras's callbacks work on all.
+    Keras's trainers pass, save and restore the variables of exactly one optimizer:
+    this one. Its `variables` are those of all members and loss scales. Its
+    `learning_rate` is the first member's; setting it scales every member's by the same
+    factor, so that Keras's callbacks work on all.
+
+    Args:
+        optimizers: one optimizer per phase, by the phase's name.
+        loss_scaling: whether each phase has a dynamic loss scale, for float16.
+
+    Raises:
+        ValueError: two phases share an optimizer, or one has unsupported options.
     """
 
     def __init__(
@@ -33,14 +40,15 @@ class OptimizerGroup(keras.optimizers.Optimizer):
             _check_member(phase, optimizer)
         if len({id(optimizer) for optimizer in optimizers.values()}) < len(optimizers):
             raise ValueError(
-                "Each phase needs an optimizer of its own, since an optimizer keeps "
-                "moments for the variables it was built on. Received one optimizer "
-                f"object for several of the phases {sorted(optimizers)}."
+                "Each phase must have an optimizer of its own, since an optimizer "
+                "keeps moments for the variables it was built on, got one optimizer "
+                f"object for several of the phases {sorted(optimizers)}. Make one "
+                "per phase."
             )
         super().__init__(learning_rate=1.0, name="optimizers")
         self._untrack_variable(self._learning_rate)
-        # Read-only proxies, not dicts: Keras's saving would walk into dicts and
-        # lists, and store the members' state a second time.
+        # Read-only proxies: Keras's saving would walk into dicts and lists and store
+        # the members' state twice.
         self.members = types.MappingProxyType(dict(optimizers))
         self.loss_scales = types.MappingProxyType(
             {name: DynamicLossScale(name) for name in optimizers if loss_scaling}
@@ -56,14 +64,22 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         variables: Mapping[str, list[keras.Variable]],
         decays: Callable[[keras.Variable], bool],
     ) -> None:
-        """Creates every member's state; `decays` says what weight decay applies to."""
+        """Creates every member's state.
+
+        Args:
+            variables: the variables of each phase.
+            decays: whether weight decay applies to a variable.
+
+        Raises:
+            ValueError: an optimizer was already built on other variables.
+        """
         for phase, member in self.members.items():
             if member.built:
                 known = [id(v) for v in member._trainable_variables]
                 if known != [id(v) for v in variables[phase]]:
                     raise ValueError(
                         f"The optimizer of phase {phase!r} was built on other "
-                        "variables before. Pass a new optimizer to compile()."
+                        "variables. Pass a new optimizer to compile()."
                     )
                 continue
             if not hasattr(member, "_exclude_from_weight_decay"):
@@ -88,11 +104,11 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         self.built = True
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Nothing to do: members are built on their own phase's variables."""
+        """Does nothing: `build_members` builds each on its own phase's variables."""
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that has to be threaded, saved and restored."""
+        """All state to pass through the step, save and restore."""
         own = [self._iterations]
         for member in self.members.values():
             own += member.variables
@@ -104,21 +120,21 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self):
-        """The first member's present rate. Setting it scales every member's."""
+        """The first member's current rate; setting it scales every member's."""
         return engine().numpy(next(iter(self.members.values())).learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value) -> None:
         variables = self._rate_variables()
         if self._first_rate() == 0:
-            # There is no factor from zero; take the last rates before it.
+            # Zero can't be scaled; start from the last rates before it.
             for variable, rate in zip(variables, self._last_rates, strict=True):
                 variable.assign(rate)
         present = self._first_rate()
         if present == 0:
             raise ValueError(
-                "The learning rate is 0 and cannot be scaled to another value. "
-                f"Received: {value}. Compile with a learning rate above 0."
+                f"The learning rate is 0 and can't be scaled to {value}. Compile with "
+                "a learning rate above 0."
             )
         self._last_rates = self._rates()
         factor = float(ops.convert_to_numpy(value)) / present
@@ -142,14 +158,14 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @use_ema.setter
     def use_ema(self, value: bool) -> None:
-        # Keras's constructor assigns it; the members hold the truth.
+        # Keras's constructor assigns it, but the members decide.
         del value
 
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
-        """Ends `fit` as Keras does: averaged weights replace the last ones."""
+        """At the end of `fit`, averaged weights replace the last ones, as in Keras."""
         averages = self._model_variables_moving_average if self.use_ema else []
         for variable, average in zip(self._trainable_variables, averages, strict=True):
-            # A copy, since JAX's steps take over the memory of what they get.
+            # A copy, since JAX's steps donate the memory of their arguments.
             variable.assign(ops.copy(average))
 
     def get_config(self) -> dict:
@@ -162,7 +178,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> "OptimizerGroup":
-        """Members of these configurations, without their state."""
+        """Rebuilds the members from their configurations, without their state."""
         optimizers = {
             phase: keras.optimizers.deserialize(member, custom_objects)
             for phase, member in config["optimizers"].items()
@@ -170,26 +186,30 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return cls(optimizers, config["loss_scaling"])
 
     def save_own_variables(self, store: dict) -> None:
-        """Writes all state under names that say whose it is."""
+        """Writes all state under the names of `named_variables`."""
         for name, variable in self.named_variables().items():
             store[name] = engine().numpy(variable)
 
     def load_own_variables(self, store: dict) -> None:
-        """Reads all state, or raises if it belongs to other optimizers."""
+        """Reads all state.
+
+        Raises:
+            ValueError: the state belongs to other optimizers.
+        """
         named = self.named_variables()
         if set(named) != set(store.keys()):
             missing = sorted(set(named) - set(store.keys()))[:5]
             unknown = sorted(set(store.keys()) - set(named))[:5]
             raise ValueError(
                 "The saved optimizer state does not fit this model's optimizers. "
-                f"Missing: {missing}; not known here: {unknown}. Compile with the "
-                "optimizers and precision that the state was saved with."
+                f"Missing: {missing}; unknown: {unknown}. Compile with the optimizers "
+                "and precision that the state was saved with."
             )
         for name, variable in named.items():
             variable.assign(store[name])
 
     def named_variables(self) -> dict[str, keras.Variable]:
-        """All state by names that say whose it is."""
+        """All state, by names that contain the phase and the optimizer."""
         named = {"updates": self._iterations}
         for phase, member in self.members.items():
             for index, variable in enumerate(member.variables):
@@ -203,10 +223,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
 
 def serialize_optimizer(optimizer: keras.optimizers.Optimizer) -> dict:
-    """An optimizer's config and which of its variables are excluded from decay.
+    """An optimizer's config, and which of its variables are excluded from decay.
 
-    Keras's own serialisation forgets the exclusions. They are kept as positions
-    among the variables, since automatic names differ from one process to the next.
+    Keras's own serialisation drops the exclusions. They are stored as positions among
+    the variables, since automatic names differ between processes.
     """
     undecayed = [
         index
@@ -219,7 +239,7 @@ def serialize_optimizer(optimizer: keras.optimizers.Optimizer) -> dict:
 def deserialize_optimizer(
     config: dict, variables: list[keras.Variable]
 ) -> keras.optimizers.Optimizer:
-    """The inverse of `serialize_optimizer`, for these variables."""
+    """Rebuilds an optimizer from `serialize_optimizer`, for these variables."""
     optimizer = keras.optimizers.deserialize(config["optimizer"])
     undecayed = [variables[index] for index in config["undecayed"]]
     optimizer.exclude_from_weight_decay(var_list=undecayed)
@@ -229,28 +249,28 @@ def deserialize_optimizer(
 def _check_member(phase: str, optimizer: keras.optimizers.Optimizer) -> None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise ValueError(
-            f"The optimizer of phase {phase!r} is a LossScaleOptimizer. Pass the "
-            "optimizer inside it: under mixed_float16 each phase gets a loss scale "
-            "of its own."
+            f"The optimizer of phase {phase!r} is a LossScaleOptimizer. Pass its inner "
+            "optimizer: under mixed_float16 each phase has its own loss scale."
         )
     if optimizer.gradient_accumulation_steps:
         raise ValueError(
             f"The optimizer of phase {phase!r} has gradient_accumulation_steps="
             f"{optimizer.gradient_accumulation_steps}. Use "
-            f"compile(accumulate={optimizer.gradient_accumulation_steps}) instead: "
-            "it splits each batch into that many micro-batches and makes one update."
+            f"compile(accumulate={optimizer.gradient_accumulation_steps}) instead, "
+            "which splits each batch into that many micro-batches and makes one "
+            "update."
         )
     if callable(optimizer._learning_rate) and not isinstance(
         optimizer._learning_rate, (keras.Variable, LearningRateSchedule)
     ):
         raise ValueError(
-            f"The learning rate of phase {phase!r} is a function, whose value "
-            "compiling would freeze. Use a schedule (zoo.training.WarmupCosine, "
-            "keras.optimizers.schedules) instead."
+            f"The learning rate of phase {phase!r} is a function, whose value would "
+            "be frozen when the step is compiled. Use a schedule instead "
+            "(zoo.training.WarmupCosine, keras.optimizers.schedules)."
         )
     if optimizer.loss_scale_factor:
         raise ValueError(
             f"The optimizer of phase {phase!r} has loss_scale_factor="
             f"{optimizer.loss_scale_factor}. Leave it out: under mixed_float16 each "
-            "phase gets a dynamic loss scale."
+            "phase has a dynamic loss scale."
         )

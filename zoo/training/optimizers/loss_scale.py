@@ -8,10 +8,13 @@ GROWTH_INTERVAL = 2000
 
 
 class DynamicLossScale:
-    """The factor that keeps small float16 gradients from underflowing.
+    """A factor on the loss that keeps small float16 gradients from underflowing.
 
-    It halves whenever a gradient overflows (that update is skipped) and doubles
-    after `GROWTH_INTERVAL` good updates in a row, between `FLOOR` and `CAP`.
+    It halves when a gradient overflows (that update is skipped) and doubles after
+    `GROWTH_INTERVAL` consecutive good updates, between `FLOOR` and `CAP`.
+
+    Args:
+        name: prefix of the variables' names.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,11 +38,11 @@ class DynamicLossScale:
         return [self.scale, self.good_updates]
 
     def at_floor(self):
-        """Whether it cannot halve any more, a scalar boolean."""
+        """Whether the scale has reached its minimum, a boolean scalar."""
         return ops.convert_to_tensor(self.scale) <= FLOOR
 
     def update(self, finite) -> None:
-        """Advances the scale after an update; `finite` is a scalar boolean."""
+        """Adjusts the scale after an update; `finite` is a boolean scalar."""
         scale = ops.convert_to_tensor(self.scale)
         good = ops.where(finite, self.good_updates + 1, 0)
         grow = good >= GROWTH_INTERVAL

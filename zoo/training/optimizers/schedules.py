@@ -1,4 +1,4 @@
-"""Learning-rate schedules; they tick once an update, also with micro-batches."""
+"""Learning-rate schedules; they advance once per update, also with micro-batches."""
 
 import math
 
@@ -10,8 +10,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 def _check_steps(warmup_steps: int, total_steps: int) -> None:
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(
-            "A schedule needs 0 <= warmup_steps < total_steps. Received: "
-            f"warmup_steps={warmup_steps}, total_steps={total_steps}"
+            "A schedule must have 0 <= warmup_steps < total_steps, got "
+            f"warmup_steps={warmup_steps}, total_steps={total_steps}."
         )
 
 
@@ -21,7 +21,13 @@ class WarmupCosine(LearningRateSchedule):
 
     The schedule of GPT-3 (Brown et al. 2020, appendix B). Update `i` (from 0) of the
     warm-up uses `peak * (i + 1) / (warmup_steps + 1)`, as nanoGPT does, so that the
-    first update moves. After `total_steps` the rate stays at `final`.
+    first update has a non-zero rate. After `total_steps` the rate stays at `final`.
+
+    Args:
+        peak: the highest rate.
+        total_steps: updates until the rate is `final`, including the warm-up.
+        warmup_steps: updates of the warm-up.
+        final: the last rate.
     """
 
     def __init__(
@@ -52,23 +58,27 @@ class WarmupCosine(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("zoo")
 class WarmupInverseSqrt(LearningRateSchedule):
-    """Linear warm-up to `peak`, then down with the root of the number of updates.
+    """Linear warm-up to `peak`, then decay with the inverse square root of the updates.
 
     The schedule of Vaswani et al. 2017, section 5.3: update `i`, from 1, has the rate
-    `peak * min(i / warmup_steps, sqrt(warmup_steps / i))`. Theirs peaks at
-    `width**-0.5 * warmup_steps**-0.5`, which `of_width` gives.
+    `peak * min(i / warmup_steps, sqrt(warmup_steps / i))`. The paper's peak is
+    `width**-0.5 * warmup_steps**-0.5`, given by `of_width`.
+
+    Args:
+        peak: the highest rate.
+        warmup_steps: updates of the warm-up.
     """
 
     def __init__(self, peak: float, warmup_steps: int) -> None:
         if not (isinstance(warmup_steps, int) and warmup_steps >= 1):
             raise ValueError(
-                f"warmup_steps must be a whole number from 1, got {warmup_steps!r}"
+                f"warmup_steps must be a whole number from 1, got {warmup_steps!r}."
             )
         self.peak, self.warmup_steps = peak, warmup_steps
 
     @classmethod
     def of_width(cls, width: int, warmup_steps: int = 4000) -> "WarmupInverseSqrt":
-        """Equation 3 of the paper, for a model of that width."""
+        """The schedule of equation 3 of the paper, for a model of width `width`."""
         return cls((width * warmup_steps) ** -0.5, warmup_steps)
 
     def __call__(self, step):
@@ -85,8 +95,14 @@ class WarmupInverseSqrt(LearningRateSchedule):
 class ConstantThenLinear(LearningRateSchedule):
     """`peak` for `constant_steps` updates, then linearly to zero at `total_steps`.
 
-    With `constant_steps` at half of `total_steps`, the schedule of CycleGAN (Zhu et
-    al. 2017, section 4); with a warm-up and no constant part, that of BERT.
+    If `constant_steps` is half of `total_steps`, this is the schedule of CycleGAN (Zhu
+    et al. 2017, section 4); with a warm-up and no constant part, that of BERT.
+
+    Args:
+        peak: the highest rate.
+        total_steps: updates until the rate is 0, including warm-up and constant part.
+        constant_steps: updates at `peak`.
+        warmup_steps: updates of a linear warm-up.
     """
 
     def __init__(
@@ -99,9 +115,9 @@ class ConstantThenLinear(LearningRateSchedule):
         _check_steps(warmup_steps, total_steps)
         if warmup_steps + constant_steps > total_steps:
             raise ValueError(
-                "The warm-up and the constant part do not fit into total_steps. "
-                f"Received: warmup_steps={warmup_steps}, "
-                f"constant_steps={constant_steps}, total_steps={total_steps}"
+                "warmup_steps + constant_steps must be at most total_steps, got "
+                f"warmup_steps={warmup_steps}, "
+                f"constant_steps={constant_steps}, total_steps={total_steps}."
             )
         self.peak, self.total_steps = peak, total_steps
         self.constant_steps, self.warmup_steps = constant_steps, warmup_steps
@@ -126,7 +142,7 @@ class ConstantThenLinear(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("zoo")
 class Scaled(LearningRateSchedule):
-    """A schedule times a variable, so that callbacks can scale what they can't set."""
+    """A schedule times a variable, by which callbacks scale a rate they can't set."""
 
     def __init__(self, schedule: LearningRateSchedule, scale: float = 1.0) -> None:
         self.schedule = schedule
@@ -139,12 +155,12 @@ class Scaled(LearningRateSchedule):
         return self.schedule(step) * ops.convert_to_tensor(self.scale)
 
     def get_config(self) -> dict:
-        """The wrapped schedule and the present scale."""
+        """The wrapped schedule and the current scale."""
         schedule = keras.optimizers.schedules.serialize(self.schedule)
         return {"schedule": schedule, "scale": float(ops.convert_to_numpy(self.scale))}
 
     @classmethod
     def from_config(cls, config: dict) -> "Scaled":
-        """Rebuilds the wrapped schedule too."""
+        """Rebuilds the schedule and the schedule that it wraps."""
         schedule = keras.optimizers.schedules.deserialize(config["schedule"])
         return cls(schedule, config["scale"])
