@@ -67,7 +67,7 @@ def test_a_signal_ends_with_how_to_go_on(started, number, tmp_path, capsys):
 
     assert started(main) == 128 + number
     said = capsys.readouterr().err
-    assert "part/checkpoint.safetensors is of update 7" in said
+    assert "part/checkpoint.safetensors is from update 7" in said
     assert f"KERAS_BACKEND={keras.config.backend()} zoo train toy --out" in said
     assert said.rstrip().endswith("--resume") and "Traceback" not in said
     assert signal.getsignal(number) is before

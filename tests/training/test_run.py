@@ -98,10 +98,10 @@ def contents(folder):
         ({"precision": "mixed_bfloat16"}, "precision was float32"),
         ({"steps": 4}, "steps was 8, is 4"),
         ({"resume_with": ("steps",), "seed": 3}, "seed was 0, is 3"),
-        ({"resume_with": ("step",)}, "'step'.*no settings"),
-        ({"resume_with": ("seed",), "resume": False}, "resume_with=.*add --resume"),
-        ({"eval_every": 8}, "4 that are left must be a multiple of eval_every=8"),
-        ({"steps": 2, "resume_with": ("steps",)}, "update 4, and the run ends at 2"),
+        ({"resume_with": ("step",)}, "'step'.*not settings"),
+        ({"resume_with": ("seed",), "resume": False}, "resume_with=.*Add --resume"),
+        ({"eval_every": 8}, "remaining 4 updates must be a multiple of eval_every=8"),
+        ({"steps": 2, "resume_with": ("steps",)}, "update 4, but the run ends at 2"),
     ],
 )
 def test_another_run_is_refused_and_left_as_it_is(resumed, changes, words):
@@ -201,7 +201,7 @@ def test_two_runs_in_a_folder_are_refused_until_the_first_is_gone(half, tmp_path
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as holder:
         assert holder.stdout.readline() == b"held\n"
         config = replace(half, out=tmp_path)
-        with pytest.raises(OSError, match="Another run is going on in"):
+        with pytest.raises(OSError, match="Another run is active in"):
             Run(config)
         assert not (tmp_path / "config.json").exists()
         holder.send_signal(signal.SIGKILL)

@@ -1,1 +1,1 @@
-"""Checks of data and of what a model can train with."""
+"""Checks of data, phases and options before a model is trained."""

@@ -1,9 +1,10 @@
-"""Data are checked before they are used, whatever brings them.
+"""Checks data from any source before they are used.
 
-Arrays are checked whole, Python's iterators batch by batch, pipelines (DataLoader,
-Grain, PyDataset, tf.data) by their first batch; what a step then sees is watched within
-it (`zoo.training.checks.ranges`). TensorFlow's datasets run without Python: the
-step alone sees them. `predict` has no such step, and every batch for it is checked.
+Arrays are checked as a whole, Python iterators batch by batch, and pipelines
+(DataLoader, Grain, PyDataset, tf.data) by their first batch; the step itself watches
+all later batches (`zoo.training.checks.ranges`). TensorFlow's datasets run without
+Python, so only the step sees them. `predict` has no such step, so all its batches are
+checked.
 """
 
 import contextlib
@@ -26,24 +27,29 @@ from zoo.training.phases import Batch
 
 
 class ChecksData:
-    """What a model says of its data, and how `fit`, `evaluate` and `predict` ask."""
+    """A model's checks of its data, used by `fit`, `evaluate` and `predict`."""
 
-    # Why weights of examples have no meaning for its losses, where they have none.
+    # Why example weights are meaningless for the losses; empty if they are not.
     weightless: ClassVar[str] = ""
-    # Whether targets are classes, one for each example, for `class_weight` to weigh.
+    # Whether targets are one class per example, which `class_weight` can weight.
     class_targets: ClassVar[bool] = True
     plan: Any
     unpack: Any
-    # What was found wrong with a batch; a backend may wrap the error in its own.
+    # The error found in a batch; a backend may wrap it in an error of its own.
     _refusal: ValueError | None = None
 
-    # === What a subclass states ===
+    # === What a subclass defines ===
 
     def check(self, batch: Batch) -> None:
         """Raises for NumPy arrays that the losses can't take.
 
-        Their form is that of `prepare`'s argument. This checks `form`, `ranges` and
-        weights; a subclass adds what only NumPy can see.
+        Checks `form`, `ranges` and weights; a subclass adds what only NumPy can see.
+
+        Args:
+            batch: NumPy arrays, structured as the argument of `prepare`.
+
+        Raises:
+            ValueError: the batch is invalid.
         """
         self.form(batch)
         for range_ in self.ranges(batch):
@@ -53,37 +59,43 @@ class ChecksData:
             example_weights.check_weights(weights, *shapes)
 
     def form(self, batch: Batch) -> None:
-        """Raises for a batch that lacks an array, or has one of a wrong shape.
+        """Raises for a batch that lacks an array or has one of the wrong shape.
 
-        Asked wherever a step is compiled as well: of the backend's tensors, of whose
-        shapes some sizes may be None.
+        Also called when a step is compiled, on the backend's tensors, whose shapes may
+        contain None.
+
+        Raises:
+            ValueError: an array is missing or has the wrong shape.
         """
 
     def ranges(self, batch: Batch) -> Sequence[Range]:
-        """What the arrays of a batch may hold; it has passed `form`."""
+        """The ranges of a batch's arrays; called after `form`."""
         return ()
 
     def weight_shapes(self, batch: Batch) -> Sequence[tuple[int, ...]]:
-        """The shapes that weights (x, y, weights) may have; empty where not checked."""
+        """The allowed shapes of the weights in (x, y, weights); empty: not checked."""
         return ()
 
     def check_inputs(self, inputs: Any) -> None:
-        """Raises for NumPy arrays that the model can't be called with."""
+        """Raises a ValueError for NumPy arrays that the model can't be called with."""
 
-    # === How it is asked ===
+    # === Where the checks are called ===
 
     def checked(self, arguments: dict, function: str) -> dict:
-        """The arguments of `fit` or `evaluate`, their data checked or to be checked.
+        """The arguments of `fit` or `evaluate`, with data checked now or on the way.
 
         Args:
-            arguments: by name.
-            function: the compiled step's attribute, `train_function` or
+            arguments: the arguments by name.
+            function: attribute of the compiled step, `train_function` or
                 `test_function`.
+
+        Raises:
+            ValueError: the data or weights are invalid.
         """
         x, y = arguments["x"], arguments["y"]
         example_weights.check_arguments(self, arguments)
         if isinstance(x, Iterator):
-            # Keras takes a generator of tuples, and no other kind of iterator.
+            # Of all iterators, Keras only takes generators of tuples.
             return {**arguments, "x": (self._checked_batch(batch) for batch in x)}
         if not are_arrays((x, y)):
             return fed(arguments, self._checked_batches)
@@ -91,8 +103,8 @@ class ChecksData:
         arguments = example_weights.with_place(arguments)
         data = [arguments.get(name) for name in ("x", "y", "sample_weight")]
         self.check(self.unpack(as_numpy(data)))
-        # Of arrays that had other numbers of axes before, such as weights, TensorFlow
-        # would trace a step that knows no number of axes at all.
+        # If the ranks of arrays such as weights changed since the last call, TensorFlow
+        # would trace a step with unknown ranks.
         ranks = [
             len(leaf.shape) for leaf in keras.tree.flatten(data) if leaf is not None
         ]
@@ -108,7 +120,7 @@ class ChecksData:
         return CheckedBatches(inner, self._look, form)
 
     def checked_inputs(self, arguments: dict) -> dict:
-        """Likewise, of `predict`."""
+        """The arguments of `predict`, with data checked now or batch by batch."""
         x = arguments["x"]
         if are_arrays(x):
             rows_of_arrays(x)
@@ -126,9 +138,9 @@ class ChecksData:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Within, what was found wrong is raised as such.
+        """Within the block, errors found in batches are raised unwrapped.
 
-        TensorFlow wraps what Python raises in an error of its own.
+        TensorFlow wraps Python errors in errors of its own.
         """
         self.__dict__["_refusal"] = None
         try:

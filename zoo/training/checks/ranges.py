@@ -1,11 +1,11 @@
-"""What the arrays of a batch may hold: looked at on the host, and in each step.
+"""Ranges of a batch's values, checked on the host and in each step.
 
-Backends do not agree on an id or a class that does not exist: JAX and TensorFlow take
-another one, torch counts -1 from the end. So a model states the range of each array
-once. NumPy arrays and the first batches are checked before they are used. In the step,
-a value out of its range makes the logged losses NaN, whatever the batch came from, and
-`Watch` remembers it for the error. Of ids and classes the nearest that exists takes the
-place, so that the weights stay numbers until the error comes.
+Backends disagree on invalid ids and classes: JAX and TensorFlow use another one, torch
+counts -1 from the end. So a model declares the range of each array once. NumPy arrays
+and first batches are checked before they are used. In the step, a value out of range
+from any source makes the logged losses NaN, and `Watch` records it for the error.
+Invalid ids and classes are clipped to the nearest valid one, so that the weights stay
+finite until the error is raised.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from keras import ops
 from zoo.engine.current import engine
 
 MAX_RANGES = 8
-# The greatest number of float32, for values that have only to be finite.
+# The largest float32 number, for values that only need to be finite.
 MOST = float(np.finfo("float32").max)
 _UNSEEN = keras.initializers.Constant(-np.inf)
 
@@ -29,14 +29,14 @@ class Range:
     """The values that an array may hold.
 
     Attributes:
-        name: what the values are, as the error begins.
-        values: an array, of NumPy's or the backend's.
-        low: the least value allowed.
-        high: the greatest.
-        whole: whether only whole numbers are.
-        ignored: one more value that is allowed.
-        field: of the configuration that says so, such as "vocab_size=17".
-        hint: what to do about others, as a sentence.
+        name: what the values are, as the start of the error.
+        values: a NumPy or backend array.
+        low: the smallest allowed value.
+        high: the largest allowed value.
+        whole: whether only whole numbers are allowed.
+        ignored: one more allowed value.
+        field: the setting that determines the range, such as "vocab_size=17".
+        hint: what to do about invalid values, as a sentence.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Range:
     hint: str = ""
 
     def check(self) -> None:
-        """Raises for NumPy arrays with other values."""
+        """Raises a ValueError if the values, a NumPy array, are not all allowed."""
         values = np.asarray(self.values)
         if self.ignored is not None:
             values = values[values != self.ignored]
@@ -65,7 +65,7 @@ class Range:
             raise ValueError(self.message(low, high))
 
     def expected(self) -> str:
-        """What was expected, as the beginning of a sentence."""
+        """The start of the error: what was expected."""
         if self.high == MOST:
             least = "finite" if self.low == -MOST else f"finite and from {self.low} up"
             return f"{self.name} must be {least}"
@@ -74,12 +74,12 @@ class Range:
         return f"{self.name} must be from {self.low} to {self.high}{field}{other}"
 
     def message(self, low: Any, high: Any, where: str = "") -> str:
-        """The whole error."""
+        """The error for values from `low` to `high`; `where` names the batch."""
         hint = f". {self.hint}" if self.hint else ""
         return f"{self.expected()}, got values from {low} to {high}{where}{hint}"
 
     def extremes(self) -> tuple[Any, Any]:
-        """The least and the greatest value, as tensors; NaN if one is no whole one."""
+        """The smallest and largest value, as tensors; NaN if one should be whole."""
         values = ops.convert_to_tensor(self.values)
         is_float = "float" in ops.dtype(values)
         if self.ignored is not None:
@@ -91,9 +91,9 @@ class Range:
         return engine().extremes(values)
 
     def cleaned(self) -> Any:
-        """The values; of ids and classes, those out of range by the nearest in it.
+        """The values, with integers clipped to the range.
 
-        Others do no such harm, and pictures are large.
+        Other values out of range do no such harm, and image arrays are large.
         """
         values = ops.convert_to_tensor(self.values)
         if "int" not in ops.dtype(values):
@@ -105,36 +105,46 @@ class Range:
 
 
 class Watch(keras.metrics.Metric):
-    """Remembers the first batch that held a value out of its range.
+    """Records the first batch with a value out of range.
 
-    It is a metric so that every backend carries its variables through a step.
+    It is a metric so that every backend passes its variables through a step.
     """
 
     def __init__(self) -> None:
         super().__init__(name="watch")
-        # Of each range the least value, its sign changed, and the greatest: of the
-        # last batch, or of the first one that held a value out of its range.
+        # For each range, the negated minimum and the maximum of the last batch, or of
+        # the first batch with a value out of range.
         self.ends = _counted((2 * MAX_RANGES,), _UNSEEN, "ends")
-        # How many batches came before that one.
+        # The number of batches before that one.
         self.good = _counted((), "zeros", "good")
-        # What was looked for in the last step, without its values.
+        # The ranges of the last step, without their values.
         self.ranges: tuple[Range, ...] = ()
 
     def update(
         self, ranges: Sequence[Range], highest: Callable[[Any], Any] = lambda x: x
     ) -> Any:
-        """Looks at a batch; `highest` joins replicas.
+        """Checks a batch.
 
-        Returns whether all has been in range since `start`, a boolean scalar; or None
-        where there is nothing to look at.
+        Args:
+            ranges: the ranges of the batch's arrays.
+            highest: the elementwise maximum over replicas.
+
+        Returns:
+            Whether all values have been in range since `start`, a boolean scalar; None
+            if there are no ranges.
+
+        Raises:
+            ValueError: there are too many ranges.
         """
         if len(ranges) > MAX_RANGES:
-            raise ValueError(f"A model may have at most {MAX_RANGES} ranges.")
+            raise ValueError(
+                f"A model may have at most {MAX_RANGES} ranges, got {len(ranges)}."
+            )
         self.ranges = tuple(replace(range_, values=None) for range_ in ranges)
         if not ranges:
             self.good.assign_add(1.0)
             return None
-        # Few operations: small models pay for each.
+        # Few operations, since each is a cost for small models.
         rest = 2 * (MAX_RANGES - len(ranges))
         limits = [x for r in ranges for x in (-r.low, r.high)] + [np.inf] * rest
         limits = ops.convert_to_tensor(np.array(limits, "float32"))
@@ -151,14 +161,14 @@ class Watch(keras.metrics.Metric):
         return good
 
     def check(self) -> None:
-        """Raises for what was found since `start`, or if there was no batch at all."""
+        """Raises a ValueError for a fault since `start`, or if there was no batch."""
         if (fault := self.fault()) is not None:
             raise ValueError(fault)
         if not engine().numpy(self.good):
-            raise ValueError("The data gave no batch: there is nothing in them.")
+            raise ValueError("The data gave no batch: they are empty.")
 
     def fault(self) -> str | None:
-        """What was found since `start`, in words; None if all was in range."""
+        """The error message since `start`; None if all values were in range."""
         ends = engine().numpy(self.ends)
         for at, range_ in enumerate(self.ranges):
             low, high = -ends[2 * at], ends[2 * at + 1]
@@ -172,20 +182,20 @@ class Watch(keras.metrics.Metric):
         return None
 
     def start(self) -> None:
-        """Forgets all; Keras's `reset_state` is called at times between looks."""
+        """Clears all records; Keras calls `reset_state` too early, between checks."""
         self.ends.assign(np.full(self.ends.shape, -np.inf, "float32"))
         self.good.assign(0.0)
 
     def reset_state(self) -> None:
-        """Nothing; see `start`."""
+        """Does nothing: `start` clears the records."""
 
     def result(self) -> dict:
-        """Nothing to log."""
+        """Empty: a watch logs nothing."""
         return {}
 
 
 def _counted(shape, initializer, name):
-    """Of which every replica holds the same; those of `add_variable` are summed."""
+    """A variable that is equal on all replicas; `add_variable`'s would be summed."""
     return keras.Variable(
         initializer,
         shape,

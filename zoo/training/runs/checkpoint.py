@@ -1,7 +1,7 @@
-"""Exact resume: everything that a training run's future depends on, in one file.
+"""Exact resume: all state that the rest of a training run depends on, in one file.
 
-Weights, seeds, optimizer moments, schedules' position, moving averages, loss scales
-and random states; and the update number, from which the data's position follows.
+Weights, seeds, optimizer moments, schedule positions, moving averages, loss scales,
+random states, and the update number, which determines the position in the data.
 """
 
 import hashlib
@@ -16,20 +16,20 @@ import numpy as np
 
 from zoo.engine.current import engine
 
-# What the metadata of earlier versions held.
+# The metadata keys of earlier versions.
 EARLIER = {"backend", "python_random", "numpy_random", "extra"}
-# The file's checksum in its header, and what stands there while it is taken.
+# The file's checksum in its header, and its placeholder while it is computed.
 CHECKSUM = b'"sha256":"%s"'
 BLANK = CHECKSUM % (b"0" * 64)
 
 
 def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
-    """Writes the state of a compiled model, whole or not at all.
+    """Writes the state of a compiled model, atomically.
 
     Args:
-        path: of a safetensors file.
-        model: a `zoo.training.Model`.
-        extra: plain values to keep along.
+        path: a safetensors file.
+        model: a compiled `zoo.training.Model`.
+        extra: plain values to store with it.
     """
     from safetensors.numpy import save
 
@@ -58,10 +58,10 @@ def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
-    """The plain values that a checkpoint keeps, of a file that is whole.
+    """The plain values stored in a checkpoint, after verifying its checksum.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: the file is damaged.
     """
     from zoo.files.damaged import reading
 
@@ -70,17 +70,17 @@ def read_extra(path: str | Path) -> dict[str, Any]:
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
-    """The file's metadata, after a look at its checksum."""
+    """The file's metadata, after verifying its checksum."""
     try:
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > Path(path).stat().st_size:
-                raise ValueError("its header does not end")
+                raise ValueError("its header is cut off")
             header = file.read(size)
             metadata = json.loads(header)["__metadata__"]
             said = metadata.get("sha256")
-            # Files of earlier versions have no checksum; one whose name was hit
-            # stands under another.
+            # Files of earlier versions have no checksum; unknown keys without one mean
+            # that the key "sha256" itself is damaged.
             if said is None and set(metadata) - EARLIER:
                 raise ValueError("it has no checksum")
             if said is not None:
@@ -89,33 +89,34 @@ def _metadata(path: str | Path) -> dict[str, str]:
                 while part := file.read(1 << 20):
                     digest.update(part)
                 if digest.hexdigest() != said:
-                    raise ValueError("its checksum is another")
+                    raise ValueError("its checksum does not match")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
     except RecursionError as error:
         raise ValueError(
-            f"{path} is not a whole checkpoint: nested too deep"
+            f"{path} is not a whole checkpoint: its header is nested too deeply"
         ) from error
     return metadata
 
 
 class Resume(keras.callbacks.Callback):
-    """Restores what `save_checkpoint` wrote, for `fit` to go on exactly.
+    """Restores a checkpoint, so that `fit` continues exactly.
 
-    Variables are restored at once. Random states are restored again right before the
-    first update, since Keras's data loaders draw from torch's when they start.
+    Variables are restored immediately. Random states are restored again just before the
+    first update, since Keras's data loaders draw from torch's generator on start.
 
     Args:
-        path: The file.
-        model: Compiled as the one that was saved.
-        keep_rates: Leave constant learning rates as the model was compiled with.
+        path: the checkpoint.
+        model: a model compiled as the saved one was.
+        keep_rates: whether to keep the constant learning rates that the model was
+            compiled with.
 
     Attributes:
-        extra: the plain values that were kept along.
+        extra: the plain values stored in the checkpoint.
 
     Raises:
         ValueError: the file is damaged or belongs to another model, other optimizers
-            or, since random states do not carry over, another backend.
+            or another backend, whose random states differ.
     """
 
     def __init__(self, path: str | Path, model, *, keep_rates: bool = False) -> None:
@@ -133,7 +134,7 @@ class Resume(keras.callbacks.Callback):
 def _load(
     path: str | Path, model, keep_rates: bool
 ) -> tuple[dict[str, Any], Callable[[], None]]:
-    """Restores the variables; returns the extra values and what restores the rest."""
+    """Restores the variables; returns the extra values and a function for the rest."""
     from safetensors import SafetensorError, safe_open
 
     from zoo.files.damaged import cause, reading
@@ -147,8 +148,8 @@ def _load(
     backend = keras.config.backend()
     if metadata.get("backend") != backend:
         raise ValueError(
-            f"{path} was written on the {metadata.get('backend')} backend and resumes "
-            f"exactly there only; this is {backend}. To carry weights over, use "
+            f"{path} was written on the {metadata.get('backend')} backend and can "
+            f"resume only there, not on {backend}. To transfer weights, use "
             "save_weights or save_to_preset."
         )
     named = _named_variables(model)
@@ -158,7 +159,8 @@ def _load(
         missing, unknown = sorted(set(named) - saved), sorted(saved - set(named))
         raise ValueError(
             f"{path} does not fit this model and its optimizers. Missing: "
-            f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}."
+            f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}. "
+            "Make and compile the model as it was saved."
         )
     members = model.optimizer.members.values()
     kept = {id(member._learning_rate) for member in members} if keep_rates else ()
@@ -174,21 +176,26 @@ def _load(
     def restore() -> None:
         _set_random_states(states, metadata)
 
-    # Of a file of an earlier version, which has no checksum.
+    # Files of earlier versions have no checksum.
     with reading(path, "a whole checkpoint"):
         restore()
         return json.loads(metadata["extra"]), restore
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves a checkpoint at the end of every epoch, replacing the last."""
+    """Saves a checkpoint at the end of every epoch, replacing the last one.
+
+    Args:
+        path: the file.
+        extra: returns the plain values to store with it, as a dict.
+    """
 
     def __init__(self, path: str | Path, extra: Any = dict) -> None:
         super().__init__()
         self.path, self.extra = Path(path), extra
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the file; `extra()` gives what to keep along."""
+        """Writes the checkpoint."""
         save_checkpoint(self.path, self.model, **self.extra())
 
 
@@ -201,7 +208,7 @@ def _named_variables(model) -> dict[str, keras.Variable]:
 
 
 def _random_states() -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The backend's, NumPy's and Python's random states: arrays, and words."""
+    """The random states of the backend, NumPy and Python, as arrays and strings."""
     version, internal, gauss = random.getstate()
     _, keys, *numpy_rest = np.random.get_state(legacy=True)
     backend = engine().random_state() | {"numpy": keys}
@@ -213,7 +220,7 @@ def _random_states() -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _set_random_states(arrays: dict[str, np.ndarray], words: dict[str, str]) -> None:
-    """The inverse."""
+    """Restores the states from `_random_states`."""
     version, internal, gauss = json.loads(words["python_random"])
     random.setstate((version, tuple(internal), gauss))
     position, has_gauss, cached = json.loads(words["numpy_random"])

@@ -1,4 +1,4 @@
-"""One process at a time writes into a run's folder."""
+"""Ensures that one process at a time writes into a run's folder."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,15 @@ from filelock import FileLock, Timeout
 
 
 class Hold:
-    """A lock on a folder, which ends with the process however that ends.
+    """A lock on a folder, released when the process ends for any reason.
 
-    Runs of the same process share it: they come one after the other.
+    Runs of the same process share the lock, since they run one after the other.
+
+    Args:
+        folder: the folder, created if missing.
 
     Raises:
-        OSError: Another process has it.
+        OSError: another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,13 +28,13 @@ class Hold:
             self._lock.acquire()
         except Timeout:
             raise BlockingIOError(
-                f"Another run is going on in {folder}. Wait until it has ended, or "
-                "give this one another folder (--out)."
+                f"Another run is active in {folder}. Wait until it ends, or give this "
+                "run another folder (--out)."
             ) from None
         self._file = os.stat(self._path)
 
     def held(self) -> bool:
-        """Whether the folder is still the one that was locked."""
+        """Whether the folder still exists as it was locked."""
         try:
             return os.path.samestat(os.stat(self._path), self._file)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A recipe as a program: its flags, and what it says when it is stopped."""
+"""Runs a recipe as a program: its flags, and its message when stopped."""
 
 import contextlib
 import os
@@ -20,12 +20,12 @@ C = TypeVar("C", bound=RunConfig)
 def launch(
     main: Callable[[C], Any], variants: Mapping[str, C], description: str | None
 ) -> None:
-    """Runs a recipe by the flags on the command line.
+    """Runs a recipe with the flags on the command line.
 
     Args:
-        main: Takes the configuration.
-        variants: Named configurations, which the flags override.
-        description: What `--help` begins with.
+        main: the recipe's function of the configuration.
+        variants: named configurations, which the flags override.
+        description: the first lines of `--help`.
     """
     outlive_output()
     config = parse(variants, description or "")
@@ -36,14 +36,14 @@ def launch(
         except KeyboardInterrupt:
             _stopped(config, received[-1])
         except (Exception, SystemExit):
-            # A framework may have made an error of its own of the interrupt.
+            # A framework may have turned the interrupt into an error of its own.
             if not received:
                 raise
             _stopped(config, received[-1])
 
 
 def _stopped(config: RunConfig, number: int) -> NoReturn:
-    """Says what there is to go on from, and ends as a program does by a signal."""
+    """Prints how to resume, and exits with the status of a signal."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     found = sorted(
@@ -53,16 +53,16 @@ def _stopped(config: RunConfig, number: int) -> NoReturn:
     if found:
         update = read_extra(found[-1])["rows"][-1]["update"]
         words = (
-            f"Stopped. {found[-1]} is of update {update}. To go on from there:\n"
+            f"Stopped. {found[-1]} is from update {update}. To resume from there:\n"
             f"  {_command()}"
         )
-    with contextlib.suppress(OSError):  # of a terminal that is closed
+    with contextlib.suppress(OSError):  # the terminal may be closed
         print(f"\n{words}", file=sys.stderr, flush=True)
     sys.exit(128 + number)
 
 
 def _program() -> str:
-    """How this program was named by who started it."""
+    """The name that this program was started by."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     if module is None or sys.argv[0].startswith("zoo "):
         return sys.argv[0]
@@ -70,7 +70,7 @@ def _program() -> str:
 
 
 def _command() -> str:
-    """What starts it again, to resume."""
+    """The command that resumes this program."""
     flags = [flag for flag in sys.argv[1:] if flag != "--resume"]
     backend = os.environ.get("KERAS_BACKEND")
     chosen = f"KERAS_BACKEND={backend} " if backend else ""

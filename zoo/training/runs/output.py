@@ -1,4 +1,4 @@
-"""A run goes on when nobody reads its words any more."""
+"""Lets a run continue when its standard output is lost."""
 
 import contextlib
 import os
@@ -8,9 +8,10 @@ from typing import Any, TextIO
 
 
 class _Steadfast:
-    """A stream whose words go nowhere once they can't be written.
+    """A stream that discards its text once it can't be written.
 
-    The reader is gone (a closed terminal, `| head`), or the disk of a log is full.
+    The reader closed the pipe early (a closed terminal, `| head`), or the log's disk is
+    full.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -31,7 +32,7 @@ class _Steadfast:
             yield
         except UnicodeError:
             raise
-        except (OSError, ValueError):  # ValueError: it was closed in Python
+        except (OSError, ValueError):  # ValueError: closed in Python
             _lead_nowhere(self._stream)
 
     def __getattr__(self, name: str) -> Any:
@@ -39,7 +40,7 @@ class _Steadfast:
 
 
 def outlive_output() -> None:
-    """From here on, a lost standard output is no error in this process."""
+    """From now on, losing standard output raises no error in this process."""
     stream = sys.stdout
     if isinstance(stream, _Steadfast):
         return
@@ -49,13 +50,13 @@ def outlive_output() -> None:
     try:
         os.fstat(stream.fileno())
     except (OSError, ValueError):
-        # Or the next file that is opened would get its number, and its words.
+        # Otherwise the next file opened would get its descriptor, and its output.
         _lead_nowhere(stream)
     sys.stdout = _Steadfast(stream)
 
 
 def _lead_nowhere(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):  # of a notebook's, say
+    with contextlib.suppress(OSError, ValueError):  # a notebook's stream has none
         descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         if nowhere != descriptor:

@@ -1,6 +1,6 @@
-"""What every training run of a recipe has in common.
+"""The parts that all training runs of recipes share.
 
-A run has a folder. It holds `config.json`, `metrics.jsonl` (a line an evaluation),
+Each run has a folder with `config.json`, `metrics.jsonl` (one line per evaluation),
 `checkpoint.safetensors` (for `--resume`), and at the end pictures, `summary.json` and
 `preset/`.
 """
@@ -98,7 +98,7 @@ class TextRunConfig(RunConfig):
 def parse(
     variants: Mapping[str, C], description: str, args: list[str] | None = None
 ) -> C:
-    """A configuration from the command line: a variant, and flags that override it."""
+    """The configuration from the command line: a variant, overridden by flags."""
     args = sys.argv[1:] if args is None else args
     first = next(iter(variants))
     chosen = first
@@ -109,7 +109,7 @@ def parse(
             chosen = arg.split("=", 1)[1]
     if chosen not in variants:
         sys.exit(
-            f"There is no variant {chosen!r}. The variants are: {', '.join(variants)}."
+            f"There is no variant {chosen!r}. Choose one of {', '.join(variants)}."
         )
     listing = "\n".join(f"  {name}" for name in variants)
     description = (
@@ -126,14 +126,19 @@ def parse(
 
 
 class Run:
-    """A training run in a folder: started, evaluated, checkpointed, summed up.
+    """A training run in a folder: started, evaluated, checkpointed, summarised.
 
     Args:
-        config: Its settings.
-        staged: Its work is in parts, some of which may be done before it has a
-            checkpoint of its own: what was started is told by `config.json`. Of other
-            runs the checkpoint tells.
-        whole: The run that this one is a part of.
+        config: the run's settings.
+        staged: whether the run consists of parts, some of which may finish before it
+            has a checkpoint of its own. Its settings are then read from `config.json`,
+            otherwise from the checkpoint.
+        whole: the run that this one is a part of.
+
+    Raises:
+        ValueError: the settings contradict each other or those of the resumed run.
+        FileNotFoundError: there is nothing to resume from.
+        OSError: another process writes into the folder.
     """
 
     def __init__(
@@ -146,11 +151,11 @@ class Run:
         asked, mesh = (config.mesh_data, config.mesh_model), engine().mesh
         if asked != (1, 1) and mesh.size == 1:
             self.devices = use(*asked, shard_parameters=config.shard_parameters)
-        # A recipe of several runs has the devices in use since the first.
+        # In a recipe of several runs, the first has set up the devices.
         elif asked not in ((1, 1), (mesh.data, mesh.model)) and -1 not in asked:
             raise ValueError(
-                f"mesh_data={asked[0]} and mesh_model={asked[1]} are asked for, but "
-                f"{mesh} is in use. Ask for the same."
+                f"mesh_data={asked[0]} and mesh_model={asked[1]} were requested, but "
+                f"{mesh} is in use. Request the same."
             )
         self.data: Mapping[str, str] = {}
         self.seconds = 0.0
@@ -158,8 +163,8 @@ class Run:
         self._started = self._recorded = False
         self._had = None if whole else self._found()
         if not engine().is_main:
-            # One of several processes speaks and writes; the others do all the same
-            # work, since gathering takes them all, and keep nothing of it.
+            # Only the main process prints and writes. The others do the same work,
+            # since gathering needs them all, and discard it.
             self._nowhere = tempfile.TemporaryDirectory()
             self.out = Path(self._nowhere.name)
             sys.stdout = open(os.devnull, "w")
@@ -170,19 +175,19 @@ class Run:
         keras.config.set_dtype_policy(config.precision)
 
     def _found(self) -> tuple[dict[str, Any], Path] | None:
-        """What is said of the run to go on from, and where; None to start anew."""
+        """The records of the run to resume and their file; None for a new run."""
         known = {*flat(self.config), "data"}
         given = {setting_name(name) for name in self.config.resume_with}
         if given - known:
             raise ValueError(
-                f"resume_with names {sorted(given - known)}, which are no settings. "
-                f"Settings: {', '.join(sorted(known))}"
+                f"resume_with names {sorted(given - known)}, which are not settings. "
+                f"Choose from {', '.join(sorted(known))}."
             )
         if not self.config.resume:
             if given:
                 raise ValueError(
-                    f"resume_with={sorted(given)} is for runs that are resumed: add "
-                    "--resume, or leave --resume-with out to start anew."
+                    f"resume_with={sorted(given)} is only for resumed runs. Add "
+                    "--resume, or leave --resume-with out to start a new run."
                 )
             return None
         if self.staged:
@@ -197,16 +202,16 @@ class Run:
             return read_extra(self.checkpoint), self.checkpoint
         raise FileNotFoundError(
             f"There is no checkpoint to resume from in {self.config.out}. Leave "
-            "--resume out to start anew."
+            "--resume out to start a new run."
         )
 
     def _check(self, found: Mapping[str, Any], path: Path) -> list[str]:
-        """Raises where the run to go on from is another; says what may differ."""
+        """Raises if the run to resume differs; returns the allowed differences."""
         if found.get("settings") is None or found.get("data") is None:
             warnings.warn(
-                f"{path} is of an earlier version, which did not keep the run's "
-                "settings and a hash of its data there: whether it had those of today "
-                "can't be told.",
+                f"{path} is from an earlier version, which did not store the run's "
+                "settings and a hash of its data: whether they are the same now can't "
+                "be told.",
                 stacklevel=4,
             )
             return []
@@ -215,7 +220,12 @@ class Run:
         )
 
     def part(self, name: str, **changes: Any) -> "Run":
-        """A run in a folder of this one's; to resume, it need not have begun."""
+        """A run in a subfolder of this one; when resuming, it may not have started.
+
+        Args:
+            name: the subfolder.
+            changes: settings that differ from this run's.
+        """
         out = Path(self.config.out) / name
         config = dataclasses.replace(self.config, out=out, **changes)
         made = Run(config, whole=self)
@@ -223,19 +233,21 @@ class Run:
         return made
 
     def start(self, data: Mapping[str, str], parts: Sequence[str] = ()) -> None:
-        """Says what is read, once it is; refuses to resume with other data.
+        """Records the data once they are read; refuses to resume with other data.
 
         Args:
-            data: Hashes of it, by name.
-            parts: The folders of all parts. A run that starts anew forgets what was
-                left in them.
+            data: hashes of the data, by name.
+            parts: the folders of all parts; a new run deletes old results in them.
+
+        Raises:
+            ValueError: the resumed run had other data or settings.
         """
         self._started, self.data = True, data
         if self._had is not None:
             for words in self._check(*self._had):
                 print(f"Resumed with another setting: {words}")
         if self.config.resume:
-            return  # what there is to check is not all checked yet
+            return  # not everything is checked yet
         if self.staged and engine().is_main:
             for folder in (".", *parts):
                 for name in (CHECKPOINT, SUMMARY):
@@ -243,7 +255,7 @@ class Run:
         self._record()
 
     def _record(self) -> None:
-        """Writes the settings, once; figures that are there are of another time."""
+        """Writes the settings once, and deletes the figures of an earlier run."""
         if self._recorded:
             return
         self._recorded = True
@@ -259,7 +271,7 @@ class Run:
         self.write_json(CONFIG, settings)
 
     def finished(self) -> dict[str, Any] | None:
-        """The summary of a part that was finished before, with the same settings."""
+        """The summary of a part that has already finished with the same settings."""
         out = Path(self.config.out)
         record, summary = (out / name for name in (CONFIG, SUMMARY))
         if not (self.config.resume and record.exists() and summary.exists()):
@@ -270,7 +282,7 @@ class Run:
         return _read_json(summary)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file of the run's folder, whole or not at all."""
+        """Writes a JSON file into the run's folder, atomically."""
         text = json.dumps(value, indent=2, default=str) + "\n"
         with replacing(self.out / name) as file:
             file.write(text.encode())
@@ -287,19 +299,24 @@ class Run:
         unit: Literal["tokens", "images", "sequences"] = "tokens",
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Trains to `updates`, from the checkpoint if asked to resume.
+        """Trains up to `updates`, from the checkpoint when resuming.
 
         Args:
-            model: compiled.
-            batches: gives the endless batches from an update number on.
-            updates: the total, also when resuming.
+            model: a compiled `zoo.training.Model`.
+            batches: returns endless batches from an update number on.
+            updates: the total number of updates, also when resuming.
             evaluate_every: updates between evaluations and checkpoints, a divisor of
-                `updates`; a run may be resumed with another one.
-            evaluate: gives a dict of metrics; they are logged as `val_...`.
-            batch_tokens: tokens (images, sequences) an update, for the throughput.
-            unit: what it counts, for the throughput's name.
-            stop: asked after each evaluation whether to end early; it sees `rows`. A
-                run that is resumed where it had ended does not go on.
+                `updates`; a run may resume with another value.
+            evaluate: returns a dict of metrics, logged as `val_...`.
+            batch_tokens: tokens (images, sequences) per update, for the throughput.
+            unit: what `batch_tokens` counts, for the throughput's name.
+            stop: called after each evaluation; returns whether to stop early, for
+                example from `rows`. A run resumed after it stopped early does not
+                continue.
+
+        Raises:
+            ValueError: `evaluate_every` does not divide the updates, or the checkpoint
+                does not fit.
         """
         if updates % evaluate_every:
             raise ValueError(
@@ -319,17 +336,18 @@ class Run:
         start = int(engine().numpy(model.optimizer.iterations))
         if start > updates:
             raise ValueError(
-                f"{self.checkpoint} is of update {start}, and the run ends at {updates}"
+                f"{self.checkpoint} is from update {start}, but the run ends at "
+                f"{updates}. Set steps to more."
             )
         if (updates - start) % evaluate_every:
             raise ValueError(
-                f"{self.checkpoint} is of update {start}: the {updates - start} that "
-                f"are left must be a multiple of eval_every={evaluate_every}, so that "
-                "the last one is evaluated."
+                f"{self.checkpoint} is from update {start}: the remaining "
+                f"{updates - start} updates must be a multiple of "
+                f"eval_every={evaluate_every}, so that the last one is evaluated."
             )
         self._record()
         if callbacks:
-            # The last line may be the checkpoint's alone, if the run was killed then.
+            # If the run was killed then, only the checkpoint has the last line.
             self.write_metrics()
             if stop():
                 return
@@ -361,22 +379,22 @@ class Run:
         if not (self._hold.held() and (self.out / CONFIG).exists()):
             raise FileNotFoundError(
                 f"The run's folder {self.out} was deleted or replaced while the run "
-                "went on. Nothing more is written there, and the run ends."
+                "was active. The run ends and writes nothing more there."
             )
 
     def write_metrics(self) -> None:
-        """Writes the metrics so far, a line an evaluation."""
+        """Writes the metrics so far, one line per evaluation."""
         self._record()
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
         with replacing(self.out / METRICS) as file:
             file.write(lines.encode())
 
     def curve(self, name: str) -> list[float | None]:
-        """A metric over all evaluations so far."""
+        """A metric at all evaluations so far; None where it is missing."""
         return [row.get(name) for row in self.rows]
 
     def finish(self, **figures: Any) -> dict[str, Any]:
-        """Writes and returns the summary: final metrics, speed, memory, origin."""
+        """Writes and returns the summary: final metrics, speed, memory and settings."""
         self._record()
         self._check_folder()
         last = {k: v for k, v in self.rows[-1].items() if k != "update"}
@@ -420,7 +438,7 @@ class _Logger(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.updates += 1
         if self.updates == 1:
-            # The first update of an epoch may compile; it is not counted for speed.
+            # The first update of an epoch may compile, so it is not timed.
             self._first_done = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,4 +1,4 @@
-"""What a run was started with, and how another one differs from it."""
+"""The settings of a run, and how those of another differ."""
 
 import json
 from collections.abc import Mapping
@@ -7,23 +7,23 @@ from typing import Any
 
 from zoo.training.runs.flags import flat
 
-# Where files lie, what a choice of defaults is called, and when to look: what is
-# learned depends on none of them.
+# Paths, the name of the variant and the evaluation interval: the trained model depends
+# on none of them.
 FREE = {"variant", "data_dir", "text_dir", "out", "resume", "resume_with", "eval_every"}
 
 
 def settings_of(config: Any) -> dict[str, Any]:
-    """A configuration's flags as JSON has them, those of nested ones among them."""
+    """A configuration's flags as JSON values, including those of nested ones."""
     return json.loads(json.dumps(flat(config), default=str))
 
 
 def differences(config: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The settings that differ, by name: what was saved, and what is now.
+    """The settings that differ, by name: the saved value and the current one.
 
     Args:
-        config: A dataclass.
-        saved: What `settings_of` gave of another one, maybe in an earlier version,
-            whose missing settings count as the defaults.
+        config: a dataclass.
+        saved: the settings of another run from `settings_of`, possibly of an earlier
+            version; missing settings have the default.
     """
     now = settings_of(config)
     default = settings_of(type(config)())
@@ -33,7 +33,7 @@ def differences(config: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, A
 
 
 def setting_name(name: str) -> str:
-    """A field's name, of a flag."""
+    """The field's name of a flag."""
     return name.lstrip("-").replace("-", "_")
 
 
@@ -44,20 +44,20 @@ def check_same(
     data: Mapping[str, str],
     path: Path,
 ) -> list[str]:
-    """Refuses to resume a run with other settings or data than it had.
+    """Raises if a run would resume with other settings or data than it had.
 
     Args:
-        config: A dataclass, whose `resume_with` names what may differ.
-        saved: The settings that the run had.
-        had: Hashes of what it read, by name.
-        data: Of what is read now; none before that is known.
-        path: Where `saved` is from.
+        config: a dataclass, whose `resume_with` names what may differ.
+        saved: the settings that the run had.
+        had: hashes of the data that it read, by name.
+        data: hashes of the data read now, by name; empty before they are known.
+        path: the file that `saved` is from.
 
     Returns:
-        What differs and may, in words.
+        Descriptions of the allowed differences.
 
     Raises:
-        ValueError: Something else differs.
+        ValueError: something else differs.
     """
     found = differences(config, saved)
     if other := [name for name in data if had.get(name) != data[name]]:
@@ -69,8 +69,9 @@ def check_same(
     }
     if refused := [name for name in found if name not in allowed]:
         raise ValueError(
-            f"{path} is of a run with other settings: "
-            f"{'; '.join(words[name] for name in refused)}. Resume it with its own, or "
-            f"say that they change on purpose: --resume-with {' '.join(refused)}"
+            f"{path} is from a run with other settings: "
+            f"{'; '.join(words[name] for name in refused)}. Resume it with the same "
+            "settings, or allow the change: "
+            f"--resume-with {' '.join(refused)}"
         )
     return list(words.values())

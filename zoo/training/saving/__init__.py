@@ -1,1 +1,1 @@
-"""What Keras's own files would leave out."""
+"""Saves what Keras's own files would leave out."""

@@ -1,4 +1,4 @@
-"""A model's tokenizer in `.keras` files."""
+"""Stores a model's tokenizer in `.keras` files."""
 
 import os
 import warnings
@@ -10,15 +10,15 @@ TOKENIZER_FILE = "tokenizer.json"
 
 
 class KeepsTokenizer:
-    """Writes `tokenizer` into the assets of a `.keras` file, as text, and reads it.
+    """Writes `tokenizer` as text into the assets of a `.keras` file, and reads it.
 
-    Weights by themselves (`.weights.h5`) come without.
+    Weight files (`.weights.h5`) contain no tokenizer.
     """
 
     tokenizer: Any = None
 
     def save_assets(self, folder: str) -> None:
-        """Writes the tokenizer's file, for Keras's saving."""
+        """Writes the tokenizer's file; Keras calls it when saving."""
         from zoo.tokenizers.tokenizer import Tokenizer
 
         if isinstance(self.tokenizer, Tokenizer):
@@ -26,13 +26,13 @@ class KeepsTokenizer:
         elif not isinstance(self.tokenizer, (type(None), keras.layers.Layer)):
             warnings.warn(
                 f"The file holds no tokenizer: {type(self).__name__}.tokenizer is "
-                f"{self.tokenizer!r}, and only a zoo.Tokenizer can be kept. Set it "
-                "again on the model that is loaded.",
+                f"{self.tokenizer!r}, and only a zoo.Tokenizer can be saved. Set it "
+                "again on the loaded model.",
                 stacklevel=2,
             )
 
     def load_assets(self, folder: str | None) -> None:
-        """Reads the tokenizer's file, where there is one."""
+        """Reads the tokenizer's file, if there is one."""
         from zoo.tokenizers.tokenizer import Tokenizer
 
         file = os.path.join(folder or "", TOKENIZER_FILE)

@@ -1,4 +1,4 @@
-"""Layers that Keras would leave out of a file because of an attribute's name."""
+"""Rejects attribute names whose layers Keras would not save."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from keras.src.saving.saving_lib import get_attr_skipset
 
 from zoo.layers.held_layers import held_layers
 
-# The group of a file that holds a layer's own variables, beside its parts' groups.
+# The file group of a layer's own variables, beside the groups of its parts.
 OWN_VARIABLES = "vars"
 
 
 def check_saved(model: Any) -> None:
-    """Raises where an attribute's name keeps layers out of Keras's files.
+    """Raises if an attribute's name keeps layers out of Keras's files.
 
-    Keras finds a layer's parts by the attributes that hold them, and passes over each
-    attribute that a bare `keras.Layer` has too. On torch that is every name of
-    `torch.nn.Module`: `double`, `half`, `type`, `train`. What a model itself holds
-    under such a name is saved in a second place, where other backends do not look.
+    Keras finds a layer's parts by their attributes, and skips every attribute that a
+    bare `keras.Layer` also has. On torch that includes every name of
+    `torch.nn.Module`: `double`, `half`, `type`, `train`. A model's own parts under such
+    a name are saved in another place, where other backends do not look.
 
     Raises:
-        ValueError: an attribute has such a name; the message says which.
+        ValueError: an attribute has such a name; the message gives it.
     """
     found = {id(model)}
     waiting: list[keras.Layer] = [model]
@@ -35,31 +35,31 @@ def check_saved(model: Any) -> None:
             new = [part for part in parts if id(part) not in found]
             found.update(map(id, new))
             waiting += new
-    # What is held under another name too is in the file all the same.
+    # Layers that another attribute holds too are in the file anyway.
     for layer, name, parts in passed_over:
         if name == OWN_VARIABLES or any(id(part) not in found for part in parts):
             raise ValueError(
                 f"{type(layer).__name__}.{name} holds layers "
                 f"({', '.join(part.name for part in parts)}) whose weights Keras would "
-                f"not save under this name, which it uses itself on the "
-                f"{keras.config.backend()} backend. Give the attribute another name, "
-                f"such as {name + '_layer'!r}."
+                "not save, since it uses this name itself on the "
+                f"{keras.config.backend()} backend. Rename the attribute, for example "
+                f"to {name + '_layer'!r}."
             )
 
 
 class SavesAllLayers(keras.Model):
-    """Has `check_saved` look at a model whenever Keras writes or reads its weights.
+    """Runs `check_saved` whenever Keras writes or reads a model's weights.
 
-    Reading too: on another backend the file may hold layers under names that this one
-    would pass over.
+    Reading too, since a file from another backend may hold layers under names that this
+    backend would skip.
     """
 
     def save_own_variables(self, store: Any) -> None:
-        """Keras's, after the check."""
+        """Writes the model's own variables, after the check."""
         check_saved(self)
         super().save_own_variables(store)
 
     def load_own_variables(self, store: Any) -> None:
-        """Keras's, likewise."""
+        """Reads the model's own variables, after the check."""
         check_saved(self)
         super().load_own_variables(store)
