@@ -238,11 +238,11 @@ def test_what_does_not_fit():
             model.enable_lora(2, targets=targets)
     assert count(model) == model.count_params()
     model.enable_lora(2)
-    with pytest.raises(ValueError, match="enabled once, and before compile"):
+    with pytest.raises(ValueError, match="enabled once and before compile"):
         model.enable_lora(2)
     compiled = classifier()
     compiled.compile()
-    with pytest.raises(ValueError, match="enabled once, and before compile"):
+    with pytest.raises(ValueError, match="enabled once and before compile"):
         compiled.enable_lora(2)
 
 
