@@ -306,7 +306,7 @@ def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
 
     def drawn(labels):
         return model.sample(
-            prompts(config, words, labels, rng),
+            prompts=prompts(config, words, labels, rng),
             seed=config.seed,
             temperature=config.temperature,
             top_k=config.top_k,
@@ -331,7 +331,10 @@ def draw(run: Run, first: Run, model: ImageTokens, test, counts, words) -> None:
     image_grid(
         run.out / "samples.png",
         model.sample(
-            asked, seed=config.seed, temperature=config.temperature, top_k=config.top_k
+            prompts=asked,
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
         ),
         columns=10,
         title="Samples, a row for what was asked",

@@ -1,15 +1,20 @@
-"""The old names of modules and classes, which still work, with a warning.
+"""The old names of modules, classes and arguments, which still work, with a warning.
 
 Modules moved when the packages were ordered by floors. To be removed in 0.3.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOVED = {
     "zoo.data.added_tokens": "zoo.tokenizers.added_tokens",
@@ -187,6 +192,47 @@ def renamed(name: str) -> object:
         stacklevel=3,
     )
     return getattr(importlib.import_module(module), new)
+
+
+def old_arguments(
+    first: str, *positional: str
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Lets a method take its arguments as it did before 0.2, with a warning.
+
+    Args:
+        first: the old name of its first argument.
+        positional: keyword-only arguments that could follow it by position.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        import inspect
+
+        call: Any = method
+        _, new, *_ = inspect.signature(method).parameters
+
+        arguments = ", ".join((new, *(f"{name}=..." for name in positional)))
+
+        @functools.wraps(method)
+        def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+            given = dict(zip(positional, args[1:], strict=False))
+            is_old = bool(given) and not given.keys() & kwargs.keys()
+            if is_old:
+                args = (args[0], *args[1 + len(given) :])
+                kwargs |= given
+            if first in kwargs and not args:
+                args, is_old = (kwargs.pop(first),), True
+            if is_old:
+                warnings.warn(
+                    f"Call it as {method.__name__}({arguments}); its old arguments go "
+                    "in 0.3.",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+            return call(self, *args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
 
 
 class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):

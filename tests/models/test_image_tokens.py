@@ -102,7 +102,9 @@ def test_only_codes_are_drawn(by_class, monkeypatch, options):
         kernel.assign(np.repeat([[3.0] * 3 + [0.0] * NUM_CODES], 8, axis=0) + before)
         plain = generate(np.zeros((50, 1), "int32"), 4, seed=0)[:, 1:]
         assert (plain < 3).mean() > 0.9
-        images = by_class.sample([0, 1, 2, 2, 1], seed=0, batch_size=2, **options)
+        images = by_class.sample(
+            prompts=[0, 1, 2, 2, 1], seed=0, batch_size=2, **options
+        )
     finally:
         kernel.assign(before)
         norm.beta.assign(np.zeros(8))
@@ -114,12 +116,29 @@ def test_only_codes_are_drawn(by_class, monkeypatch, options):
     np.testing.assert_allclose(images, by_class.vqvae.decode(codes), atol=1e-6)
 
 
+def test_draws_as_many_as_asked(by_class, by_text):
+    images = by_class.sample(3, seed=1)
+    assert images.shape == (3, 4, 4, 1)
+    np.testing.assert_array_equal(by_class.sample(3, seed=1), images)
+    given = by_class.sample(prompts=[0, 1, 2], seed=1)
+    np.testing.assert_array_equal(by_class.sample(3, prompts=[0, 1, 2], seed=1), given)
+    with pytest.warns(DeprecationWarning, match="prompts="):
+        np.testing.assert_array_equal(by_class.sample([0, 1, 2], seed=1), given)
+    with pytest.raises(ValueError, match="the number of prompts, 3, got 2"):
+        by_class.sample(2, prompts=[0, 1, 2])
+    with pytest.raises(ValueError, match="count must be a whole number from 1"):
+        by_class.sample(0)
+    for model, count in ((by_class, None), (by_text, 2)):
+        with pytest.raises(ValueError, match="needs prompts"):
+            model.sample(count)
+
+
 def test_a_seed_repeats_the_images(by_text):
-    images = by_text.sample(PROMPTS, seed=1)
+    images = by_text.sample(prompts=PROMPTS, seed=1)
     assert images.shape == (3, 4, 4, 1)
     assert 0 <= images.min() <= images.max() <= 1
-    np.testing.assert_array_equal(by_text.sample(PROMPTS, seed=1), images)
-    assert np.abs(by_text.sample(PROMPTS, seed=2) - images).max() > 0
+    np.testing.assert_array_equal(by_text.sample(prompts=PROMPTS, seed=1), images)
+    assert np.abs(by_text.sample(prompts=PROMPTS, seed=2) - images).max() > 0
 
 
 @pytest.mark.parametrize("kind", ["by_class", "by_text"])
@@ -137,8 +156,8 @@ def test_saved_and_loaded(kind, request, tmp_path):
     ):
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(
-        again.sample(prompts, temperature=0),
-        model.sample(prompts, temperature=0),
+        again.sample(prompts=prompts, temperature=0),
+        model.sample(prompts=prompts, temperature=0),
         atol=1e-6,
     )
 
@@ -175,19 +194,19 @@ def test_bad_presets(by_class, tmp_path):
 
 def test_bad_input(vqvae, by_class, by_text):
     with pytest.raises(ValueError, match="from 0 to 2, got 1 to 3"):
-        by_class.sample([1, 3])
+        by_class.sample(prompts=[1, 3])
     with pytest.raises(ValueError, match="list of their numbers"):
-        by_class.sample(["two"])
+        by_class.sample(prompts=["two"])
     with pytest.raises(ValueError, match="at least one prompt"):
-        by_class.sample(np.zeros(0, "int32"))
+        by_class.sample(prompts=np.zeros(0, "int32"))
     with pytest.raises(ValueError, match="list of strings"):
-        by_text.sample("two")
+        by_text.sample(prompts="two")
     with pytest.raises(ValueError, match="list of strings"):
-        by_text.sample([2])
+        by_text.sample(prompts=[2])
     with pytest.raises(ValueError, match="from 1 to 5 tokens, got 7"):
-        by_text.sample(["two two"])
+        by_text.sample(prompts=["two two"])
     with pytest.raises(ValueError, match="'x'"):
-        by_text.sample(["x"])
+        by_text.sample(prompts=["x"])
     with pytest.raises(ValueError, match="2 images and 1 prompts"):
         by_class.sequences(CODES, [1])
     with pytest.raises(ValueError, match="codes from 0 to 6"):

@@ -319,7 +319,7 @@ def test_bad_configurations(fields, message):
 
 
 def test_bad_requests():
-    with pytest.raises(TypeError, match="NgramLM is made from an NgramConfig"):
+    with pytest.raises(TypeError, match="NgramLM must be made from an NgramConfig"):
         NgramLM(V)
     model = NgramLM(NgramConfig(V))
     for request in (lambda: model.probabilities([1]), lambda: model.score([1, 2])):

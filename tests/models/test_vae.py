@@ -290,7 +290,7 @@ def test_bad_requests_say_what_to_do():
     with pytest.raises(ValueError, match="num_samples must be a whole number from 1"):
         replace(CONFIG, num_samples=0)
     model = zoo.VAE(CONFIG)
-    with pytest.raises(ValueError, match="num_images must be a whole number from 1"):
+    with pytest.raises(ValueError, match="count must be a whole number from 1"):
         model.sample(0)
     model.compile("adam")
     with pytest.raises(ValueError, match=r"from 0 to 1, .*255"):

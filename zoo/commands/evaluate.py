@@ -172,7 +172,9 @@ def image_tokens(model: Any, config: EvaluateConfig) -> dict[str, Any]:
     count = max(1, (config.images or 1000) // len(names))
 
     def drawn(labels):
-        return model.sample(labels, seed=config.seed, temperature=config.temperature)
+        return model.sample(
+            prompts=labels, seed=config.seed, temperature=config.temperature
+        )
 
     return judged_requests(drawn, judge, names, count)
 

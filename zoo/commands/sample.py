@@ -46,7 +46,9 @@ def run(config: SampleConfig) -> None:
     model = zoo.from_preset(config.name)
     asked = _asked(model, config)
     if isinstance(model, zoo.ImageTokens):
-        images = model.sample(asked, seed=config.seed, temperature=config.temperature)
+        images = model.sample(
+            prompts=asked, seed=config.seed, temperature=config.temperature
+        )
     elif asked:
         images = model.sample(len(asked), seed=config.seed, labels=np.array(asked))
     else:

@@ -11,6 +11,7 @@ Shapes: N images, L tokens of the prefix, (h, w) of an image's code, K codes.
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -187,30 +188,44 @@ class ImageTokens:
 
     def sample(
         self,
-        prompts: Sequence[Any],
+        count: Any = None,
         *,
         seed: int | None = None,
+        prompts: Sequence[Any] | None = None,
         temperature: float = 1.0,
         top_k: int = 0,
         batch_size: int = 100,
     ) -> np.ndarray:
-        """Draws one image a prompt.
+        """Draws one image per prompt.
 
         Args:
-            prompts: class numbers or texts, as the prefix takes them.
-            seed: the same seed gives the same images on a backend.
+            count: how many images to draw, N; by default one per prompt.
+            seed: the same seed gives the same images on a backend; None draws anew.
+            prompts: N class numbers or texts, as the prefix takes them. Classes are
+                drawn uniformly by default; texts must be given.
             temperature: of the codes; 0 takes the most probable ones.
-            top_k: choose among so many most probable codes only; 0 for all.
-            batch_size: images at a time.
+            top_k: sample from this many most probable codes only; 0 for all.
+            batch_size: images computed at once.
 
         Returns:
             (N, H, W, C) in [0, 1].
+
+        Raises:
+            ValueError: there are no prompts, or not `count` of them.
         """
-        prefix = self.prefix.encode(prompts)
+        if count is not None and not isinstance(count, (int, np.integer)):
+            warnings.warn(
+                "sample is now called with prompts=; prompts by position go in 0.3.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            count, prompts = None, count
+        rng = np.random.default_rng(seed)
+        prefix = self.prefix.encode(self._asked(count, prompts, rng))
         if not len(prefix):
-            raise ValueError("Give at least one prompt to draw an image for.")
+            raise ValueError("prompts must have at least one prompt, got none.")
         height, width = self.vqvae.config.code_shape
-        first, rng = self.prefix.vocab_size, np.random.default_rng(seed)
+        first = self.prefix.vocab_size
         found = []
         for start in range(0, len(prefix), batch_size):
             # Full batches, so that one shape is compiled.
@@ -227,6 +242,26 @@ class ImageTokens:
             found.append(tokens[:, self.prefix.length :] - first)
         codes = np.concatenate(found)[: len(prefix)]
         return self.vqvae.decode(codes.reshape(-1, height, width))
+
+    def _asked(
+        self,
+        count: int | None,
+        prompts: Sequence[Any] | None,
+        rng: np.random.Generator,
+    ) -> Sequence[Any]:
+        """The prompts to draw images for."""
+        if prompts is None and count is not None:
+            check_count("count", count)
+            if isinstance(self.prefix, LabelPrefix):
+                return rng.integers(self.prefix.vocab_size, size=count).tolist()
+        if prompts is None:
+            raise ValueError("sample needs prompts, got none. Give prompts=[...].")
+        if count is not None and count != len(prompts):
+            raise ValueError(
+                f"count must be the number of prompts, {len(prompts)}, got {count}. "
+                "Leave count out."
+            )
+        return prompts
 
     # === Presets ===
 

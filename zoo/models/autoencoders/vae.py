@@ -33,6 +33,7 @@ from zoo.layers.latent.observations import OBSERVATIONS, observation_model
 from zoo.layers.latent.warmup import Warmup
 from zoo.likelihood.importance import importance_weighted_bound
 from zoo.models.autoencoders.autoencoder import ImageCoder
+from zoo.moved import old_arguments
 from zoo.training import Phase
 from zoo.training.checks.example_weights import mean_of
 
@@ -232,10 +233,19 @@ class VAE(ImageCoder):
 
     # === Generation ===
 
-    def sample(self, num_images: int, seed: int | None = None) -> np.ndarray:
-        """Images (N, H, W, C), the observation's mean, of codes from the prior."""
-        check_count("num_images", num_images)
-        shape = (num_images, self.config.latent_dim)
+    @old_arguments("num_images", "seed")
+    def sample(self, count: int, *, seed: int | None = None) -> np.ndarray:
+        """Decodes codes drawn from the prior.
+
+        Args:
+            count: how many images to draw, N.
+            seed: the same seed gives the same images on a backend; None draws anew.
+
+        Returns:
+            The observation's means, (N, H, W, C).
+        """
+        check_count("count", count)
+        shape = (count, self.config.latent_dim)
         return self.decode(np.random.default_rng(seed).normal(size=shape))
 
     def interpolate(

@@ -330,7 +330,11 @@ class CycleGANGenerator(FromPreset, Model):
         )
 
     def translate(
-        self, images: Any, *, tile: int | None = None, overlap: int = 64
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        *,
+        tile: int | None = None,
+        overlap: int = 64,
     ) -> Any:
         """Pictures as they would look in the other domain.
 
@@ -542,20 +546,28 @@ class CycleGAN(FromPreset, Model):
     # === Translation ===
 
     def translate(
-        self, images: np.ndarray | Sequence[np.ndarray], direction: Direction, **options
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        direction: Direction = "a_to_b",
+        *,
+        tile: int | None = None,
+        overlap: int = 64,
     ) -> Any:
-        """Pictures of one domain as of the other; see `CycleGANGenerator.translate`.
+        """Images of one domain as they would look in the other.
 
         Args:
-            images: in [0, 1], of shape (N, H, W, C); or a sequence of (H, W, C).
+            images: in [0, 1], of shape (N, H, W, C); or a sequence of (H, W, C), each
+                of its own size.
             direction: "a_to_b" or "b_to_a".
-            options: `tile` and `overlap`.
+            tile: see `CycleGANGenerator.translate`.
+            overlap: see `CycleGANGenerator.translate`.
         """
         if direction not in get_args(Direction):
             raise ValueError(
                 f"direction={direction!r}; expected one of {get_args(Direction)}"
             )
-        return getattr(self, direction).translate(images, **options)
+        generator: CycleGANGenerator = getattr(self, direction)
+        return generator.translate(images, tile=tile, overlap=overlap)
 
 
 def _named(batch) -> dict:

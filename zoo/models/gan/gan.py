@@ -21,6 +21,7 @@ from keras import ops
 from zoo.configs.checks import check_count, check_fields, check_whole
 from zoo.engine.current import engine
 from zoo.generation.interpolation import decoded_ways
+from zoo.moved import old_arguments
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase
 from zoo.training.adversarial.losses import LOSSES, LossName, gradient_penalty
@@ -255,18 +256,30 @@ class GAN(FromPreset, Model):
 
         return Batched(judge, lambda: self.variables)
 
+    @old_arguments("num_samples", "seed", "labels")
     def sample(
         self,
-        num_samples: int,
+        count: int,
+        *,
         seed: int | None = None,
         labels: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Data of latents from N(0, 1); labels (N,) are drawn too unless given."""
-        check_count("num_samples", num_samples)
+        """Generates data from latents drawn from N(0, 1).
+
+        Args:
+            count: how many examples to draw, N.
+            seed: the same seed gives the same data on a backend; None draws anew.
+            labels: classes (N,); drawn uniformly by default. For models with classes
+                only.
+
+        Returns:
+            Data (N, ...).
+        """
+        check_count("count", count)
         rng = np.random.default_rng(seed)
-        latents = rng.normal(size=(num_samples, self.config.latent_dim))
+        latents = rng.normal(size=(count, self.config.latent_dim))
         if labels is None and self.config.num_classes:
-            labels = rng.integers(self.config.num_classes, size=num_samples)
+            labels = rng.integers(self.config.num_classes, size=count)
         return self.generate(latents, labels)
 
     def interpolate(

@@ -92,8 +92,8 @@ class NgramLM(FromPreset, Generates):
     def __init__(self, config: NgramConfig) -> None:
         if not isinstance(config, NgramConfig):
             raise TypeError(
-                "NgramLM is made from an NgramConfig: NgramLM(NgramConfig(...)). "
-                f"Received: {config!r}"
+                f"NgramLM must be made from an NgramConfig, got {config!r}. Use "
+                "NgramLM(NgramConfig(...))."
             )
         self.config = config
         self._tables: list[NgramTable] = []
