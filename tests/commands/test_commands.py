@@ -262,7 +262,8 @@ def test_convert_for_inference(target, tmp_path, capsys):
     form = "onnx" if target.endswith(".onnx") else "saved_model"
     args = ["convert", "vae.mnist", str(tmp_path / target), "--to", form]
     if keras.config.backend() not in WRITERS[form]:
-        with pytest.raises(SystemExit, match=f"On {keras.config.backend()} no"):
+        backend_cannot = f"{keras.config.backend()} backend can't write"
+        with pytest.raises(SystemExit, match=backend_cannot):
             main(args)
         return
     main(args)

@@ -104,7 +104,7 @@ def test_a_task_takes_the_encoder_of_a_head_that_none_has(tmp_path, caplog):
     theirs = their_model("BertForMultipleChoice", layers=1)
     ours = zoo.BertClassifier.from_preset(saved(theirs, tmp_path), num_classes=1)
     assert ours.new_weights == ("classifier/bias", "classifier/kernel")
-    assert "were passed over: classifier.bias, classifier.weight" in caplog.text
+    assert "were ignored: classifier.bias, classifier.weight" in caplog.text
     pooler = arrays_of(ours)["pooler/kernel"]
     np.testing.assert_array_equal(pooler.T, theirs.bert.pooler.dense.weight.detach())
 
@@ -113,7 +113,7 @@ def test_what_the_backbone_asked_for_leaves_is_in_the_log(tmp_path, caplog):
     folder = saved(their_model("BertForSequenceClassification", layers=1), tmp_path)
     caplog.set_level(logging.INFO)
     zoo.BertBackbone.from_preset(folder)
-    assert "passed over: classifier/bias, classifier/kernel." in caplog.text
+    assert "ignored: classifier/bias, classifier/kernel." in caplog.text
 
 
 def test_heads_that_config_json_does_not_tell_of(tmp_path):
@@ -144,7 +144,7 @@ def test_weights_of_no_layer_are_left_out_if_asked(tmp_path, caplog):
         zoo.from_preset(folder)
     ours = zoo.from_preset(folder, strict=False)
     assert ours.new_weights == ("bert/embedding_norm/beta",)
-    assert "were passed over: score.weight." in caplog.text
+    assert "were ignored: score.weight." in caplog.text
 
 
 def test_generators_are_of_a_size_that_divides(tmp_path):

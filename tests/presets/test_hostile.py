@@ -194,7 +194,7 @@ def test_what_fits_is_taken(folder, caplog):
     assert 0.005 < kernel.std() < 0.1  # as a new model has it
     caplog.clear()
     zoo.GPT.from_preset(folder, strict=False, positions="rotary", width=8)
-    assert "were passed over: positions/embeddings." in caplog.text
+    assert "were ignored: positions/embeddings." in caplog.text
     with pytest.raises(
         ValueError, match=r"positions/embeddings is \(12, 8\) in the file and \(9, 8\)"
     ):

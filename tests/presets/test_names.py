@@ -144,7 +144,7 @@ def test_info_of_a_configuration(architecture, capsys):
 def test_info_of_one_on_the_hub(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path))
     found = info("gpt2.webtext", capsys)
-    assert "hf://openai-community/gpt2" in found and "fetched when" in found
+    assert "hf://openai-community/gpt2" in found and "on first use" in found
     folder = look_up("bert_tiny.docs").folder
     monkeypatch.setattr(hub, "fetched", lambda address: folder)
     assert "BertPretrainer" in info("gpt2.webtext", capsys)

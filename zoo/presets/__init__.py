@@ -1,6 +1,6 @@
-"""Named configurations; weights saved, loaded and converted.
+"""Named configurations, and saving, loading and converting weights.
 
-Names load what they need at first use, so that reading a manifest imports no backend.
+Names are imported on first use, so that reading a manifest imports no backend.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""Inference as files that other programs run: ONNX, TensorFlow's SavedModel.
+"""Exports inference to files that other programs run: ONNX, TensorFlow's SavedModel.
 
-No code of ours is needed to run them, nor Keras. What is in them says `inference`; how
-they are written is the backend's matter.
+Running them needs neither zoo nor Keras. `inference` defines what is exported; the
+backend's engine writes it.
 """
 
 import json
@@ -22,44 +22,45 @@ from zoo.presets.inference import MAKERS, Direction, Served, served
 from zoo.version import __version__
 
 Format = Literal["onnx", "saved_model"]
-# ONNX's files are protocol buffers, which end here.
+# ONNX files are protocol buffers, which can't be larger.
 LARGEST_ONNX = 2**31 - 2**20
 
 
 def format_of(target: str | os.PathLike[str]) -> Format:
-    """By the name: a file `*.onnx`, or a folder for a SavedModel."""
+    """The format that a target's name implies: `*.onnx` or a SavedModel's folder."""
     return "onnx" if Path(target).suffix == ".onnx" else "saved_model"
 
 
 def export_inference(
     model: Any, target: str | os.PathLike[str], direction: Direction = "a_to_b"
 ) -> Served:
-    """Writes what a model computes, in float32, for programs without zoo or Keras.
+    """Writes a model's inference, in float32, for programs without zoo or Keras.
 
-    GPT's logits, the scores of BERT's heads, VAEs' and autoencoders' decoders, DCGAN's
-    generator, one of CycleGAN's, a classifier of images; with batches, texts and
-    translated pictures of any size that the model takes. TensorFlow writes both
-    formats, JAX a SavedModel (TensorFlow has to be installed too), torch ONNX.
+    This is GPT's logits, the logits of BERT's heads, the decoder of VAEs and
+    autoencoders, DCGAN's generator, one of CycleGAN's generators, or an image
+    classifier. Batch sizes, text lengths and the size of translated pictures stay
+    variable. TensorFlow writes both formats, JAX a SavedModel (with TensorFlow
+    installed), torch ONNX.
 
     Args:
-        model: with its weights.
+        model: the model with its weights.
         target: a file `*.onnx`, or a new folder for a SavedModel.
-        direction: of a CycleGAN, which has two.
+        direction: which generator of a CycleGAN to export.
 
     Returns:
         What was exported, as a Keras model of named arrays.
 
     Raises:
-        ValueError: nothing of such a model is exported, or not by this backend, which
-            the message says; or a package is missing.
-        FileExistsError: the folder exists, and is not empty.
+        ValueError: this kind of model, or this backend, can't be exported, or a
+            package is missing; the message says which.
+        FileExistsError: the folder exists and is not empty.
     """
     found = served(model, direction)
     target = Path(target).expanduser()
     if engine().mesh.size > 1:
         raise ValueError(
-            f"Inference is exported on one device, not on {engine().mesh}. Save the "
-            "model by save_to_preset, and export it outside of zoo.distribution.use."
+            f"Inference must be exported on one device, got {engine().mesh}. Save the "
+            "model with save_to_preset and export it outside of zoo.distribution.use."
         )
     if format_of(target) == "onnx":
         _write_onnx(found, target)
@@ -69,16 +70,16 @@ def export_inference(
 
 
 def export_called(model: Any, target: str | os.PathLike[str], format: Format) -> None:
-    """What Keras's `model.export(target, format)` asks for, where that is inference.
+    """Handles Keras's `model.export(target, format)` if it means exporting inference.
 
     Raises:
-        ValueError: a call of the model is not what other programs want of it; the
-            message says what is. Or the format is not the name's.
+        ValueError: the model's call is not what other programs need, and the message
+            names what is; or the format does not match the target's name.
     """
     if format_of(target) != format:
         raise ValueError(
-            f"ONNX is a file *.onnx and a SavedModel a folder; got {os.fspath(target)} "
-            f"for format={format!r}."
+            "The target must be a file *.onnx for ONNX and a folder for a SavedModel, "
+            f"got {os.fspath(target)} for format={format!r}."
         )
     name = type(model).__name__
     kinds = {kind.__name__ for kind in type(model).__mro__}
@@ -90,13 +91,14 @@ def export_called(model: Any, target: str | os.PathLike[str], format: Format) ->
         inputs = ", ".join(array.name for array in found.arrays)
         outputs = ", ".join(found.names_of_outputs)
         raise ValueError(
-            f"{name}.export would write a call of the whole model. zoo.presets."
-            f"export_inference(model, {os.fspath(target)!r}) writes its {outputs} of "
-            f"{inputs}; with input_signature=... Keras writes the call."
+            f"{name}.export without input_signature would write a call of the whole "
+            f"model. zoo.presets.export_inference(model, {os.fspath(target)!r}) writes "
+            f"its {outputs} from {inputs}; with input_signature=... Keras writes the "
+            "call."
         )
     raise ValueError(
         f"{name}.export needs input_signature=..., since the model takes several kinds "
-        "of inputs. zoo.presets.export_inference, which needs none, writes "
+        "of inputs. zoo.presets.export_inference needs none, and exports "
         f"{', '.join(MAKERS)}."
     )
 
@@ -105,8 +107,8 @@ def _write_onnx(found: Served, file: Path) -> None:
     size = sum(4 * math.prod(weight.shape) for weight in found.weights)
     if size > LARGEST_ONNX:
         raise ValueError(
-            f"The weights have {size:,} bytes and a file of ONNX holds "
-            f"{LARGEST_ONNX:,}. A SavedModel has no such limit: give a folder."
+            f"The weights of an ONNX file must be at most {LARGEST_ONNX:,} bytes, got "
+            f"{size:,}. A SavedModel has no such limit: give a folder."
         )
     found.as_dict = False
     try:
@@ -123,14 +125,14 @@ def _write_onnx(found: Served, file: Path) -> None:
 def _write_saved_model(found: Served, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(
-            f"{folder} exists; a SavedModel is written into a new folder."
+            f"A SavedModel needs a new folder, but {folder} exists. Choose another."
         )
     with replacing_folder(folder) as new:
         engine().export_saved_model(found, new)
 
 
 def _name(found: Served, file: Path) -> None:
-    """Gives outputs and sides the names that `inference` has for them."""
+    """Names outputs and dimensions in an ONNX file as `inference` names them."""
     onnx = optional("onnx", "ONNX", "export")
     proto = onnx.load(file)
     graph = proto.graph
@@ -147,7 +149,7 @@ def _name(found: Served, file: Path) -> None:
             if not isinstance(side, int):
                 dim.dim_param = side.name
     for output in graph.output:
-        # Named by the tool that wrote it, or after its operations.
+        # Exporters name this dimension after themselves or after operations.
         dim = output.type.tensor_type.shape.dim[0]
         if not dim.HasField("dim_value"):
             dim.dim_param = "batch"
@@ -159,9 +161,8 @@ def _name(found: Served, file: Path) -> None:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ValueError(
-            f"This backend's exporter wrote a file that can't be run ({error}). "
-            "TensorFlow's exports all models that are exported at all: set "
-            "KERAS_BACKEND=tensorflow."
+            f"This backend's exporter wrote an invalid file ({error}). TensorFlow's "
+            "exporter supports all exportable models: set KERAS_BACKEND=tensorflow."
         ) from error
     onnx.save(proto, file)
 
@@ -169,10 +170,10 @@ def _name(found: Served, file: Path) -> None:
 def run_exported(
     target: str | os.PathLike[str], inputs: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What an exported file gives, run by onnxruntime or TensorFlow.
+    """Runs an exported file with onnxruntime or TensorFlow and returns its outputs.
 
     Raises:
-        ValueError: the program that runs it is not installed.
+        ValueError: the library that runs it is not installed.
     """
     if format_of(target) == "onnx":
         onnxruntime = optional("onnxruntime", "Running ONNX", "export")
@@ -181,9 +182,9 @@ def run_exported(
         )
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(None, inputs), strict=True))
-    # What runs it, whichever backend is ours.
+    # TensorFlow runs it, whichever backend we run on.
     tensorflow = optional("tensorflow", "Running a SavedModel", "tensorflow")
-    # Its variables live no longer than what was loaded.
+    # Keep the loaded object: its variables live only as long as it does.
     loaded = tensorflow.saved_model.load(os.fspath(target))
     outputs = loaded.serve(inputs)
     return {name: x.numpy() for name, x in outputs.items()}
@@ -192,10 +193,15 @@ def run_exported(
 def largest_difference(
     found: Served, target: str | os.PathLike[str], seeds: tuple[int, ...] = (0, 1, 2)
 ) -> float:
-    """Between a file's outputs and the model's, on inputs of several shapes; max-abs.
+    """The largest absolute difference between a file's outputs and the model's.
+
+    Args:
+        found: what `export_inference` returned.
+        target: the exported file.
+        seeds: seeds for random inputs, of another shape for each seed.
 
     Raises:
-        ValueError: the program that runs it is not installed.
+        ValueError: the library that runs the file is not installed.
     """
     worst = 0.0
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""`from_preset` and `save_to_preset`, for every model that has a configuration."""
+"""`from_preset` and `save_to_preset` for every model with a configuration."""
 
 import contextlib
 import dataclasses
@@ -20,34 +20,35 @@ from zoo.version import __version__
 
 
 def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
-    """A preset's model, of whichever class it is; see `FromPreset.from_preset`.
+    """Makes a preset's model, of whichever class; see `FromPreset.from_preset`.
 
-    What a class of one's own has saved, that class reads, and this function refuses:
-    what the class computes is not in the file.
+    Refuses presets saved by a user's own subclass, whose code is not in the file: call
+    that class's `from_preset`.
     """
     with registry.opened(preset) as found:
         return registry.model_class(found.architecture).from_preset(preset, **options)
 
 
 class FromPreset:
-    """Makes models from presets and saves them as presets.
+    """A mixin that makes models from presets and saves them as presets.
 
-    A folder holds `config.json` (architecture, configuration, precision, version),
-    `model.safetensors` (weights by name) and the tokenizer's file, if there is one.
+    A preset's folder holds `config.json` (architecture, configuration, precision,
+    version), `model.safetensors` (weights by name) and, if the model has a tokenizer,
+    the tokenizer's file.
     """
 
     Config: ClassVar[Any]
-    # The layer that a family of models shares. From another member's preset a model
-    # takes all weights of names that it has, and must find all of this layer's.
+    # The layer that a family of models shares. From a relative's preset, a model loads
+    # all weights whose names it has, and requires all of this layer's.
     family: ClassVar[str] = ""
     config: Any
     dtype_policy: Any
-    # Names of weights for which `from_preset` found none: they are as they were drawn.
+    # Names of weights that `from_preset` did not find; they keep their initial values.
     new_weights: tuple[str, ...] = ()
 
     @property
     def tokenizer(self) -> Any:
-        """What texts are read and written by; None where nobody set one."""
+        """The model's tokenizer, or None if none was set."""
         return self.__dict__.get("known_tokenizer")
 
     @tokenizer.setter
@@ -55,9 +56,9 @@ class FromPreset:
         vocab_size = getattr(self.config, "vocab_size", math.inf)
         if isinstance(tokenizer, Tokenizer) and tokenizer.vocab_size > vocab_size:
             raise ValueError(
-                f"The tokenizer has {tokenizer.vocab_size} tokens, and the model takes "
-                f"ids below vocab_size={vocab_size} alone. Set the tokenizer that the "
-                f"model was trained with, or make the model with "
+                f"The tokenizer must have at most vocab_size={vocab_size} tokens, got "
+                f"{tokenizer.vocab_size}. Set the tokenizer that the model was trained "
+                f"with, or make the model with "
                 f"{type(self.config).__name__}(vocab_size={tokenizer.vocab_size}, ...)."
             )
         self.__dict__["known_tokenizer"] = tokenizer
@@ -74,39 +75,40 @@ class FromPreset:
         name: str | None = None,
         **changes: Any,
     ) -> Self:
-        """Makes a model, with its weights and tokenizer.
+        """Makes a model from a preset, with its weights and tokenizer.
 
-        From another model of its family (BERT's) it takes what both have; the log names
-        the weights that are new.
+        From the preset of another model of its family (BERT's), a model loads the
+        weights that both have; the log names the new ones.
 
         Args:
             preset: a checkpoint's name, a folder from `save_to_preset`, a Hugging
                 Face folder or address (`hf://owner/name`), or a configuration's name,
-                which comes without weights. BERT's are read from Keras Hub's presets
-                and its authors' folders too.
-            load_weights: False leaves them random.
-            strict: False takes the weights whose names the model has, leaves others of
-                the model new and passes over others of the file, and the log names
-                both. Models of other classes are only taken within a family.
-            ignore_mismatched: True leaves weights new whose shapes are not the file's,
-                such as those of a head for another number of classes; the log and
+                which has no weights. Models of BERT's family are also read from Keras
+                Hub's presets and from the folders of BERT's authors.
+            load_weights: whether to load the weights; otherwise they are random.
+            strict: whether the weights of file and model must match. If False, loads
+                the weights that both have, initialises the model's others, ignores the
+                file's others, and logs both. Presets of other classes are accepted
+                only within a family.
+            ignore_mismatched: whether to initialise weights whose shapes differ from
+                the file's, such as a head for another number of classes; the log and
                 `new_weights` name them.
-            dtype: a precision; default is the saved one.
-            name: the model's.
-            changes: fields of the configuration to change, such as `dropout=0.1`.
+            dtype: the model's precision; defaults to the saved one.
+            name: the model's name.
+            changes: configuration fields to change, such as `dropout=0.1`.
 
         Raises:
-            ValueError: there is no such preset, or no weights, or they do not fit; the
-                message names what does not, and the way to leave it out.
+            ValueError: the preset does not exist, has no weights, or its weights do
+                not fit; the message says how to leave out what does not fit.
+            TypeError: `changes` names fields that the configuration does not have.
         """
         with registry.opened(preset) as found:
             cls._check(found, preset, changes, strict)
             if load_weights and found.folder is None:
                 raise ValueError(cls._without_weights(preset))
             policy = keras.dtype_policies.get(dtype or found.dtype)
-            # Weights that are about to come get no first values: neither time nor
-            # memory is lost on those, and a file that does not fit its configuration
-            # takes neither.
+            # Weights that are about to be loaded are not initialised, which saves time
+            # and memory, also if the file turns out not to fit its configuration.
             bare = load_weights and cls._assign is FromPreset._assign
             bare = bare and engine().mesh.size == 1
             with registry.no_initialisation() if bare else contextlib.nullcontext():
@@ -114,7 +116,7 @@ class FromPreset:
                     {
                         "config": cls._fields(found, changes) | changes,
                         "name": name,
-                        # Not serialised, for which Keras imports TensorFlow.
+                        # Not serialised, since Keras imports TensorFlow for that.
                         "dtype": policy,
                     }
                 )
@@ -135,13 +137,13 @@ class FromPreset:
         strict: bool,
         ignore_mismatched: bool,
     ) -> None:
-        """Takes the weights of a preset's folder, those that the model has."""
+        """Loads the weights of a preset's folder that the model has."""
         arrays: Any = found.read(found.folder)  # type: ignore[arg-type]
         if found.converter is not None:
             arrays = found.converter.convert(
                 arrays, model.config, found.architecture, found.unknown_head, strict
             )
-        # Counts of n-grams belong together: a file has all of them or none.
+        # N-gram counts are not loaded by name: a file has all of them or none.
         by_name = cls._assign is FromPreset._assign
         ours = weights.named_weights(model) if by_name else {}
         body = f"{cls.family}/"
@@ -154,12 +156,13 @@ class FromPreset:
             fit = Fit.of_body(arrays, ours, body)
         else:
             fit = Fit(arrays)
-        # A pooler is part of many files whose heads make no use of it.
+        # Many files have a pooler that their heads do not use.
         left = [name for name in fit.left if not name.startswith("pooler/")]
         if left and strict and not is_relative:
             raise ValueError(
-                f"{os.fspath(preset)!r} holds weights that a {cls.__name__} has no "
-                f"place for: {weights.listed(left)}. strict=False leaves them out."
+                f"{os.fspath(preset)!r} must hold only weights of a {cls.__name__}, "
+                f"which has no place for: {weights.listed(left)}. strict=False leaves "
+                "them out."
             )
         if by_name:
             fit = fit.checked(ours, found.folder, ignore_mismatched)
@@ -169,9 +172,9 @@ class FromPreset:
         model.new_weights = tuple(sorted(fit.new))
 
     def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
-        """Writes a folder that `from_preset` reads, over one that is there.
+        """Writes a folder that `from_preset` reads, replacing an existing preset.
 
-        Weights are in float32, whatever the precision. Optimizers are not saved.
+        Weights are saved in float32, whatever the precision; optimizers are not saved.
         """
         settings = {
             "architecture": type(self).__name__,
@@ -185,7 +188,7 @@ class FromPreset:
         texts = {
             "config.json": settings,
             **weights.tokenizer_texts(self),
-            MANIFEST: None,  # which would speak of the files before
+            MANIFEST: None,  # would describe the previous files
         }
         weights.write(directory, self._arrays(), texts, {"format": "zoo"})
 
@@ -197,11 +200,11 @@ class FromPreset:
         input_signature: Any = None,
         **options: Any,
     ) -> None:
-        """Keras's `export`; without a signature by `zoo.presets.export_inference`.
+        """Keras's `export`; without a signature, `zoo.presets.export_inference`.
 
         Raises:
-            ValueError: other programs want something else of the model than its call;
-                the message says what.
+            ValueError: the model's call is not what other programs need; the message
+                names what is.
         """
         forms: dict[str, Format] = {"tf_saved_model": "saved_model", "onnx": "onnx"}
         if input_signature is None and format in forms:
@@ -212,16 +215,16 @@ class FromPreset:
         )
 
     def _arrays(self) -> dict[str, Any]:
-        """What is saved, by name."""
+        """The arrays to save, by name."""
         return weights.arrays_of(self)
 
     def _assign(self, arrays: Any, source: Any, new: Collection[str] = ()) -> None:
-        """Takes what was saved but for `new`, or raises; `source` names the file."""
+        """Sets all weights but those in `new`; `source` names the file in errors."""
         weights.assign(self, arrays, source, new)
 
     @classmethod
     def _is_relative(cls, found: registry.Preset) -> bool:
-        """Whether the preset is of another member of the family."""
+        """Whether the preset belongs to another model of the family."""
         if found.architecture == cls.__name__:
             return False
         other = registry.model_class(found.architecture)
@@ -230,11 +233,11 @@ class FromPreset:
 
     @classmethod
     def _fields(cls, found: registry.Preset, changes: dict) -> dict[str, Any]:
-        """The preset's fields; of a relative's, those that this configuration has."""
+        """The preset's fields; for a relative's, those that this model also has."""
         fields, is_relative = dict(found.fields), cls._is_relative(found)
         count = fields.get("num_classes")
         if is_relative or changes.get("num_classes", count) != count:
-            fields.pop("class_names", None)  # its head's, which is not taken
+            fields.pop("class_names", None)  # belong to the head, which is not loaded
         if not is_relative:
             return fields
         names = {field.name for field in dataclasses.fields(cls.Config)}
@@ -243,11 +246,11 @@ class FromPreset:
 
     @classmethod
     def _report(cls, fit: Fit, preset: Any, level: int) -> None:
-        """Says what is new, and what of the file is passed over."""
+        """Logs the weights that are new and those of the file that are ignored."""
         logger = logging.getLogger(__name__)
         if fit.new:
             logger.warning(
-                "%r has no weights for %s of %s: they are new, and wait for training.",
+                "%r has no weights for %s of %s: they are new and need training.",
                 os.fspath(preset),
                 ", ".join(sorted(fit.new)),
                 cls.__name__,
@@ -256,7 +259,7 @@ class FromPreset:
             names = weights.listed([*fit.left])
             logger.log(
                 level,
-                "Of %r these were passed over: %s.",
+                "Weights of %r that were ignored: %s.",
                 os.fspath(preset),
                 names,
             )
@@ -265,7 +268,7 @@ class FromPreset:
     def _check(
         cls, found: registry.Preset, preset: Any, changes: dict, strict: bool
     ) -> None:
-        """Raises for presets of other models, and for fields that there are not."""
+        """Raises for presets of other models and for unknown fields."""
         name = os.fspath(preset)
         if not cls._is_relative(found):
             cls._check_class(found, name, strict)
@@ -273,7 +276,7 @@ class FromPreset:
         if unknown := sorted(set(changes) - set(fields)):
             raise TypeError(
                 f"{cls.__name__}.from_preset has no arguments {unknown}. Besides "
-                f"dtype and name it takes fields of the configuration: {fields}."
+                f"its own it takes fields of the configuration: {fields}."
             )
 
     @classmethod
@@ -284,7 +287,7 @@ class FromPreset:
             other = registry.model_class(found.architecture)
         if not issubclass(cls, other) and other.Config is not cls.Config:
             raise ValueError(
-                f"{name!r} is a {found.architecture}, not a {cls.__name__}: use "
+                f"{name!r} is a {found.architecture}, not a {cls.__name__}. Use "
                 f"zoo.{found.architecture}.from_preset."
             )
         ours = [base.__name__ for base in cls.__mro__ if base is not other]
@@ -293,13 +296,13 @@ class FromPreset:
                 f"There is no architecture {found.subclass!r} in zoo: {name!r} was "
                 f"saved by a subclass of {found.architecture} of that name, whose "
                 f"from_preset reads it. {cls.__name__}.from_preset({name!r}, "
-                f"strict=False) takes the weights that a {cls.__name__} has."
+                f"strict=False) loads the weights that a {cls.__name__} has."
             )
         if strict and found.unknown_head:
             raise ValueError(
                 f"{name!r} is a {found.unknown_head}, whose head none of zoo's models "
                 f"has. zoo.{found.architecture}.from_preset({name!r}, strict=False) "
-                "takes all but the head."
+                "loads everything but the head."
             )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Weights by name, in safetensors files: written whole, read strictly."""
+"""Weights by name in safetensors files: atomic writes, strict reads."""
 
 import json
 import os
@@ -19,24 +19,26 @@ from zoo.files.torch_files import read_state_dict
 from zoo.training.finetuning.lora import lora_layers
 
 WEIGHTS = "model.safetensors"
-# What reads the files that weights may be in: ours, and an older one of Hugging Face's.
+# Readers of the files that can hold weights: ours, and Hugging Face's older format.
 READERS: dict[str, Callable[[Path], LazyArrays]] = {
     WEIGHTS: of_file,
     "pytorch_model.bin": read_state_dict,
 }
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
-# What wrappers put into names: torch.compile anywhere, data-parallel training before
-# all of them.
+# Prefixes that wrappers add to names: torch.compile at any layer, data-parallel
+# training in front of every name.
 COMPILED, PARALLEL = re.compile(r"(?<![^.])_orig_mod\."), "module."
 # Where `transformers` looks for a tokenizer's class and special tokens.
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def named_weights(model) -> dict[str, Any]:
-    """A model's weights by names relative to it (`block_0/attention/output/bias`).
+    """A model's weights by their names within it (`block_0/attention/output/bias`).
 
-    Those of LoRA are left out: in files a model that has it is the plain one that it
-    amounts to.
+    LoRA's are left out: files hold the equivalent plain model.
+
+    Raises:
+        ValueError: two weights have the same name.
     """
     prefix = f"{model.path}/"
     factors = {
@@ -48,14 +50,14 @@ def named_weights(model) -> dict[str, Any]:
     named = {weight.path.removeprefix(prefix): weight for weight in weights}
     if len(named) < len(weights):
         raise ValueError(
-            f"Several weights of {type(model).__name__} have one name, so that they "
-            "can't be told apart in a file. Give its layers names of their own."
+            f"The weights of {type(model).__name__} must have different names, but "
+            "several share one. Give its layers different names."
         )
     return named
 
 
 def arrays_of(model) -> dict[str, np.ndarray]:
-    """Copies of a model's weights by name, floats as float32."""
+    """Copies of a model's weights by name; floats become float32."""
     adapted = {id(layer._kernel): layer for layer in lora_layers(model)}
     arrays = {}
     for name, weight in named_weights(model).items():
@@ -77,13 +79,13 @@ def assign(
 ) -> None:
     """Sets all weights of a model, or raises and sets none.
 
-    A model that was made within `registry.no_initialisation` gets its first values.
+    Also initialises a model that was made within `registry.no_initialisation`.
 
     Args:
         model: the model.
-        arrays: by the names of its weights.
-        source: where they are from, for messages.
-        new: weights that are in no file, which are initialised.
+        arrays: values by weight name.
+        source: their origin, for messages.
+        new: names of weights to initialise instead.
 
     Raises:
         ValueError: a weight is missing, left over or of another shape.
@@ -106,7 +108,7 @@ def assign(
 
 
 def _initialize(weight, array: np.ndarray) -> None:
-    """A weight's first value, which is the array itself where a backend can take it."""
+    """Initialises a weight with an array, without a copy if the backend allows it."""
     if not (is_own(array) and array.flags.writeable and array.flags.aligned):
         array = array.copy()
     weight._initialize(engine().adopted(array, weight._dtype))
@@ -114,7 +116,7 @@ def _initialize(weight, array: np.ndarray) -> None:
 
 
 def misfits(arrays: Mapping[str, np.ndarray], taken: Mapping[str, Any]) -> dict:
-    """What is wrong with the shapes of arrays for weights, by name."""
+    """Descriptions of the arrays whose shapes differ from their weights', by name."""
     return {
         name: f"{name} is {shape_of(arrays, name)} in the file and "
         f"{tuple(weight.shape)} in the model"
@@ -124,39 +126,42 @@ def misfits(arrays: Mapping[str, np.ndarray], taken: Mapping[str, Any]) -> dict:
 
 
 def refuse(wrong: Mapping[str, str], source: Any, way_out: str = "") -> NoReturn:
-    """Raises for `misfits`."""
+    """Raises ValueError for what `misfits` found."""
     raise ValueError(
-        f"The shapes of {source} do not fit: {listed([*wrong.values()], '; ')}."
-        f"{way_out}"
+        f"The shapes in {source} must match the model's, but "
+        f"{listed([*wrong.values()], '; ')}.{way_out}"
     )
 
 
 def check_names(
     found: Iterable[str], expected: Iterable[str], source: Any, way_out: str = ""
 ) -> None:
-    """Raises unless the names are the same, whatever their order.
+    """Raises unless the names are the same, in any order.
 
     Args:
-        found: what there is.
-        expected: what there has to be.
-        source: where it is from, for the message.
-        way_out: a sentence at its end, if there is one.
+        found: the names that exist.
+        expected: the names that must exist.
+        source: their origin, for the message.
+        way_out: a sentence to end the message with, if any.
+
+    Raises:
+        ValueError: names are missing or unexpected.
     """
     missing = sorted(set(expected) - set(found))
     unexpected = sorted(set(found) - set(expected))
     if missing or unexpected:
         raise ValueError(
-            f"The weights of {source} do not fit the model. "
+            f"The weights of {source} must match the model's. "
             f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}.{way_out}"
         )
 
 
 def read(folder: Path) -> LazyArrays:
-    """All arrays of a folder, of one file or of parts. Nothing is ever unpickled.
+    """Reads all arrays of a folder, in one file or in parts. Never unpickles anything.
 
     Raises:
         FileNotFoundError: there is no file of weights.
-        ValueError: a file is damaged, or a part has not what the index says.
+        ValueError: a file is damaged, or a part differs from the index.
     """
     for name, reader in READERS.items():
         file, index = folder / name, folder / f"{name}.index.json"
@@ -166,19 +171,19 @@ def read(folder: Path) -> LazyArrays:
             return unwrapped(_in_parts(index, reader), index)
     others = sorted(path.name for path in folder.glob("*model*"))
     raise FileNotFoundError(
-        f"{folder} holds no {WEIGHTS}, nor {' or '.join([*READERS][1:])}, nor the "
-        f"index of one in parts ({WEIGHTS}.index.json). Found: {listed(others)}."
+        f"{folder} must hold {WEIGHTS}, {' or '.join([*READERS][1:])}, or the index "
+        f"of one in parts ({WEIGHTS}.index.json). Found: {listed(others)}."
     )
 
 
 def _in_parts(index: Path, reader: Callable[[Path], LazyArrays]) -> LazyArrays:
-    """Those of several files, of which an index says what is where."""
-    expected = "a weight_map, which has a file of this folder for each weight"
+    """The arrays of several files, located by an index."""
+    expected = "a weight_map that names a file in this folder for each weight"
     with reading(index, expected):
         places = dict(read_json(index, expected)["weight_map"])
         for file in places.values():
             if Path(file).name != file:
-                raise ValueError(f"it has {file!r}")
+                raise ValueError(f"it names {file!r}")
     parts = LazyArrays({}, {})
     for file in sorted(set(places.values())):
         found = reader(index.parent / file)
@@ -190,10 +195,10 @@ def _in_parts(index: Path, reader: Callable[[Path], LazyArrays]) -> LazyArrays:
 
 
 def unwrapped(arrays: LazyArrays, source: Any) -> LazyArrays:
-    """Without what wrappers put into names: torch.compile's, data-parallel training's.
+    """Removes the prefixes of wrappers (torch.compile, data-parallel) from the names.
 
     Raises:
-        ValueError: two would have one name.
+        ValueError: two weights would have the same name.
     """
     names = {name: COMPILED.sub("", name) for name in arrays}
     while names and all(name.startswith(PARALLEL) for name in names.values()):
@@ -201,14 +206,14 @@ def unwrapped(arrays: LazyArrays, source: Any) -> LazyArrays:
     inverse = {name: k for k, name in names.items()}
     if len(inverse) < len(names):
         raise ValueError(
-            f"{source} has weights of one name but for {PARALLEL} or _orig_mod., which "
-            "wrappers put before names. Save the model without its wrapper."
+            f"{source} has weights of one name but for the wrappers' prefixes "
+            f"{PARALLEL} or _orig_mod. Save the model without its wrapper."
         )
     return arrays.renamed(inverse)
 
 
 def names(folder: Path) -> list[str] | None:
-    """The names of those arrays; None where there is no file."""
+    """The names of the arrays that `read` returns; None if there is no file."""
     try:
         return [*read(folder)]
     except FileNotFoundError:
@@ -221,13 +226,16 @@ def write(
     texts: Mapping[str, Any],
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes a folder's weights and JSON files; all are replaced, or none.
+    """Writes a folder's weights and JSON files; replaces all of them or none.
 
     Args:
-        folder: made if it is not there.
-        arrays: for the safetensors file.
-        texts: JSON files by name, as values or as text; None removes the file.
-        metadata: for the safetensors file's header.
+        folder: the folder, created if it does not exist.
+        arrays: the arrays of the safetensors file, by name.
+        texts: contents of JSON files by name, as values or text; None removes a file.
+        metadata: the safetensors file's header.
+
+    Raises:
+        OSError: a file can't be written.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -246,7 +254,7 @@ def write(
 
 
 def tokenizer_texts(model) -> dict[str, str | None]:
-    """The tokenizer's file, for `write`, which removes those of another tokenizer."""
+    """The tokenizer's file for `write`, which removes files of other tokenizers."""
     texts: dict[str, str | None] = dict.fromkeys(TOKENIZER_FILES)
     if model.tokenizer is not None:
         texts["tokenizer.json"] = model.tokenizer.backend.to_str(pretty=True)
@@ -254,11 +262,11 @@ def tokenizer_texts(model) -> dict[str, str | None]:
 
 
 def transformers_tokenizer_texts(model, **settings: Any) -> dict[str, Any]:
-    """The same for `transformers`, by whose class no rule of the file is changed.
+    """The tokenizer's files for `transformers`, with the class that changes no rule.
 
     Args:
-        model: whose tokenizer it is.
-        settings: more of the tokenizer, such as `mask_token`.
+        model: the model whose tokenizer to write.
+        settings: further tokenizer settings, such as `mask_token`.
     """
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -271,13 +279,13 @@ def transformers_tokenizer_texts(model, **settings: Any) -> dict[str, Any]:
 
 
 def encoded(text: Any) -> bytes:
-    """A text, or a value as JSON, for a file."""
+    """A file's bytes for a text, or for a value as JSON."""
     if not isinstance(text, str):
         text = json.dumps(text, indent=2) + "\n"
     return text.encode("utf-8")
 
 
 def listed(items: list[str], separator: str = ", ") -> str:
-    """The first few items."""
+    """The first eight items as text, and how many more there are."""
     shown = printable(separator.join(items[:8])) or "none"
     return shown + (f" and {len(items) - 8} more" if len(items) > 8 else "")
