@@ -155,7 +155,7 @@ def test_arrays_without_rows(gpt, method):
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_data_without_batches(gpt, method):
     data = tensorflow_dataset(IDS).take(0)
-    with pytest.raises(ValueError, match="The data gave no batch"):
+    with pytest.raises(ValueError, match="must give at least one batch"):
         getattr(gpt, method)(data, verbose=0)
 
 

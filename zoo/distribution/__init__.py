@@ -1,12 +1,14 @@
-"""Several devices, asked for in one way on every backend: `use(data=, model=)`."""
+"""Several devices, requested the same way on every backend: `use(data=, model=)`."""
+
+from typing import Any
 
 from zoo.engine.layout import Mesh
 
 __all__ = ["Mesh", "use"]
 
 
-def __getattr__(name: str):
-    # Late, since the training core knows the layout's types.
+def __getattr__(name: str) -> Any:
+    # Late: `use` imports Keras.
     if name == "use":
         from zoo.distribution.devices import use
 

@@ -1,4 +1,4 @@
-"""A `tf.distribute` scope that the user has opened is adopted."""
+"""Adopts a `tf.distribute` scope that the user has opened."""
 
 import keras
 
@@ -8,10 +8,10 @@ from zoo.engine.current import adopting
 
 @adopting
 def adopted(local: Engine) -> Engine:
-    """The engine for the scope around the caller: the backend's own if there is none.
+    """The engine for the scope around the caller; the backend's own if there is none.
 
     Raises:
-        ValueError: the scope is of a strategy under which no model of ours trains.
+        ValueError: the scope is of a strategy that zoo does not support.
     """
     if keras.config.backend() != "tensorflow":
         return local

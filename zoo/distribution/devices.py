@@ -1,4 +1,4 @@
-"""`use`: one description of devices, and the engine that makes it so."""
+"""`use`: one description of the devices, and the engine that applies it."""
 
 import importlib
 
@@ -20,29 +20,29 @@ STRATEGIES = {
 
 
 class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
-    """Lays what is made from here on over several devices.
+    """Spreads everything made from here on over several devices.
 
-    As a `with` block it ends with the block; as a plain call it holds for the rest of
-    the program. Make the model inside, compile and fit it as ever: its losses are
-    those of one device on the same global batch.
+    A `with` block limits it to the block; a plain call applies to the rest of the
+    program. Make, compile and fit the model inside as usual: its losses are those of
+    one device on the same global batch.
 
         with zoo.distribution.use(data=4, model=2):
             model = zoo.GPT(config)
             model.compile(...)
-            model.fit(dataset, batch_size=64)   # 64 in all, 16 a data shard
+            model.fit(dataset, batch_size=64)   # 64 in all, 16 per data shard
 
     Args:
         data: devices that share each batch; -1 for all that `model` leaves.
         model: devices that share each weight, by the model's `layout` table.
-        shard_parameters: cut weights and the optimizer's state along the data axis
-            too (FSDP, ZeRO-3).
+        shard_parameters: whether to also cut weights and the optimizer's state along
+            the data axis (FSDP, ZeRO-3).
         strategy: on TensorFlow, "mirrored" (MirroredStrategy; the default for a plain
-            data axis) or "dtensor" (the default for all else). Other backends have
-            one strategy each.
+            data axis) or "dtensor" (the default otherwise). Other backends have one
+            strategy each.
 
     Raises:
-        ValueError: the devices do not exist, or the backend cannot do it. Nothing has
-            been started then.
+        ValueError: the devices do not exist, or the backend does not support this.
+            Nothing has been started then.
     """
 
     def __init__(
@@ -55,10 +55,9 @@ class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
     ) -> None:
         for name, value, least in (("data", data, -1), ("model", model, 1)):
             if not isinstance(value, int) or value < least or value == 0:
+                rest = ", or -1 for all devices" if name == "data" else ""
                 raise ValueError(
-                    f"{name} is a number of devices"
-                    f"{', or -1 for all there are' if name == 'data' else ''}. "
-                    f"Received: {name}={value!r}"
+                    f"{name} must be a positive number of devices{rest}, got {value!r}."
                 )
         backend = keras.config.backend()
         chosen = self._chosen(backend, strategy, model > 1 or shard_parameters)
@@ -72,7 +71,7 @@ class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
         mesh = Mesh(data, model, shard_parameters)
         if mesh.size > there:
             raise ValueError(
-                f"data={data} x model={model} needs {mesh.size} devices, and there "
+                f"data={data} x model={model} needs {mesh.size} devices, but there "
                 f"are {there}. {kind.MORE_DEVICES}"
             )
         self.engine = kind(mesh)
@@ -86,8 +85,8 @@ class use:  # noqa: N801 - reads as a verb: `with use(data=4): ...`
             return "dtensor" if "dtensor" in known and sharded else next(iter(known))
         if strategy not in known:
             raise ValueError(
-                f"The {backend} backend has the strategies {list(known)}. Received: "
-                f"strategy={strategy!r}"
+                f"strategy must be one of {list(known)} on the {backend} backend, got "
+                f"{strategy!r}."
             )
         if strategy == "mirrored" and sharded:
             raise ValueError(

@@ -1,30 +1,39 @@
-"""Stored in parts, used whole: weights are gathered where a layer reads them.
+"""Weights stored in parts and used whole: they are gathered where a layer reads them.
 
-Kernels that can't take a part of a weight (convolutions), and weights cut along the
-data axis just to save memory, are put together at each read, block by block, in the
-precision of the computation. Differentiating the gathering scatters the gradient.
+Weights whose kernels can't take a part (convolutions), and weights cut along the data
+axis only to save memory, are gathered at each read, block by block, in the precision of
+the computation. The backward pass scatters the gradient.
 
-Keras on TensorFlow and torch knows no layouts. This hooks into three places of its
-variables: where they are made, read and assigned.
+On TensorFlow and torch, Keras has no layouts. This hooks into its variables in three
+places: where they are made, read and assigned.
 """
 
 import contextlib
 from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo.distribution.strategy import Strategy
-from zoo.engine.layout import Axes, Mesh, stored_axes, used_axes
+from zoo.engine.layout import Axes, Mesh, Table, stored_axes, used_axes
+from zoo.engine.tensors import Function, Tensor, Variables
 
 SEED = "seed_generator_state"
 
 
 class GathersAtUse(Strategy):
-    """What engines with global arrays on TensorFlow and torch have in common.
+    """What the engines with global arrays on TensorFlow and torch share.
 
-    An engine for a backend gives the four methods that come first.
+    A backend's engine defines the abstract methods.
+
+    Attributes:
+        table: the layout rules for the variables that Keras makes next.
+        places_seeds: whether seeds are laid out on the mesh too.
     """
+
+    places_seeds = False
 
     @abstractmethod
     def place(self, variable: Any, axes: Axes) -> None:
@@ -32,34 +41,32 @@ class GathersAtUse(Strategy):
 
     @abstractmethod
     def gather(self, value: Any, axes: Axes) -> Any:
-        """A stored value as it is used; differentiable."""
+        """A stored value in the layout in which it is used; differentiable."""
 
     @abstractmethod
     def whole(self, value: Any) -> Any:
-        """A variable's or tensor's whole value as a plain tensor."""
+        """The whole value of a variable or tensor, as a plain tensor."""
 
     @abstractmethod
-    def direct_assign(self, variable: Any, value: Any, original: Any) -> None:
-        """Assigns a value, whole or in parts; `original` is Keras's way."""
-
-    places_seeds = False
+    def direct_assign(self, variable: Any, value: Any, original: Function) -> None:
+        """Assigns a value, whole or in parts; `original` is Keras's own method."""
 
     def reads_whole(self) -> bool:
-        """Whether what reads a variable now can take nothing but plain tensors."""
+        """Whether code that reads a variable now needs a plain tensor."""
         return False
 
     def __init__(self, mesh: Mesh) -> None:
         super().__init__(mesh)
-        self.table: tuple = ()
+        self.table: Table = ()
         self._stored = False
 
-    def adopt(self, table) -> None:
-        """The rules for the variables that Keras makes next."""
+    def adopt(self, table: Table) -> None:
+        """Adds rules for the variables that Keras makes next."""
         self.table = (*table, *self.table)
 
     @contextlib.contextmanager
-    def stored(self):
-        """Within, reads give variables as they are stored: optimizers want them so."""
+    def stored(self) -> Iterator[None]:
+        """Within, variables read as they are stored, as optimizers need them."""
         before, self._stored = self._stored, True
         try:
             yield
@@ -67,8 +74,8 @@ class GathersAtUse(Strategy):
             self._stored = before
 
     @contextlib.contextmanager
-    def used(self):
-        """Within, reads give variables as layers use them; the default."""
+    def used(self) -> Iterator[None]:
+        """Within, variables read as layers use them; the default."""
         before, self._stored = self._stored, False
         try:
             yield
@@ -76,23 +83,23 @@ class GathersAtUse(Strategy):
             self._stored = before
 
     @contextlib.contextmanager
-    def patched_variables(self):
-        """Hooks into Keras's variables."""
+    def patched_variables(self) -> Iterator[None]:
+        """Within, Keras's variables are made, read and assigned through this engine."""
         kind = keras.Variable
         own = dict(vars(kind))
         names = ("_initialize", "_direct_assign", "_maybe_autocast")
         originals = {name: getattr(kind, name) for name in names}
         engine = self
 
-        def _initialize(variable, value):
+        def _initialize(variable: Any, value: Any) -> None:
             originals["_initialize"](variable, value)
             if engine.places_seeds or variable.name != SEED:
                 engine._place(variable)
 
-        def _direct_assign(variable, value):
+        def _direct_assign(variable: Any, value: Any) -> None:
             engine.direct_assign(variable, value, originals["_direct_assign"])
 
-        def _maybe_autocast(variable, value):
+        def _maybe_autocast(variable: Any, value: Any) -> Any:
             if engine.reads_whole() and not engine._stored:
                 value = engine.whole(value)
             value = originals["_maybe_autocast"](variable, value)
@@ -103,7 +110,7 @@ class GathersAtUse(Strategy):
                 return value
             return engine.gather(value, used)
 
-        def __array__(variable, dtype=None, copy=None):
+        def __array__(variable: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
             array = engine.numpy(variable)
             return array if dtype is None else array.astype(dtype)
 
@@ -124,28 +131,37 @@ class GathersAtUse(Strategy):
                 else:  # it was inherited
                     delattr(kind, name)
 
-    def gradients(self, function, variables, inputs=()):
-        """Of the variables as they are stored, through a function that uses them."""
+    def gradients(
+        self,
+        function: Callable[..., tuple[Tensor, Any]],
+        variables: Variables,
+        inputs: Sequence[Tensor] = (),
+    ) -> tuple[Any, list[Tensor], list[Tensor]]:
+        """Differentiates for variables as stored, through a function that uses them."""
         with self.stored():
             return super().gradients(self._using(function), variables, inputs)  # type: ignore[safe-super]
 
-    def linearize(self, function, variables):
-        """Likewise."""
+    def linearize(
+        self, function: Callable[[], Any], variables: Variables
+    ) -> tuple[Any, Callable[[Sequence[Tensor]], list[Tensor]]]:
+        """Linearizes in variables as stored, through a function that uses them."""
         with self.stored():
             return super().linearize(self._using(function), variables)  # type: ignore[safe-super]
 
-    def copies(self, variables):
-        """Never gathered, even where a loss asks."""
+    def copies(self, variables: Variables) -> list[Tensor]:
+        """Copies as stored, never gathered, even inside a loss."""
         with self.stored():
             return super().copies(variables)
 
-    def compile(self, function, variables):
-        """On whole weights, as on one device; every process does the same.
+    def compile(
+        self, function: Function, variables: Callable[[], Variables]
+    ) -> Function:
+        """Runs on whole weights, as on one device; every process does the same work.
 
-        For generation and scoring, whose loops and caches know no parts.
+        For generation and scoring, whose loops and caches can't be cut.
         """
 
-        def pure(values, *args):
+        def pure(values: Sequence[Tensor], *args: Any) -> tuple[Any, list[Tensor]]:
             held = list(variables())
             mapping = zip(held, values, strict=True)
             with self.stored(), keras.StatelessScope(mapping) as scope:
@@ -154,7 +170,7 @@ class GathersAtUse(Strategy):
 
         compiled = super().compile(pure, variables)  # type: ignore[safe-super]
 
-        def call(*args):
+        def call(*args: Any) -> Any:
             held = list(variables())
             values = [self.whole(v) for v in held]
             result, after = compiled(values, *args)
@@ -165,19 +181,19 @@ class GathersAtUse(Strategy):
 
         return call
 
-    def numpy(self, value):
-        """The whole of it."""
+    def numpy(self, value: Any) -> np.ndarray:
+        """The whole value, gathered."""
         return super().numpy(self.whole(value))
 
-    def _using(self, function):
-        def using(*inputs):
+    def _using(self, function: Function) -> Function:
+        def using(*inputs: Any) -> Any:
             with self.used():
                 return function(*inputs)
 
         return using
 
     def _place(self, variable: Any) -> None:
-        axes: Axes | None = variable._layout  # an optimizer's slot has its variable's
+        axes: Axes | None = variable._layout  # a slot has its variable's layout
         if axes is None:
             shape = tuple(variable._value.shape)
             axes = (None,) * len(shape)

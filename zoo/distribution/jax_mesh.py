@@ -1,12 +1,14 @@
-"""JAX on a mesh: GSPMD cuts the compiled step by the layouts of what goes in.
+"""JAX on a mesh: GSPMD cuts the compiled step by the layouts of its inputs.
 
 Variables and batches are global arrays; XLA places the collectives (Xu et al. 2021).
-Several processes (`keras.distribution.initialize`) see the same mesh; each is fed the
-same global batches and hands over the rows that its devices hold.
+Several processes (`keras.distribution.initialize`) see the same mesh; each gets the
+same global batches and passes on the rows that its devices hold.
 """
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import keras
@@ -16,11 +18,12 @@ from keras import tree
 from zoo.distribution.strategy import Strategy
 from zoo.engine.batches import adapted
 from zoo.engine.jax.engine import JaxEngine
-from zoo.engine.layout import DATA, MODEL, Axes, Mesh, stored_axes
+from zoo.engine.layout import DATA, MODEL, Axes, Mesh, Table, stored_axes
+from zoo.engine.tensors import Function, Variables
 
 
 class JaxMeshEngine(Strategy, JaxEngine):
-    """See `zoo.engine.base.Engine`."""
+    """The engine for JAX on several devices."""
 
     MORE_DEVICES = (
         "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX "
@@ -29,7 +32,7 @@ class JaxMeshEngine(Strategy, JaxEngine):
 
     @staticmethod
     def count_devices() -> int:
-        """Of all processes, which Keras's environment variables may announce."""
+        """Counts all processes' devices, after joining those that Keras announces."""
         if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
             if not jax.distributed.is_initialized():
                 keras.distribution.initialize()
@@ -41,26 +44,28 @@ class JaxMeshEngine(Strategy, JaxEngine):
         self.distribution = _Distribution(mesh)
 
     def enter(self) -> None:
-        """Makes it Keras's distribution."""
+        """Sets Keras's distribution."""
         self._before = keras.distribution.distribution()
         keras.distribution.set_distribution(self.distribution)
 
     def exit(self) -> None:
-        """Puts back what was there."""
+        """Restores Keras's previous distribution."""
         keras.distribution.set_distribution(self._before)
 
-    def adopt(self, table):
-        """The rules for the variables that Keras makes next."""
+    def adopt(self, table: Table) -> None:
+        """Adds rules for the variables that Keras makes next."""
         self.distribution.table = (*table, *self.distribution.table)
 
-    def fit_arguments(self, arguments, divisor):
-        """Divisible batches, this process's rows."""
+    def fit_arguments(self, arguments: dict[str, Any], divisor: int) -> dict[str, Any]:
+        """Keeps divisible batches, and of those this process's rows."""
         if divisor == 1:
             return arguments
         return adapted(arguments, divisor, self._local_rows)
 
-    def evaluate(self, model, evaluate, arguments):
-        """The ragged rest is evaluated whole by every device; means are exact."""
+    def evaluate(
+        self, model: Any, evaluate: Function, arguments: dict[str, Any]
+    ) -> Any:
+        """Every device evaluates the whole of a ragged last batch; means are exact."""
         arguments = adapted(arguments, self.mesh.data, self._local_rows)
         as_dict = arguments.pop("return_dict", False)
         logs = evaluate(**arguments, return_dict=True)
@@ -70,8 +75,8 @@ class JaxMeshEngine(Strategy, JaxEngine):
                 logs = model.test_on_batch(x, y, weight, return_dict=True)
         return logs if as_dict else model._flatten_metrics_in_order(logs)
 
-    def predict(self, model, predict, arguments):
-        """Likewise."""
+    def predict(self, model: Any, predict: Function, arguments: dict[str, Any]) -> Any:
+        """Every device predicts the whole of a ragged last batch."""
         arguments = adapted(arguments, self.mesh.data, self._local_rows)
         parts = [predict(**arguments)]
         for batch in arguments["x"].rest:
@@ -79,7 +84,7 @@ class JaxMeshEngine(Strategy, JaxEngine):
             parts.append(model.predict_on_batch(x))
         return tree.map_structure(lambda *xs: np.concatenate(xs), *parts)
 
-    def _local_rows(self, x):
+    def _local_rows(self, x: Any) -> Any:
         """The rows of a global batch that this process's devices hold."""
         if jax.process_count() == 1:
             return x
@@ -89,8 +94,8 @@ class JaxMeshEngine(Strategy, JaxEngine):
         stops = [piece[0].stop or x.shape[0] for piece in pieces]
         return x[min(starts) : max(stops)]
 
-    def numpy(self, value):
-        """Gathered from all processes where it lies on several."""
+    def numpy(self, value: Any) -> np.ndarray:
+        """Gathers a value that is spread over several processes."""
         value = getattr(value, "value", value)
         if isinstance(value, jax.Array) and not value.is_fully_addressable:
             if not value.is_fully_replicated:
@@ -100,8 +105,8 @@ class JaxMeshEngine(Strategy, JaxEngine):
         return super().numpy(value)
 
     @contextlib.contextmanager
-    def readable(self, variables):
-        """Of several processes, each holds them whole in its memory for a while."""
+    def readable(self, variables: Variables) -> Iterator[None]:
+        """Within, each of several processes holds the variables in full in memory."""
         if jax.process_count() == 1:
             yield
             return
@@ -114,15 +119,15 @@ class JaxMeshEngine(Strategy, JaxEngine):
             for variable, value in zip(variables, values, strict=True):
                 variable._value = value
 
-    def wait(self):
-        """A barrier."""
+    def wait(self) -> None:
+        """Waits at a barrier."""
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils
 
             multihost_utils.sync_global_devices("zoo")
 
-    def held_bytes(self, variables):
-        """Of every device of this process."""
+    def held_bytes(self, variables: Variables) -> list[int]:
+        """Bytes on each device of this process."""
         counts: dict[int, int] = {}
         for variable in variables:
             for shard in variable.value.addressable_shards:
@@ -132,8 +137,8 @@ class JaxMeshEngine(Strategy, JaxEngine):
 
 
 @contextlib.contextmanager
-def _counting_on(model):
-    """Within, Keras does not reset the running means before a single batch."""
+def _counting_on(model: Any) -> Iterator[None]:
+    """Within, Keras does not reset metrics before a single batch."""
     vars(model)["reset_metrics"] = lambda: None
     try:
         yield
@@ -142,9 +147,9 @@ def _counting_on(model):
 
 
 class _Distribution(keras.distribution.ModelParallel):
-    """Keras's distribution, with our table instead of its map.
+    """Keras's distribution, with our table instead of its layout map.
 
-    Keras's map wants exactly one match a variable, and knows no sizes.
+    Keras's map needs exactly one match per variable, and ignores sizes.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -159,10 +164,10 @@ class _Distribution(keras.distribution.ModelParallel):
             auto_shard_dataset=False,
         )
         self.mesh = mesh
-        self.table: tuple = ()
+        self.table: Table = ()
 
-    def get_variable_layout(self, variable):
-        """By the table; a slot has its variable's."""
+    def get_variable_layout(self, variable: Any) -> Any:
+        """The layout by the table; an optimizer's slot has its variable's."""
         if getattr(variable, "_layout", None) is not None:
             return variable._layout
         axes: Axes = (None,) * len(variable.shape)
@@ -170,8 +175,8 @@ class _Distribution(keras.distribution.ModelParallel):
             axes = stored_axes(variable.path, variable.shape, self.table, self.mesh)
         return keras.distribution.TensorLayout(axes, self.device_mesh)
 
-    def get_data_layout(self, data_shape):
-        """Cut by rows; whole on every device where the rows don't divide."""
+    def get_data_layout(self, data_shape: Sequence[int]) -> Any:
+        """Cut by rows, or whole on every device if the rows don't divide."""
         cut = len(data_shape) and data_shape[0] % self.mesh.data == 0
         axes = [DATA if cut and d == 0 else None for d in range(len(data_shape))]
         return keras.distribution.TensorLayout(axes, self.device_mesh)

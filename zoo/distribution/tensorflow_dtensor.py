@@ -1,13 +1,15 @@
 """TensorFlow on a mesh: DTensor, under Keras's own `fit`.
 
-Variables, batches and all between them are global arrays, of which a device holds a
-part. Keras knows nothing of it: variables are swapped as it makes them, and batches are
-laid out before each step, which is compiled for the mesh.
+Variables, batches and everything in between are global arrays; each device holds a
+part. Keras is unaware of this: its variables are replaced as it makes them, and batches
+are laid out before each step, which is compiled for the mesh.
 """
 
 import contextlib
 import itertools
 import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,7 +18,7 @@ from tensorflow.experimental import dtensor
 
 from zoo.distribution.gathering import GathersAtUse
 from zoo.engine.interface.loops import unrolled, unrolled_scan
-from zoo.engine.layout import DATA, MODEL
+from zoo.engine.layout import DATA, MODEL, Axes
 from zoo.engine.tensorflow.devices import (
     MORE_DEVICES,
     kind,
@@ -26,36 +28,37 @@ from zoo.engine.tensorflow.devices import (
     refuse_use_within,
 )
 from zoo.engine.tensorflow.engine import TensorFlowEngine
+from zoo.engine.tensors import Function, Tensor, Variables
 
 
 class DTensorEngine(GathersAtUse, TensorFlowEngine):
-    """See `zoo.engine.base.Engine`."""
+    """The engine for TensorFlow's DTensor."""
 
-    # Inside a step for the mesh, a seed that lies elsewhere can't be read.
+    # A step for the mesh can't read a seed that is not on the mesh.
     places_seeds = True
 
     MORE_DEVICES = MORE_DEVICES
 
     @staticmethod
     def count_devices() -> int:
-        """GPUs, or else logical CPUs; counted without starting TensorFlow."""
+        """Counts GPUs, or else logical CPUs, without starting TensorFlow."""
         refuse_other_processes()
         physical = tf.config.list_physical_devices(kind())
         logical = [tf.config.get_logical_device_configuration(d) for d in physical]
         return sum(len(parts or [None]) for parts in logical)
 
-    def refuse_others(self, training):
-        """A strategy's scope inside of the block."""
+    def refuse_others(self, training: bool) -> None:
+        """Raises if Keras has a distribution, or a strategy's scope is open."""
         refuse_keras_distribution(training)
         refuse_scope()
 
-    def jit_compile(self, model, asked):
-        """The step is compiled for the mesh instead."""
+    def jit_compile(self, model: Any, asked: bool | str) -> bool | str:
+        """Off: the step is compiled for the mesh instead."""
         del model, asked
         return False
 
-    def reflect(self, x, size, axes):
-        """Row by row: DTensor lays out no MirrorPad."""
+    def reflect(self, x: Tensor, size: int, axes: tuple[int, int]) -> Tensor:
+        """Pads row by row: DTensor does not support MirrorPad."""
         for axis in axes:
             length = x.shape[axis]
             mirrored = [*range(size, 0, -1)], range(length - 2, length - 2 - size, -1)
@@ -64,19 +67,19 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         return x
 
     def enter(self) -> None:
-        """Starts DTensor; from here on variables are cut as they are made."""
+        """Starts DTensor; variables made from here on are cut."""
         refuse_use_within()
-        # With all-reduces combined, optimizers read stale slots: Adam goes wrong
-        # silently (TensorFlow 2.21).
+        # With combined all-reduces, optimizers read stale slots: Adam is silently
+        # wrong (TensorFlow 2.21).
         os.environ["DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION"] = "0"
         if not _started:
             try:
                 _started.append(dtensor.initialize_accelerator_system(kind()))
             except ValueError as error:
                 raise ValueError(
-                    "DTensor has to start before TensorFlow is first used in a "
-                    "process: call zoo.distribution.use at the top of the script, "
-                    "before seeds are set or models and tensors are made."
+                    "DTensor must start before anything uses TensorFlow in a process. "
+                    "Call zoo.distribution.use at the top of the script, before you "
+                    "set seeds or make models and tensors."
                 ) from error
         names = [f"{kind()}:{index}" for index in range(self.mesh.size)]
         self.devices = dtensor.create_mesh(
@@ -88,48 +91,48 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
         self._context.enter_context(_averages_swapped_by_value())
 
     def exit(self) -> None:
-        """Gives Keras its variables back."""
+        """Restores Keras's own variables."""
         self._context.close()
 
     # === Variables ===
 
-    def _layout(self, axes):
+    def _layout(self, axes: Axes) -> dtensor.Layout:
         specs = [dtensor.UNSHARDED if axis is None else axis for axis in axes]
         return dtensor.Layout(specs, self.devices)
 
-    def _laid(self, value, axes):
-        """A plain tensor on the mesh."""
+    def _laid(self, value: Tensor, axes: Axes) -> Tensor:
+        """Lays a plain tensor out on the mesh."""
         whole = dtensor.copy_to_mesh(value, self._layout((None,) * len(value.shape)))
         return dtensor.relayout(whole, self._layout(axes))
 
-    def place(self, variable, axes):
-        """Swaps the variable that Keras has just made."""
+    def place(self, variable: Any, axes: Axes) -> None:
+        """Replaces the TensorFlow variable that Keras has just made."""
         value = self._laid(tf.convert_to_tensor(variable._value), axes)
         variable._value = dtensor.DVariable(
             value, trainable=variable.trainable, name=variable.name
         )
 
-    def reads_whole(self):
-        """Outside of a step, where DTensor takes no plain tensors beside its own.
+    def reads_whole(self) -> bool:
+        """True outside of a step, where DTensors can't be mixed with plain tensors.
 
-        Layers and whole models can be called there as on one device.
+        Layers and whole models can thus be called there as on one device.
         """
         return tf.executing_eagerly()
 
-    def gather(self, value, axes):
-        """Differentiable: its backward pass cuts the gradient's sum."""
+    def gather(self, value: Tensor, axes: Axes) -> Tensor:
+        """Differentiable: its backward pass cuts the summed gradient."""
         return dtensor.relayout(value, self._layout(axes))
 
-    def direct_assign(self, variable, value, original):
-        """Outside of a step, a plain value is laid out first."""
+    def direct_assign(self, variable: Any, value: Any, original: Function) -> None:
+        """Outside of a step, lays a plain value out first."""
         if tf.executing_eagerly() and isinstance(variable._value, dtensor.DVariable):
             value = tf.cast(value, variable._value.dtype)
             if not dtensor.is_dtensor(value):
                 value = self._laid(value, variable._layout)
         original(variable, value)
 
-    def whole(self, value):
-        """Gathered from all devices, as a plain tensor."""
+    def whole(self, value: Any) -> Any:
+        """Gathers a value from all devices into a plain tensor."""
         value = getattr(value, "_value", value)
         if isinstance(value, dtensor.DVariable):
             value = value.read_value()
@@ -138,8 +141,8 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
             value = dtensor.unpack(value)[0]
         return value
 
-    def held_bytes(self, variables):
-        """Of every device."""
+    def held_bytes(self, variables: Variables) -> list[int]:
+        """Bytes on each device."""
         counts = [0] * self.mesh.size
         for variable in variables:
             for index, piece in enumerate(dtensor.unpack(variable._value.read_value())):
@@ -148,94 +151,102 @@ class DTensorEngine(GathersAtUse, TensorFlowEngine):
 
     # === Steps ===
 
-    def step_function(self, model, name, step):
+    def step_function(self, model: Any, name: str, step: Function) -> Function:
         """Lays out each batch, then runs the step that was compiled for the mesh.
 
-        Several steps an execution are run one after the other, since batches are laid
+        With several steps per execution, they run one after the other: batches are laid
         out outside of the step.
         """
         compiled = tf.function(self._stored_step(step, name), autograph=False)
-        # TensorFlow takes functions made on one line for one that is traced again.
+        # TensorFlow mistakes functions made on one line for one that is retraced.
         compiled._omit_frequent_tracing_warning = True
 
-        def run(data):
+        def run(data: Any) -> Any:
             data = tree.map_structure(self._batch, data)
             with dtensor.default_mesh(self.devices):
                 return tree.map_structure(self.whole, compiled(data))
 
-        def predict(batches):
+        def predict(batches: Sequence[Any]) -> Any:
             outputs = [run(batch) for batch in batches]
             return tree.map_structure(lambda *parts: tf.concat(parts, 0), *outputs)
 
-        def execute(iterator):
+        def execute(iterator: Iterator[Any]) -> Any:
             logs = run(next(iterator))
-            # The last execution of an epoch may have fewer.
+            # The last execution of an epoch may have fewer steps.
             for batch in itertools.islice(iterator, model.steps_per_execution - 1):
                 logs = run(batch)
             return logs
 
         return predict if name == "predict_function" else execute
 
-    def _stored_step(self, step, name):
-        def stored(data):
+    def _stored_step(self, step: Function, name: str) -> Function:
+        def stored(data: Any) -> Any:
             with self.stored() if name == "train_function" else self.used():
                 return step(data)
 
         return stored
 
-    def _batch(self, x):
+    def _batch(self, x: Any) -> Tensor | None:
         if x is None or isinstance(x, tf.experimental.Optional):
             return None
         x = tf.convert_to_tensor(x)
         cut = x.shape.rank and x.shape[0] % self.mesh.data == 0
         return self._laid(x, (DATA if cut else None,) + (None,) * (x.shape.rank - 1))
 
-    def average(self, gradients, variables):
-        """Each gradient is cut like its variable."""
+    def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
+        """Cuts each gradient like its variable."""
         return [
             dtensor.relayout(g, self._layout(v._layout))
             for g, v in zip(gradients, variables, strict=True)
         ]
 
-    def repeat(self, function, count):
-        """Unrolled: DTensor lays out no loops."""
+    def repeat(self, function: Callable[[Tensor], Any], count: int) -> Any:
+        """Unrolled: DTensor does not support loops."""
         return unrolled(function, count)
 
-    def scan(self, function, state, inputs, reverse=False):
-        """Likewise."""
+    def scan(
+        self,
+        function: Callable[[Tensor, list[Tensor]], tuple[Tensor, Tensor]],
+        state: Tensor,
+        inputs: Sequence[Tensor],
+        reverse: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Unrolled: DTensor does not support loops."""
         return unrolled_scan(function, state, inputs, reverse)
 
-    def custom_gradient(self, function):
-        """The tape's own gradient: DTensor crashes on TensorFlow's way to give one."""
+    def custom_gradient(self, function: Function) -> Callable[..., Tensor]:
+        """Leaves the gradient to the tape: DTensor crashes on `tf.custom_gradient`."""
         return lambda *arrays: function(*arrays)[0]
 
-    def when(self, condition, function, variables):
-        """Done and, where the condition fails, undone: nor does it lay out branches."""
+    def when(
+        self, condition: Tensor, function: Callable[[], None], variables: Variables
+    ) -> None:
+        """Runs the function and undoes it if needed: DTensor has no branches either."""
         before = self.copies(variables)
         function()
         for variable, value in zip(variables, before, strict=True):
             variable.assign(self.select(condition, variable.value, value))
 
-    def select(self, condition, a, b):
-        """DTensor crashes where a scalar condition has to be broadcast."""
+    def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Broadcasts the scalar condition first: DTensor crashes if it has to."""
         return tf.where(tf.broadcast_to(condition, tf.shape(a)), a, b)
 
 
-_started: list = []
+_started: list[Any] = []
 
 
 @contextlib.contextmanager
-def _axes_spelt_out():
+def _axes_spelt_out() -> Iterator[None]:
     """Within, `x[0]` is read as `x[0, :, :]`, with as many axes as `x` has.
 
-    Where a slice leaves axes out that are cut, DTensor gives wrong numbers without a
-    word, and with a new axis (`x[:, None]`) it crashes the process (TensorFlow 2.21).
+    If a slice leaves out axes that are cut, DTensor silently gives wrong numbers, and
+    with a new axis (`x[:, None]`) it crashes the process (TensorFlow 2.21).
     """
     sliced = (tf.Tensor, tf.Variable)
     originals = [each.__getitem__ for each in sliced]
 
-    def spelling(original):
-        def __getitem__(x, spec):
+    def spelling(original: Function) -> Function:
+        def __getitem__(x: Any, spec: Any) -> Any:
             return original(x, _spelt_out(spec, x.shape.rank))
 
         return __getitem__
@@ -250,10 +261,10 @@ def _axes_spelt_out():
 
 
 @contextlib.contextmanager
-def _averages_swapped_by_value():
+def _averages_swapped_by_value() -> Iterator[None]:
     """Within, Keras's callback swaps averages as on other backends.
 
-    On TensorFlow it writes into what it reads, and here that is a copy.
+    On TensorFlow it writes into what it has read, which here is a copy.
     """
     kind = keras.callbacks.SwapEMAWeights
     originals = kind._tf_swap_variables, kind._tf_finalize_ema_values
@@ -265,8 +276,8 @@ def _averages_swapped_by_value():
         kind._tf_swap_variables, kind._tf_finalize_ema_values = originals
 
 
-def _spelt_out(spec, rank):
-    """The same slice with every axis in it; masks and unknown ranks as they are."""
+def _spelt_out(spec: Any, rank: int | None) -> Any:
+    """The same slice with every axis given; leaves masks and unknown ranks alone."""
     if rank is None or getattr(spec, "ndim", None):
         return spec
     parts = list(spec) if isinstance(spec, tuple | list) else [spec]
@@ -276,6 +287,6 @@ def _spelt_out(spec, rank):
     return (*parts[:at], *rest, *parts[at + 1 :])
 
 
-def _row(x, index, axis):
-    """A row of pictures, (B, 1, W, C), or a column."""
+def _row(x: Tensor, index: int, axis: int) -> Tensor:
+    """One row of images (B, H, W, C), as (B, 1, W, C), or one column."""
     return x[:, index : index + 1] if axis == 1 else x[:, :, index : index + 1]

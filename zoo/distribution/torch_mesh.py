@@ -1,9 +1,9 @@
-"""PyTorch on a mesh: DTensors, in as many processes as there are devices.
+"""PyTorch on a mesh: DTensors, with one process per device.
 
-`torchrun` starts the processes; each is fed the same global batches and keeps its rows.
-Variables, batches and all between them are DTensors: global arrays, of which a process
-holds a part. The recorded step is a flat list of local operations and collectives, so
-that nothing of DTensor's own cost is left in it.
+`torchrun` starts the processes; each gets the same global batches and keeps its rows.
+Variables, batches and everything in between are DTensors: global arrays of which each
+process holds a part. The recorded step is a flat list of local operations and
+collectives, without DTensor's own overhead.
 """
 
 import collections
@@ -12,6 +12,8 @@ import functools
 import os
 import random
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,58 +34,71 @@ from torch.distributed.tensor.experimental import (
 )
 
 from zoo.distribution.gathering import GathersAtUse
-from zoo.engine.layout import DATA, MODEL, Mesh
-from zoo.engine.torch.engine import TorchEngine, _tensors
+from zoo.engine.layout import DATA, MODEL, Axes, Mesh
+from zoo.engine.tensors import Function, Tensor, Variables
+from zoo.engine.torch.engine import TorchEngine, to_tensors
 
-# Of the gradients that are sent together, as torch's own data parallelism has it.
+# Gradients sent together, as in torch's own data parallelism.
 BUCKET_BYTES = 25 * 2**20
 
-# Rows and channels are padded each by itself, of which DTensor knows nothing.
+# Padding treats each image and channel independently, but DTensor has no rule for it.
 _APART = (Replicate(), Shard(0), Shard(1))
+# What `register_sharding` takes: possible placements of outputs and of inputs.
+Rules = list[tuple[list[Any], list[Any]]]
 
 
 @register_sharding(torch.ops.aten.reflection_pad2d.default)
-def _reflection_pad(x, padding):
+def _reflection_pad(x: Any, padding: Any) -> Rules:
     return [([lies], [lies, None]) for lies in _APART]
 
 
 @register_sharding(torch.ops.aten.reflection_pad2d_backward.default)
-def _reflection_pad_backward(gradient, x, padding):
+def _reflection_pad_backward(gradient: Any, x: Any, padding: Any) -> Rules:
     return [([lies], [lies, lies, None]) for lies in _APART]
 
 
-# DTensor's own ways to convolve take the parts as they lie, channels cut or not, and
-# say that the result lies like the pictures. The second order of a convolution takes
-# rows for channels, so that it went wrong silently (torch 2.13). Without them the
-# rules count, and what lies otherwise is sent first.
+# DTensor's own convolution handlers use the parts as they are, channels cut or not, and
+# place the result like the images. A convolution's second derivative swaps rows and
+# channels, so that it was silently wrong (torch 2.13). Without these handlers our rules
+# apply, and inputs with other placements are redistributed first.
 for _op in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
     DTensor._op_dispatcher._custom_op_handlers.pop(_op.default, None)
 
 
 @register_sharding(torch.ops.aten.convolution.default)
-def _convolve(x, kernel, bias, stride, padding, dilation, transposed, output, groups):
+def _convolve(
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output: Any,
+    groups: int,
+) -> Rules:
     whole, settings = Replicate(), [None] * 6
     bias_lies = None if bias is None else whole
     found = [
         ([lies], [lies, whole, bias_lies, *settings]) for lies in (whole, Shard(0))
     ]
     if bias is None and not transposed and groups == 1:
-        # Sums over parts of the channels.
+        # Partial sums over the channels.
         found.append(([Partial()], [Shard(1), Shard(1), None, *settings]))
     return found
 
 
 class TorchMeshEngine(GathersAtUse, TorchEngine):
-    """See `zoo.engine.base.Engine`."""
+    """The engine for PyTorch on several devices."""
 
     MORE_DEVICES = (
-        "Each process has one device: start as many with torchrun "
+        "Each process has one device: start that many with torchrun "
         "--nproc-per-node=N script.py."
     )
 
     @staticmethod
     def count_devices() -> int:
-        """One a process."""
+        """Counts processes: each has one device."""
         return int(os.environ.get("WORLD_SIZE", "1"))
 
     def __init__(self, mesh: Mesh) -> None:
@@ -91,21 +106,21 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         world = self.count_devices()
         if mesh.size != world:
             raise ValueError(
-                f"data={mesh.data} x model={mesh.model} is {mesh.size} devices, but "
-                f"torchrun started {world} processes. Make them equal."
+                f"data={mesh.data} x model={mesh.model} uses {mesh.size} devices, but "
+                f"torchrun started {world} processes. Make the numbers equal."
             )
         self.cuda = torch.cuda.is_available()
         self.is_main = int(os.environ.get("RANK", "0")) == 0
 
     def enter(self) -> None:
-        """Joins the processes; from here on variables are cut as they are made."""
+        """Joins the processes; variables made from here on are cut."""
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if self.cuda:
             torch.cuda.set_device(local)
         if not dist.is_initialized():
             _initialize("nccl" if self.cuda else "gloo")
             TorchEngine.own_processes = True
-        # An axis of one device would cut nothing and double DTensor's choices.
+        # An axis of one device would cut nothing and double DTensor's search.
         sizes = {DATA: self.mesh.data, MODEL: self.mesh.model}
         self.axes = tuple(k for k, n in sizes.items() if n > 1) or (DATA,)
         self.devices = init_device_mesh(
@@ -125,18 +140,18 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
         self._context.enter_context(_read_by_numpy())
 
     def exit(self) -> None:
-        """Undoes all but the process group, which a later block uses again."""
+        """Undoes all but the process group, which later blocks reuse."""
         self._context.close()
 
     def refuse_others(self, training: bool) -> None:
-        """None: the processes are those of the block."""
+        """Refuses nothing: the block itself joined the processes."""
 
     def wait(self) -> None:
-        """A barrier."""
+        """Waits at a barrier."""
         dist.barrier()
 
     def _same_randomness(self) -> None:
-        """The first process's random states everywhere: shuffling, seeds and noise."""
+        """Copies the first process's random states: shuffling, seeds and noise."""
         states = [(random.getstate(), np.random.get_state(), torch.get_rng_state())]
         dist.broadcast_object_list(states)
         python, numpy, generator = states[0]
@@ -148,15 +163,15 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
 
     # === Variables ===
 
-    def _placements(self, axes):
-        """One a mesh axis: the dimension that it cuts, if any."""
+    def _placements(self, axes: Sequence[str | None]) -> list[Any]:
+        """One placement per mesh axis: the dimension that it cuts, if any."""
         return [
             Shard(axes.index(name)) if name in axes else Replicate()
             for name in self.axes
         ]
 
-    def place(self, variable, axes):
-        """Cuts a variable that Keras has just made; the first process's values win."""
+    def place(self, variable: Any, axes: Axes) -> None:
+        """Cuts a variable that Keras has just made, with the first process's values."""
         value = distribute_tensor(
             variable._value.detach(), self.devices, self._placements(axes)
         )
@@ -164,43 +179,43 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             self._contiguous(value), requires_grad=variable.trainable
         )
 
-    def gather(self, value, axes):
-        """Differentiable: its backward pass scatters the gradient's sum."""
+    def gather(self, value: Tensor, axes: Axes) -> Tensor:
+        """Differentiable: its backward pass scatters the summed gradient."""
         return value.redistribute(self.devices, self._placements(axes))
 
-    def direct_assign(self, variable, value, original):
-        """A whole array is cut; a global one goes where it belongs."""
+    def direct_assign(self, variable: Any, value: Any, original: Function) -> None:
+        """Cuts a whole array, and redistributes a global one."""
         with torch.no_grad():
             held = variable._value
             self._keep(held, torch.as_tensor(value, device=held.device))
 
-    def whole(self, value):
-        """Gathered from all processes, as a plain tensor."""
+    def whole(self, value: Any) -> Any:
+        """Gathers a value from all processes into a plain tensor."""
         value = getattr(value, "_value", value)
         return _full(value.detach()) if isinstance(value, torch.Tensor) else value
 
-    def held_bytes(self, variables):
-        """Of every process."""
+    def held_bytes(self, variables: Variables) -> list[int]:
+        """Bytes in each process."""
         own = sum(_local(v._value).nbytes for v in variables)
-        counts: list = [None] * self.mesh.size
+        counts: list[Any] = [None] * self.mesh.size
         dist.all_gather_object(counts, own)
         return counts
 
     # === Steps ===
 
-    def prepare(self, model, data):
-        """Batches become global arrays, cut by rows where they divide."""
+    def prepare(self, model: Any, data: Any) -> Any:
+        """Makes batches global arrays, cut by rows if they divide."""
         return super().prepare(model, tree.map_structure(self._batch, data))
 
-    def extremes(self, values):
-        """Of values that several processes hold: DTensor joins these reductions."""
+    def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Two reductions, which DTensor joins over processes."""
         return torch.min(values), torch.max(values)
 
-    def settle(self, model):
-        """Pins what layers give that compute with whole weights to the data axis.
+    def settle(self, model: Any) -> None:
+        """Pins the outputs of layers that use whole weights to the data axis.
 
-        Where nothing has to be sent either way, DTensor cuts along any axis and
-        dimension, such as pictures by their rows, which then can't be flattened.
+        When no choice needs communication, DTensor cuts along any axis and dimension,
+        such as the rows of images, which then can't be flattened.
         """
         super().settle(model)
         for layer in model._flatten_layers():
@@ -209,14 +224,14 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
                 layer._pinned = True
                 layer.call = self._pinned(layer.call)
 
-    def _pinned(self, call):
+    def _pinned(self, call: Function) -> Function:
         @functools.wraps(call)
-        def pinned(*args, **kwargs):
+        def pinned(*args: Any, **kwargs: Any) -> Any:
             return tree.map_structure(self.by_rows, call(*args, **kwargs))
 
         return pinned
 
-    def _batch(self, x):
+    def _batch(self, x: Tensor | None) -> Tensor | None:
         if x is None or isinstance(x, DTensor):
             return x
         cut = x.dim() and self.mesh.data > 1 and x.shape[0] % self.mesh.data == 0
@@ -227,7 +242,13 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             local = x.chunk(self.mesh.data)[index]
         return self._global(local, self._placements(axes), x.shape, x.stride())
 
-    def _global(self, local, placements, shape, stride):
+    def _global(
+        self,
+        local: Tensor,
+        placements: Sequence[Any],
+        shape: Sequence[int],
+        stride: Sequence[int],
+    ) -> DTensor:
         return DTensor.from_local(
             local,
             self.devices,
@@ -237,24 +258,24 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             stride=stride,
         )
 
-    def train_step(self, step, model, data):
+    def train_step(self, step: Function, model: Any, *args: Any) -> Any:
         """As on one device, on variables as they are stored."""
         with self.stored():
-            return super().train_step(step, model, data)
+            return super().train_step(step, model, *args)
 
-    def _read(self, logs):
+    def _read(self, logs: Any) -> Any:
         return tree.map_structure(_full, logs)
 
-    def _pieces(self, state):
-        """What this process holds of the variables, and a function that puts it back.
+    def _pieces(self, state: Variables) -> tuple[list[Tensor], Function]:
+        """This process's parts of the variables, and a function from them to DTensors.
 
-        The recorder sees these pieces alone.
+        The recorder sees only these parts.
         """
         values = [v._value.detach() for v in state]
         cut = [isinstance(v, DTensor) for v in values]
         pieces = [_local(v) for v in values]
 
-        def whole(tensors):
+        def whole(tensors: Sequence[Tensor]) -> list[Tensor]:
             return [
                 self._global(
                     t, value.placements, value.shape, value.stride()
@@ -266,26 +287,28 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
 
         return pieces, whole
 
-    def _keep(self, held, after):
-        """Puts a new value, however it lies, into the held one."""
+    def _keep(self, held: Tensor, after: Tensor) -> None:
+        """Copies a new value, whatever its placements, into the held one."""
         if isinstance(held, DTensor):
             after = self._as(after, held.placements)
         held.copy_(after)
 
-    def _as(self, value, placements):
+    def _as(self, value: Tensor, placements: Sequence[Any]) -> DTensor:
         if not isinstance(value, DTensor):
             value = DTensor.from_local(
                 value, self.devices, self._placements(()), run_check=False
             )
         return value.redistribute(self.devices, placements)
 
-    def average(self, gradients, variables):
-        """Sums that lie in parts are put together, each cut like its variable.
+    def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
+        """Completes partial sums, and cuts each gradient like its variable.
 
-        Once an update: micro-batches add up before. In plain memory order, as fused
-        optimizers want their arrays; a convolution's gradient comes transposed.
+        Happens once per update: micro-batches are summed before. Results are in plain
+        memory order, which fused optimizers need; a convolution's gradient comes
+        transposed.
         """
-        found, sums = {}, collections.defaultdict(list)
+        found: dict[int, Tensor] = {}
+        sums: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
         for place, (v, g) in enumerate(zip(variables, gradients, strict=True)):
             after = tuple(self._placements(v._layout))
             if isinstance(g, DTensor) and _sums_alone(g.placements, after):
@@ -298,10 +321,12 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
                 found |= zip(bucket, parts, strict=True)
         return [found[place] for place in range(len(gradients))]
 
-    def _sum(self, gradients, before, after):
+    def _sum(
+        self, gradients: Sequence[Tensor], before: Sequence[Any], after: Sequence[Any]
+    ) -> list[Tensor]:
         """Sums over processes, sent as one array (Li et al. 2020, section 3.2.3)."""
-        # Only rows of the mesh in which sums lie are gone through: along the others the
-        # array counts as one that all have, though each has its own.
+        # The sum runs only along mesh axes with partial sums. Along the others the
+        # array is declared replicated, though each process has its own.
         sums = [
             Partial() if b != a else Replicate()
             for b, a in zip(before, after, strict=True)
@@ -315,49 +340,62 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             for g, part in zip(gradients, parts, strict=True)
         ]
 
-    def _contiguous(self, x):
+    def _contiguous(self, x: DTensor) -> DTensor:
         local = x.to_local()
-        # Copied outright: see `_lying_like` in the engine for one device.
+        # Always copied: see `_lying_like` in the engine for one device.
         local = torch.empty(local.shape, dtype=local.dtype, device=local.device).copy_(
             local
         )
         return self._in_order(local, x.placements, x.shape)
 
-    def _in_order(self, local, placements, shape):
-        """A global array in plain memory order, of which this process holds a part."""
+    def _in_order(
+        self, local: Tensor, placements: Sequence[Any], shape: Sequence[int]
+    ) -> DTensor:
+        """A global array in plain memory order from this process's part of it."""
         stride = torch.empty(shape, device="meta").stride()
         return self._global(local, placements, shape, stride)
 
-    def when(self, condition, function, variables):
-        """All processes read the same condition."""
+    def when(
+        self, condition: Tensor, function: Callable[[], None], variables: Variables
+    ) -> None:
+        """Makes all processes read the same condition."""
         super().when(condition.full_tensor(), function, variables)
 
-    def step_function(self, model, name, step):
-        """`predict` takes and gives plain tensors."""
-        # Keras refuses several steps an execution on torch.
+    def step_function(self, model: Any, name: str, step: Function) -> Function | None:
+        """Makes `predict` take and return plain tensors."""
+        # On torch, Keras refuses several steps per execution.
         if name != "predict_function" or model.steps_per_execution > 1:
             return None
 
         @torch.no_grad()
-        def predict(data):
-            outputs = step(tree.map_structure(self._batch, _tensors(data[0])))
+        def predict(data: Any) -> Any:
+            outputs = step(tree.map_structure(self._batch, to_tensors(data[0])))
             return self._read(outputs)
 
         return predict
 
-    def capture(self, function):
-        """Nothing: a recording would keep the weights that were gathered for it."""
+    def capture(self, function: Function) -> Function:
+        """Returns the function: a recording would keep the gathered weights."""
         return function
 
-    def by_rows(self, x):
-        """DTensor left alone would cut rows along the model axis too, evenly or not."""
+    def by_rows(self, x: Tensor) -> Tensor:
+        """Otherwise DTensor may cut rows along the model axis too, evenly or not."""
         if not isinstance(x, DTensor):
             return x
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
 
-    def attention(self, q, k, v, mask=None, is_causal=False, bias=None, drop=None):
-        """Each process attends with its own kernel to its own rows and heads."""
+    def attention(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Any = None,
+        is_causal: bool = False,
+        bias: Any = None,
+        drop: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Each process runs its own kernel on its own rows and heads."""
         if not any(isinstance(x, DTensor) for x in (q, k, v)):
             return super().attention(q, k, v, mask, is_causal, bias, drop)
         parts = [DATA if q.shape[0] % self.mesh.data == 0 else None, None]
@@ -368,52 +406,60 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             mask = self._as(mask, self._placements(rows)).to_local()
         if bias is not None:
             bias = self._local_bias(bias, parts[0])
-        local = drop
-        if drop is not None:
-            shares = self._placements((parts[0], MODEL, None, None))
+        shares = self._placements((parts[0], MODEL, None, None))
 
-            def local(x):
-                whole = DTensor.from_local(x, self.devices, shares, run_check=False)
-                return self._as(drop(whole), shares).to_local()
+        def local(x: Tensor) -> Tensor:
+            assert drop is not None
+            whole = DTensor.from_local(x, self.devices, shares, run_check=False)
+            return self._as(drop(whole), shares).to_local()
 
-        attended = super().attention(q, k, v, mask, is_causal, bias, local)
+        dropped = None if drop is None else local
+        attended = super().attention(q, k, v, mask, is_causal, bias, dropped)
         return DTensor.from_local(attended, self.devices, placements, run_check=False)
 
-    def recurrent(self, cell, x, state, weights, mask=None, backward=False):
-        """None: DTensor knows nothing of the kernels, and the step is recorded."""
+    def recurrent(
+        self,
+        cell: str,
+        x: Tensor,
+        state: Tensor,
+        weights: Sequence[Tensor],
+        mask: Any = None,
+        backward: bool = False,
+    ) -> None:
+        """None: DTensor has no rules for the kernels, and the step is recorded."""
 
-    def _local_bias(self, bias, rows):
-        """This process's part, of its heads and, where they differ, of its rows."""
+    def _local_bias(self, bias: Tensor, rows: str | None) -> Tensor:
+        """This process's heads of a bias and, if they differ, its rows."""
         differ = bias.shape[0] > 1
         placements = self._placements((rows if differ else None, MODEL))
         whole = self._as(bias, placements)
         if differ or rows is None:
             return whole.to_local()
-        # One for all rows: its gradient is the sum over those that others have.
+        # All rows share the bias: its gradient is the sum over all processes' rows.
         sums = [
             Partial() if name == rows else placement
             for name, placement in zip(self.axes, placements, strict=True)
         ]
         return whole.to_local(grad_placements=sums)
 
-    def dropout(self, x, rate, seed):
-        """One mask for the global batch, of which each process uses its part."""
+    def dropout(self, x: Tensor, rate: float, seed: Any) -> Tensor:
+        """Draws one mask for the global batch; each process uses its part."""
         mask = keras.random.dropout(
             torch.ones(x.shape, device=x.device), rate, seed=seed
         )
         return x * mask.to(x.dtype)
 
 
-def _sums_alone(before, after) -> bool:
-    """Whether all that has to be done to a tensor is to sum it over processes."""
+def _sums_alone(before: Sequence[Any], after: Sequence[Any]) -> bool:
+    """Whether summing over processes is all that a tensor needs."""
     return before != after and all(
         b == a or (b == Partial() and a == Replicate())
         for b, a in zip(before, after, strict=True)
     )
 
 
-def _buckets(places, gradients):
-    """Places of gradients that are sent together."""
+def _buckets(places: Iterable[int], gradients: Sequence[Tensor]) -> Iterator[list[int]]:
+    """Groups the positions of gradients that are sent together."""
     bucket: list[int] = []
     held = 0
     for place in places:
@@ -427,8 +473,8 @@ def _buckets(places, gradients):
 
 
 @contextlib.contextmanager
-def _read_by_numpy():
-    """Within, `ops.convert_to_numpy` gathers what a model gives; all must ask."""
+def _read_by_numpy() -> Iterator[None]:
+    """Within, `ops.convert_to_numpy` gathers DTensors; every process must call it."""
     DTensor.numpy = lambda x, **options: _full(x).numpy(**options)
     try:
         yield
@@ -436,12 +482,12 @@ def _read_by_numpy():
         del DTensor.numpy
 
 
-def _local(x):
-    """What this process holds of a tensor."""
+def _local(x: Tensor) -> Tensor:
+    """This process's part of a tensor."""
     return x.to_local() if isinstance(x, DTensor) else x
 
 
-def _full(x):
+def _full(x: Tensor) -> Tensor:
     """The whole of a tensor, as a plain one."""
     return x.full_tensor() if isinstance(x, DTensor) else x
 

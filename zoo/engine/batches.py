@@ -1,4 +1,4 @@
-"""Batches that the devices can share: what does not divide is dropped in training."""
+"""Batches that the devices can share: training drops those that do not divide."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -8,11 +8,13 @@ import keras
 import numpy as np
 from keras import tree
 
-# Keras takes adapters of one's own, but does not export the class.
+# Keras accepts custom adapters, but does not export the class.
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.utils.module_utils import tensorflow as tf
+
+from zoo.engine.tensors import Function
 
 FEEDING = {
     "x": None,
@@ -26,7 +28,9 @@ FEEDING = {
 }
 
 
-def bound(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+def bound(
+    function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """Arguments by name, with defaults, as a call of `function` would see them."""
     arguments = inspect.signature(function).bind(*args, **kwargs)
     arguments.apply_defaults()
@@ -34,27 +38,31 @@ def bound(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
     return found | found.pop("kwargs", {})
 
 
-def adapted(arguments: dict, divisor: int, local: Callable | None = None) -> dict:
-    """The same arguments with their data as one adapter of divisible batches.
+def adapted(
+    arguments: dict[str, Any], divisor: int, local: Function | None = None
+) -> dict[str, Any]:
+    """The same arguments, with the data wrapped in one adapter of divisible batches.
 
     Args:
         arguments: of `fit`, `evaluate` or `predict`, by name.
-        divisor: what must divide a batch's rows.
-        local: takes this process's rows of an array; default is all.
+        divisor: must divide the number of rows of a batch.
+        local: takes this process's rows of an array; by default, all rows.
 
     Raises:
-        ValueError: no batch can be divided.
+        ValueError: `divisor` does not divide the batch size.
     """
     return fed(arguments, lambda inner: WholeBatches(inner, divisor, local))
 
 
-def fed(arguments: dict, wrapped: Callable[[DataAdapter], DataAdapter]) -> dict:
-    """The same arguments with their data as what `wrapped` makes of Keras's adapter."""
+def fed(
+    arguments: dict[str, Any], wrapped: Callable[[DataAdapter], DataAdapter]
+) -> dict[str, Any]:
+    """The same arguments, with the data as Keras's adapter, wrapped by `wrapped`."""
     data = {name: arguments.get(name, FEEDING[name]) for name in FEEDING}
     steps = data.pop("steps")
     data["steps_per_epoch"] = data["steps_per_epoch"] or steps
     adapter = wrapped(data_adapters.get_data_adapter(**data))
-    # Keras's fit keeps an iterator over the validation data as it was given.
+    # Keras's fit would reuse an iterator over the validation data as first given.
     dropped = (*FEEDING, "_use_cached_eval_dataset")
     kept = {k: v for k, v in arguments.items() if k not in dropped}
     if "shuffle" in arguments:
@@ -66,7 +74,7 @@ def fed(arguments: dict, wrapped: Callable[[DataAdapter], DataAdapter]) -> dict:
 
 
 def are_arrays(data: Any) -> bool:
-    """Whether it is arrays, of NumPy or of a backend, all of whose rows are at hand."""
+    """Whether the data are in-memory arrays, of NumPy or of any backend."""
     leaves = [x for x in tree.flatten(data) if x is not None]
     return bool(leaves) and all(
         isinstance(x, np.ndarray) or is_tensor(x) for x in leaves
@@ -74,7 +82,7 @@ def are_arrays(data: Any) -> bool:
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether it is an array of one of the backends, this one's or another's."""
+    """Whether `x` is a tensor of any backend, in use or not."""
     adapter = data_adapter_utils
     return (
         keras.ops.is_tensor(x)
@@ -85,72 +93,76 @@ def is_tensor(x: Any) -> bool:
 
 
 def as_numpy(batch: Any) -> Any:
-    """A batch, its tensors as NumPy arrays."""
+    """A batch with its tensors converted to NumPy arrays."""
     return next(iter(data_adapter_utils.get_numpy_iterator([batch])))
 
 
 def rows_of_arrays(data: Any) -> int:
-    """How many rows arrays have; raises if there are none."""
+    """The number of rows of arrays.
+
+    Raises:
+        ValueError: there are none.
+    """
     rows = min(len(x) for x in tree.flatten(data) if x is not None)
     if not rows:
-        raise ValueError("The arrays have no rows: there is no data in them.")
+        raise ValueError("The arrays must have at least one row, got none.")
     return rows
 
 
 def rows_of(batch: Any) -> int:
-    """Rows of a batch of arrays, its structure being Keras's."""
+    """The number of rows of a batch of arrays, in any structure that Keras takes."""
     return next(x.shape[0] for x in tree.flatten(batch) if x is not None)
 
 
 class _Wrapping(DataAdapter):
-    """A Keras data adapter around another one, from which it differs in few things."""
+    """A Keras data adapter that delegates to another one."""
 
     inner: DataAdapter
 
     @property
     def builtin_prefetch(self) -> bool:
-        """As the inner adapter's."""
+        """Whether the inner adapter prefetches by itself."""
         return getattr(self.inner, "builtin_prefetch", False)
 
     @property
     def num_batches(self) -> int | None:
-        """Likewise."""
+        """The number of batches; None if unknown."""
         return self.inner.num_batches
 
     @property
     def batch_size(self) -> int | None:
-        """Rows in all, over all devices."""
+        """Rows per batch, over all devices."""
         return self.inner.batch_size
 
     @property
     def has_partial_batch(self) -> bool:
-        """As the inner adapter's."""
+        """Whether the last batch is smaller than the others."""
         return bool(self.inner.has_partial_batch)
 
     @property
     def partial_batch_size(self) -> int | None:
-        """Likewise."""
+        """Rows of the smaller last batch."""
         return self.inner.partial_batch_size
 
     def on_epoch_begin(self) -> None:
-        """Passed on."""
+        """Forwards the call."""
         self.inner.on_epoch_begin()
 
     def on_epoch_end(self) -> None:
-        """Passed on."""
+        """Forwards the call."""
         self.inner.on_epoch_end()
 
 
 class CheckedBatches(_Wrapping):
-    """A Keras data adapter whose first batches are looked at before they are used.
+    """A Keras data adapter that checks batches before they are used.
 
     Args:
-        inner: the adapter.
-        look: takes a batch as NumPy arrays, and raises for one that is no good.
-        form: the same for the shapes alone. With it, the step looks at batches too:
-            then the first of each run through the data is looked at here, and of
-            TensorFlow's own datasets, which run without Python, only the shapes.
-            Without it, all batches are.
+        inner: the adapter to wrap.
+        look: takes a batch as NumPy arrays, and raises if it is invalid.
+        form: the same for the shapes alone. If given, the step checks batches too, so
+            only the first batch of each pass over the data is checked here, and only
+            the shapes of TensorFlow's own datasets, which run without Python. If not,
+            every batch is checked.
     """
 
     def __init__(
@@ -161,30 +173,36 @@ class CheckedBatches(_Wrapping):
     ) -> None:
         self.inner, self.look, self.form = inner, look, form
 
-    def _checked(self, batches: Iterable, narrows: bool = False) -> Iterator:
-        """`narrows`: whether the step sees 64 bits as 32, so that it can't look."""
+    def _checked(self, batches: Iterable[Any], narrows: bool = False) -> Iterator[Any]:
+        """Checks batches as they pass.
+
+        Args:
+            batches: to check.
+            narrows: whether the step sees 64-bit integers as 32-bit ones, and so can't
+                check them.
+        """
         index = -1
         for index, batch in enumerate(batches):
             if index == 0 or self.form is None or (narrows and _is_wide(batch)):
                 self.look(as_numpy(batch))
             yield batch
         if index < 0:
-            raise ValueError("The data gave no batch: there is nothing in them.")
+            raise ValueError("The data must give at least one batch, got none.")
 
-    def get_numpy_iterator(self) -> Iterator:
-        """Arrays."""
+    def get_numpy_iterator(self) -> Iterator[Any]:
+        """Checked batches of NumPy arrays."""
         return self._checked(self.inner.get_numpy_iterator())
 
-    def get_jax_iterator(self) -> Iterator:
-        """Arrays."""
+    def get_jax_iterator(self) -> Iterator[Any]:
+        """Checked batches of arrays."""
         return self._checked(self.inner.get_jax_iterator(), narrows=True)
 
-    def get_torch_dataloader(self) -> Iterable:
-        """Tensors."""
+    def get_torch_dataloader(self) -> Iterable[Any]:
+        """Checked batches of tensors."""
         return _Iterable(lambda: self._checked(self.inner.get_torch_dataloader()))
 
     def get_tf_dataset(self) -> Any:
-        """A dataset; see the class."""
+        """A dataset of checked batches."""
         dataset = self.inner.get_tf_dataset()
         batches = self.inner.get_numpy_iterator
         if self.form is not None:
@@ -200,14 +218,14 @@ class CheckedBatches(_Wrapping):
 
 
 class WholeBatches(_Wrapping):
-    """A Keras data adapter without the batches that `divisor` does not divide.
+    """A Keras data adapter that drops the batches that `divisor` does not divide.
 
     Attributes:
-        rest: the batches passed over in the last run through the data, in order.
+        rest: the batches dropped in the last pass over the data, in order.
     """
 
     def __init__(
-        self, inner: DataAdapter, divisor: int, local: Callable | None = None
+        self, inner: DataAdapter, divisor: int, local: Function | None = None
     ) -> None:
         self.inner, self.divisor, self.local = inner, divisor, local
         self.rest: list[Any] = []
@@ -225,8 +243,8 @@ class WholeBatches(_Wrapping):
                 f"that is a multiple of {self.divisor}."
             )
 
-    def _whole(self, batches: Iterable) -> Iterator:
-        """Looks one batch ahead, since Keras does not ask past the last whole one."""
+    def _whole(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Reads one batch ahead: Keras stops asking after the last whole batch."""
         self.rest.clear()
         ready: list[Any] = []
         for index, batch in enumerate(batches):
@@ -243,22 +261,22 @@ class WholeBatches(_Wrapping):
     def _rows(self, x: Any) -> Any:
         return x if x is None else self.local(x)  # type: ignore[misc]
 
-    def get_numpy_iterator(self) -> Iterator:
-        """Arrays."""
+    def get_numpy_iterator(self) -> Iterator[Any]:
+        """Whole batches of NumPy arrays."""
         return self._whole(self.inner.get_numpy_iterator())
 
-    def get_jax_iterator(self) -> Iterator:
-        """Arrays, this process's rows of them."""
+    def get_jax_iterator(self) -> Iterator[Any]:
+        """Whole batches of arrays, this process's rows of them."""
         return self._whole(self.inner.get_jax_iterator())
 
-    def get_torch_dataloader(self) -> Iterable:
-        """Tensors; every process is fed the whole batch."""
+    def get_torch_dataloader(self) -> Iterable[Any]:
+        """Whole batches of tensors; every process gets all rows."""
         return _Iterable(lambda: self._whole(self.inner.get_torch_dataloader()))
 
     def get_tf_dataset(self) -> Any:
-        """A dataset, tuned by TensorFlow only where the user made it."""
+        """A dataset of whole batches, autotuned only if the user made the dataset."""
 
-        def divides(*batch):
+        def divides(*batch: Any) -> Any:
             first = next(x for x in tree.flatten(batch) if x is not None)
             return keras.ops.equal(tf.shape(first)[0] % self.divisor, 0)
 
@@ -269,7 +287,7 @@ class WholeBatches(_Wrapping):
 
     @property
     def num_batches(self) -> int | None:
-        """As many as will come, where that is known."""
+        """The number of whole batches; None if unknown."""
         if self.inner.num_batches is None:
             return None
         return self.inner.num_batches - bool(self._ragged())
@@ -280,20 +298,20 @@ class WholeBatches(_Wrapping):
 
     @property
     def has_partial_batch(self) -> bool:
-        """Whether the last batch is smaller and yet divides."""
+        """Whether the last batch is smaller but still divides."""
         return bool(self.inner.has_partial_batch) and not self._ragged()
 
     @property
     def partial_batch_size(self) -> int | None:
-        """Its size."""
+        """Rows of the smaller last batch, if it divides."""
         return self.inner.partial_batch_size if self.has_partial_batch else None
 
 
 def _untuned(dataset: Any) -> Any:
-    """A dataset that Python feeds, and that TensorFlow does not tune.
+    """The same dataset without TensorFlow's autotuning, for one that Python feeds.
 
-    When Keras is done with it, it would wait for the end of the tuning, at times as
-    long as all batches took (TensorFlow 2.21).
+    On release it would wait for the autotuning to end, sometimes for as long as all
+    batches took (TensorFlow 2.21).
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -301,16 +319,16 @@ def _untuned(dataset: Any) -> Any:
 
 
 def _is_wide(batch: Any) -> bool:
-    """Whether a batch has whole numbers of more than 32 bits, or of 32 without sign."""
+    """Whether a batch has integers that don't fit int32."""
     wide = ("int64", "uint64", "uint32")
     return any(str(getattr(x, "dtype", "")) in wide for x in tree.flatten(batch))
 
 
 class _Iterable:
-    """Calls for a new iterator each time it is iterated over."""
+    """Makes a new iterator each time it is iterated over."""
 
-    def __init__(self, start: Callable[[], Iterator]) -> None:
+    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
         self._start = start
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return self._start()

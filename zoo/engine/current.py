@@ -22,21 +22,25 @@ def engine() -> Engine:
 
 
 def adopting(function: Callable[[Engine], Engine]) -> Callable[[Engine], Engine]:
-    """Decorates what finds the engine for a scope that the user has opened.
+    """Registers a function that finds the engine for a scope that the user opened.
 
-    It is asked where no block of `use` is open, and given the backend's own engine.
+    It is called, with the backend's own engine, when no `use` block is open.
     """
     _adopters.append(function)
     return function
 
 
 def activate(distributed: Engine) -> None:
-    """Makes it the engine in use, until `deactivate`."""
+    """Makes `distributed` the engine in use, until `deactivate`."""
     _active.append(distributed)
 
 
 def deactivate(distributed: Engine) -> None:
-    """Puts back the engine before it; blocks end inside out."""
+    """Restores the previous engine; blocks must end inside out.
+
+    Raises:
+        RuntimeError: another block was opened since and is still open.
+    """
     if not _active or _active[-1] is not distributed:
         raise RuntimeError("Blocks of zoo.distribution.use must end inside out.")
     _active.pop()
@@ -59,11 +63,11 @@ def _local_engine() -> Engine:
             return TorchEngine()
         case other:
             raise ValueError(
-                "zoo runs on Keras's tensorflow, jax and torch backends. "
-                f"Received: {other!r}. Set the environment variable KERAS_BACKEND."
+                "The Keras backend must be tensorflow, jax or torch, got "
+                f"{other!r}. Set the environment variable KERAS_BACKEND."
             )
 
 
 def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The gradient of `sum(function(x))` for `x`; usable inside a loss."""
+    """The gradient of `sum(function(x))` with respect to `x`; works inside a loss."""
     return engine().input_gradient(function, x)

@@ -1,20 +1,25 @@
-"""A seed drawn before it is used."""
+"""A seed that is drawn before it is used."""
+
+from typing import Any
 
 import keras
 
 
 class DrawnSeed(keras.random.SeedGenerator):
-    """A seed that was drawn already; it gives the same numbers at each use.
+    """A seed that was already drawn, and gives the same numbers at each use.
 
-    A rematerialised block runs twice and has to drop the same units both times, and
-    must not advance a generator from within.
+    A rematerialized block runs twice. It must drop the same units both times, and must
+    not advance a generator from inside.
+
+    Args:
+        value: the drawn seed.
     """
 
-    def __init__(self, value) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
         self._initial_seed = 0
 
-    def next(self, ordered: bool = True):
+    def next(self, ordered: bool = True) -> Any:
         """The drawn value."""
         del ordered
         return self.value

@@ -1,7 +1,7 @@
 """Interrupts wait for the end of a training step.
 
-Ctrl-C raises wherever Python happens to be. In the middle of an update half of the
-variables are new, and on JAX the old ones have already been given away.
+Ctrl-C raises wherever Python happens to be. In the middle of an update, half of the
+variables are new, and on JAX the old values have already been donated.
 """
 
 import contextlib
@@ -10,27 +10,29 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# What raises out of running code: Ctrl-C, a scheduler, a time limit, a lost terminal.
+# Signals that can raise in running code: Ctrl-C, a scheduler, a time limit, a closed
+# terminal.
 NAMES = ("SIGINT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGHUP")
 HALF_DONE = (
-    "The update had begun: some weights are new and some are old. Go on from the last "
-    "checkpoint."
+    "The update had begun: some weights are new and some are old. Resume from the "
+    "last checkpoint."
 )
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 class _Watch:
-    """Stands in for the handlers of signals; they belong to the main thread.
+    """Replaces the signal handlers; only the main thread may.
 
     Attributes:
-        passes: asked, while a step runs, whether it can be interrupted right now.
-        waiting: the signals that came while it could not, with their frames.
+        passes: while a step runs, says whether it can be interrupted right now; None
+            between steps.
+        waiting: the signals that arrived while it could not, with their frames.
     """
 
     def __init__(self) -> None:
         self.passes: Callable[[], bool] | None = None
         self.waiting: list[tuple[int, Any]] = []
-        self.handlers: dict[int, Callable] = {}
+        self.handlers: dict[int, Callable[..., Any]] = {}
         for number in SIGNALS:
             handler = signal.getsignal(number)
             if callable(handler):
@@ -38,20 +40,20 @@ class _Watch:
                 signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: Any) -> None:
-        # Whoever asks twice does not want to wait.
+        # A second signal does not wait.
         if self.passes is None or self.waiting or self.passes():
             self.handlers[number](number, frame)
         else:
             self.waiting.append((number, frame))
 
     def deliver(self) -> None:
-        """Calls the handlers of what has waited."""
+        """Calls the handlers of the signals that waited."""
         while self.waiting:
             number, frame = self.waiting.pop(0)
             self.handlers[number](number, frame)
 
     def end(self) -> None:
-        """Puts the handlers back, unless somebody has set others since."""
+        """Restores the handlers, except those that were replaced in the meantime."""
         for number, handler in self.handlers.items():
             if signal.getsignal(number) == self._receive:
                 signal.signal(number, handler)
@@ -62,7 +64,10 @@ _watches: list[_Watch] = []
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Within, `held` can make interrupts wait. Costs microseconds, so once a `fit`."""
+    """Within, `held` can make interrupts wait.
+
+    Entering costs microseconds, so do it once per `fit`.
+    """
     if _watches or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -77,7 +82,8 @@ def watched() -> Iterator[None]:
 def held(passes: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Within, an interrupt waits for the end of the block.
 
-    A second one does not, nor one that comes while `passes()` holds.
+    A second interrupt does not wait, nor does one that arrives while `passes()` is
+    true.
     """
     outer = not _watches or _watches[0].passes is not None
     if outer or threading.current_thread() is not threading.main_thread():

@@ -1,9 +1,9 @@
-"""Which device holds which part of a variable: one table a model.
+"""Which device holds which part of a variable: one table per model.
 
-A table is a list of rules, `(pattern, axes)`. The first pattern that is found in a
-variable's path decides; its axes name, dimension by dimension, the mesh axis that cuts
-it, or None. Every engine translates the same table. A rule may end with `GATHERED`: the
-variable is kept in parts to save memory, and put together where it is used.
+A table is a list of rules, `(pattern, axes)`. The first pattern found in a variable's
+path decides; its axes name, for each dimension, the mesh axis that cuts it, or None.
+Every engine translates the same table. A rule may end with `GATHERED`: the variable is
+stored in parts to save memory, and gathered where it is used.
 """
 
 import math
@@ -17,20 +17,20 @@ Table = Sequence[Rule]
 
 DATA, MODEL = "data", "model"
 GATHERED = "gathered"
-# Elements of a variable of which each device's copy is worth a word.
+# From this many elements on, it is worth reporting that every device has a copy.
 LARGE = 2**16
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Devices in a rectangle.
+    """A rectangle of devices.
 
     Attributes:
         data: devices along the axis that cuts each batch.
         model: devices along the axis that cuts each weight.
-        shard_parameters: also cut weights and the optimizer's state along the data
-            axis, and gather them where they are used (ZeRO-3, Rajbhandari et al. 2020;
-            FSDP).
+        shard_parameters: whether to also cut weights and the optimizer's state along
+            the data axis, and gather them where they are used (ZeRO-3, Rajbhandari et
+            al. 2020; FSDP).
     """
 
     data: int = 1
@@ -44,26 +44,28 @@ class Mesh:
 
 
 def stored_axes(path: str, shape: Sequence[int], table: Table, mesh: Mesh) -> Axes:
-    """How a variable is cut where it is kept.
+    """How a variable is cut in storage: a mesh axis or None for each dimension.
 
     Raises:
-        ValueError: the mesh does not divide a dimension that the table cuts.
+        ValueError: the mesh does not divide a dimension that the table cuts, or the
+            table's rule has another number of dimensions.
     """
     axes: list[str | None] = [None] * len(shape)
     rule = _rule(path, table)
     if rule is not None and mesh.model > 1:
         if len(rule[1]) != len(shape):
             raise ValueError(
-                f"The layout's rule {rule} does not fit {path}, whose shape is "
-                f"{tuple(shape)}: it needs one axis a dimension."
+                f"The layout's rule for {path} must have one axis per dimension of its "
+                f"shape {tuple(shape)}, got {rule}. Correct the model's layout table."
             )
         axes = list(rule[1])
         for size, axis in zip(shape, axes, strict=True):
             if axis == MODEL and size % mesh.model:
                 raise ValueError(
-                    f"model={mesh.model} devices can't share {path}: they don't divide "
-                    f"{size} of its shape {tuple(shape)}. Choose sizes that are "
-                    f"multiples of {mesh.model}, or fewer devices on the model axis."
+                    f"model={mesh.model} devices can't share {path}: {mesh.model} does "
+                    f"not divide {size} in its shape {tuple(shape)}. Choose sizes that "
+                    f"are multiples of {mesh.model}, or fewer devices on the model "
+                    "axis."
                 )
     if mesh.shard_parameters and mesh.data > 1 and len(shape) >= 2:
         free = [
@@ -77,10 +79,10 @@ def stored_axes(path: str, shape: Sequence[int], table: Table, mesh: Mesh) -> Ax
 
 
 def used_axes(path: str, stored: Axes, table: Table) -> Axes:
-    """How it is cut where a layer computes with it, if the kernel has to be told.
+    """How a variable is cut where a layer computes with it.
 
-    What is cut along the data axis only to save memory is whole there. Convolutions
-    (more than two dimensions) have no kernels for parts of their weights.
+    A weight that is cut along the data axis only to save memory is whole there, and so
+    is a convolution's (more than two dimensions), which has no kernels for parts.
     """
     rule = _rule(path, table)
     if len(stored) > 2 or (rule is not None and rule[2:] == (GATHERED,)):
@@ -91,9 +93,12 @@ def used_axes(path: str, stored: Axes, table: Table) -> Axes:
 def replicated(
     shapes: dict[str, Sequence[int]], table: Table, mesh: Mesh
 ) -> dict[str, int]:
-    """Sizes of the large variables that every device would hold in full.
+    """The large variables that every device would hold in full, with their sizes.
 
-    They are what a table forgot, or what no axis divides.
+    The table leaves them out, or no axis divides them.
+
+    Returns:
+        Numbers of elements by path.
     """
     if mesh.size == 1 or (mesh.model == 1 and not mesh.shard_parameters):
         return {}

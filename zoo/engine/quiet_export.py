@@ -1,4 +1,4 @@
-"""Exporters that keep to themselves what concerns their authors alone."""
+"""Silences exporters' messages that only their authors can act on."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_export() -> Iterator[None]:
-    """Within, exporters keep to themselves what concerns their authors alone."""
+    """Within, exporters log errors alone, and Python's warnings are off."""
     names = ("tf2onnx", "torch.onnx", "onnx_ir", "onnxscript", "absl")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

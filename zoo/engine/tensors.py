@@ -4,10 +4,11 @@ Every backend has its own tensors, which are not imported here: for a type check
 tensor is anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 Tensor = Any
 Variables = Sequence[keras.Variable]
+Function = Callable[..., Any]

@@ -82,7 +82,9 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__module__ == "pyo3_runtime"
 
 
-def _refuse(file, expected: str, advice: str, error: BaseException) -> NoReturn:
+def _refuse(
+    file: str | os.PathLike[str], expected: str, advice: str, error: BaseException
+) -> NoReturn:
     message = f"{os.fspath(file)} is damaged: expected {expected} ({cause(error)})."
     raise ValueError(f"{message} {advice}") from error
 

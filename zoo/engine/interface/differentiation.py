@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from zoo.engine.tensors import Tensor, Variables
+from zoo.engine.tensors import Function, Tensor, Variables
 
 
 class Differentiation(ABC):
@@ -46,7 +46,7 @@ class Differentiation(ABC):
         al. 2017), and for Hamiltonian dynamics.
         """
 
-    def custom_gradient(self, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    def custom_gradient(self, function: Function) -> Callable[..., Tensor]:
         """Wraps `function(*arrays)`, which returns one array and its backward pass.
 
         See `keras.ops.custom_gradient`.

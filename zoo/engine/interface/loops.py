@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops, tree
 
-from zoo.engine.tensors import Tensor, Variables
+from zoo.engine.tensors import Function, Tensor, Variables
 
 
 class Loops(ABC):
@@ -22,8 +22,8 @@ class Loops(ABC):
 
     @abstractmethod
     def compile(
-        self, function: Callable[..., Any], variables: Callable[[], Variables]
-    ) -> Callable[..., Any]:
+        self, function: Function, variables: Callable[[], Variables]
+    ) -> Function:
         """Compiles `function(*arrays)`, which may read and assign `variables()`.
 
         Arguments, all positional, and results are nested arrays. No gradients flow
@@ -31,7 +31,7 @@ class Loops(ABC):
         """
 
     @abstractmethod
-    def capture(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def capture(self, function: Function) -> Function:
         """Speeds up a function from arrays to a list of arrays, the body of a loop.
 
         Where `compile` runs loops eagerly, this removes the function's Python

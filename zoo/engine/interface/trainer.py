@@ -2,7 +2,6 @@
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,13 +9,14 @@ import keras
 from zoo.engine import host_memory, interrupts
 from zoo.engine.batches import adapted
 from zoo.engine.interface.storage import Storage
+from zoo.engine.tensors import Function
 
 
 class Trainer(Storage, ABC):
     """How Keras's `fit`, `evaluate` and `predict` run a step on a backend."""
 
     @abstractmethod
-    def train_step(self, step: Callable[..., Any], model: Any, *args: Any) -> Any:
+    def train_step(self, step: Function, model: Any, *args: Any) -> Any:
         """Keras's `train_step`: calls `step(model, data)`.
 
         Args:
@@ -26,7 +26,7 @@ class Trainer(Storage, ABC):
         """
 
     @abstractmethod
-    def test_step(self, step: Callable[..., Any], model: Any, *args: Any) -> Any:
+    def test_step(self, step: Function, model: Any, *args: Any) -> Any:
         """Keras's `test_step`: calls `step(model, data)`.
 
         Args:
@@ -57,9 +57,7 @@ class Trainer(Storage, ABC):
         """`fit`'s arguments, less the batches that `divisor` does not divide."""
         return arguments if divisor == 1 else adapted(arguments, divisor)
 
-    def step_function(
-        self, model: Any, name: str, step: Callable[..., Any]
-    ) -> Callable[..., Any] | None:
+    def step_function(self, model: Any, name: str, step: Function) -> Function | None:
         """What Keras calls with an iterator of batches; None for its own function.
 
         Args:
@@ -70,7 +68,7 @@ class Trainer(Storage, ABC):
         del model, name, step
         return None
 
-    def on_batches(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def on_batches(self, function: Function) -> Function:
         """Wraps Keras's train_function, test_function or predict_function if needed.
 
         They are called with an iterator or with a list of batches.
@@ -78,15 +76,13 @@ class Trainer(Storage, ABC):
         return function
 
     def evaluate(
-        self, model: Any, evaluate: Callable[..., Any], arguments: dict[str, Any]
+        self, model: Any, evaluate: Function, arguments: dict[str, Any]
     ) -> Any:
         """Keras's `evaluate`, whatever the size of the last batch."""
         del model
         return evaluate(**arguments)
 
-    def predict(
-        self, model: Any, predict: Callable[..., Any], arguments: dict[str, Any]
-    ) -> Any:
+    def predict(self, model: Any, predict: Function, arguments: dict[str, Any]) -> Any:
         """Keras's `predict`, whatever the size of the last batch."""
         del model
         return predict(**arguments)
@@ -104,9 +100,7 @@ class Trainer(Storage, ABC):
         del model
         return interrupts.watched()
 
-    def whole_step(
-        self, model: Any, function: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    def whole_step(self, model: Any, function: Function) -> Function:
         """Wraps Keras's `train_function`: its updates happen wholly or not at all."""
 
         def run(*args: Any) -> Any:

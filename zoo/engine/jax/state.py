@@ -1,14 +1,15 @@
-"""JAX: where a model's values are while its steps have them.
+"""JAX: where a model's values are while its steps hold them.
 
-Keras's trainer takes the values out of the variables, gives them to the step, which
-writes its results over them (donation), and puts the last ones back at the end of an
-epoch. What comes in between, an error in the data or Ctrl-C, would leave the variables
-empty. Here the values of the last whole step are noted where Keras looks for them as
-soon as they exist, and are put back whatever ends the call.
+Keras's trainer takes the values out of the variables, donates them to the step, which
+overwrites them with its results, and writes the last ones back at the end of an epoch.
+An error in the data or Ctrl-C in between would leave the variables empty. Here the
+values of the last whole step are recorded, as soon as they exist, where Keras looks for
+them, and are written back however the call ends.
 """
 
 import contextlib
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,21 +22,21 @@ KINDS = (
     "optimizer_variables",
     "metrics_variables",
 )
-# What each of Keras's functions is given.
+# The lists of values that each of Keras's functions takes.
 GIVEN = {
     "train_function": KINDS,
     "test_function": (*KINDS[:2], KINDS[3]),
     "predict_function": KINDS[:2],
 }
 LOST = (
-    "The step failed on the device after its memory had been handed over: the weights "
-    "are lost. Load them from the last checkpoint."
+    "The step failed on the device after its memory had been donated: the weights are "
+    "lost. Load them from the last checkpoint."
 )
 
 
 @contextlib.contextmanager
-def kept(model):
-    """Within, whatever ends a call of Keras's trainer, the variables have values."""
+def kept(model: Any) -> Iterator[None]:
+    """Within, the variables have values again however a trainer's call ends."""
     if "_get_jax_state" in vars(model):  # `evaluate` within `fit`
         yield
         return
@@ -43,10 +44,10 @@ def kept(model):
     optimizer = getattr(model, "optimizer", None)
     finalize: Any = getattr(optimizer, "finalize_variable_values", None)
 
-    def taken(purge_model_variables=False, **wanted):
-        """Noted before the variables are emptied.
+    def taken(purge_model_variables: bool = False, **wanted: bool) -> Any:
+        """Notes the values, then empties the variables.
 
-        That is done in any case, so that none is left with a value of an older step.
+        They are emptied in any case, so that none keeps a value of an older step.
         """
         del purge_model_variables
         state = type(model)._get_jax_state(model, **wanted)
@@ -54,8 +55,8 @@ def kept(model):
         model._purge_model_variables(**wanted)
         return state
 
-    def finalized(variables):
-        """Keras puts averages in the weights' place even where `fit` has failed."""
+    def finalized(variables: Any) -> None:
+        """Keras would replace weights by their averages even after `fit` has failed."""
         if sys.exception() is earlier:
             finalize(variables)
 
@@ -78,20 +79,20 @@ def kept(model):
             del vars(optimizer)["finalize_variable_values"]
 
 
-def note(model, kinds, state):
-    """Makes these the values that Keras's `jax_state_sync` puts into the variables."""
-    # Not through Keras's attributes, which would look at each array.
+def note(model: Any, kinds: Sequence[str], state: Sequence[Any]) -> None:
+    """Makes these the values that Keras's `jax_state_sync` writes to the variables."""
+    # Keras's own attribute setter would inspect each array.
     vars(model)["_jax_state"] = dict(zip(kinds, state, strict=True))
     vars(model)["_jax_state_synced"] = False
 
 
-def given_away(state) -> bool:
-    """Whether a step has begun to write over these values, some lists of them."""
+def given_away(state: Iterable[Any]) -> bool:
+    """Whether a step has begun to overwrite these lists of values."""
     return any(x.is_deleted() for values in state for x in values)
 
 
-def _lost(model) -> bool:
-    """Whether what is noted can't be read: no copy is kept, which would cost memory."""
+def _lost(model: Any) -> bool:
+    """Whether the noted values can't be read; a copy of them would cost memory."""
     state = getattr(model, "_jax_state", None)
     if not state or model._jax_state_synced:
         return False
@@ -101,6 +102,6 @@ def _lost(model) -> bool:
     try:
         for x in values:
             jax.block_until_ready(list(x))
-    except RuntimeError:  # of a step that failed after it had returned
+    except RuntimeError:  # the step failed after it had returned
         return True
     return False

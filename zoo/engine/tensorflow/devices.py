@@ -1,4 +1,4 @@
-"""What both of TensorFlow's strategies ask about devices."""
+"""Checks of devices that both TensorFlow strategies share."""
 
 import os
 
@@ -16,38 +16,38 @@ INSTEAD = (
 
 
 def kind() -> str:
-    """GPU, or else CPU."""
+    """The kind of devices to use: GPU if there is one, else CPU."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def refuse_other_processes() -> None:
-    """Raises where TensorFlow was told of other processes."""
+    """Raises ValueError if the environment names other TensorFlow processes."""
     for name in ("TF_CONFIG", "DTENSOR_JOBS"):
         if os.environ.get(name):
             raise ValueError(
-                f"{name} names other processes: {os.environ[name]!r}. On TensorFlow "
-                "zoo trains in one process: Keras 3 does not work under "
-                "MultiWorkerMirroredStrategy, and DTensor between processes was never "
-                "tried here. For several hosts use the jax or torch backend."
+                f"{name} must not name other processes, got {os.environ[name]!r}. On "
+                "TensorFlow, zoo trains in one process: Keras 3 does not work under "
+                "MultiWorkerMirroredStrategy, and DTensor across processes is "
+                "untested. For several hosts use the jax or torch backend."
             )
 
 
 def refuse_scope() -> None:
-    """Raises within a strategy's scope that the model was not made in."""
+    """Raises ValueError in a strategy's scope that the model was not made in."""
     if tf.distribute.has_strategy():
         raise ValueError(
-            f"This is the scope of a {_strategy()}, in which the model was not made: "
-            "its variables do not lie on the strategy's devices. Make, compile and fit "
-            f"a model in one scope, or better: {INSTEAD}"
+            f"The model was not made in this scope of a {_strategy()}, so its "
+            "variables are not on the strategy's devices. Make, compile and fit a "
+            f"model in one scope, or better: {INSTEAD}"
         )
 
 
 def refuse_use_within() -> None:
-    """Raises where `use` is opened within a strategy's scope."""
+    """Raises ValueError if `use` is opened in a strategy's scope."""
     if tf.distribute.has_strategy():
         raise ValueError(
-            "zoo.distribution.use lays out devices, and so does the scope of a "
-            f"{_strategy()} around it. Leave that scope out."
+            "zoo.distribution.use can't be opened in the scope of a "
+            f"{_strategy()}: both lay out devices. Leave that scope out."
         )
 
 
@@ -56,10 +56,10 @@ def _strategy() -> str:
 
 
 def refuse_keras_distribution(training: bool) -> None:
-    """Raises where one was set, of which Keras takes no notice on TensorFlow."""
+    """Raises ValueError if one is set for training: Keras ignores it on TensorFlow."""
     distribution = keras.distribution.distribution()
     if training and distribution is not None:
         raise ValueError(
-            f"keras.distribution was set to a {type(distribution).__name__}, of which "
-            f"Keras takes no notice on TensorFlow. Instead, {INSTEAD}"
+            f"keras.distribution is set to a {type(distribution).__name__}, which "
+            f"Keras ignores on TensorFlow. Instead, {INSTEAD}"
         )

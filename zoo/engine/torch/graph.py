@@ -1,8 +1,8 @@
-"""Takes out of a recorded step what gives its argument as it is.
+"""Removes calls that return their argument unchanged from a recorded step.
 
-Autograd detaches what it keeps, layers reshape to the shape that is there, constants
-are copied at each use. In a small model's step a third of the calls are of this kind,
-and each costs as much Python as one that computes.
+Autograd detaches what it keeps, layers reshape to the shape that is already there, and
+constants are copied at each use. In a small model's step a third of the calls are of
+this kind, and each costs as much Python as one that computes.
 """
 
 import torch
@@ -12,16 +12,16 @@ aten = torch.ops.aten
 
 
 def simplify(recorded: GraphModule) -> GraphModule:
-    """The same calls but those that change nothing; values stay bit for bit.
+    """Removes the calls that change nothing; values stay the same bit for bit.
 
-    To be replayed without gradients.
+    The result must be replayed without gradients.
 
     Args:
-        recorded: as `make_fx` gives it, with the value that it predicts of each node in
+        recorded: from `make_fx`, with the predicted value of each node in
             `meta["val"]`.
 
     Returns:
-        `recorded`, changed.
+        `recorded`, changed in place.
     """
     for node in list(recorded.graph.nodes):
         if node.op == "call_function" and _gives_its_argument(node):
@@ -39,7 +39,7 @@ def _gives_its_argument(node: Node) -> bool:
         case aten.detach.default | aten.alias.default:
             return True
         case aten.lift_fresh_copy.default:
-            # What writes into the copy must not write into the constant.
+            # A write to the copy must not reach the constant.
             return not _written(node)
         case aten.permute.default:
             dims = node.args[1]
@@ -52,7 +52,7 @@ def _gives_its_argument(node: Node) -> bool:
 
 
 def _written(node: Node) -> bool:
-    """Whether somebody writes into a value, or may give it away."""
+    """Whether any user writes to a value, or may let it escape."""
     for user in node.users:
         schema = getattr(user.target, "_schema", None)
         if schema is None or schema.is_mutable:

@@ -1,28 +1,39 @@
-"""Recurrent layers by PyTorch's own kernels.
+"""Recurrent layers in PyTorch's own kernels.
 
-Shapes: as in `zoo.layers.recurrent.cells`.
+Shapes are those of `zoo.layers.recurrent.cells`.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from zoo.engine.tensors import Tensor
+
 KERNELS = {"elman": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}
-# Closes or opens a gate for good: the sigmoid of this is 0 or 1 to the last bit.
+# Fully opens or closes a gate: the sigmoid of +-SHUT is 1 or 0 to the last bit.
 SHUT = 1e4
 
 
 def serves(x: torch.Tensor) -> bool:
     """Whether the kernels can read these inputs.
 
-    Not while a step is recorded: what replays the LSTM's backward pass finds its
-    workspace gone.
+    They can't while a step is recorded: the LSTM's workspace is gone when its backward
+    pass is replayed.
     """
     there = x.device.type in ("cpu", "cuda") and x.shape[0] > 0 and x.shape[1] > 0
     return there and x.dtype == torch.float32 and get_proxy_mode() is None
 
 
-def read(cell, x_BTD, state_BS, weights, mask_BT=None, backward=False):
-    """Outputs (B, T, H) and the last state, as `Recurrent.call` has them."""
+def read(
+    cell: str,
+    x_BTD: Tensor,
+    state_BS: Tensor,
+    weights: Sequence[Tensor],
+    mask_BT: Tensor | None = None,
+    backward: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Outputs (B, T, H) and the last state (B, S), as from `Recurrent.call`."""
     if mask_BT is not None:
         mask_BT = mask_BT.to(torch.bool)
         if bool(mask_BT.all()):
@@ -37,8 +48,10 @@ def read(cell, x_BTD, state_BS, weights, mask_BT=None, backward=False):
     return out.flip(1) if backward else out, last
 
 
-def _plainly(cell, x_BTD, state_BS, weights):
-    """Without a mask, from the first token to the last."""
+def _plainly(
+    cell: str, x_BTD: Tensor, state_BS: Tensor, weights: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Reads from the first token to the last, without a mask."""
     kernel, recurrent_kernel, bias, recurrent_bias = weights
     width = recurrent_kernel.shape[0]
     parts = [part[None].contiguous() for part in state_BS.split(width, dim=1)]
@@ -56,16 +69,22 @@ def _plainly(cell, x_BTD, state_BS, weights):
     return out, torch.cat([end[0] for end in ends], dim=1)
 
 
-def _masked(cell, x_BTD, state_BS, weights, mask_BT):
-    """Padding goes behind the tokens, where it changes no output of theirs.
+def _masked(
+    cell: str,
+    x_BTD: Tensor,
+    state_BS: Tensor,
+    weights: Sequence[Tensor],
+    mask_BT: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Moves padding behind the tokens, where it does not affect their outputs.
 
-    What the LSTM keeps in its cells it would change; a further input, 1 at padding,
-    shuts the gates that write to them.
+    It would still change the LSTM's cell state, so an additional input, 1 at padding,
+    shuts the gates that write to it.
     """
     kernel, *rest = weights
     width = rest[0].shape[0]
     count = mask_BT.sum(dim=1)
-    # As far as the longest row.
+    # Up to the longest row.
     order = torch.argsort(~mask_BT, dim=1, stable=True)[:, : max(int(count.max()), 1)]
     behind = torch.arange(order.shape[1], device=order.device) >= count[:, None]
     x_BTD = x_BTD.gather(1, order[:, :, None].expand(-1, -1, x_BTD.shape[2]))
