@@ -148,7 +148,7 @@ def test_a_step_looks_at_batches_by_itself(gpt):
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
 def test_arrays_without_rows(gpt, method):
-    with pytest.raises(ValueError, match="have no rows"):
+    with pytest.raises(ValueError, match="must have at least one row"):
         getattr(gpt, method)(IDS[:0, :8], verbose=0)
 
 
