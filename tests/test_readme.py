@@ -1,7 +1,7 @@
-"""The snippets of README.md run, one after another, with what each has made.
+"""Runs README.md's snippets in order, each with the names that earlier ones defined.
 
-At a small size: fits stop after an update, data are few, and presets that README has
-trained before are made here.
+Everything is small: `fit` stops after one update, data sets are cut, and presets that
+README's commands would have trained are made here.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def first(rows):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """What keeps the snippets small."""
+    """Keeps the snippets small."""
     monkeypatch.chdir(tmp_path)
     fit, compiled, load = Model.fit, Model.compile, zoo.data.load
 
@@ -78,7 +78,7 @@ def small(monkeypatch, tmp_path):
 
 
 def make_presets():
-    """What the recipes' commands in README leave, or the network brings."""
+    """Makes what README's commands would leave, or the network would bring."""
     words = zoo.Tokenizer.train_wordpiece(["the dog sleeps. A man."] * 9, 60)
     letters = zoo.Tokenizer.characters("Once upon a time.")
     pairs = zoo.data.train_joint_bpe([("A man rides a horse.", "Ein Mann.")] * 9, 300)

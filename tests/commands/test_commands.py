@@ -1,4 +1,4 @@
-"""The subcommands on the checkpoints that come with the repository."""
+"""The subcommands, run on the checkpoints in the repository."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_translate_a_picture(tmp_path):
     main(["translate", "cyclegan.digits", *files])
     outline = np.asarray(Image.open(files[1])) / 255
     assert outline.shape == (28, 28)
-    # The stroke has become hollow; its rim stays.
+    # The stroke is now hollow; its edge stays.
     assert outline[10:18, 13:15].mean() < 0.3 < 0.5 < outline[10:18, 10:18].max()
 
 
@@ -115,7 +115,7 @@ def test_evaluate(name, tmp_path, capsys):
 
 @pytest.fixture
 def classified(tmp_path):
-    """A classifier that finds one of two classes always, and pictures of both."""
+    """Returns a classifier that always predicts one class, and pictures of two."""
     config = zoo.ImageClassifierConfig((4, 4, 1), 2, hidden=(2,), num_features=2)
     model = zoo.ImageClassifier(config)
     kernel, bias = model.head.weights
@@ -126,7 +126,7 @@ def classified(tmp_path):
         for name in "ab":
             (tmp_path / "data" / part / name).mkdir(parents=True)
             for i in range(count):
-                picture = Image.new("RGB", (6, 5))  # not of the model's size
+                picture = Image.new("RGB", (6, 5))  # another size than the model's
                 picture.save(tmp_path / "data" / part / name / f"{i:02}.png")
     return tmp_path
 
@@ -176,7 +176,7 @@ def test_evaluate_finds_classes_by_their_names(classified):
         if "x" in names:
             with pytest.raises(SystemExit, match=r"tells \['x', 'b'\] classes apart"):
                 evaluated(classified)
-    # The second class, a, is found always; b is not in the folder.
+    # The classifier always predicts the second class, a; b is not in the folder.
     for part in ("train", "test"):
         shutil.rmtree(classified / "data" / part / "b")
     assert evaluated(classified)["val_accuracy"] == 1.0
@@ -195,7 +195,7 @@ def test_convert_what_was_trained_in_another_precision(
     if form == "onnx" and precision != "mixed_bfloat16":
         pytest.skip("one is enough, of what takes seconds")
     model = zoo.GPT(SMALL, dtype=precision)
-    for number, weight in enumerate(model.weights):  # as far apart as trained ones
+    for number, weight in enumerate(model.weights):  # spread like trained weights
         noise = np.random.default_rng(number).normal(0, 0.3, weight.shape)
         weight.assign(weight + noise)
     model.save_to_preset(tmp_path / "ours")
@@ -248,7 +248,7 @@ def test_convert(form, make, tmp_path, capsys, monkeypatch):
     if form == "keras_hub" and "keras_hub is not installed" in out:
         return
     assert float(out.split("at most ")[1].split()[0]) < 1e-4
-    # And back, with the same names and the same proof.
+    # And back, under the same names and with the same check.
     main(["convert", str(tmp_path / "new"), str(tmp_path / "back")])
     out = capsys.readouterr().out
     assert "at most" in out
@@ -273,7 +273,7 @@ def test_convert_for_inference(target, tmp_path, capsys):
 
 
 def test_compared_with_what_a_folder_has(tmp_path):
-    """Heads that we leave out, and a padding token that RoBERTa gives no position."""
+    """Covers heads that we omit, and a padding token without a RoBERTa position."""
     transformers = pytest.importorskip("transformers")
     sizes = {
         "vocab_size": 37,

@@ -1,9 +1,9 @@
-"""Trains, saves and breaks models on virtual devices; run in a process of its own.
+"""Trains, saves and breaks models on virtual devices, in a process of its own.
 
     KERAS_BACKEND=jax python -m tests.distribution.cells FOLDER [PART ...]
 
-Writes what happened as FOLDER/PART.json, for `test_distribution.py` to look at. Each
-function in `PARTS` is one of those; torch's are run by torchrun in four processes.
+Writes the results to FOLDER/PART.json, which `test_distribution.py` checks. Each
+function in `PARTS` is one part; for torch, torchrun runs it in four processes.
 """
 
 import contextlib
@@ -55,13 +55,13 @@ CELLS = {
 }
 if BACKEND == "tensorflow":
     CELLS["mirrored"] = {"data": 2}
-# Both axes at once, and the parameters too: enough where compiling takes long.
+# Both axes and sharded parameters at once: enough where compiling is slow.
 SOME = [cell for cell in CELLS if cell not in ("data", "model")]
 STEPS = 10
 
 
 def block(cell):
-    """The devices of a cell; one device for None."""
+    """Enters the devices of a cell; one device for None."""
     return use(**CELLS[cell]) if cell else contextlib.nullcontext()
 
 
@@ -79,14 +79,14 @@ def rows(data, stop):
 
 
 class EachStep(keras.callbacks.Callback):
-    """Keeps the terms of each batch."""
+    """Records the loss terms of each batch."""
 
     def __init__(self):
         super().__init__()
         self.losses = []
 
     def on_train_batch_begin(self, batch, logs=None):
-        if BACKEND != "jax":  # whose variables are away during an epoch
+        if BACKEND != "jax":  # whose variables are unavailable during an epoch
             self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs):
@@ -94,7 +94,7 @@ class EachStep(keras.callbacks.Callback):
 
 
 def train(case, cell):
-    """Ten steps of `fit`; the terms after each, and the bytes that devices hold."""
+    """Runs ten steps of `fit`; returns each step's terms and the bytes per device."""
     with block(cell):
         model = compiled(CASES[case][0])
         losses = ten_steps(model, case)
@@ -111,12 +111,12 @@ def ten_steps(model, case):
 
 
 def matrix(folder):
-    """The quick cases in every cell, and on one device."""
+    """Trains the quick cases in every cell and on one device."""
     return {case: in_cells(case) for case in QUICK}
 
 
 def models(folder):
-    """The slow cases, likewise."""
+    """Trains the slow cases in every cell and on one device."""
     return {case: in_cells(case) for case in SLOW}
 
 
@@ -125,7 +125,7 @@ def in_cells(case):
 
 
 def checkpoints(folder):
-    """Saved in each cell, loaded in each other: what the model then gives."""
+    """Saves in each cell, loads in each other, and returns the models' outputs."""
     data = rows(batches("gpt")[0][:, :-1], 8)
     found = {}
     for cell in (None, *CELLS):
@@ -137,7 +137,8 @@ def checkpoints(folder):
             found[f"{cell} itself"] = model.predict(data, verbose=0).tolist()
     for cell in (None, *CELLS):
         with block(cell):
-            # All on one device; elsewhere its file, and one that was cut both ways.
+            # One device loads all files; other cells load its file and one sharded both
+            # ways.
             for source in CELLS if cell is None else (None, "data x model"):
                 if source == cell:
                     continue
@@ -152,7 +153,7 @@ def checkpoints(folder):
 
 
 def ragged(folder):
-    """37 rows in batches of 16: five are left over."""
+    """Passes 37 rows in batches of 16, which leaves five over."""
     data = joined(batches("gpt", 3))[:37]
     found = {}
     for cell in (None, *SOME):
@@ -173,12 +174,12 @@ def ragged(folder):
 
 
 def noise(folder):
-    """Noise drawn in `prepare` is the one that one device draws."""
+    """Draws noise in `prepare`, to compare with one device's."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(80, 3)).astype("f4"), rng.normal(size=(80, 1)).astype("f4")
     found = {}
     for cell in (None, *CELLS):
-        if "model" in str(cell):  # it has no layout
+        if "model" in str(cell):  # the model has no layout
             continue
         with block(cell):
             keras.utils.set_random_seed(0)
@@ -192,7 +193,7 @@ def noise(folder):
 
 
 def executions(folder):
-    """Five batches, by two an execution: of the last execution there is half."""
+    """Runs five batches at two steps per execution, so that the last is half full."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(80, 3)).astype("f4"), rng.normal(size=(80, 1)).astype("f4")
     found = {}
@@ -218,7 +219,7 @@ def executions(folder):
 
 
 def slices(folder):
-    """On TensorFlow: parts of an array that is cut along each of its axes in turn."""
+    """Slices, on TensorFlow, an array that is sharded along each axis in turn."""
     if BACKEND != "tensorflow":
         return {}
     from tensorflow.experimental import dtensor
@@ -244,7 +245,7 @@ def slices(folder):
 
 
 def dropout(folder):
-    """Ones, dropped: no two shards may lose the same."""
+    """Applies dropout to ones: no two shards may drop the same."""
     found = {}
     for cell in CELLS:
         with block(cell):
@@ -255,7 +256,7 @@ def dropout(folder):
 
 
 def attention_dropout(folder):
-    """Rows that are all alike, attended to with some of the probabilities dropped."""
+    """Attends to identical rows with dropout of attention probabilities."""
     found = {}
     x = np.random.default_rng(0).normal(size=(1, 6, 16)).astype("f4")
     for cell in (None, *CELLS):
@@ -263,7 +264,7 @@ def attention_dropout(folder):
             keras.utils.set_random_seed(0)
             layer = MultiHeadAttention(4, 16, attention_dropout=0.5)
             layer.build((None, None, 16))
-            # A given seed drops the same on any devices.
+            # With a given seed, all devices drop the same.
             layer.attention_dropout.seed = keras.random.SeedGenerator(1)
             model = _training(layer)
             out = model.predict(np.repeat(x, 16, axis=0), batch_size=16, verbose=0)
@@ -289,7 +290,7 @@ def _training(layer):
 
 
 def float16(folder):
-    """An overflow on the last device's rows alone, between good updates."""
+    """Overflows on the last device's rows alone, between good updates."""
     from tests.training.toys import GAN, gan_batches
 
     found = {}
@@ -342,7 +343,7 @@ def _weights(model):
 
 
 def _equal_everywhere(model):
-    """Whether all copies of all weights are the same."""
+    """Returns whether all copies of all weights are equal."""
     if BACKEND == "tensorflow":
         copies = [
             [c.numpy() for c in v._value.values]
@@ -361,12 +362,12 @@ def _equal_everywhere(model):
 
 
 def precision(folder):
-    """Three updates of GPT in 16 bits, in every cell."""
+    """Takes three updates of GPT in 16 bits in every cell."""
     found = {}
     for policy in ("mixed_bfloat16", "mixed_float16"):
         for cell in (None, *SOME):
             if BACKEND == "jax" and policy == "mixed_float16":
-                continue  # XLA has no such attention product on a CPU
+                continue  # XLA on a CPU lacks this attention product
             with block(cell):
                 keras.config.set_dtype_policy(policy)
                 try:
@@ -382,7 +383,7 @@ def precision(folder):
 
 
 def generation(folder):
-    """Greedy text and scores."""
+    """Generates greedy text and scores it."""
     prompt = batches("gpt")[0][:2, :4]
     found = {}
     for cell in (None, *SOME):
@@ -397,7 +398,7 @@ def generation(folder):
 
 
 def errors(folder):
-    """What is refused, and how."""
+    """Records what is refused, and the messages."""
     found = {}
 
     def attempt(name, function):
@@ -433,12 +434,12 @@ def errors(folder):
 
 
 def ways(folder):
-    """Keras's ways to call, read and set a model, its layers and variables."""
+    """Tries Keras's ways to call, read and set a model, its layers and variables."""
     return {str(cell): ways_in(cell, folder, WAYS) for cell in (None, *SOME)}
 
 
 def trainer_ways(folder):
-    """The ways that compile something."""
+    """Tries the ways that compile something."""
     cells = (None, *SOME)
     return {str(cell): ways_in(cell, folder, TRAINER_WAYS) for cell in cells}
 
@@ -453,7 +454,7 @@ def ways_in(cell, folder, ways):
         def seen(value):
             return [engine().numpy(x).tolist() for x in keras.tree.flatten(value)]
 
-        # Of several processes each has one device, or all have a block.
+        # Of several processes, each has one device, or all share a block.
         own = folder / (cell or f"None {os.environ.get('RANK', '0')}")
         for name, way in ways.items():
             try:
@@ -464,7 +465,7 @@ def ways_in(cell, folder, ways):
 
 
 def variable(model):
-    """A matrix that every cell with a model axis cuts."""
+    """Returns a matrix that every cell with a model axis shards."""
     return max(model.trainable_variables, key=lambda v: np.prod(v.shape))
 
 
@@ -591,7 +592,7 @@ def load_own_variables(model):
 
 
 def others(folder):
-    """Devices that the user has laid out by other means."""
+    """Trains on devices that the user set up by other means."""
     found = {case: {} for case in QUICK}
     own = {"tensorflow": of_tensorflow, "jax": of_jax, "torch": of_torch}
     own[BACKEND](found)
@@ -599,7 +600,7 @@ def others(folder):
 
 
 def refusals(model, data):
-    """What each way to train says."""
+    """Records the error of each way to train."""
     found = {}
     for name, call in (
         ("compile", lambda: model.compile(keras.optimizers.SGD(0.1))),
@@ -677,17 +678,17 @@ def of_jax(found):
 def of_torch(found):
     from zoo.engine.torch.engine import TorchEngine
 
-    with use(**CELLS["data"]):  # which joins the processes
+    with use(**CELLS["data"]):  # this joins the processes
         pass
     local = compiled(CASES["gpt"][0], accumulate=1)
-    TorchEngine.own_processes = False  # as if the user had
+    TorchEngine.own_processes = False  # as if the user had done it
     try:
         wrapped = torch.nn.parallel.DistributedDataParallel(local)
         data = batches("gpt")[0]
         found["processes"] = refusals(wrapped.module, data)
     finally:
         TorchEngine.own_processes = True
-    # Keras has no distribution on torch, but takes what it is given.
+    # Keras has no distribution on torch, but accepts any object.
     nothing = types.SimpleNamespace(get_tensor_layout=lambda path: None)
     keras.distribution.set_distribution(nothing)
     try:
@@ -697,7 +698,7 @@ def of_torch(found):
 
 
 def recipe(folder):
-    """The whole of a run on a 2x2 mesh: it ends, and resumes from a checkpoint."""
+    """Completes a run on a 2x2 mesh, and resumes it from a checkpoint."""
     from recipes import gpt_text
 
     flags = {"smoke": True, "out": folder / "run", "mesh_data": 2, "mesh_model": 2}
@@ -731,7 +732,7 @@ PARTS = (
 def main(folder, *names):
     folder = Path(folder)
     main_process = os.environ.get("RANK", "0") == "0"
-    if BACKEND == "tensorflow":  # DTensor starts before anything else
+    if BACKEND == "tensorflow":  # DTensor has to start first
         with use(**CELLS["data"]):
             pass
     for part in PARTS:

@@ -1,6 +1,6 @@
-"""Starts what `cells.py` does at once, beside the other tests, and looks at it last.
+"""Starts `cells.py` at once, beside the other tests, and checks its results last.
 
-Its processes compile for minutes on a core that the tests leave idle.
+Its processes compile for minutes on a core that the other tests leave idle.
 """
 
 import json
@@ -77,7 +77,7 @@ def start(folder, parts):
 
 
 def finished(running):
-    """The results by part, once they are all there."""
+    """Returns the results by part, once all are there."""
     assert running["process"].wait(timeout=900) == 0, running["log"].read_text()[-8000:]
     return {
         path.stem: json.loads(path.read_text())
@@ -87,11 +87,11 @@ def finished(running):
 
 @pytest.fixture(scope="session")
 def seen(request):
-    """What every run of the tests looks at."""
+    """Returns the results that every run of the tests checks."""
     return finished(request.config.stash[started])
 
 
 @pytest.fixture(scope="session")
 def seen_slowly(tmp_path_factory):
-    """The rest, each of whose parts takes a minute."""
+    """Returns the other results, each of which takes a minute."""
     return finished(start(tmp_path_factory.mktemp("cells"), SLOW))

@@ -1,6 +1,6 @@
-"""What the equality matrix trains: a line a model in `CASES`.
+"""The models of the equality matrix: one line per model in `CASES`.
 
-Each case is a function that makes a compiled model and one that makes a global batch
+A case has a function that makes a compiled model, and one that makes a global batch
 from a random generator. The same seed gives the same weights everywhere.
 """
 
@@ -35,12 +35,12 @@ class ConvGANConfig:
 
 @keras.saving.register_keras_serializable("tests")
 class ConvGAN(Model):
-    """Two phases, convolutions and BatchNorm in both networks, 8x8 pictures."""
+    """A two-phase GAN with convolutions and BatchNorm in both networks; 8x8 images."""
 
     Config = ConvGANConfig
     layout = (
-        # Columns and rows of these are rows of pixels, by which convolutions can't be
-        # cut, so that they are put together like the convolutions' kernels.
+        # Their columns and rows are rows of pixels, along which convolutions cannot be
+        # sharded, so they are gathered like the convolutions' kernels.
         (r"project/kernel$", (None, "model"), GATHERED),
         (r"score/kernel$", ("model", None), GATHERED),
         (r"up/kernel$", (None, None, "model", None)),
@@ -112,7 +112,7 @@ def gpt():
 
 
 def gpt_t5():
-    """Distances, of which one table is shared; and a window."""
+    """Returns a GPT with one shared table of relative distances, and a window."""
     config = zoo.GPTConfig(64, 12, 2, 4, 16, positions="t5_bias", window=5)
     return with_weights(zoo.GPT(config, name="gpt_t5"), stddev=0.2)
 
@@ -137,7 +137,7 @@ def bert():
 
 
 def bert_batch(rng):
-    """Padded pairs; uneven numbers of masked places count."""
+    """Returns padded pairs with uneven numbers of masked positions."""
     mask = np.arange(12) < rng.integers(6, 13, size=(BATCH, 1))
     return {
         "token_ids": rng.integers(64, size=(BATCH, 12), dtype="int32") * mask,
@@ -173,7 +173,7 @@ def bert_tagger():
 
 
 def bert_tagger_batch(rng):
-    """Some tokens have no tag."""
+    """Returns a batch in which some tokens have no tag."""
     tags = rng.integers(-1, 3, size=(BATCH, 12), dtype="int32")
     return bert_inputs(rng), np.where(tags < 0, -100, tags).astype("int32")
 
@@ -184,13 +184,13 @@ def bert_span():
 
 
 def bert_span_batch(rng):
-    """Answers end before the padding; some count half."""
+    """Returns answers that end before the padding; some have weight one half."""
     spans = np.sort(rng.integers(6, size=(BATCH, 2), dtype="int32"), axis=1)
     return bert_inputs(rng), spans, rng.choice([0.5, 1.0], BATCH).astype("float32")
 
 
 def bert_lora():
-    """Of a frozen body, the factors and the head."""
+    """Returns a classifier that trains LoRA factors and the head of a frozen body."""
     model = bert_classifier()
     model.enable_lora(2)
     return with_weights(model, stddev=0.2)
@@ -219,7 +219,7 @@ def transformer():
 
 
 def transformer_batch(rng):
-    """Rows of uneven numbers of tokens."""
+    """Returns rows with uneven numbers of tokens."""
     batch = []
     for length in (10, 13):
         mask = np.arange(length) < rng.integers(6, length + 1, size=(BATCH, 1))
@@ -236,14 +236,14 @@ def self_attention():
 
 
 def self_attention_batch(rng):
-    """Rows of uneven numbers of tokens."""
+    """Returns rows with uneven numbers of tokens."""
     mask = np.arange(12) < rng.integers(6, 13, size=(BATCH, 1))
     ids = rng.integers(1, 64, size=(BATCH, 12), dtype="int32") * mask
     return ids.astype("int32"), rng.integers(4, size=BATCH, dtype="int32")
 
 
 def recurrent():
-    """With state that is carried."""
+    """Returns a model that carries its state."""
     config = zoo.RecurrentLMConfig(64, 12, 1, 16, carried_rows=BATCH)
     return with_weights(zoo.RecurrentLM(config, name="recurrent"), stddev=0.8)
 
@@ -296,7 +296,7 @@ def dcgan(**options):
     config = zoo.DCGANConfig(**size, **options)
     model = with_weights(zoo.DCGAN(config, name="dcgan"), stddev=0.2)
     for variable in model.trainable_variables:
-        # Drawn, by the model.
+        # The model draws its noise.
         if variable.path.endswith("gamma"):
             variable.assign(np.linspace(0.5, 1.5, variable.shape[0]))
         elif variable.path.endswith("bias"):
@@ -313,7 +313,7 @@ def dcgan_batch(rng):
 
 def wgan_gp():
     model = dcgan(loss="wgan_gp", discriminator_norm="none", discriminator_steps=2)
-    # Scores away from 0, through which they would pass.
+    # Keeps scores away from 0, which they would otherwise cross.
     (*_, bias) = model.discriminator.trainable_variables
     bias.assign(np.ones(bias.shape))
     return model
@@ -343,7 +343,7 @@ def vqvae():
 
 
 def vqvae_batch(rng):
-    # Which image and place each code starts again from, if it is dead.
+    # The image and position from which each dead code restarts.
     restarts = np.full((BATCH, 8), -1, "int32")
     restarts[rng.integers(BATCH, size=8), np.arange(8)] = rng.integers(16, size=8)
     images = rng.random((BATCH, 8, 8, 4), dtype="float32")
@@ -392,7 +392,7 @@ def cyclegan():
     )
     model = with_weights(zoo.CycleGAN(config, name="cyclegan"), stddev=0.1)
     for variable in model.trainable_variables:
-        if variable.path.endswith("bias"):  # of scores, away from 0
+        if variable.path.endswith("bias"):  # keeps scores away from 0
             variable.assign(np.full(variable.shape, float("score" in variable.path)))
     return model
 
@@ -400,7 +400,7 @@ def cyclegan():
 def cyclegan_batch(rng):
     batch = {name: rng.random((BATCH, 16, 16, 4), dtype="float32") for name in "ab"}
     for name in "ab":
-        # Half of the rows take a place each, and half of these show what was there.
+        # Half of the rows take a place each; half of these show what was there before.
         place = np.full(BATCH, -1, "int32")
         place[rng.choice(BATCH, BATCH // 2, replace=False)] = np.arange(BATCH // 2)
         batch[f"place_{name}"] = place
@@ -436,14 +436,14 @@ SLOW = {
 }
 CASES = QUICK | SLOW
 
-# What a model needs instead. A relative change of 1e-7 in its weights, on one device,
-# grows to 1e-1 within ten of CycleGAN's steps at the rates above, where Adam makes
-# whole steps of gradients that are rounding, and to 2e-6 at these.
+# Options for particular models. On one device, a relative change of 1e-7 in CycleGAN's
+# weights grows to 1e-1 within ten steps at the rates above, where Adam turns gradients
+# that are only rounding into full steps, and to 2e-6 at these.
 GENTLER = {cyclegan: {"learning_rate": 1e-4, "epsilon": 1e-3}}
 
 
 def compiled(make, accumulate=2):
-    """With clipping, weight decay and averaged weights on."""
+    """Compiles with clipping, weight decay and averaged weights."""
     model = make()
     names = [phase.name for phase in model.phases()]
     options = OPTIMIZER | GENTLER.get(make, {})

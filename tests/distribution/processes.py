@@ -2,7 +2,7 @@
 
     python -m tests.distribution.processes FOLDER
 
-KERAS_DISTRIBUTION_… in the environment say which of how many processes it is.
+KERAS_DISTRIBUTION_… in the environment give this process's number and their count.
 """
 
 import json
@@ -23,7 +23,7 @@ from zoo.engine.current import engine  # noqa: E402
 
 
 def train(folder: Path, **mesh) -> dict:
-    """Two epochs, shuffled; a ragged evaluation; a file."""
+    """Trains two shuffled epochs, evaluates ragged batches, and saves a file."""
     with use(**mesh):
         keras.utils.set_random_seed(0)
         model = compiled(CASES["gpt"][0])

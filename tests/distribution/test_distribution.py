@@ -1,4 +1,4 @@
-"""N devices equal one: what `cells.py` saw in a process of its own.
+"""N devices equal one: checks what `cells.py` recorded in processes of its own.
 
 Virtual devices: TensorFlow's logical CPUs, JAX's host devices, four torch processes.
 """
@@ -14,7 +14,7 @@ CELLS = ["data", "model", "data x model", "sharded"]
 if BACKEND == "tensorflow":
     CELLS.append("mirrored")
 SOME = [cell for cell in CELLS if cell not in ("data", "model")]
-PARTED = ("model", "data x model", "sharded")  # each device has some of the weights
+PARTED = ("model", "data x model", "sharded")  # each device holds some of the weights
 ROWS = [cell for cell in CELLS if "model" not in cell]
 
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def matrix(request, case):
-    """What was seen of a case, by cell."""
+    """Returns a case's results by cell."""
     if case in SLOW:
         return request.getfixturevalue("seen_slowly")["models"][case]
     return request.getfixturevalue("seen")["matrix"][case]
@@ -34,7 +34,7 @@ def matrix(request, case):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("case", CASES)
 def test_ten_steps_equal_one_device(matrix, cell):
-    """With clipping, weight decay, averaged weights and two micro-batches."""
+    """Includes clipping, weight decay, averaged weights and two micro-batches."""
     ours = np.array(matrix[cell]["losses"])
     one = np.array(matrix["None"]["losses"])
     assert ours.shape[0] == 10
@@ -45,7 +45,7 @@ def test_ten_steps_equal_one_device(matrix, cell):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("case", CASES)
 def test_devices_hold_parts(matrix, cell):
-    """Bytes of weights and optimizer state a device, against those of one device."""
+    """Compares bytes of weights and optimizer state per device with one device's."""
     (whole,) = matrix["None"]["bytes"]
     held = matrix[cell]["bytes"]
     assert len(held) == (2 if cell == "mirrored" else 4)
@@ -62,7 +62,7 @@ def test_devices_hold_parts(matrix, cell):
 
 @pytest.mark.slow
 def test_checkpoints_load_anywhere(seen_slowly):
-    """Keras files and presets, from each cell in each other one."""
+    """Loads Keras files and presets from each cell in each other cell."""
     found = dict(seen_slowly["checkpoints"])
     expected = found["None itself"]
     loads = len(CELLS) + 2 * len(CELLS) - 1
@@ -70,7 +70,7 @@ def test_checkpoints_load_anywhere(seen_slowly):
     (whole,) = found["preset bytes in None"]
     for name, value in found.items():
         if name.startswith("preset bytes in "):
-            # Read into the parts that each device holds.
+            # Each device reads the part that it holds.
             cut = name.removeprefix("preset bytes in ") in PARTED
             assert max(value) < (0.7 if cut else 1.01) * whole, name
         elif name.endswith("updates"):
@@ -82,7 +82,7 @@ def test_checkpoints_load_anywhere(seen_slowly):
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
 def test_a_ragged_last_batch(seen_slowly, cell):
-    """Dropped by `fit`, counted by `evaluate` and `predict`."""
+    """`fit` drops it; `evaluate` and `predict` count it."""
     ours, one = seen_slowly["ragged"][cell], seen_slowly["ragged"]["None"]
     assert ours["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert np.shape(ours["predicted"]) == (37, 12, 64)
@@ -93,14 +93,14 @@ def test_a_ragged_last_batch(seen_slowly, cell):
 
 @pytest.mark.parametrize("cell", ROWS)
 def test_noise_is_drawn_for_the_global_batch(seen, cell):
-    """As on one device; TensorFlow's DTensor has a stream of its own."""
+    """Equal to one device, except on DTensor, which has its own random stream."""
     own_stream = BACKEND == "tensorflow" and cell != "mirrored"
     other = "data" if own_stream else "None"
     assert seen["noise"][cell] == pytest.approx(seen["noise"][other], rel=1e-5)
 
 
 def test_several_steps_an_execution(seen):
-    """The same on TensorFlow and JAX; Keras refuses them on torch."""
+    """Equal on TensorFlow and JAX; Keras refuses them on torch."""
     one, two = seen["executions"]["1"], seen["executions"]["2"]
     if BACKEND == "torch":
         assert "steps_per_execution" in two
@@ -124,7 +124,7 @@ def test_each_device_drops_other_units(seen, cell):
 def test_each_device_drops_other_probabilities(seen, cell):
     dropped = np.array(seen["attention_dropout"][cell])
     assert len({tuple(row.ravel()) for row in dropped}) == 16
-    if BACKEND != "tensorflow":  # whose devices each draw their own part
+    if BACKEND != "tensorflow":  # each of whose devices draws its own part
         one = np.array(seen["attention_dropout"]["None"])
         assert np.abs(dropped - one).max() < 1e-6
 
@@ -145,7 +145,7 @@ def test_all_devices_skip_an_overflow_on_one(seen, cell):
 @pytest.mark.parametrize("cell", SOME)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_sixteen_bits(seen_slowly, policy, cell):
-    """Near one device in the same precision: sums are rounded in another order."""
+    """Close to one device in the same precision: sums round in another order."""
     if BACKEND == "jax" and policy == "mixed_float16":
         pytest.skip("XLA has no float16 attention product on a CPU")
     ours, one = (seen_slowly["precision"][f"{policy} {name}"] for name in (cell, None))
@@ -187,14 +187,14 @@ def test_what_tensorflow_refuses(seen):
 
 @pytest.mark.parametrize("cell", SOME)
 def test_ways_to_call_read_and_set(seen, cell):
-    """Each of Keras's, on a model, its layers and variables, as on one device."""
+    """Every way of Keras's on a model, layers and variables equals one device."""
     assert_alike(seen["ways"][cell], seen["ways"]["None"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
 def test_ways_of_the_trainer(seen_slowly, cell):
-    """The weights after Adam's steps less closely: small gradients are rounding."""
+    """Weights after Adam's steps match less closely: small gradients are rounding."""
     found = seen_slowly["trainer_ways"]
     assert_alike(found[cell], found["None"], atol=1e-3)
 
@@ -236,7 +236,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case, way", OTHERS[BACKEND])
 def test_devices_laid_out_by_other_means(seen, case, way):
-    """The user's own strategy on TensorFlow, Keras's distributions on JAX."""
+    """Covers a user's strategy on TensorFlow and Keras's distributions on JAX."""
     ours = np.array(seen["others"][case][way])
     one = np.array(seen["matrix"][case]["None"]["losses"])
     assert ours.shape[0] == 10
@@ -245,11 +245,11 @@ def test_devices_laid_out_by_other_means(seen, case, way):
 
 @pytest.mark.parametrize("means, words", REFUSED[BACKEND].items())
 def test_what_the_step_takes_no_part_in_is_refused(seen, means, words):
-    """With the line to write instead, by each way to train."""
+    """Each way to train is refused with the line to write instead."""
     found = seen["others"][means]
     reading = {"evaluate", "predict"} & set(found)
     assert set(found) - {"made"} == TRAINING | reading
-    # Where weights are only read, what a process or device does alone is right.
+    # Where weights are only read, a process or device may work alone.
     assert len(reading) == (0 if means in ("keras", "processes") else 2)
     for call, message in found.items():
         assert words in message, call
@@ -299,7 +299,7 @@ def test_slices_are_spelt_out():
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="its DTensor needs it")
 @pytest.mark.parametrize("name", ["first", "column", "new axis", "place"])
 def test_slices_of_what_is_cut(seen, name):
-    """Whatever axis is cut; left to itself, DTensor gives other numbers."""
+    """Slices are right along any sharded axis, where plain DTensor is wrong."""
     found = seen["slices"][name]
     assert len(found["ours"]) == 3
     for ours in found["ours"]:

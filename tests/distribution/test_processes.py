@@ -1,4 +1,4 @@
-"""Two JAX processes with two devices each, fed the same global batches, equal one."""
+"""Two JAX processes with two devices each, fed the same batches, equal one device."""
 
 import json
 import os

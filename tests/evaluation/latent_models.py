@@ -1,4 +1,4 @@
-"""Decoders of two latents whose likelihood is known without sampling."""
+"""Decoders of two latents with an exactly known likelihood."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from scipy import special, stats
 
 from zoo.layers.latent.observations import Bernoulli, Gaussian
 
-# Orthogonal rows make the exact posterior's covariance diagonal.
+# With orthogonal rows, the exact posterior's covariance is diagonal.
 WEIGHTS = np.array([[1.0, 0.5, 0.3], [-0.5, 1.0, 0.0]], "float32")
 BIAS = np.array([0.2, -0.1, 0.4], "float32")
 STDDEV = 0.5
@@ -41,7 +41,7 @@ class Linear:
 
 
 class Binary:
-    """A small network of zeros and ones."""
+    """A small network with Bernoulli outputs."""
 
     latent_dim = 2
     observation = Bernoulli()
@@ -62,7 +62,7 @@ class Binary:
         return mean, mean + 0.2
 
     def log_likelihood(self, x):
-        """By quadrature over a grid."""
+        """Computes log p(x) by quadrature over a grid."""
         points = np.linspace(-7, 7, 201)
         z = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
         first, first_bias, second, second_bias = self.weights

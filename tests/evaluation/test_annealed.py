@@ -17,7 +17,7 @@ SHORT = {"num_chains": CHAINS, "num_leapfrog": 4, "step_size": 0.3, "batch_size"
 
 
 def sampler(model, **options):
-    """With its shapes one for all tests, so that they compile once."""
+    """Returns a sampler with shapes that all tests share, so it compiles once."""
     return AnnealedSampler(
         model.decode,
         model.observation,
@@ -85,7 +85,7 @@ def test_chains_from_a_poor_encoder_close_the_gap_that_haste_leaves():
 def test_bounds_enclose_the_likelihood_of_the_data_they_made(linear):
     found = quiet(linear.bounds, 40, 60)
     truth = LINEAR.log_likelihood(found.x).mean()
-    # Bounds in expectation; these means err by about 0.02.
+    # The bounds hold in expectation; these means have an error of about 0.02.
     assert truth - 0.1 < found.lower.mean() < truth + 0.05
     assert truth - 0.05 < found.upper.mean() < truth + 0.1
     np.testing.assert_array_equal(found.gap, found.upper - found.lower)

@@ -1,4 +1,4 @@
-"""Exact match and F1 as SQuAD's script gives them, and its best threshold."""
+"""Exact match and F1 as in SQuAD's script, and its best threshold."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_the_best_of_several_answers():
         }
     )
     assert set(answer_metrics(answers[:2], ["", ""])) == {"exact_match", "f1"}
-    # Answers of which nothing is left do not count, as in 2.0.
+    # Answers that normalise to nothing do not count, as in SQuAD 2.0.
     assert answer_metrics([["the"]], [""])["exact_match"] == 100
 
 

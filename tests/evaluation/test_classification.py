@@ -1,4 +1,4 @@
-"""Figures of classes and values against their definitions."""
+"""Metrics of classification and regression against their definitions."""
 
 import numpy as np
 import pytest

@@ -42,7 +42,7 @@ def test_inception_sees_scaled_rgb_of_its_size(monkeypatch):
     pooled = features(IMAGES[:2])
     assert pooled.dtype == "float32" and pooled.shape == (2, 3)
     assert "imagenet" in features.name
-    # Grey became RGB, and [0, 1] became [-1, 1].
+    # Grey becomes RGB, and [0, 1] becomes [-1, 1].
     expected = 2 * IMAGES[:2].mean(axis=(1, 2)) - 1
     np.testing.assert_allclose(pooled, np.repeat(expected, 3, axis=1), atol=0.1)
     bright = np.full((3, 400, 350, 3), (1.0, 0.5, 0.0))

@@ -12,13 +12,13 @@ RNG = np.random.default_rng(0)
 
 
 def correlated(count, width, scale=1.0, shift=0.0):
-    """Features like those of a network: correlated and not negative."""
+    """Returns features like a network's: correlated and non-negative."""
     mix = RNG.normal(size=(width, width)) / np.sqrt(width)
     return scale * np.maximum(RNG.normal(size=(count, width)) @ mix + 0.5, 0) + shift
 
 
 def classical(real, fake):
-    """As pytorch-fid and clean-fid write it."""
+    """Computes the distance as pytorch-fid and clean-fid do."""
     (m1, c1), (m2, c2) = (
         (x.mean(axis=0), np.cov(x, rowvar=False)) for x in (real, fake)
     )
@@ -28,7 +28,7 @@ def classical(real, fake):
 
 
 def by_eigenvalues(real, fake):
-    """As torch-fidelity writes it."""
+    """Computes the distance as torch-fidelity does."""
     c1, c2 = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
     roots = np.sqrt(np.linalg.eigvals(c1 @ c2).astype("complex128")).real.sum()
     shift = np.sum((real.mean(axis=0) - fake.mean(axis=0)) ** 2)
@@ -55,7 +55,7 @@ def test_closed_forms():
     a, b = RNG.uniform(0.1, 2, size=(2, width))
     expected = np.sum(mean**2) + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2)
     zero = np.zeros(width)
-    # Diagonal, and in another basis: covariances that commute.
+    # Covariances that commute: diagonal, and in another basis.
     basis = linalg.qr(RNG.normal(size=(width, width)))[0]
     for turn in (np.eye(width), basis):
         found = frechet_distance(
@@ -63,7 +63,7 @@ def test_closed_forms():
             Moments.from_covariance(turn @ mean, turn * b @ turn.T),
         )
         assert found == pytest.approx(expected, rel=1e-12)
-    # Two points of mass; a singular Gaussian and a standard one.
+    # Two point masses; a singular Gaussian and a standard one.
     flat = np.zeros((width, width))
     flat[0, 0] = 4.0
     point = Moments.from_covariance(zero, np.zeros((width, width)))
@@ -72,7 +72,7 @@ def test_closed_forms():
     assert frechet_distance(point, point) == 0
     assert frechet_distance(point, line) == pytest.approx(4)
     assert frechet_distance(line, round_one) == pytest.approx((2 - 1) ** 2 + width - 1)
-    # Two that do not commute: the eigenvalues of their product solve a quadratic.
+    # Two that do not commute: their product's eigenvalues solve a quadratic.
     c1, c2 = np.array([[2.0, 1.0], [1.0, 1.0]]), np.diag([1.0, 3.0])
     root_trace = np.sqrt(np.trace(c1 @ c2) + 2 * np.sqrt(linalg.det(c1 @ c2)))
     found = frechet_distance(
@@ -100,7 +100,7 @@ def test_fewer_examples_than_features():
         assert frechet_distance(x, x) < 1e-12 * total
         assert frechet_distance(x, x[::-1] + 1e-9) < 1e-10 * total
         found = frechet_distance(x, y)
-    # Where both have few rows, the nuclear norm of their cross product is exact.
+    # If both have few rows, the nuclear norm of their cross product is exact.
     rows = [(z - z.mean(axis=0)) / np.sqrt(499) for z in (x, y)]
     norm = np.linalg.norm(rows[0] @ rows[1].T, "nuc")
     expected = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2) - 2 * norm
@@ -116,7 +116,7 @@ def test_a_rank_deficient_covariance_as_the_classical_arithmetic_sees_it():
     assert [len(moments.root) for moments in stored] == [19, 29]
     found = frechet_distance(x, y)
     assert found == pytest.approx(frechet_distance(*stored), rel=1e-9)
-    # Its rounding: sqrt(1e-16) for each of the 64 features.
+    # Rounding: sqrt(1e-16) for each of the 64 features.
     assert found == pytest.approx(by_eigenvalues(x, y), rel=1e-4)
 
 

@@ -11,7 +11,7 @@ LINEAR = Linear()
 
 
 def sampler(model, encode=None, **options):
-    """With its shapes one for most tests, whose noise then compiles once."""
+    """Returns a sampler with shapes that most tests share, so noise compiles once."""
     draw = ImportanceSampler(
         encode or model.encode,
         model.decode,
@@ -23,7 +23,7 @@ def sampler(model, encode=None, **options):
 
 @pytest.fixture(scope="module")
 def wider():
-    """Draws from a posterior of four times the true variance."""
+    """Samples a posterior with four times the true variance."""
     encode = functools.partial(LINEAR.encode, widening=4.0)
     return sampler(LINEAR, encode, variables=LINEAR.variables)
 
@@ -42,7 +42,7 @@ def test_with_a_wider_posterior_the_bound_is_close_and_the_elbo_below(wider):
     x, samples = LINEAR.data(4), 10_050
     found, expected = wider(x, samples), LINEAR.log_likelihood(x)
     np.testing.assert_allclose(found.bound, expected, rtol=0, atol=0.05)
-    # KL of diagonal Gaussians with one mean and four times the variance: two latents.
+    # KL of diagonal Gaussians, equal means, four times the variance: two latents.
     divergence = 2 * 0.5 * (4 - 1 - np.log(4))
     np.testing.assert_allclose(found.elbo, expected - divergence, rtol=0, atol=0.1)
     # E[w]² / E[w²] is the root of (2 - 1/4) / 4 for each of two latents.

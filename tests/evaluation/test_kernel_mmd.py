@@ -15,7 +15,7 @@ def kernel(x, y):
 
 
 def naive(xs, ys):
-    """Gretton et al. 2012, equation 3."""
+    """Computes MMD² as in Gretton et al. 2012, equation 3."""
     n, m = len(xs), len(ys)
     within_x = sum(
         kernel(x, other)
@@ -34,7 +34,7 @@ def naive(xs, ys):
 
 
 def torch_fidelity(x, y):
-    """The estimate as torch-fidelity (and MMD-GAN before it) writes it."""
+    """Computes the estimate as torch-fidelity (and MMD-GAN before it) does."""
     k_xx, k_yy, k_xy = (
         (np.matmul(a, b.T) / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))
     )
@@ -64,7 +64,7 @@ def test_subsets_are_drawn_from_the_seed():
     found = kernel_distance(X, Y, seed=1, **options)
     assert found == kernel_distance(X, Y, seed=1, **options)
     assert found != kernel_distance(X, Y, seed=2, **options)
-    # Each is an unbiased estimate of what all rows say; five standard errors.
+    # Each is an unbiased estimate of the value over all rows; five standard errors.
     error = found.stddev / np.sqrt(200)
     assert 0 < error and abs(found.mean - squared_mmd(X, Y)) < 5 * error
 

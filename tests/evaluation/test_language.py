@@ -39,7 +39,7 @@ def test_figures_of_nothing_are_errors():
 def test_text_metrics_count_every_token_but_the_first_once(model):
     tokens = model.tokenizer.encode(TEXT)
     found = text_metrics(model, tokens, TEXT, batch_size=3)
-    # By hand: windows of the context's length, one after the other.
+    # By hand: consecutive windows of the context's length.
     length = model.config.context_length
     windows = [tokens[at : at + length + 1] for at in range(0, len(tokens) - 1, length)]
     log_probs = np.concatenate([model.score(w) for w in windows if len(w) > 1])

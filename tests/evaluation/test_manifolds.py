@@ -13,7 +13,7 @@ FAKE = 0.7 * RNG.normal(size=(200, 5)) + 0.4
 
 
 def plain(real, fake, k):
-    """As the package `prdc` writes it, with all distances at once."""
+    """Computes the metrics as the package `prdc` does, with all distances at once."""
     real_radii = np.sort(cdist(real, real), axis=1)[:, k]
     fake_radii = np.sort(cdist(fake, fake), axis=1)[:, k]
     distances = cdist(real, fake)
@@ -39,12 +39,12 @@ def test_it_is_that_of_all_distances_at_once(k, block, monkeypatch):
 def test_what_each_of_them_is_for():
     far = manifold_scores(REAL, FAKE + 100)
     assert vars(far) == dict.fromkeys(vars(far), 0)
-    # Two modes of which samples have one: real enough, and not varied.
+    # Samples cover one of two modes: realistic, but not diverse.
     modes = np.concatenate([REAL, REAL + 50])
     half = manifold_scores(modes, RNG.normal(size=(300, 5)))
     assert half.precision > 0.9 and half.density > 0.8
     assert half.recall < 0.55 and half.coverage < 0.55
-    # One outlier among the samples: recall believes in it, coverage does not.
+    # One outlier among the samples raises recall, but not coverage.
     outlier = np.concatenate([FAKE - 20, np.full((1, 5), 20.0)])
     fooled = manifold_scores(REAL, outlier)
     assert fooled.recall > 0.9 and fooled.coverage == 0

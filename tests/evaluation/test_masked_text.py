@@ -1,4 +1,4 @@
-"""What BERT's pretraining is judged by: of which documents the pairs are."""
+"""Evaluation of BERT's pretraining: from which documents pairs come."""
 
 from types import SimpleNamespace
 
@@ -10,12 +10,12 @@ from zoo.evaluation import masked_text_metrics
 
 pytestmark = pytest.mark.host
 
-# In every document a word of its own.
+# Each document has a word of its own.
 TEXT = "\n\n".join(f"Word{i} word{i}. Word{i}! Word{i} word{i}?" for i in range(40))
 
 
 class Reader:
-    """Stands for a BERT: says in which share of pairs there are two documents."""
+    """Stands in for BERT: measures the share of pairs from two documents."""
 
     def __init__(self) -> None:
         self.tokenizer = Tokenizer.train_words(TEXT, 60)

@@ -13,7 +13,7 @@ from zoo.evaluation.images.neighbours import (
 pytestmark = pytest.mark.host
 
 RNG = np.random.default_rng(0)
-# Far from 0, where |x|² + |y|² - 2 x·y loses what is near.
+# Far from 0, where |x|² + |y|² - 2 x·y loses small distances.
 TRAIN, TEST, SAMPLES = (100 + RNG.random((n, 3, 3, 1)) for n in (120, 60, 50))
 
 
@@ -62,7 +62,7 @@ def test_samples_are_drawn_beside_their_neighbours(tmp_path):
     neighbour_grid(tmp_path / "grid.png", samples, train, indices)
     shown = np.asarray(Image.open(tmp_path / "grid.png").convert("L"))
     grey, black = (np.argwhere(abs(shown.astype(int) - v) < 2) for v in (128, 0))
-    # The nearest comes before the next.
+    # The nearest comes first.
     assert len(grey) > 2 * 4 * 28 * 28 * 0.9
     assert grey.mean(axis=0)[1] < black.mean(axis=0)[1]
 

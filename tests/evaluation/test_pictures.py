@@ -25,7 +25,7 @@ def test_a_grid_shows_its_images_in_rows(tmp_path):
     shown = pixels(path)
     red = np.argwhere((shown == [255, 0, 0]).all(axis=-1))
     blue = np.argwhere((shown == [0, 0, 255]).all(axis=-1))
-    # At least two pixels a side for each of the image's.
+    # At least two pixels per side for each pixel of the image.
     assert len(red) > 2 * 2 * 28 * 28 * 0.9
     assert red.mean(axis=0)[0] < blue.mean(axis=0)[0]
     assert red.mean(axis=0)[1] > blue.mean(axis=0)[1]
@@ -39,7 +39,7 @@ def test_captions_stand_below_their_images(tmp_path):
         image_grid(path, images, columns=2, title="", captions=said)
     plain, said = (pixels(tmp_path / f"{name}.png") for name in ("plain", "said"))
     assert said.shape[0] > plain.shape[0] and said.shape[1] == plain.shape[1]
-    # At least two pixels a side for each of the images', and nothing on them.
+    # At least two pixels per side for each pixel of the images, with nothing on them.
     assert (said == 0).all(axis=-1).sum() >= 4 * 56 * 56
 
 
@@ -80,6 +80,6 @@ def test_an_attention_map_is_dark_where_something_is_seen(tmp_path):
     changed = np.argwhere(np.abs(grey - pixels(marked).mean(axis=-1)) > 200)
     height, width = grey.shape
     assert len(changed) > 400
-    # Right and below the middle of the map, which lies left of its scale.
+    # Right of and below the middle of the map, which is left of its colour bar.
     assert changed[:, 0].min() > 0.5 * height
     assert 0.4 * width < changed[:, 1].min()

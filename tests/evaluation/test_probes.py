@@ -1,4 +1,4 @@
-"""Linear probes: features that say it all, and features that say nothing."""
+"""Linear probes on fully informative and on uninformative features."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def words(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one_hot(words):
-    """Features that are the token itself; padding's would spoil a mean."""
+    """Returns one-hot tokens as features; those of padding would spoil a mean."""
 
     def encode(inputs):
         features = np.eye(words.vocab_size)[inputs["token_ids"]]
@@ -53,13 +53,13 @@ def test_texts(words, one_hot):
     probabilities = linear_probe(one_hot, sequences).predict_probabilities(inputs)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-9)
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.95
-    # Nothing is left but how frequent the classes are.
+    # Only the class frequencies are left to learn.
     shares = linear_probe(blind, sequences).predict_probabilities(inputs)
     np.testing.assert_allclose(shares[:, 1], labels.mean(), atol=1e-3)
 
 
 def test_tags_are_learned_where_words_begin(words, one_hot):
-    # "##s" has no tag of its own, and must not be taken to have one.
+    # "##s" has no tag of its own and must not be treated as if it had.
     examples = [
         TaggedWords(("cats", "bark"), (1, 2)),
         TaggedWords(("the", "cats"), (0, 1)),

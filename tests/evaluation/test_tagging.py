@@ -1,4 +1,4 @@
-"""Entities and their figures, as `seqeval` 1.2.2 gives them."""
+"""Entities and their metrics, as in `seqeval` 1.2.2."""
 
 import random
 
@@ -25,12 +25,12 @@ TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     ],
 )
 def test_entities(tags, expected):
-    """The expectations are what `seqeval`'s `get_entities` returned."""
+    """Expected values are those that `seqeval`'s `get_entities` returned."""
     assert entities(tags.split()) == expected
 
 
 def conlleval(tags: list[str]) -> list[tuple[str, int, int]]:
-    """conlleval.pl's rules for the start and end of a chunk, one by one."""
+    """Applies conlleval.pl's rules for the start and end of a chunk."""
     found, begin, previous = [], 0, "O"
     for place, tag in enumerate([*tags, "O"]):
         changed = previous[2:] != tag[2:]
@@ -50,7 +50,7 @@ def test_entities_of_random_tags():
 
 
 def test_figures():
-    """Of `seqeval`: precision_recall_fscore_support, micro, macro and by type."""
+    """Expected values are `seqeval`'s: micro, macro and by type."""
     labels = ["B-PER I-PER O B-LOC", "O B-LOC I-LOC O", "I-ORG O"]
     predictions = ["B-PER I-PER O I-LOC", "O B-LOC O O", "O B-PER"]
     found = entity_metrics(

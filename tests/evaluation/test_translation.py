@@ -1,4 +1,4 @@
-"""BLEU beside its definition, and signatures."""
+"""BLEU against its definition, and signatures."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ def ngrams(words, order):
 
 
 def bleu(translations, references) -> float:
-    """Papineni et al. 2002, section 2.3, of words between blanks."""
+    """Computes BLEU on blank-separated words: Papineni et al. 2002, section 2.3."""
     pairs = [
         (a.split(), b.split()) for a, b in zip(translations, references, strict=True)
     ]

@@ -1,10 +1,10 @@
-"""Random faults in files of every reader: read, or refused in words, and nothing else.
+"""Fuzzes every reader of files: each file is read, or refused with a clear error.
 
     python -m tests.faults.fuzz --mutations 2000000 --seconds 3000 --processes 2
 
-Each reader works in a process of its own, with limits of memory. A fault is right where
-the file is read or a ValueError or OSError names it, in ten CPU seconds; all else is
-listed, with the seed that makes it again (--only READER --from SEED --mutations 1).
+Each reader runs in a process of its own, under memory limits. A mutated file must be
+read, or a ValueError or OSError must name it, within ten CPU seconds; anything else is
+listed with the seed that reproduces it (--only READER --from SEED --mutations 1).
 """
 
 import argparse
@@ -24,21 +24,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SLOWEST = 10  # CPU seconds of one file
-ADDRESS_SPACE = 12 << 30  # bytes; TensorFlow and torch reserve much and use little
+SLOWEST = 10  # CPU seconds per file
+ADDRESS_SPACE = 12 << 30  # bytes; TensorFlow and torch reserve a lot and use little
 
 
 @dataclass
 class Count:
-    """What came of a reader's files.
+    """The outcomes of one reader's files.
 
     Attributes:
-        tries: how many there were.
-        read: how many were read.
-        refused: how many were refused in words.
-        others: whatever else there was, and the first seed of each.
-        slowest: of them, in seconds.
-        peak: megabytes that the process took, beyond what it had after the whole file.
+        tries: number of mutated files.
+        read: number that were read.
+        refused: number that were refused with a clear error.
+        others: any other outcomes, and the first seed of each.
+        slowest: CPU seconds of the slowest file.
+        peak: peak megabytes of the process beyond those after the intact file.
     """
 
     tries: int = 0
@@ -49,7 +49,7 @@ class Count:
     peak: float = 0.0
 
     def note(self, what: str, seed: int, example: str = "") -> None:
-        """Something that must not be."""
+        """Records an outcome that must not happen."""
         self.others.setdefault(what, [0, f"seed {seed}: {example}"])[0] += 1
 
 
@@ -62,7 +62,7 @@ def _hang(*_: Any) -> None:
 
 
 def mutated(reader: Any, whole: dict[str, bytes], seed: int) -> tuple[str, bytes]:
-    """The file that gets the fault of a seed, and its bytes then."""
+    """Returns the file that a seed mutates, and its mutated bytes."""
     rng = random.Random(seed)
     name = rng.choice(sorted(whole))
     return name, reader.mutate(rng, whole[name])
@@ -71,7 +71,7 @@ def mutated(reader: Any, whole: dict[str, bytes], seed: int) -> tuple[str, bytes
 def run(
     name: str, seed_folder: Path, mutations: int, seconds: float, first: int = 0
 ) -> Count:
-    """Tries a reader on files with faults, in this process."""
+    """Tries a reader on mutated files in this process."""
     from tests.faults.readers import READERS
 
     reader, count = READERS[name], Count()
@@ -82,7 +82,7 @@ def run(
         files = {x: place / x for x in reader.files} or {place.name: place}
         whole = {x: file.read_bytes() for x, file in files.items()}
         warnings.simplefilter("ignore")
-        _try(count, reader, place, 0)  # of what is loaded at first use
+        _try(count, reader, place, 0)  # excludes what loads at first use
         started, before = time.monotonic(), _peak()
         count = Count()
         for seed in range(first, first + mutations):
@@ -90,7 +90,7 @@ def run(
                 break
             try:
                 changed, data = mutated(reader, whole, seed)
-            except (RecursionError, ValueError):  # a fault that has no bytes
+            except (RecursionError, ValueError):  # a mutation that leaves no bytes
                 continue
             files[changed].write_bytes(data)
             _try(count, reader, place, seed)
@@ -123,7 +123,7 @@ def _try(count: Count, reader: Any, place: Path, seed: int) -> None:
 
 
 def _in_words(error: BaseException, place: Path) -> bool:
-    """Whether it is a reader's own error: of the right class, that names the file."""
+    """Returns whether an error has the right class and names the file."""
     right = isinstance(error, ValueError | OSError)
     right = right and not isinstance(error, UnicodeError)
     text = str(error)
@@ -138,20 +138,20 @@ def _kind(error: BaseException) -> str:
 
 
 def _peak() -> int:
-    """Kilobytes that this process had at its largest."""
+    """Returns this process's peak memory in kilobytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _memory() -> str | None:
-    """A folder that lies in memory, where there is one."""
+    """Returns a folder in memory, if the system has one."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def _process(target: Any, *values: Any) -> None:
-    """What a reader's own process does: a count, as JSON, into a file."""
+    """Runs in a reader's own process; writes its count to a file as JSON."""
     out, *rest = values
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries that print what they meet
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # some libraries print
     Path(out).write_text(json.dumps(asdict(target(*rest))))
 
 
@@ -163,9 +163,9 @@ def campaign(
     processes: int = 1,
     first: int = 0,
 ) -> dict[str, Count]:
-    """Tries readers, each in a process that is forked, and counts by name.
+    """Tries readers, each in a forked process; returns counts by name.
 
-    Readers that are done early leave their time to the ones that are slow.
+    Readers that finish early leave their time to slow ones.
     """
     context = multiprocessing.get_context("fork")
     end = time.monotonic() + seconds
@@ -220,7 +220,7 @@ def _row(name: str, count: Count) -> str:
 
 
 def total(found: dict[str, Count]) -> Count:
-    """Of all readers."""
+    """Sums the counts of all readers."""
     counts = found.values()
     others = {
         f"{name}: {what}": noted
@@ -238,7 +238,7 @@ def total(found: dict[str, Count]) -> Count:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutations", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=120)

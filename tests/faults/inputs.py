@@ -1,13 +1,13 @@
-"""Puts values that can't be into data of every family and brings them in every way.
+"""Plants invalid values in the data of every family, passed in every form.
 
     KERAS_BACKEND=jax python -m tests.faults.inputs
     KERAS_BACKEND=torch python -m tests.faults.inputs --models gpt bert --late
 
-Each array of whole numbers gets one that is too large and one that is negative, each of
-pictures a value beyond 1. Brought by `fit` and `evaluate` as arrays, the backend's
-tensors, a generator, PyDataset, DataLoader, Grain and tf.data, each has to end in a
-ValueError that names values. Prints a table, a row for each family, and ends with 1 if
-one did not.
+Each array of integers gets a value that is too large and one that is negative, each
+array of images a value above 1. Passed to `fit` and `evaluate` as arrays, the backend's
+tensors, a generator, PyDataset, DataLoader, Grain and tf.data, each must end in a
+ValueError that names values. Prints a table with one row per family, and exits with 1
+if any did not.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from keras import tree
 
 from tests.distribution.models import BATCH, CASES, compiled
 
-# All but a toy that says nothing of its data.
+# All but a toy model without declared ranges.
 FAMILIES = [name for name in CASES if name != "gan"]
 # Arrays of these names may hold any number.
 FREE = ("noise", "mask_weights", "mix", "weights", "padding_mask")
-# Labels of sentences, which these pass over, and weights of texts.
+# Sentence labels, which these models ignore, and weights of texts.
 UNUSED = {
     ("electra", "next_sentence"),
     ("distiller", "next_sentence"),
@@ -36,7 +36,7 @@ METHODS = {"fit": {"shuffle": False}, "evaluate": {}}
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches that are at hand."""
+    """A PyDataset of given batches."""
 
     def __init__(self, batches):
         super().__init__()
@@ -66,7 +66,7 @@ def rows(batches):
 def loader(batches):
     import torch  # JAX and TensorFlow take its loaders too
 
-    # Keras takes a batch apart that is no tuple, on JAX.
+    # On JAX, Keras takes apart a batch that is not a tuple.
     examples = [as_tuple(row) for row in rows(batches)]
     return (torch.utils.data.DataLoader(examples, batch_size=BATCH),)
 
@@ -100,7 +100,7 @@ KINDS: dict[str, Callable[[list], tuple]] = {
 
 
 def faults(batch: Any) -> Iterator[tuple[str, Any]]:
-    """Batches with one value each that can't be, and what it is."""
+    """Yields batches with one invalid value each, and its description."""
     leaves = tree.flatten_with_path(batch)
     for path, leaf in leaves:
         name = "/".join(map(str, path)) or "x"
@@ -115,7 +115,7 @@ def faults(batch: Any) -> Iterator[tuple[str, Any]]:
 
 
 def outcome(model: Any, method: str, data: Any) -> str:
-    """What became of it, "" where it is as it should be."""
+    """Returns "" if the error is right, else what happened."""
     try:
         options = METHODS[method]
         data = dict(zip(("x", "y", "sample_weight"), data, strict=False))
@@ -128,7 +128,7 @@ def outcome(model: Any, method: str, data: Any) -> str:
 
 
 def tried(name: str, kinds: list[str], late: bool) -> tuple[int, list[str]]:
-    """How many faults of a family were tried, and which were not named."""
+    """Returns how many faults of a family were tried, and which went unnamed."""
     make, make_batch = CASES[name]
     model = compiled(make, accumulate=1)
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def tried(name: str, kinds: list[str], late: bool) -> tuple[int, list[str]]:
 
 
 def main() -> int:
-    """The command."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,15 +1,15 @@
-"""Kills recipes, resumes them, and compares with runs that nothing disturbed.
+"""Kills recipes, resumes them, and compares the results with undisturbed runs.
 
     python -m tests.faults.kills --backend jax --kills 20 --seconds 600
     python -m tests.faults.kills --backend torch --recipes gpt_text cyclegan
 
 A process is killed (SIGKILL) just before it opens, renames or removes one of its run's
-files, or up to half a second later. The next one goes on, and may be killed too. What a
-run ends with, its checkpoints, metrics, presets, samples and figures, has to be bit for
-bit what the undisturbed run ends with. Prints a table, a row a recipe, and ends with 1
-if a run differed, or was not taken up again.
+files, or up to half a second later. The next process resumes, and may be killed too.
+The run's checkpoints, metrics, presets, samples and figures must equal those of an
+undisturbed run bit for bit. Prints a table with one row per recipe, and exits with 1 if
+a run differed or could not be resumed.
 
-Works where processes fork: not on Windows.
+Needs processes that fork, so it does not run on Windows.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from typing import Any
 from tests.faults.small_runs import RUNS, make_data, small_run
 
 BACKENDS = ("torch", "jax", "tensorflow")
-# A chain of runs of which each goes on from where the one before was killed.
+# The most kills in a row, each process resuming the one before.
 LONGEST_CHAIN = 8
-# What is of the process rather than of the run.
+# Fields that belong to the process, not to the run.
 UNLIKE = ("second", "peak_memory", "resume")
 EVENTS = ("open", "os.rename", "os.remove")
-# Seconds after which a process is taken to hang.
+# Seconds after which a process counts as hung.
 HUNG = 600
 
 
 @dataclasses.dataclass
 class Row:
-    """What came of a recipe's kills."""
+    """The outcomes of one recipe's kills."""
 
     recipe: str
     kills: int = 0
@@ -61,7 +61,7 @@ class Row:
 
 
 def state_of(out: Path) -> dict[str, str]:
-    """What a run left, as digests by file and name."""
+    """Returns digests of a run's results, by file and name."""
     found: dict[str, str] = {}
     for file in sorted(file for file in out.rglob("*") if file.is_file()):
         name = str(file.relative_to(out))
@@ -71,7 +71,7 @@ def state_of(out: Path) -> dict[str, str]:
             lines = file.read_text().splitlines()
             texts = lines if file.suffix == ".jsonl" else ["\n".join(lines)]
             found[name] = json.dumps([steady(json.loads(text)) for text in texts])
-        # Pictures show times, too; the lock is nobody's.
+        # Plots show times; the lock is not a result.
         elif file.suffix != ".png" and file.name not in ("run.lock", "report.txt"):
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
@@ -90,7 +90,7 @@ def checkpoint_of(file: Path) -> dict[str, str]:
 
 
 def steady(value: Any) -> Any:
-    """Without times, memory and where files lie."""
+    """Removes times, memory and file locations."""
     if isinstance(value, list):
         return [steady(item) for item in value]
     if not isinstance(value, dict):
@@ -103,7 +103,7 @@ def steady(value: Any) -> Any:
 
 
 class Recipe:
-    """Runs one recipe in forked processes, killed or not."""
+    """Runs one recipe in forked processes, with or without kills."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.module, self.config = small_run(name, folder / "data")
@@ -111,7 +111,7 @@ class Recipe:
         self.folder.mkdir()
 
     def run(self, out: Path, before: Callable[[Path], None] | None = None) -> int:
-        """The status of a process that starts the run, or goes on with it."""
+        """Starts or resumes the run in a process; returns its exit status."""
         left = (
             next(out.rglob(name), None)
             for name in ("checkpoint.safetensors", "summary.json")
@@ -157,17 +157,17 @@ class Recipe:
         return self.folder / "words.txt"
 
     def import_modules(self) -> None:
-        """Here, once: processes that fork from this one start at once."""
+        """Imports modules once, so that forked processes start quickly."""
         for name in (self.folder / "modules.txt").read_text().splitlines():
             if not name.startswith(("__main__", "tests", "google")):
                 try:
                     importlib.import_module(name)
-                except Exception:  # a module that another one makes
+                except Exception:  # a module created by another one
                     continue
 
 
 def at_file_events(act: Callable[[int], None]) -> Callable[[Path], None]:
-    """Calls `act` with the number of each writing event of a file of the run."""
+    """Calls `act` with the index of each event that writes a file of the run."""
 
     def start(out: Path) -> None:
         count, within = 0, str(out)
@@ -188,7 +188,7 @@ def at_file_events(act: Callable[[int], None]) -> Callable[[Path], None]:
 
 
 def dying(number: int, delay: float) -> Callable[[Path], None]:
-    """Kills the process at an event, or so many seconds after it."""
+    """Kills the process at an event, or some seconds after it."""
 
     def act(count: int) -> None:
         if count != number:
@@ -203,7 +203,7 @@ def dying(number: int, delay: float) -> Callable[[Path], None]:
 
 
 def tried(name: str, folder: Path, kills: int, end: float, rng: random.Random) -> Row:
-    """Kills a recipe as often, or until it is time."""
+    """Kills a recipe the given number of times, or until time is up."""
     row, recipe = Row(name), Recipe(name, folder)
     whole, counted = recipe.folder / "whole", recipe.folder / "events"
     count = at_file_events(lambda number: counted.write_text(str(number)) and None)
@@ -271,7 +271,7 @@ def main() -> None:
     rows, started = [], time.monotonic()
     print(f"{'recipe':20} backend     kills  equal  differing  refused", flush=True)
     for index, name in enumerate(asked.recipes):
-        # Time is shared evenly by those that are left.
+        # The remaining recipes share the time evenly.
         now = time.monotonic()
         share = (started + asked.seconds - now) / (len(asked.recipes) - index)
         if share <= 0:

@@ -1,4 +1,4 @@
-"""Random faults, by seed: of bytes, of values in JSON, of lines in TOML and texts."""
+"""Seeded random mutations of bytes, JSON values, and lines of TOML and text."""
 
 import json
 import random
@@ -7,7 +7,7 @@ from typing import Any
 
 Mutation = Callable[[random.Random, bytes], bytes]
 
-# Where sizes, signs and kinds of numbers end.
+# Boundaries of integer sizes, signs and number types.
 EDGES = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1]
 EDGES += [2**40, 2**53, 2**63 - 1, 2**63, 2**64 - 1]
 VALUES: list[Any] = [None, True, False, -1, 0, 1, 3, 513, 10**6, 2**31, 2**63, 2**70]
@@ -30,7 +30,7 @@ TOML = (
 
 
 def of_bytes(rng: random.Random, data: bytes) -> bytes:
-    """One to eight places flipped, set, cut out, put in, moved or cut off."""
+    """Flips, sets, deletes, inserts, moves or truncates at one to eight places."""
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         place = rng.randrange(len(found) + 1)
@@ -80,7 +80,7 @@ _FAULTS = (_flip, _flip, _set, _cut_out, _put_in, _cut_off, _number, _move, _rep
 
 
 def of_json(rng: random.Random, data: bytes) -> bytes:
-    """Values replaced, removed, renamed or repeated; at times bytes."""
+    """Replaces, removes, renames or repeats values; sometimes mutates bytes."""
     if rng.random() < 0.2:
         return of_bytes(rng, data)
     text = json.dumps(of_value(rng, json.loads(data)))
@@ -88,7 +88,7 @@ def of_json(rng: random.Random, data: bytes) -> bytes:
 
 
 def of_value(rng: random.Random, value: Any) -> Any:
-    """The value of a JSON file with one to three faults; changed in place."""
+    """Puts one to three faults into a JSON value, in place."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(value))
         if not places:
@@ -117,14 +117,14 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _within(value: Any, holder: Any) -> bool:
-    """Whether `holder` is a part of `value`, which would then be endless."""
+    """Returns whether `value` contains `holder`, which would make it infinite."""
     parts = value.values() if isinstance(value, dict) else value
     inner = isinstance(value, dict | list)
     return value is holder or (inner and any(_within(x, holder) for x in parts))
 
 
 def of_safetensors(rng: random.Random, data: bytes) -> bytes:
-    """Of the header's values, its length or any byte."""
+    """Mutates the header's values, its length, or any byte."""
     if rng.random() < 0.3:
         return of_bytes(rng, data)
     length = int.from_bytes(data[:8], "little")
@@ -134,7 +134,7 @@ def of_safetensors(rng: random.Random, data: bytes) -> bytes:
 
 
 def of_toml(rng: random.Random, data: bytes) -> bytes:
-    """Values replaced, lines removed or put in; at times bytes."""
+    """Replaces values, removes or inserts lines; sometimes mutates bytes."""
     lines = data.decode().split("\n")
     place, fault = rng.randrange(len(lines)), rng.randrange(5)
     if fault == 0:
@@ -150,7 +150,7 @@ def of_toml(rng: random.Random, data: bytes) -> bytes:
 
 
 def of_text(rng: random.Random, data: bytes) -> bytes:
-    """Lines removed, repeated, joined or replaced; at times bytes."""
+    """Removes, repeats, joins or replaces lines; sometimes mutates bytes."""
     if rng.random() < 0.4:
         return of_bytes(rng, data)
     lines = data.split(b"\n")

@@ -1,4 +1,4 @@
-"""Every reader of files, what it reads, and which of these files get faults."""
+"""Every reader of files, what it reads, and which files are mutated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from zoo.training.runs.checkpoint import Resume
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read, how, and what may be wrong with it.
+    """A reader, its input, and how to mutate it.
 
     Attributes:
-        read: of the path of `place`.
-        place: a file or folder of the seeds.
-        files: of it, that get faults; the place itself where there are none.
-        mutate: what makes a fault.
+        read: reads the path of `place`.
+        place: a file or folder among the seeds.
+        files: files in `place` to mutate; empty for `place` itself.
+        mutate: the function that mutates a file.
     """
 
     read: Callable[[Path], Any]
@@ -70,7 +70,7 @@ def _tokens(path: Path) -> Any:
 
 
 class _Checkpoint:
-    """Into a model that is made once."""
+    """Reads checkpoints into a model that is built once."""
 
     model: Any = None
 
@@ -83,7 +83,7 @@ class _Checkpoint:
 
 JSON, TEXT = mutations.of_json, mutations.of_text
 
-# The slow ones first: of the tries that they leave, more are for the others.
+# Slow readers first: the tries that they leave go to the others.
 READERS = {
     "manifest, preset": Reader(
         zoo.from_preset, "listed", ("manifest.toml", "config.json", "model.safetensors")

@@ -1,4 +1,4 @@
-"""Small whole files of every kind that zoo reads, for faults to be put into."""
+"""Small intact files of every kind that zoo reads, to be mutated."""
 
 import dataclasses
 import gzip
@@ -25,7 +25,7 @@ SIDES = [f"{part}.{side}" for part in ("train", "val", "test") for side in ("en"
 
 
 def make(folder: Path) -> None:
-    """All of them, in a folder that is not there."""
+    """Writes all of them into a new folder."""
     folder.mkdir(parents=True)
     _presets(folder)
     _tokenizers(folder)
@@ -35,7 +35,7 @@ def make(folder: Path) -> None:
 
 
 def vae() -> zoo.VAE:
-    """A small model, compiled, whose checkpoint is among the files."""
+    """Returns the small compiled model whose checkpoint is among the files."""
     model = zoo.VAE(zoo.VAEConfig((4, 4, 1), 2, hidden=(4,)))
     model.compile("adam")
     return model
@@ -53,7 +53,7 @@ def _presets(folder: Path) -> None:
     export_gpt2(gpt, folder / "hf_gpt2")
     pieces = zoo.Tokenizer.train_wordpiece(TEXT * 30, 60)
     sizes = (pieces.vocab_size, 16, 1, 2, 8)
-    config = BertClassifierConfig(*sizes, activation="gelu_tanh")  # as Keras Hub's
+    config = BertClassifierConfig(*sizes, activation="gelu_tanh")  # as in Keras Hub
     bert = zoo.BertClassifier(config)
     bert.tokenizer = pieces
     bert.save_to_preset(folder / "bert")
@@ -73,7 +73,7 @@ def _presets(folder: Path) -> None:
     text += 'parameters = 3\n\n[evaluation]\ncommand = "c"\nfigures = { a = 1.0 }\n'
     text += "tolerances = { a = 0.1 }\n"
     (folder / "listed" / MANIFEST).write_text(with_hashes(text, folder / "listed"))
-    # In parts, of which an index tells.
+    # Sharded, with an index.
     parts = shutil.copytree(folder / "hf_gpt2", folder / "parts")
     weights = parts / "model.safetensors"
     first = weights.rename(parts / "model-00001-of-00001.safetensors")
@@ -125,7 +125,7 @@ def _arrays(folder: Path) -> None:
     (folder / "trainings.csv").write_text(
         "parameters,tokens,loss\n1e6,2e7,3.5\n2e6,3e7,3\n"
     )
-    # BERT's authors' form of the classifier's backbone.
+    # The classifier's backbone in the format of BERT's authors.
     google = folder / "google"
     google.mkdir()
     theirs = load_file(folder / "hf_bert" / "model.safetensors")
@@ -181,7 +181,7 @@ def _tables(folder: Path) -> None:
 
 
 def _config_of(name: str) -> dict:
-    """A small configuration of an architecture, as a preset has it."""
+    """Returns a small configuration of an architecture, as in a preset."""
     sizes = {
         "vocab_size": 17,
         "context_length": 8,

@@ -1,4 +1,4 @@
-"""Every recipe at a size that trains in seconds, and the data for it."""
+"""Every recipe at a size that trains in seconds, and its data."""
 
 import importlib
 import math
@@ -21,7 +21,7 @@ def sentences(count: int, seed: int) -> list[str]:
 
 
 def make_data(folder: Path) -> None:
-    """Texts, labelled and translated sentences, and two domains of pictures."""
+    """Writes texts, labelled and translated sentences, and two domains of pictures."""
     text, table, parallel = (folder / name for name in ("text", "table", "parallel"))
     for made in (text, table, parallel):
         made.mkdir(parents=True)
@@ -47,7 +47,7 @@ TEXT = {"dataset": "text", "data_dir": "text"}
 TABLE = {"dataset": "tsv", "data_dir": "table", "batch_size": 8}
 DIGITS = {"dataset": "digits", "batch_size": 500}
 
-# The variant that each recipe starts from, and what makes it small.
+# The variant of each recipe, and the settings that make it small.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_text": (
         "nanogpt_cpu",
@@ -209,7 +209,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def small_run(name: str, data: Path) -> tuple[Any, Any]:
-    """A recipe's module, and its small configuration."""
+    """Returns a recipe's module and its small configuration."""
     module = importlib.import_module(f"recipes.{name}")
     variant, changes = RUNS[name]
     if "data_dir" in changes:

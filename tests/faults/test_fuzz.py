@@ -1,6 +1,6 @@
-"""Files with random faults are read, or refused in words; see `tests.faults.fuzz`.
+"""Mutated files are read, or refused with a clear error; see `tests.faults.fuzz`.
 
-A few for each reader here, many as a slow test, millions by its command.
+A few per reader by default, many as a slow test, millions by the command.
 """
 
 import pytest
@@ -12,7 +12,7 @@ from tests.faults.readers import READERS
 pytestmark = pytest.mark.host
 
 FEW, MANY = 40, 3000
-MEGABYTES = 150  # beyond what the whole file took
+MEGABYTES = 150  # beyond what the intact file took
 NAMES = list(READERS)
 
 

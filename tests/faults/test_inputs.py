@@ -1,4 +1,4 @@
-"""Each family names values that can't be; all ways to bring them are a slow test."""
+"""Every family names invalid values; a slow test tries every form of data."""
 
 import pytest
 

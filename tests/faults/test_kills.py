@@ -1,4 +1,4 @@
-"""Killed runs go on as if nothing had been."""
+"""Killed runs resume as if nothing had happened."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Plans against reality: variables byte by byte, and XLA's account of the step."""
+"""Plans against reality: variables byte by byte, and XLA's memory analysis."""
 
 import dataclasses
 import json
@@ -103,7 +103,7 @@ TOLERANCE = 0.15
 
 
 def compiled(model_config, rows, clip, accumulate):
-    """The training step that `fit` runs, and the bytes of all that it takes."""
+    """Compiles the step that `fit` runs; returns it and the bytes of its arguments."""
     import jax
 
     model = GPT(model_config)
@@ -117,9 +117,9 @@ def compiled(model_config, rows, clip, accumulate):
     )
     state = tuple([v.value for v in kind] for kind in kinds)
     ids = np.zeros((rows, model_config.context_length + 1), "int32")
-    # Keras gives the state's memory away, as here. XLA for CPUs drops the barriers that
-    # hold recomputation back until the backward pass, and so makes remat useless;
-    # compilers for GPUs and TPUs keep them until all is in order.
+    # Keras donates the state's memory, as here. XLA's CPU compiler drops the barriers
+    # that delay recomputation until the backward pass, which makes remat useless;
+    # compilers for GPUs and TPUs keep them until everything is scheduled.
     options = {"xla_disable_hlo_passes": "cse_barrier_expander"}
     lowered = jax.jit(model.train_step, donate_argnums=0).lower(state, (ids,))
     others = nbytes(model.non_trainable_variables) + nbytes(model.metrics_variables)
@@ -200,7 +200,7 @@ def test_sharded_parameters_are_gathered_twice_and_scattered_once():
     cut = plan(
         PlanConfig("gpt3_1_3b", mesh_data=8, batch_size=8, shard_parameters=True)
     )
-    # All but biases and norms are cut.
+    # Everything but biases and norms is sharded.
     assert cut.parameters == pytest.approx(whole.parameters / 8, rel=0.01)
     assert cut.optimizer == pytest.approx(whole.optimizer / 8, rel=0.01)
     sent = sum(cut.communication.values())
@@ -220,11 +220,12 @@ def test_the_model_axis_cuts_weights_heads_and_hidden_units():
         if not weight.path.endswith(("gamma", "beta", "output/bias", "contract/bias"))
     )
     assert two.parameters == one.parameters - cut // 2
-    # The embedding is cut by its width, and the stream and the norms with it.
+    # The embedding is sharded along its width, and so are the residual stream and
+    # norms.
     for name, size in one.activations.items():
         assert two.activations[name] == size // 2
     stream = 64 * 128 * 4
-    # Two sums a block, each sent (m-1)/m twice, in either pass.
+    # Two all-reduces per block and pass, each sending (m-1)/m twice.
     forward = two.communication["activations, all-reduce in the forward pass (model)"]
     assert forward == 2 * SMALL.num_layers * 2 * 1 / 2 * stream
     logits = two.communication["logits, all-reduce (model)"]
@@ -330,7 +331,7 @@ def test_gpt3_is_planned_without_being_made():
 def test_gpt3_takes_the_published_computation():
     planned = plan(dataclasses.replace(BIG, tokens=300e9))
     total = planned.flops * planned.steps
-    # Brown et al. 2020, table D.1, which leaves out attention's T·T products.
+    # Brown et al. 2020, table D.1, which omits attention's T·T products.
     attention = 12 * 96 * 12288 * 2048 * 300e9
     assert total - attention == pytest.approx(3.14e23, rel=0.005)
 

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints as bytes: whole ones, and such as it never writes."""
+"""Writes TensorFlow checkpoints as bytes: valid ones, and ones it never writes."""
 
 import struct
 from pathlib import Path
@@ -19,7 +19,7 @@ def varint(number: int) -> bytes:
 
 
 def block(items, shared=0) -> bytes:
-    """Keys that keep `shared` bytes of the one before, and values."""
+    """Encodes keys, which share `shared` bytes with the one before, and values."""
     data = b"".join(
         varint(shared if place else 0) + varint(len(key)) + varint(len(value)) + key
         + value
@@ -29,7 +29,7 @@ def block(items, shared=0) -> bytes:
 
 
 def write_index(prefix: Path, inner: bytes, handles=()) -> Path:
-    """An index of one block, to which another points; zero bytes are checksums."""
+    """Writes an index of one block and one that points to it; checksums are zero."""
     handles = handles or [varint(0) + varint(len(inner))]
     outer = block([(b"", handle) for handle in handles])
     foot = varint(0) * 2 + varint(len(inner) + 5) + varint(len(outer))
@@ -40,7 +40,7 @@ def write_index(prefix: Path, inner: bytes, handles=()) -> Path:
 
 
 def message(*fields) -> bytes:
-    """A protocol buffer of (number, whole number or bytes)."""
+    """Encodes a protocol buffer from (field number, integer or bytes) pairs."""
     data = b""
     for number, value in fields:
         if isinstance(value, int):
@@ -51,13 +51,13 @@ def message(*fields) -> bytes:
 
 
 def tensor(shape, num_bytes: int, offset: int = 0, kind: int = 1) -> bytes:
-    """What an index says of one."""
+    """Encodes a tensor's entry in the index."""
     dims = message(*((2, message((1, dim))) for dim in shape))
     return message((1, kind), (2, dims), (4, offset), (5, num_bytes))
 
 
 def write(prefix: Path, arrays: dict[str, np.ndarray]) -> None:
-    """A whole checkpoint."""
+    """Writes a complete checkpoint."""
     items, data = [HEAD], b""
     for name, x in sorted(arrays.items()):
         kind = KINDS[str(x.dtype)]

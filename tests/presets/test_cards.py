@@ -1,4 +1,4 @@
-"""Each checkpoint's card: its sections, and an evaluation that anyone can repeat."""
+"""Each checkpoint's card: its sections, and a reproducible evaluation."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from zoo.data.datasets import list_datasets
 from zoo.store.manifest import Manifest, checkpoints
 
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))
-# What a dataset's folder is called, where it is not its name.
+# Folders of datasets, where they differ from the dataset's name.
 FOLDERS = {"digit_outlines": "mnist"}
 SECTIONS = ("Use", "Data and licence", "Recipe", "Evaluation", "Limits")
 
@@ -44,7 +44,7 @@ def test_the_evaluation_is_a_command(name):
     assert config.name == name and config.dataset in list_datasets()
     card = (folder / "card.md").read_text("utf-8")
     assert f"`{evaluation.command}`" in card
-    # The figures of the card are those of the manifest, as exactly as it gives them.
+    # The card's figures are the manifest's, to the precision that the card gives.
     told = [float(x) for x in re.findall(r"-?\d+\.?\d*", card.replace(",", ""))]
     for figure, value in evaluation.figures.items():
         near = min(abs(x * scale - value) for x in told for scale in (1, 0.01))

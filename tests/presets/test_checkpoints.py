@@ -1,4 +1,4 @@
-"""What the shipped checkpoints compute is the same on every backend."""
+"""The shipped checkpoints compute the same on every backend."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ IDS = (np.arange(64, dtype="int32") * 7 % 65)[None]
 
 
 def outputs(name) -> np.ndarray:
-    """Some of them, for inputs that are the same everywhere."""
+    """Returns some outputs for inputs that are the same everywhere."""
     model = zoo.from_preset(name)
     kind = type(model).__name__
     if kind == "GPT":
         found = model(IDS)
     elif kind == "BertPretrainer":
         logits = (np.ravel(ops.convert_to_numpy(x)) for x in model(IDS).values())
-        found = np.concatenate([*logits][::-1])  # first both of the pair's
+        found = np.concatenate([*logits][::-1])  # both networks of the pair first
     elif kind == "ImageClassifier":
         found = model.features(IMAGES)
     elif kind == "VAE":
@@ -47,7 +47,7 @@ def outputs(name) -> np.ndarray:
 
 @pytest.mark.parametrize("name", checkpoints())
 def test_outputs_are_those_of_the_other_backends(name):
-    """Recorded on torch: `python -m tests.presets.test_checkpoints`."""
+    """Expected outputs come from torch: `python -m tests.presets.test_checkpoints`."""
     np.testing.assert_allclose(outputs(name), EXPECTED[name], atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""BERT beside `transformers`: outputs, gradients, and files both ways."""
+"""BERT against `transformers`: outputs, gradients, and conversion both ways."""
 
 import json
 import re
@@ -28,7 +28,7 @@ LABELS = {
     ).astype("int32"),
     "BertForQuestionAnswering": np.array([[0, 3], [2, 2], [1, 5], [4, 5]], "int32"),
 }
-LABELS["BertForTokenClassification"][1, :3] = -100  # a word's later pieces
+LABELS["BertForTokenClassification"][1, :3] = -100  # later pieces of a word
 OURS = {
     "BertModel": zoo.BertBackbone,
     "BertForPreTraining": zoo.BertPretrainer,
@@ -39,7 +39,7 @@ OURS = {
 
 
 def their_model(name, layers=2, **options):
-    """A random model, dropping nothing, with weights far from the initial ones."""
+    """Returns a random model without dropout, with weights far from initial values."""
     cls = getattr(transformers, name)
     kind = cls.config_class.model_type
     fields = {
@@ -83,7 +83,7 @@ def saved(model, folder):
 
 
 def theirs_of(model, inputs=TEXTS):
-    """Their outputs by name, for ours of the same texts."""
+    """Returns their outputs for our inputs, by our names."""
     names = {"token_ids": "input_ids", "padding_mask": "attention_mask"}
     if "segment_ids" in inputs:
         names["segment_ids"] = "token_type_ids"
@@ -115,7 +115,7 @@ def check_outputs(name, ours, theirs):
 
 
 def their_loss(name, theirs, batch):
-    """The loss of theirs; ends of answers are not looked for in padding."""
+    """Returns their loss; answers cannot end in padding."""
     entropy = torch.nn.functional.cross_entropy
     if name == "BertForPreTraining":
         batch = {k: torch.from_numpy(x) for k, x in batch[0].items()}
@@ -137,18 +137,18 @@ def their_loss(name, theirs, batch):
 
 
 def as_bert(name):
-    """BERT's model for the same task."""
+    """Returns BERT's model for the same task."""
     return re.sub("^.*(?=Model|For)", "Bert", name)
 
 
 def texts_for(theirs):
-    """The texts as a model of theirs reads them."""
+    """Returns the texts as inputs of one of their models."""
     inputs = dict(TEXTS)
     if theirs.config.model_type == "distilbert":
         del inputs["segment_ids"]
     if theirs.config.model_type == "roberta":
         inputs["segment_ids"] = np.zeros_like(inputs["segment_ids"])
-        # Where they skip a token of padding within a text, we do not.
+        # They skip a padding token inside a text; we do not.
         pad = theirs.config.pad_token_id
         ids = np.where(inputs["token_ids"] == pad, 2, inputs["token_ids"])
         inputs["token_ids"] = np.where(MASK, ids, pad).astype("int32")
@@ -156,7 +156,7 @@ def texts_for(theirs):
 
 
 def check_written(ours, name, inputs, outputs, folder):
-    """Theirs, loaded from what we write, gives the same; ours again too."""
+    """Checks that their model and ours, loaded from our files, give equal outputs."""
     export_bert(ours, folder)
     back, report = getattr(transformers, name).from_pretrained(
         folder, output_loading_info=True
@@ -178,7 +178,7 @@ VARIANTS = ("Roberta", "Albert", "Electra", "DistilBert")
         *OURS,
         "regression",
         *(f"{kind}For{TASKS[0]}" for kind in VARIANTS),
-        # Their heads are BERT's own.
+        # These heads are BERT's own.
         *(
             pytest.param(f"{kind}For{task}", marks=pytest.mark.slow)
             for kind in VARIANTS
@@ -197,10 +197,10 @@ def test_outputs_and_gradients(name, tmp_path):
     check_outputs(as_bert(name), run(ours, inputs), outputs)
     assert ours.count_params() == sum(p.numel() for p in theirs.parameters())
     check_written(ours, name, inputs, outputs, tmp_path / "ours")
-    if name == "BertModel" or regression:  # whose loss tests/models looks at
+    if name == "BertModel" or regression:  # tests/models checks its loss
         return
     if not (name.startswith("Bert") or name.endswith("SequenceClassification")):
-        return  # Their bodies are looked at there, and these heads with BERT's.
+        return  # Bodies are checked there, and these heads with BERT's.
     batch = (inputs, LABELS.get(as_bert(name)))
     if name == "BertForPreTraining":
         batch = (masked_texts(),)
@@ -215,9 +215,10 @@ def test_outputs_and_gradients(name, tmp_path):
 
 
 def assert_gradients(model, batch, loss, expected):
-    # One step of plain descent, at the rate of 1, moves each weight by its gradient.
+    # One step of plain gradient descent at rate 1 moves each weight by its gradient.
     before = {k: np.array(engine().numpy(w)) for k, w in named_weights(model).items()}
-    # Texts count alike; places and tokens do not, and cut in two have to come out.
+    # Texts count equally. Positions and tokens do not, so they are tried in two
+    # micro-batches.
     parts = 1 if isinstance(model, zoo.BertClassifier) else 2
     model.compile(keras.optimizers.SGD(1.0), accumulate=parts, **EAGER)
     assert step(model, *batch)["loss"] == pytest.approx(loss, abs=1e-5)
@@ -225,7 +226,7 @@ def assert_gradients(model, batch, loss, expected):
     for name, weight in named_weights(model).items():
         gradient = before[name] - engine().numpy(weight)
         assert np.abs(gradient - expected[name]).max() < TOLERANCE, name
-        # A softmax over places does not see what all places have in common.
+        # A softmax over positions ignores what all positions have in common.
         blind = isinstance(model, zoo.BertSpanQA) and name in (
             "span/bias",
             "bert/block_0/feed_forward_norm/beta",
@@ -235,7 +236,7 @@ def assert_gradients(model, batch, loss, expected):
 
 @pytest.mark.parametrize("name", [*OURS][1:])
 def test_ten_steps(name, tmp_path):
-    """One course for every backend: that of plain descent in torch."""
+    """Every backend follows plain gradient descent in torch."""
     options = {"num_labels": 3} if "Class" in name else {}
     theirs = their_model(name, layers=1, **options)
     ours = OURS[name].from_preset(saved(theirs, tmp_path))
@@ -260,7 +261,7 @@ def test_ten_steps(name, tmp_path):
 
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_wordpiece_goes_along(lowercase, tmp_path):
-    """Whatever transformers' own class for the model would do to its letters."""
+    """Letters are treated as by transformers' own class for the model."""
     text = "The Cat sat on Café mats [SEP], "
     for config in (
         zoo.BertConfig(**SIZES | {"vocab_size": 60}),
@@ -318,7 +319,7 @@ def test_variants(name, options, tmp_path):
         assert_close(found["sequence_output"], expected.last_hidden_state, MASK)
         if "pooled_output" in found:
             assert_close(found["pooled_output"], expected.pooler_output)
-    elif name == "ElectraForPreTraining":  # a discriminator, whose generator is new
+    elif name == "ElectraForPreTraining":  # a discriminator; its generator is new
         assert_close(found, expected.logits, MASK)
         ours = zoo.BertBackbone.from_preset(folder)
         theirs = theirs.electra
@@ -367,7 +368,7 @@ def test_presets_have_as_many_weights_as_theirs(preset):
 
 
 def edited(folder, edit, **fields):
-    """The folder with other weights and settings."""
+    """Returns a copy of the folder with other weights and settings."""
     from safetensors.numpy import load_file, save_file
 
     arrays = load_file(folder / "model.safetensors")
@@ -473,7 +474,7 @@ def test_a_pooler_that_is_not_there_is_new(tmp_path, caplog):
 
 
 def test_released_files_name_norms_and_heads_in_old_ways(folder, caplog):
-    """As bert-base-uncased does."""
+    """bert-base-uncased does, for example."""
     expected = zoo.BertPretrainer.from_preset(folder)
 
     def edit(arrays):
@@ -502,7 +503,7 @@ def test_old_taggers_come_with_a_pooler(tmp_path, caplog):
     ours = zoo.BertTagger.from_preset(edited(folder, edit))
     assert same(ours, expected, named_weights(expected))
     assert not caplog.messages
-    # A head for tokens is none for texts; the pooler serves both.
+    # A token head does not fit texts; the pooler serves both.
     zoo.BertClassifier.from_preset(folder)
     assert "no weights for classifier/bias, classifier/kernel of" in caplog.text
 

@@ -19,7 +19,7 @@ def test_a_published_generator(statistics, tmp_path):
     theirs = generator()
     state = theirs.state_dict()
     if statistics:
-        # As files of 2017 have them.
+        # As in files from 2017.
         state["model.2.running_mean"] = torch.zeros(4)
         state["model.10.conv_block.2.num_batches_tracked"] = torch.tensor(0)
         state = collections.OrderedDict(

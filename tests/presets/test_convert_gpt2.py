@@ -1,4 +1,4 @@
-"""GPT-2 beside `transformers`: logits, gradients, text, and files both ways."""
+"""GPT-2 against `transformers`: logits, gradients, text, conversion both ways."""
 
 import json
 
@@ -22,13 +22,13 @@ TOLERANCE = 1e-4
 
 
 def far(model, theirs) -> float:
-    """The largest difference between our logits for `IDS` and theirs."""
+    """Returns the largest difference between our logits for `IDS` and theirs."""
     forward = engine().compile(lambda ids: model(ids), lambda: model.variables)
     return np.abs(ops.convert_to_numpy(forward(IDS)) - theirs.detach().numpy()).max()
 
 
 def their_model(**options):
-    """A random model whose text is not monotonous."""
+    """Returns a random model whose text is varied."""
     fields = {
         "vocab_size": 31,
         "n_positions": 40,
@@ -88,7 +88,7 @@ def test_gradients(theirs, folder):
     by_name = {name: p.grad.numpy() for name, p in theirs.named_parameters()}
     model = GPT.from_preset(folder)
     expected = convert(by_name, model.config)
-    # One step of plain descent, at the rate of 1, moves each weight by its gradient.
+    # One step of plain gradient descent at rate 1 moves each weight by its gradient.
     before = {
         k: ops.convert_to_numpy(w).copy() for k, w in named_weights(model).items()
     }
@@ -191,7 +191,7 @@ PROMPTS = IDS[:, :10]
 
 
 def their_text(model, max_new_tokens, **options) -> list[list[int]]:
-    """What follows each prompt."""
+    """Returns their continuation of each prompt."""
     ids = torch.from_numpy(PROMPTS).long()
     found = model.generate(
         ids,
@@ -223,9 +223,9 @@ def test_beam_text(theirs, ours):
 
 
 def test_beam_text_with_an_end(theirs, ours):
-    # Theirs passes over hypotheses that end outside of the best `num_beams`. Ours does
-    # not, and finds better ones at times: under length_penalty=0.5, for 8 ends of 31
-    # here. Under 1.0 and 2.0 both find the same for each of the 31.
+    # They discard hypotheses that end outside the best `num_beams`. We do not, and
+    # sometimes find better ones: under length_penalty=0.5, for 8 of 31 end tokens here.
+    # Under 1.0 and 2.0 both find the same for all 31.
     end = 14
     found = our_text(ours, 12, num_beams=4, stop=end)
     expected = their_text(
@@ -240,7 +240,7 @@ def test_beam_text_with_an_end(theirs, ours):
 
 
 def edited(folder, tmp_path, edit, **fields):
-    """A copy with other weights and settings."""
+    """Returns a copy with other weights and settings."""
     from safetensors.numpy import load_file, save_file
 
     arrays = load_file(folder / "model.safetensors")

@@ -1,4 +1,4 @@
-"""What is exported computes what the model computes, in ONNX and as a SavedModel."""
+"""Exported models, in ONNX and as a SavedModel, compute what the model computes."""
 
 import importlib.util
 import json
@@ -61,19 +61,19 @@ CASES = {
     ),
 }
 BACKEND = keras.config.backend()
-# What each backend writes. JAX's comes by TensorFlow, which need not be there.
+# What each backend writes. JAX writes through TensorFlow, which may be missing.
 FORMATS = {
     "tensorflow": ("onnx", "saved_model"),
     "jax": ("saved_model",) if importlib.util.find_spec("tensorflow") else (),
     "torch": ("onnx",),
 }[BACKEND]
 SUFFIXES = {"onnx": ".onnx", "saved_model": ""}
-# The rest, which differs from these in little that an exporter sees, takes minutes.
+# The rest takes minutes and differs little from these for an exporter.
 QUICK = ("gpt", "vae")
 
 
 def trained(model):
-    """Weights that are no zeros and ones, so that each of them counts."""
+    """Sets weights other than zeros and ones, so that each one matters."""
     rng = np.random.default_rng(1)
     for weight in model.trainable_weights:
         weight.assign(weight + 0.1 * rng.normal(size=weight.shape))
@@ -92,7 +92,7 @@ def test_outputs_are_the_models(case, form, tmp_path):
     found = export_inference(trained(CASES[case]()), target)
     assert largest_difference(found, target) < 1e-4
     sizes = [{k: x.shape for k, x in found.samples(seed).items()} for seed in (1, 2)]
-    assert sizes[0] != sizes[1]  # batches and, where they can, texts and pictures
+    assert sizes[0] != sizes[1]  # batch sizes, and text and picture sizes
     if form == "onnx":
         import onnx
 

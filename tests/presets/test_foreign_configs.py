@@ -1,4 +1,4 @@
-"""Hugging Face's config.json with values of other kinds: each names field and file."""
+"""Wrong types in Hugging Face's config.json: each error names field and file."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_a_value_of_another_kind_is_refused(kind, name, tmp_path):
             assert str(tmp_path / "config.json") in str(error)
             assert name in str(error) or "dropout must be in [0, 1)" in str(error)
         else:
-            # A stretch of what is a number, and what says the same.
+            # Accepted: a number that is merely larger, and a value that means the same.
             assert other == 2**40 or (name, other) == ("tie_word_embeddings", True)
             assert other == 2**40 or fields == right
 

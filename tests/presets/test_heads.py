@@ -1,4 +1,4 @@
-"""No head of another library's model vanishes: it is loaded, or refused by name."""
+"""Every head of another library's models is loaded, or refused by name."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 KINDS = ("Bert", "Roberta", "Albert", "Electra", "DistilBert")
-# What is loaded with its head, by the end of its name.
+# Models loaded with their head, by the end of the class name.
 LOADED = {
     "Model": zoo.BertBackbone,
     "ForMaskedLM": zoo.BertPretrainer,
@@ -37,7 +37,7 @@ LOADED = {
 
 
 def ends(kind: str) -> list[str]:
-    """All models of a kind that transformers has, by the ends of their names."""
+    """Returns all transformers models of a kind, by the ends of their names."""
     ends = (name.removeprefix(kind) for name in dir(transformers) if kind in name)
     return [x for x in ends if x.startswith("For") or x in ("Model", "LMHeadModel")]
 
@@ -66,7 +66,7 @@ def test_every_model_is_loaded_whole_or_refused(kind, end, tmp_path):
     there = {name.rpartition(".")[0] for name in theirs.state_dict()}
     heads = {name for name in there if not name.startswith(theirs.base_model_prefix)}
     new = {name.split("/")[0] for name in ours.new_weights}
-    # All of theirs is taken: what is new, they have not.
+    # All of their weights are taken: new ones are those that they lack.
     assert heads or not new
     if end == "ForNextSentencePrediction":
         assert new == {"masked_lm"}
@@ -100,7 +100,7 @@ def test_heads_of_gpt2(name, tmp_path):
 
 
 def test_a_task_takes_the_encoder_of_a_head_that_none_has(tmp_path, caplog):
-    """A head of one score for each of several texts is none for classes."""
+    """A head that scores each of several texts is not a head for classes."""
     theirs = their_model("BertForMultipleChoice", layers=1)
     ours = zoo.BertClassifier.from_preset(saved(theirs, tmp_path), num_classes=1)
     assert ours.new_weights == ("classifier/bias", "classifier/kernel")
@@ -118,7 +118,7 @@ def test_what_the_backbone_asked_for_leaves_is_in_the_log(tmp_path, caplog):
 
 def test_heads_that_config_json_does_not_tell_of(tmp_path):
     pretrained = saved(their_model("BertForPreTraining", layers=1), tmp_path / "a")
-    # As google's small BERTs have it, where the weights tell.
+    # As in Google's small BERTs, where the weights decide.
     edited(pretrained, lambda arrays: None, architectures=None)
     assert type(zoo.from_preset(pretrained)) is zoo.BertPretrainer
     classifier = saved(
@@ -171,7 +171,7 @@ def test_generators_are_of_a_size_that_divides(tmp_path):
     ],
 )
 def test_a_shared_table_under_its_other_name(name, table, copy, tmp_path):
-    """As safetensors.torch.save_model leaves one of two."""
+    """safetensors.torch.save_model keeps one of the two names."""
     folder = saved(their_model(name, layers=1), tmp_path)
     expected = zoo.from_preset(folder)
 

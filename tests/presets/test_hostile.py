@@ -1,7 +1,8 @@
-"""Files that are broken, or made to do harm: one clear error, and nothing else.
+"""Broken and malicious files: one clear error, and nothing else.
 
-More of it is beside each format: cut and flipped checkpoints in `test_manifest`,
-pickles in `test_torch_files`, HDF5 in `test_keras_hub`, downloads in `test_hub`.
+More such tests are beside each format: truncated and bit-flipped checkpoints in
+`test_manifest`, pickles in `test_torch_files`, HDF5 in `test_keras_hub`, downloads in
+`test_hub`.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ from zoo.files.torch_files import read_state_dict
 from zoo.presets.weights import arrays_of
 from zoo.store.manifest import MANIFEST, Manifest, checkpoints
 
-# Of pytest's, by which a test of this file gets what it asks for.
+# pytest fixtures, imported so that tests of this file can request them.
 model, server = hub_server.model, hub_server.server
 pytestmark = pytest.mark.host
 CONFIG = zoo.GPTConfig(17, 12, 1, 2, 8)
@@ -42,7 +43,7 @@ def folder(tmp_path):
 
 
 class Harm:
-    """Touches a file when it is unpickled."""
+    """Creates a file when unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -100,7 +101,7 @@ def test_headers_that_lie(edit, folder):
     [
         struct.pack("<Q", 2**63) + b"{}",  # a header longer than the file
         struct.pack("<Q", 2**40) + bytes(100),
-        struct.pack("<Q", 100_000) + b"[" * 100_000,  # nested without end
+        struct.pack("<Q", 100_000) + b"[" * 100_000,  # endlessly nested
         b"",
         bytes(1000),
     ],
@@ -115,9 +116,9 @@ def test_headers_that_are_none(content, folder):
 
 
 def test_any_bit_of_a_header(folder):
-    """A flipped one is an error, or the same array by another name or shape: no crash.
+    """A flipped bit is an error, or the same array by another name or shape; no crash.
 
-    What flips in the numbers only a manifest's hash can tell.
+    Only a manifest's hash can detect flips in the numbers themselves.
     """
     file = folder / "model.safetensors"
     content = file.read_bytes()
@@ -132,7 +133,7 @@ def test_any_bit_of_a_header(folder):
         except ValueError as error:
             assert str(folder) in str(error)
             refused += 1
-    assert refused > 50  # not those in the metadata, which nobody reads
+    assert refused > 50  # not in the metadata, which is not read
 
 
 def test_a_pickle_is_not_opened(folder, tmp_path):
@@ -144,11 +145,11 @@ def test_a_pickle_is_not_opened(folder, tmp_path):
         with pytest.raises(ValueError, match=str(broken)):
             zoo.from_preset(broken)
     pickle.loads(harm).close()
-    assert touched.exists()  # it would have been
+    assert touched.exists()  # it would have existed
 
 
 def test_a_configuration_that_asks_for_all_memory(folder):
-    """The file is compared with it before anything is allocated."""
+    """The claim is compared with the file before anything is allocated."""
     file = folder / "config.json"
     saved = json.loads(file.read_text())
     saved["config"] |= {"vocab_size": 10**9, "width": 10**6}  # 4 PB
@@ -191,7 +192,7 @@ def test_what_fits_is_taken(folder, caplog):
     for name, array in full.items():
         np.testing.assert_array_equal(longer[name], array)
     kernel = longer["block_1/attention/query_key_value/kernel"]
-    assert 0.005 < kernel.std() < 0.1  # as a new model has it
+    assert 0.005 < kernel.std() < 0.1  # as in a new model
     caplog.clear()
     zoo.GPT.from_preset(folder, strict=False, positions="rotary", width=8)
     assert "were ignored: positions/embeddings." in caplog.text
@@ -230,7 +231,7 @@ def test_zip_files_lead_nowhere_and_do_not_swell(tmp_path):
 
     same = written(zipfile.ZIP_STORED, lambda name: name)
     np.testing.assert_array_equal(read_state_dict(same)["a"], np.ones(3))
-    # Members are read into memory by name; nothing is ever unpacked into a folder.
+    # Members are read into memory by name; nothing is ever extracted into a folder.
     away = written(zipfile.ZIP_STORED, lambda name: f"../../{name}")
     before = sorted(tmp_path.parent.rglob("*"))
     np.testing.assert_array_equal(read_state_dict(away)["a"], np.ones(3))
@@ -243,7 +244,7 @@ def test_zip_files_lead_nowhere_and_do_not_swell(tmp_path):
 
 
 def run(code, env=(), limit=None, **options):
-    """A process of its own; its files grow to `limit` bytes, as on a full disk."""
+    """Runs a process whose files may grow to `limit` bytes, as on a full disk."""
 
     def limited():
         if limit is not None:
@@ -263,7 +264,7 @@ def run(code, env=(), limit=None, **options):
 
 @contextlib.contextmanager
 def full_disk(left):
-    """Within, no file of this process grows beyond so many bytes."""
+    """Within it, no file of this process can grow beyond a number of bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints by hf:// address, from a hub of our own on this machine."""
+"""Checkpoints by hf:// address, from a local hub server."""
 
 import hashlib
 import http.server
@@ -20,13 +20,13 @@ CONFIG = zoo.GPTConfig(17, 12, 1, 2, 8)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """The parts of the hub's interface that a download asks for."""
+    """Serves the parts of the hub's API that a download uses."""
 
     files: dict[str, bytes] = {}
     cut: list[str] = []
     served: list[str] = []
     slow: list[str] = []
-    # What the next body of a file is instead.
+    # Replaces the body of the next file.
     instead: dict[str, bytes] = {}
 
     def do_HEAD(self):
@@ -79,7 +79,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content[start : len(content) // 2])
             self.close_connection = True
         elif body and name in self.slow:
-            # Half of it, and then nothing until whoever asked is gone.
+            # Half of the body, then nothing until the client disconnects.
             self.wfile.write(content[start : len(content) // 2])
             self.wfile.flush()
             self.slow.remove(name)
@@ -136,7 +136,7 @@ def test_an_address_is_fetched_once(server, model, tmp_path):
     found = zoo.GPT.from_preset("hf://own/gpt")
     assert found.config == CONFIG and same(found, model)
     assert "model.safetensors" in Handler.served
-    # Nothing that could be run, or unpickled, is even fetched.
+    # Files that could be executed or unpickled are not even fetched.
     assert not {"run.py", "pytorch_model.bin"} & set(Handler.served)
     assert (tmp_path / "home" / "hub").is_dir()
     Handler.served.clear()
@@ -176,9 +176,9 @@ OTHERS = {
 @pytest.mark.parametrize("change", OTHERS)
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_server_that_sends_something_else(change, name, server, model):
-    """Of another size than it said, or of the same: an error, and right the next time.
+    """Wrong bytes, of the announced size or another, are an error; a retry is right.
 
-    Of a size that is too small the library asks for the rest at once.
+    If there are too few bytes, the library requests the rest at once.
     """
     other = OTHERS[change](Handler.files[name])
     Handler.instead = {name: other}

@@ -1,4 +1,4 @@
-"""Presets of Keras Hub: folders laid out as it writes them, ours, and its own."""
+"""Keras Hub presets: folders in its layout, ours, and those that it writes itself."""
 
 import json
 
@@ -29,7 +29,7 @@ CONFIG = {
     "max_sequence_length": 14,
     "num_segments": 2,
 }
-# Of one block: their layers' paths, and Hugging Face's.
+# Layer paths of one block: theirs, and Hugging Face's.
 ATTENTION = "_self_attention_layer"
 BLOCK = {
     f"{ATTENTION}/query_dense": "attention.self.query",
@@ -62,7 +62,7 @@ def serialized(name, config, package="keras_hub"):
 
 
 def datasets(model):
-    """Path and array of each of a BertModel's weights."""
+    """Yields the path and array of each weight of a BertModel."""
     weights = {k: x.detach().numpy() for k, x in model.named_parameters()}
     layers = dict(BODY)
     for block, group in enumerate(("transformer_encoder", "transformer_encoder_1")):
@@ -105,7 +105,7 @@ def written(model, folder, edit=lambda arrays: None):
 
 
 def with_head(model, folder, activation="linear", name="BertTextClassifier"):
-    """A task's files beside a backbone's."""
+    """Writes a task's files beside a backbone's."""
     head = {
         "layers/dense/vars/0": model.classifier.weight.detach().numpy().T,
         "layers/dense/vars/1": model.classifier.bias.detach().numpy(),
@@ -303,7 +303,7 @@ def test_there_and_back(name, ours, tmp_path, caplog):
         *(keras.tree.flatten(run(m, inputs)) for m in (again, model)), strict=True
     ):
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    # A model of another class leaves none of this one's files.
+    # Saving a model of another class removes this one's files.
     zoo.presets.export_keras_hub(ours["bert"], tmp_path)
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")}
     vocabulary = "assets/tokenizer/vocabulary.txt"
@@ -377,7 +377,7 @@ def test_what_is_written_loads_there(ours, tmp_path):
     assert found.tolist() == ours["bert"].tokenizer.encode(text).tolist()
 
 
-@pytest.mark.filterwarnings("default")  # its own are not ours to mend
+@pytest.mark.filterwarnings("default")  # its own warnings are not ours to fix
 def test_presets_that_keras_hub_writes(tmp_path):
     keras_hub = pytest.importorskip("keras_hub")
     rng = np.random.default_rng(0)

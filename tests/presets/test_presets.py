@@ -1,4 +1,4 @@
-"""Presets by name and by folder: saving, loading, and everything that may not fit."""
+"""Presets by name and by folder: saving, loading, and mismatches."""
 
 import dataclasses
 import json
@@ -167,7 +167,7 @@ def test_a_trained_model_is_saved_as_it_is(folder, tmp_path):
 
 
 def test_a_file_and_its_models_do_not_share_changes(folder):
-    """Though the weights may lie in the file's pages until they change."""
+    """This holds even if weights were to share the file's pages until they change."""
     before = (folder / "model.safetensors").read_bytes()
     first, second = GPT.from_preset(folder), GPT.from_preset(folder)
     kept = second.get_weights()
@@ -176,7 +176,7 @@ def test_a_file_and_its_models_do_not_share_changes(folder):
     changed = first.get_weights()
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(changed, kept, strict=True))
     assert (folder / "model.safetensors").read_bytes() == before
-    first.save_to_preset(folder)  # over the file that both were read from
+    first.save_to_preset(folder)  # over the file from which both were read
     for model, expected in ((first, changed), (second, kept)):
         for a, b in zip(model.get_weights(), expected, strict=True):
             assert np.array_equal(a, b)
@@ -194,23 +194,23 @@ def test_tokenizers_go_along(model, folder):
 
 @dataclasses.dataclass(frozen=True)
 class OwnConfig(GPTConfig):
-    """With a field that ours has not."""
+    """A configuration with a field that ours lacks."""
 
     own: int = 3
 
 
 class Own(GPT):
-    """A class of a user's, which nobody registered."""
+    """A user's class that is not registered."""
 
     Config = OwnConfig
 
 
 class OwnOfOwn(Own):
-    """A class that derives from it."""
+    """A class derived from the user's class."""
 
 
 class OwnClassifier(zoo.BertClassifier):
-    """One of a family."""
+    """A user's class derived from one of a family."""
 
 
 def test_subclasses(tmp_path, folder, model):
@@ -242,7 +242,7 @@ def test_subclasses_with_fields_and_names_of_their_own(tmp_path, folder, model):
     assert OwnOfOwn.from_preset(tmp_path / "own_of_own").config == own.config
     with pytest.raises(ValueError, match="no architecture 'OwnOfOwn'"):
         Own.from_preset(tmp_path / "own_of_own")
-    # From a preset of its parent's it takes all that there is.
+    # From its parent's preset it takes everything there is.
     from_parent = Own.from_preset(folder, own=7)
     assert same(from_parent, model) and from_parent.config.own == 7
 
@@ -349,13 +349,13 @@ def test_another_number_of_classes(cls, tmp_path, caplog):
 
 @pytest.mark.parametrize("write", ["zoo", "huggingface", "keras_hub"])
 def test_a_save_that_is_killed_leaves_one_of_the_two(tmp_path, monkeypatch, write):
-    """Of `tests/data/test_atomic_files.py`'s two: before and after the commit."""
+    """The kills are those of `tests/data/test_atomic_files.py`, around the commit."""
     words = {"old": "abcdefghi", "new": "mnopqrstu"}
     models = {}
     for version, text in words.items():
         config = GPTConfig(10, 8, 1, 2, 8)
         models[version] = GPT(config)
-        if write != "keras_hub":  # which has no tokenizer of characters
+        if write != "keras_hub":  # which has no character tokenizer
             models[version].tokenizer = Tokenizer.characters(text)
     save = {
         "zoo": GPT.save_to_preset,
@@ -380,7 +380,7 @@ def test_a_save_that_is_killed_leaves_one_of_the_two(tmp_path, monkeypatch, writ
 
 
 def test_a_manifest_speaks_of_one_checkpoint(folder, model):
-    """A preset that is saved over a copy of a checkpoint is not judged by it."""
+    """A preset saved over a checkpoint's copy is not checked against its manifest."""
     (folder / "manifest.toml").write_text("files = []")
     model.save_to_preset(folder)
     assert not (folder / "manifest.toml").exists()

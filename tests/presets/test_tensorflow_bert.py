@@ -1,4 +1,4 @@
-"""BERT's original checkpoints: written by TensorFlow, compared with `transformers`."""
+"""BERT's original checkpoints, written by TensorFlow, against `transformers`."""
 
 import json
 
@@ -15,7 +15,7 @@ tensorflow = pytest.importorskip("tensorflow")
 TEXTS = texts()
 MASK = TEXTS["padding_mask"]
 
-# By hand from google-research/bert's modeling.py and run_*.py: theirs of one layer.
+# From google-research/bert's modeling.py and run_*.py by hand: names of one layer.
 HEADS = {
     "cls.predictions.bias": "cls/predictions/output_bias",
     "cls.predictions.transform.dense.weight": "cls/predictions/transform/dense/kernel",
@@ -50,7 +50,7 @@ def original_name(name):
 
 
 def variables(model):
-    """A model's weights as TensorFlow's graph had them, with Adam's moments."""
+    """Returns a model's weights under TensorFlow's graph names, with Adam's moments."""
     arrays = {}
     for name, parameter in model.named_parameters():
         ours, x = original_name(name), parameter.detach().numpy()
@@ -60,7 +60,7 @@ def variables(model):
 
 
 def written(model, folder, edit=lambda arrays: None, prefix="bert_model.ckpt"):
-    """The folder that BERT's authors publish."""
+    """Writes a folder as BERT's authors publish it."""
     arrays = variables(model)
     edit(arrays)
     tensorflow.raw_ops.SaveV2(
@@ -133,7 +133,7 @@ def test_outputs(theirs, ours, tmp_path, caplog):
 
 
 def test_is_the_same_as_from_hugging_face(tmp_path):
-    """And comes with its tokenizer, whose letters are those of the vocabulary."""
+    """It also has its tokenizer, cased like the vocabulary."""
     network = their_model("BertForPreTraining")
     (tmp_path / "theirs").mkdir()
     expected = zoo.BertClassifier.from_preset(saved(network, tmp_path / "theirs"))

@@ -1,4 +1,4 @@
-"""Indices of TensorFlow's checkpoints that claim more than they have."""
+"""Indices of TensorFlow checkpoints that claim more than they contain."""
 
 import tracemalloc
 

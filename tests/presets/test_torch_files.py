@@ -18,7 +18,7 @@ def state():
     )
     found = module.state_dict()
     base = torch.arange(24.0)
-    found["transposed"] = base.reshape(4, 6)[1:, 2:].T  # a view, with strides
+    found["transposed"] = base.reshape(4, 6)[1:, 2:].T  # a strided view
     found["half"] = torch.tensor([1.5, -2.0]).half()
     found["scalar"] = torch.tensor(3)
     found["empty"] = torch.zeros(0, 3)
@@ -37,7 +37,7 @@ def test_reads_what_torch_writes(zipped, tmp_path):
 
 
 class Harm:
-    """Touches a file when it is unpickled."""
+    """Creates a file when unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -88,7 +88,7 @@ def test_damaged_files(zipped, tmp_path):
 
 
 def written(file, data, storage=bytes(16)):
-    """A zip as torch.save writes it, of a pickle that torch.save would not write."""
+    """Writes a zip in torch.save's layout around a pickle that it would not write."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("a/data.pkl", data)
         archive.writestr("a/data/0", storage)
@@ -96,7 +96,7 @@ def written(file, data, storage=bytes(16)):
 
 
 def tensor(shape, strides, count=4):
-    """A pickle of one tensor; torch's storage of `count` floats has four."""
+    """Returns a pickle of one tensor; the storage of `count` floats holds four."""
 
     def numbers(values):
         longs = (b"\x8a\x10" + v.to_bytes(16, "little") for v in values)
@@ -113,12 +113,12 @@ def tensor(shape, strides, count=4):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (tensor([2**29], [0]), "reaches beyond"),  # each element is the first
+        (tensor([2**29], [0]), "reaches beyond"),  # every element is the first one
         (tensor([2**40], [1]), "reaches beyond"),
         (tensor([2**40] * 3, [0] * 3), "reaches beyond"),
         (tensor([1] * 70, [0] * 70), "70 axes"),
         (tensor([4], [1], count=200), "has not 200 elements"),
-        # Whose hash takes 2**60 steps, or more of the stack than there is.
+        # Hashing it takes 2**60 steps, or more stack than there is.
         (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"Ns.", "by a tuple"),
         (b"\x80\x02})" + b"\x85" * 300_000 + b"Ns.", "by a tuple"),
         (b"\x80\x02]" + b"(" * 300_000 + b"l" * 300_000 + b".", "KeyError: 108"),
@@ -136,7 +136,7 @@ def test_claims_beyond_the_file(data, message, tmp_path):
 
 
 def test_members_that_share_their_bytes(tmp_path):
-    """Of a zip whose directory names one storage many times."""
+    """The directory of the zip lists one storage many times."""
     file = written(tmp_path / "w.pth", tensor([4], [1]), bytes(10**5))
     with zipfile.ZipFile(file, "a") as archive:
         first = archive.getinfo("a/data/0")

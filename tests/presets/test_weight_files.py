@@ -1,4 +1,4 @@
-"""Weights as they are found: in parts, in pickles, by other names, and changed."""
+"""Weights as found in practice: sharded, pickled, under other names, and changed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def model():
 
 @pytest.fixture
 def folder(model, tmp_path):
-    """As Hugging Face has it."""
+    """Writes a folder in Hugging Face's form."""
     zoo.presets.export_gpt2(model, tmp_path / "gpt")
     return tmp_path / "gpt"
 
@@ -34,7 +34,7 @@ def same(a, b):
 
 
 def in_parts(folder, form, prefix=""):
-    """Two files and their index, in place of the one; as save_pretrained cuts them."""
+    """Splits the weights into two files and an index, as save_pretrained does."""
     arrays = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     stem, end = form.split(".")
@@ -151,7 +151,7 @@ def test_a_model_keeps_its_weights(change, model, tmp_path):
 
 
 def test_arrays_that_wait_are_of_the_file_that_was_opened(model, folder):
-    """Another one takes its name; cut in place, it is an error and no end."""
+    """If another file takes its name, the old one is read; truncation is an error."""
     other = shutil.copy(folder / "model.safetensors", folder / "other")
     expected = load_file(other)
     found = weights.read(folder)
