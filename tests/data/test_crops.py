@@ -98,13 +98,13 @@ def test_threads_draw_the_same():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": 1000}, "1000 tokens are too few for length=1000.* 1001"),
-        ({"length": 0}, "length=0"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"seed": -1}, "seed=-1"),
-        ({"shard": (2, 2)}, r"shard=\(2, 2\)"),
-        ({"shard": (-1, 2)}, r"shard=\(-1, 2\)"),
-        ({"shard": (0, 4)}, "batch_size=6 does not divide by the 4 hosts"),
+        ({"length": 1000}, "at least 1001 tokens for length=1000, got 1000"),
+        ({"length": 0}, "length must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be .*got -1"),
+        ({"shard": (2, 2)}, r"shard must be .*got \(2, 2\)"),
+        ({"shard": (-1, 2)}, r"shard must be .*got \(-1, 2\)"),
+        ({"shard": (0, 4)}, "batch_size must be a multiple of 4.*got 6"),
         ({"tokens": np.zeros((2, 2), int)}, r"shape \(2, 2\)"),
         ({"tokens": np.zeros(100)}, "float64"),
     ],
@@ -116,9 +116,9 @@ def test_crops_refuse(arguments, message):
 
 def test_updates_are_not_negative():
     crops = RandomCrops(TOKENS, 8, 6)
-    with pytest.raises(ValueError, match="update=-1"):
+    with pytest.raises(ValueError, match="update must be 0 or more, got -1"):
         crops.batch(-1)
-    with pytest.raises(ValueError, match="start=-1"):
+    with pytest.raises(ValueError, match="start must be 0 or more, got -1"):
         crops.batches(-1)
 
 
@@ -164,12 +164,12 @@ def test_overlapping_windows_count_every_target_once(num_tokens, stride):
 
 
 def test_windows_refuse():
-    with pytest.raises(ValueError, match="4 tokens are too few for length=4.* 5"):
+    with pytest.raises(ValueError, match="at least 5 tokens for length=4, got 4"):
         windows(np.arange(4), 4)
-    with pytest.raises(ValueError, match="1 tokens are too few"):
+    with pytest.raises(ValueError, match="at least 2 tokens .*got 1"):
         windows_with_weights(np.arange(1), 4)
-    with pytest.raises(ValueError, match="length=0"):
+    with pytest.raises(ValueError, match="length must be at least 1, got 0"):
         windows_with_weights(np.arange(9), 0)
     for stride in (0, 5):
-        with pytest.raises(ValueError, match=f"stride={stride}; expected 1 to"):
+        with pytest.raises(ValueError, match=f"stride must be from 1 .*got {stride}"):
             windows_with_weights(np.arange(9), 4, stride)

@@ -73,13 +73,13 @@ WHOLE = idx(random_pixels(3, 4, 5))
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (WHOLE[:-1], r"truncated or too long: 59 bytes .* expected 60 .*\(3, 4, 5\)"),
-        (WHOLE + b"\0", "61 bytes follow its header; expected 60"),
-        (WHOLE[:10], "truncated: it has 10 bytes; expected 16"),
-        (b"", "begins with 0x; expected the magic number 0x00000803"),
-        (idx(np.arange(3)), "begins with 0x00000801; expected .* 0x00000803"),
-        (b"\0\0\x0d\x03" + WHOLE[4:], "begins with 0x00000d03"),
-        (b"<html>", "begins with 0x3c68746d"),
+        (WHOLE[:-1], r"truncated or too long: 60 bytes must .*\(3, 4, 5\), got 59"),
+        (WHOLE + b"\0", "60 bytes must follow its header .*got 61"),
+        (WHOLE[:10], "truncated: it must have a header of 16 bytes, got 10"),
+        (b"", "must begin with 0x00000803, .*got 0x$"),
+        (idx(np.arange(3)), "must begin with 0x00000803, .*got 0x00000801"),
+        (b"\0\0\x0d\x03" + WHOLE[4:], "must begin with .*got 0x00000d03"),
+        (b"<html>", "must begin with .*got 0x3c68746d"),
         (gzip.compress(WHOLE)[:-9], "damaged gzip file"),
         (gzip.compress(WHOLE)[:20] + b"\0" * 40, "damaged gzip file"),
     ],
@@ -99,11 +99,11 @@ LARGE = WHOLE[:4] + np.array([90, 1000, 1000], ">u4").tobytes()
     ("data", "message"),
     [
         # A header that claims more than the file may hold, and a file that holds more.
-        (gzip.compress(HUGE), r"claims .* bytes, the shape .*; at most .* Unzip it"),
-        (gzip.compress(LARGE), "claims 90,000,000 bytes"),
-        (gzip.compress(WHOLE + bytes(10**7)), "truncated or too long: 61 bytes"),
-        (HUGE, "truncated or too long: 0 bytes follow its header"),
-        (WHOLE + bytes(10**6), "truncated or too long: 1000060 bytes follow"),
+        (gzip.compress(HUGE), r"at most .* bytes .*, got .* for the shape .* Unzip it"),
+        (gzip.compress(LARGE), "must unzip to at most .*, got 90,000,000"),
+        (gzip.compress(WHOLE + bytes(10**7)), "truncated or too long: .*got 61"),
+        (HUGE, "truncated or too long: .* must follow its header .*got 0"),
+        (WHOLE + bytes(10**6), "truncated or too long: .*got 1000060"),
     ],
     ids=["huge claim", "large claim", "large rest", "huge, not zipped", "rest"],
 )
@@ -118,7 +118,7 @@ def test_idx_costs_no_more_than_its_size_allows(tmp_path, data, message):
 
 def test_idx_reads_no_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="pipe is no plain file"):
+    with pytest.raises(ValueError, match="pipe must be an IDX file, got no regular"):
         read_idx(tmp_path / "pipe", num_axes=3)
 
 
@@ -157,7 +157,7 @@ def test_mnist_refuses_what_does_not_fit(tmp_path):
     labels.write_bytes(idx(np.array([3, 10])))
     assert len(load("mnist", data_dir=tmp_path).class_names) == 11
     labels.write_bytes(idx(random_pixels(2, 4, 5)))
-    with pytest.raises(ValueError, match="begins with 0x00000803"):
+    with pytest.raises(ValueError, match="must begin with .*got 0x00000803"):
         load("mnist", data_dir=tmp_path)
     labels.unlink()
     with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz"):
@@ -165,7 +165,7 @@ def test_mnist_refuses_what_does_not_fit(tmp_path):
     for name in MNIST:
         empty = np.zeros((0, 4, 4) if "images" in name else 0)
         (tmp_path / name).write_bytes(idx(empty))
-    with pytest.raises(ValueError, match="has no training images"):
+    with pytest.raises(ValueError, match="must have training images, got none"):
         load("mnist", data_dir=tmp_path)
 
 
@@ -344,7 +344,7 @@ def test_folders_train_and_test_are_the_split(tmp_path):
     assert dataset.test_images[:, 1, 1, 0].tolist() == [5, 4]
     assert dataset.test_labels.tolist() == [0, 2]
     write_picture(tmp_path / "test" / "d" / "1.png", pixels)
-    with pytest.raises(ValueError, match=r"test has pictures of the classes \['d'\]"):
+    with pytest.raises(ValueError, match=r"test must have subfolders .*also \['d'\]"):
         load("images", data_dir=tmp_path)
 
 
@@ -362,7 +362,7 @@ def test_size_crops_the_centre_and_resizes(tmp_path):
     grey = load("images", data_dir=tmp_path, size=5, channels=1)
     assert grey.train_images.shape == (2, 5, 5, 1)
     with pytest.raises(
-        ValueError, match="2.png is 16 x 8 pixels .*1.png 8 x 16.*size="
+        ValueError, match="16 x 8 pixels in .*2.png and 8 x 16 in .*1.png.*size="
     ):
         load("images", data_dir=tmp_path)
 
@@ -393,19 +393,19 @@ def test_pictures_of_every_kind(tmp_path):
 
 
 def test_folders_refuse_what_they_cannot_read(tmp_path):
-    with pytest.raises(ValueError, match="pass data_dir=FOLDER"):
+    with pytest.raises(ValueError, match="Pass data_dir=FOLDER"):
         load("images")
     with pytest.raises(FileNotFoundError, match="no folder .*missing"):
         load("images", data_dir=tmp_path / "missing")
     with pytest.raises(FileNotFoundError, match="holds no picture"):
         load("images", data_dir=tmp_path)
     write_picture(tmp_path / "a" / "1.png", random_pixels(4, 4, 3))
-    with pytest.raises(ValueError, match="holds 1 picture, which cannot be split"):
+    with pytest.raises(ValueError, match="at least 2 pictures, .*got 1"):
         load("images", data_dir=tmp_path)
     for option in ({"size": 0}, {"channels": 2}, {"channels": 4}):
         ((name, value),) = option.items()
         write_picture(tmp_path / "a" / "2.png", random_pixels(4, 4, 3))
-        with pytest.raises(ValueError, match=f"{name}={value}; expected"):
+        with pytest.raises(ValueError, match=f"{name} must be .*got {value}"):
             load("images", data_dir=tmp_path, **option)
     loose = tmp_path / "loose.png"
     write_picture(loose, random_pixels(4, 4, 3))
@@ -419,7 +419,7 @@ def test_folders_refuse_what_they_cannot_read(tmp_path):
         with pytest.raises(ValueError, match=r"3\.png is damaged: expected a picture"):
             load("images", data_dir=tmp_path)
     write_picture(bad, np.full((4, 4), 3000, np.uint16))
-    with pytest.raises(ValueError, match=r"3\.png has more than 8 bits"):
+    with pytest.raises(ValueError, match=r"3\.png must have 8 bits per value"):
         load("images", data_dir=tmp_path)
 
 
@@ -507,7 +507,7 @@ def test_tfds_reads_images_and_classes(tmp_path, features):
     small = load("tfds:tiny_images", data_dir=tmp_path, **options)
     assert small.train_images.shape == (5, 2, 2, 3)
     for option in ({"image_key": "label"}, {"label_key": "image"}):
-        with pytest.raises(ValueError, match=f"{list(option)[0]}= one of"):
+        with pytest.raises(ValueError, match=f"{list(option)[0]} must be .*, one of"):
             load("tfds:tiny_images", data_dir=tmp_path, **option)
 
 
@@ -536,7 +536,7 @@ def test_tfds_holds_out_a_split_or_a_tenth(tmp_path, features):
     for example in examples:
         example["image"].seek(0)
     write_tfds(tmp_path, "trainless", features, {"test": examples})
-    with pytest.raises(ValueError, match=r"no split 'train', only \['test'\]"):
+    with pytest.raises(ValueError, match=r"a split 'train', got only \['test'\]"):
         load("tfds:trainless", data_dir=tmp_path)
 
 
@@ -544,5 +544,5 @@ def test_tfds_refuses_pixels_of_other_types(tmp_path):
     f = pytest.importorskip("tensorflow_datasets").features
     deep = {"image": f.Image(shape=(4, 4, 1), dtype=np.uint16)}
     write_tfds(tmp_path, "deep", deep, {"train": []})
-    with pytest.raises(ValueError, match="'image' of 'tfds:deep' is uint16"):
+    with pytest.raises(ValueError, match="'image' of 'tfds:deep' .*got uint16"):
         load("tfds:deep", data_dir=tmp_path)

@@ -35,9 +35,9 @@ def test_documents_know_their_sentences(words):
     assert documents.sentences.tolist() == [0, 2, 4, 6]
     assert documents.documents.tolist() == [0, 2, 3]
     assert len(documents) == 2
-    with pytest.raises(ValueError, match="1 documents have no token"):
+    with pytest.raises(ValueError, match="at least one token, got none in 1 doc"):
         Documents.of([["", " "]], words)
-    with pytest.raises(TypeError, match="document 'The cat sat.'; expected a list of"):
+    with pytest.raises(TypeError, match="list of sentences, got 'The cat sat.'"):
         Documents.of([["a mat"], "The cat sat."], words)
 
 
@@ -56,7 +56,7 @@ def test_text_is_cut_into_sentences(words):
     assert documents.documents.tolist() == [0, 4, 5]
     both = Documents.from_text(text, words, paragraphs=2)
     assert both.documents.tolist() == [0, 5]
-    with pytest.raises(ValueError, match="paragraphs=0"):
+    with pytest.raises(ValueError, match="paragraphs must be at least 1, got 0"):
         Documents.from_text(text, words, paragraphs=0)
 
 
@@ -193,10 +193,10 @@ def test_pairs_of_the_manual(words):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": 4}, "length=4; expected at least 5"),
-        ({"short": 1.5}, "short=1.5"),
-        ({"duplicates": 0}, "duplicates=0; expected at least 1"),
-        ({"negatives": "none"}, "negatives='none'; expected one of .*'swapped'"),
+        ({"length": 4}, "length must be at least 5.*got 4"),
+        ({"short": 1.5}, "short must be .*got 1.5"),
+        ({"duplicates": 0}, "duplicates must be at least 1, got 0"),
+        ({"negatives": "none"}, "negatives must be one of .*'swapped'.* got 'none'"),
     ],
 )
 def test_pairs_refuse(numbered, words, arguments, message):
@@ -215,11 +215,11 @@ def test_duplicates_are_cut_anew(numbered, words):
 
 def test_pairs_need_text(words):
     alone = Documents.of([["the cat", "sat"]], words)
-    with pytest.raises(ValueError, match="there is one document"):
+    with pytest.raises(ValueError, match="at least two documents, got one"):
         sentence_pairs(alone, words, LENGTH)
     assert len(sentence_pairs(alone, words, LENGTH, negatives="swapped")) == 1
     single = Documents.of([["the cat"], ["sat"]], words)
-    with pytest.raises(ValueError, match="none of the 2 documents has two sentences"):
+    with pytest.raises(ValueError, match="two sentences, got none among 2"):
         sentence_pairs(single, words, LENGTH)
-    with pytest.raises(ValueError, match="length=2"):
+    with pytest.raises(ValueError, match="length must be at least 3.*got 2"):
         full_sentences(single, words, 2)

@@ -135,11 +135,11 @@ def test_domains_are_alike_in_folder_and_archive(layout, slash, tmp_path):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["trainA", "testA"], r"\['testA', 'trainA'\]; expected the folders"),
-        (["train", "test"], r"no folder; expected the folders"),
-        (["trainA/cam1", "trainA/cam2"], r"\['trainA'\]; expected the folders"),
-        (["train/a", "train/b", "test/a", "test/c"], r"\['a', 'b', 'c'\]; expected"),
-        (["test/a", "test/b"], "has pictures in test and none in train"),
+        (["trainA", "testA"], r"in the folders .*, got \['testA', 'trainA'\]"),
+        (["train", "test"], r"in the folders .*, got no folder"),
+        (["trainA/cam1", "trainA/cam2"], r"in the folders .*, got \['trainA'\]"),
+        (["train/a", "train/b", "test/a", "test/c"], r", got \['a', 'b', 'c'\]"),
+        (["test/a", "test/b"], "must have pictures in train, got some only in test"),
     ],
 )
 @pytest.mark.parametrize("form", [pack, unpack])
@@ -171,7 +171,7 @@ def test_pictures_of_other_kinds_are_named(tmp_path):
             with contextlib.suppress(ValueError):  # one picture can't be split
                 load("images", form)
     for form in (pack, unpack):
-        with pytest.raises(FileNotFoundError, match=r"no picture, but .*x\.avif; "):
+        with pytest.raises(FileNotFoundError, match=r"no picture, but .*x\.avif\. "):
             load("images", form(tmp_path / form.__name__, {"a/x.avif": b""}))
 
 
@@ -219,14 +219,14 @@ def test_a_link_in_an_archive_is_named(tmp_path):
         link = zipfile.ZipInfo("c")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "../elsewhere")
-    with pytest.raises(ValueError, match="it.zip:c is a symbolic link; pack the files"):
+    with pytest.raises(ValueError, match="it.zip:c is a symbolic link. Pack the files"):
         load("images", place)
 
 
 def test_what_is_no_plain_file_is_named(tmp_path):
     place = unpack(tmp_path, pictures({"a": "a", "b": "b"}))
     os.mkfifo(place / "a" / "9.png")
-    with pytest.raises(ValueError, match=r"9\.png is no plain file"):
+    with pytest.raises(ValueError, match=r"9\.png must be a picture, got no"):
         load("images", place)
 
 
@@ -252,10 +252,12 @@ def test_archives_that_are_none(name, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder or archive .*absent"):
         load(name, tmp_path / "absent")
     (tmp_path / "no.zip").write_bytes(b"zip")
-    with pytest.raises(ValueError, match=r"no.zip is not a .zip archive"):
+    with pytest.raises(ValueError, match=r"no.zip must be a folder or a .zip"):
         load(name, tmp_path / "no.zip")
     for place in (pack(tmp_path / "empty.zip", {}), unpack(tmp_path, JUNK)):
-        with pytest.raises(FileNotFoundError, match="holds no picture; expected files"):
+        with pytest.raises(
+            FileNotFoundError, match="holds no picture. Pictures must end"
+        ):
             load(name, place)
     whole = pack(tmp_path / "it.zip", pictures({"a": "a", "b": "b"})).read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[:300] + whole[340:])
@@ -263,7 +265,7 @@ def test_archives_that_are_none(name, tmp_path):
         load(name, tmp_path / "cut.zip")
     for bad in ("../a/0.png", "/a/0.png", "..\\a\\0.png"):
         place = pack(tmp_path / "out.zip", pictures({"a": "a"}) | {bad: png(1)})
-        with pytest.raises(ValueError, match="is a place outside of the archive"):
+        with pytest.raises(ValueError, match="is a path outside of the archive"):
             load(name, place)
 
 
@@ -276,7 +278,7 @@ def test_encrypted_archives(name, tmp_path):
         content[at + 8] |= 1
         at = content.find(b"PK\x01\x02", at + 4)
     place.write_bytes(content)
-    with pytest.raises(ValueError, match=r"it\.zip:a/0\.png is encrypted; unpack it"):
+    with pytest.raises(ValueError, match=r"it\.zip:a/0\.png is encrypted. Unpack it"):
         load(name, place)
 
 
@@ -287,7 +289,7 @@ def test_archives_that_grow(name, tmp_path, monkeypatch):
     with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in "ab":
             archive.writestr(f"{folder}/0.bmp", bytes(300_000))
-    with pytest.raises(ValueError, match=r"bomb.zip take 600,000 bytes unpacked; at"):
+    with pytest.raises(ValueError, match=r"bomb.zip must unpack to at.*got 600,000"):
         load(name, place)
     # A picture that is packed twice may grow as much as one that is packed once.
     pixels = io.BytesIO()
@@ -296,7 +298,7 @@ def test_archives_that_grow(name, tmp_path, monkeypatch):
         archive.writestr("large.txt", np.random.default_rng(0).bytes(10_000))
         for file in ("a/0.bmp", "a/1.bmp", "b/0.bmp", "b/1.bmp"):
             archive.writestr(file, pixels.getvalue())
-    with pytest.raises(ValueError, match=r"zip:a/..bmp is too large: [0-9,]* bytes"):
+    with pytest.raises(ValueError, match=r"zip:a/..bmp is too large: .* pixels, got"):
         load(name, place)
 
 

@@ -127,6 +127,6 @@ def test_fingerprints_tell_stretches_apart():
 
 def test_collocations_refuse(words):
     documents = Documents.of([["new york"]], words)
-    for size, count in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match=f"size={size}, min_count={count}"):
+    for size, count, name in ((0, 1, "size"), (1, 0, "min_count")):
+        with pytest.raises(ValueError, match=f"^{name} must be at least 1, got 0"):
             collocations(documents, words, size, min_count=count)

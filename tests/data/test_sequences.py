@@ -72,5 +72,5 @@ def test_robertas_pairs(robertas):
 
 
 def test_what_is_too_long_is_refused(words):
-    with pytest.raises(ValueError, match="has 5 tokens .* at most length=4"):
+    with pytest.raises(ValueError, match="at most length=4 tokens.*got 5"):
         Sequences(TOKENS, np.array([[0]]), np.array([[3]]), 4, words)

@@ -54,16 +54,16 @@ def test_hosts_share_the_rows():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((TOKENS[:15], 5, 3), "15 tokens are too few for length=5: at least 16"),
-        ((TOKENS, 0, 3), "length=0"),
-        ((TOKENS, 5, 0), "batch_size=0"),
-        ((TOKENS, 5, 3, -1), "seed=-1"),
+        ((TOKENS[:15], 5, 3), "at least 16 tokens for length=5, got 15"),
+        ((TOKENS, 0, 3), "length must be at least 1, got 0"),
+        ((TOKENS, 5, 0), "batch_size must be at least 1, got 0"),
+        ((TOKENS, 5, 3, -1), "seed must be .*got -1"),
         ((TOKENS.reshape(2, 50), 5, 3), "one-dimensional"),
-        ((TOKENS, 5, 3, 0, (0, 2)), "does not divide by the 2 hosts"),
+        ((TOKENS, 5, 3, 0, (0, 2)), "batch_size must be a multiple of 2.*got 3"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Streams(*arguments)
-    with pytest.raises(ValueError, match="update=-1"):
+    with pytest.raises(ValueError, match="update must be 0 or more, got -1"):
         Streams(TOKENS, 5, 3).batch(-1)

@@ -59,7 +59,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_training(tmp_path):
 
 
 def test_a_dataset_of_one_domain_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="ImageDataset; expected UnpairedDataset"):
+    with pytest.raises(ValueError, match="of UnpairedDataset, got 'digits' of Image"):
         main(Config(dataset="digits", out=tmp_path))
 
 

@@ -100,7 +100,7 @@ def test_classes_of_single_texts_alone(tmp_path):
         (tmp_path / f"{part}.tsv").write_text("\n".join(rows))
     config = replace(TINY, dataset="tsv", data_dir=tmp_path)
     assert loaded(config).class_names == ("0", "1")
-    with pytest.raises(ValueError, match="is of the kind TextDataset; expected Task"):
+    with pytest.raises(ValueError, match="of TaskDataset, got 'docs' of TextDataset"):
         loaded(replace(TINY, dataset="docs"))
     (tmp_path / "msr_paraphrase_train.txt").write_text(
         "Quality\t#1 String\t#2 String\n" + "1\ta\tb\n" * 20

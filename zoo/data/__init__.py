@@ -1,4 +1,4 @@
-"""Texts, tasks and images by name, tokenizers, token files, and batches of them."""
+"""Datasets by name (texts, tasks, images), token files, and batches of all of them."""
 
 from zoo.data.datasets import TextDataset, list_datasets, load
 from zoo.data.images.batches import ImageBatches, binarized

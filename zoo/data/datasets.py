@@ -1,9 +1,8 @@
 """Datasets by name, as in `load("text", data_dir="my_novel.txt")`.
 
-To add one, write a loader that takes `data_dir` and its own options, and name it
-in `LOADERS`. Those of images are in `images.py`, `unpaired.py` and `outlines.py`, those
-of labelled texts in `tsv.py`, `conll.py` and `squad.py`, those of translations in
-`parallel.py`.
+To add a dataset, write a loader that takes `data_dir` and its own options, and list it
+in `LOADERS`. The loaders of plain text are here, those of images in `images/`, those of
+labelled texts in `tasks/`, and those of translations in `translation/`.
 """
 
 import difflib
@@ -37,16 +36,17 @@ BLANK_LINE = "\n\n"
 
 @dataclass(frozen=True)
 class TextDataset:
-    """A text in two parts.
+    """A text, split into a training and a validation part.
 
     Attributes:
-        name: The name that `load` was given.
-        train: The text to train on.
-        validation: The text to evaluate on.
-        sha256: Of both parts in this order, in UTF-8: report it with every figure.
-        origin: Where the text came from.
-        licence: What is known of its licence.
-        left_out: How many bad lines were left out (`on_bad="skip"`).
+        name: the name passed to `load`.
+        train: the text to train on.
+        validation: the text to evaluate on.
+        sha256: the hash of both parts, in this order and in UTF-8. Report it with
+            every figure.
+        origin: where the text came from.
+        licence: its licence, as far as it is known.
+        left_out: the number of bad lines that were skipped (`on_bad="skip"`).
     """
 
     name: str
@@ -68,25 +68,26 @@ def load(
     """Loads a dataset by its name.
 
     Args:
-        name: One of `list_datasets()`; `tfds:NAME` is NAME of tensorflow-datasets.
-        data_dir: The file or folder to read from, for datasets that take one.
-        expect: The kinds of dataset that the caller can use.
-        **options: Of the dataset: `size` and `channels` of `images` and `unpaired`,
-            `most` of all images, the columns of `tsv` and `conll`, `language` of
-            `xquad`, `source`, `target` and `test` of `multi30k` and `parallel`, and of
-            `tfds:NAME` those that `load_tfds` names. Of all that read lines of text, or
-            questions: `on_bad`, what becomes of those that can't be used. "error"
-            refuses the first by file and line; "skip" leaves them out, counts them in
-            `left_out`, and warns of how many and the first.
+        name: one of `list_datasets()`; `tfds:NAME` loads NAME from
+            tensorflow-datasets.
+        data_dir: the file or folder to read from, for datasets that take one.
+        expect: the dataset classes that the caller can use.
+        **options: options of the dataset: `size` and `channels` for `images` and
+            `unpaired`, `most` for all images, the columns for `tsv` and `conll`,
+            `language` for `xquad`, `source`, `target` and `test` for `multi30k` and
+            `parallel`, and those of `load_tfds` for `tfds:NAME`. All datasets made of
+            lines or questions take `on_bad`, which says what to do with unusable ones:
+            "error" raises at the first and names its file and line; "skip" leaves them
+            out, counts them in `left_out`, and warns with the count and the first.
 
     Returns:
-        A `TextDataset`, a `TaskDataset`, a `ParallelText`, an `ImageDataset` or an
-        `UnpairedDataset`, as the name says; of `tfds:NAME`, as its features say.
+        A `TextDataset`, `TaskDataset`, `ParallelText`, `ImageDataset` or
+        `UnpairedDataset`, depending on the name; for `tfds:NAME`, on its features.
 
     Raises:
-        ValueError: The name is unknown, what was found is empty or damaged, or is of
-            another kind than expected.
-        TypeError: The dataset does not take an option.
+        ValueError: the name is unknown, the data is empty or damaged, or the dataset
+            is not one of the expected classes.
+        TypeError: the dataset does not take an option.
         FileNotFoundError: `data_dir` does not hold the dataset.
     """
     on_bad = options.pop("on_bad", "error")
@@ -99,12 +100,12 @@ def load(
         close = difflib.get_close_matches(name, list_datasets(), n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(
-            f"there is no dataset {name!r}{hint}; the names are "
-            f"{', '.join(list_datasets())}, and your own files are "
-            "load('text', data_dir=FILE_OR_FOLDER) or load('images', data_dir=FOLDER)"
+            f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
+            "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
+            "load('images', data_dir=FOLDER)"
         )
     loader = LOADERS[name]
-    # Before it is read, and before options of another kind are refused.
+    # Before anything is read, and before options of another kind are refused.
     _check_kind(name, get_type_hints(loader)["return"], expect)
     if "on_bad" in inspect.signature(loader).parameters:
         options["on_bad"] = on_bad
@@ -116,8 +117,8 @@ def load(
 def _refuse_skipping(name: str, on_bad: OnBad) -> None:
     if on_bad != "error":
         raise ValueError(
-            f"on_bad={on_bad!r} is for lines of text files and tables, which {name!r} "
-            "does not read; leave it out"
+            "on_bad applies to lines of text files and tables, which "
+            f"{name!r} does not read, got {on_bad!r}. Leave it out"
         )
 
 
@@ -125,29 +126,30 @@ def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
     if not issubclass(kind, expect):
         kinds = expect if isinstance(expect, tuple) else (expect,)
         raise ValueError(
-            f"{name!r} is of the kind {kind.__name__}; expected "
-            f"{' or '.join(kind.__name__ for kind in kinds)}"
+            f"the dataset must be of {' or '.join(kind.__name__ for kind in kinds)}, "
+            f"got {name!r} of {kind.__name__}"
         )
 
 
 def list_datasets() -> list[str]:
-    """Returns the names that `load` takes."""
+    """Returns the dataset names that `load` accepts."""
     return [*LOADERS, "tfds:NAME"]
 
 
 def load_docs(data_dir: Path | None = None) -> TextDataset:
-    """Loads the prose of Python's manual that `help()` shows; it needs no download.
+    """Loads the text of Python's manual that `help()` shows; no download needed.
 
-    The manual repeats itself, so each paragraph is kept where it first occurs, in
-    the order of the topics' names. Whole topics go to validation as long as that
-    makes up at most a tenth of the text so far. It differs between Python versions.
+    The manual repeats itself, so only the first occurrence of each paragraph is kept,
+    with topics in the order of their names. A whole topic goes to validation if
+    validation then makes up at most a tenth of the text so far. The text differs
+    between Python versions.
     """
     from pydoc_data.topics import topics
 
     if data_dir is not None:
         raise ValueError(
-            f"'docs' comes with Python and does not read data_dir={str(data_dir)!r}; "
-            "for your own files use load('text', data_dir=FILE_OR_FOLDER)"
+            f"'docs' comes with Python and does not read data_dir={str(data_dir)!r}. "
+            "For your own files use load('text', data_dir=FILE_OR_FOLDER)"
         )
     seen: set[str] = set()
     train: list[str] = []
@@ -180,8 +182,8 @@ def load_tinyshakespeare(
 ) -> TextDataset:
     """Loads 1,115,394 characters of Shakespeare's plays, split as nanoGPT does.
 
-    The text is `data_dir` if that is a file, `data_dir/input.txt`, or
-    `data_dir/tinyshakespeare/input.txt`; without `data_dir` it is downloaded once
+    The text is read from `data_dir` if that is a file, else from `data_dir/input.txt`
+    or `data_dir/tinyshakespeare/input.txt`. Without `data_dir` it is downloaded once
     and its checksum verified.
     """
     if data_dir is None:
@@ -197,9 +199,9 @@ def load_tinyshakespeare(
         found = [candidate for candidate in candidates if candidate.is_file()]
         if not found:
             raise FileNotFoundError(
-                "there is no tinyshakespeare text: "
-                f"{' nor '.join(map(str, candidates))} is a file; pass its place as "
-                "data_dir, or none to download it"
+                "there is no tinyshakespeare text: no file "
+                f"{' or '.join(map(str, candidates))}. Pass its path as data_dir, or "
+                "leave data_dir out to download it"
             )
         path = found[0]
     bad = BadLines(on_bad)
@@ -213,32 +215,32 @@ def load_tinyshakespeare(
 
 
 def load_text(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TextDataset:
-    """Loads a text file, or a folder's `*.txt` in the order of their names.
+    """Loads a text file, or all `*.txt` files of a folder in the order of their names.
 
     Files are joined by blank lines. The first nine tenths of the characters are
     for training.
 
     Args:
-        data_dir: The file or folder.
-        on_bad: Of lines that are not UTF-8 or have NUL characters: "error" refuses the
-            first, "skip" leaves them out.
+        data_dir: the file or folder.
+        on_bad: what to do with lines that are not UTF-8 or hold NUL characters:
+            "error" raises at the first, "skip" leaves them out.
     """
     if data_dir is None:
         raise ValueError(
-            "'text' reads your own files: pass data_dir=FILE or a folder of *.txt"
+            "'text' reads your own files. Pass data_dir=FILE or a folder of *.txt"
         )
     if data_dir.is_dir():
         paths = sorted(path for path in data_dir.glob("*.txt") if path.is_file())
         if not paths:
             raise FileNotFoundError(
-                f"the folder {data_dir} holds no *.txt file; pass a text file or a "
+                f"the folder {data_dir} holds no *.txt file. Pass a text file or a "
                 "folder that holds some"
             )
     elif data_dir.is_file():
         paths = [data_dir]
     else:
         raise FileNotFoundError(
-            f"there is no file or folder {data_dir}; pass a text file or a folder of "
+            f"there is no file or folder {data_dir}. Pass a text file or a folder of "
             "*.txt as data_dir"
         )
     bad = BadLines(on_bad)
@@ -258,17 +260,18 @@ def load_tfds(
     on_bad: OnBad = "error",
     **options: Any,
 ) -> TextDataset | images.ImageDataset:
-    """Loads a dataset of tensorflow-datasets, preparing it if need be.
+    """Loads a dataset from tensorflow-datasets, preparing it if necessary.
 
-    One with an image feature is an `ImageDataset` unless `text_key` asks for its text
-    (file names are text features too); any other is a `TextDataset`.
+    A dataset with an image feature becomes an `ImageDataset` unless `text_key` asks
+    for its text (file names are text features too); any other becomes a `TextDataset`.
 
     Args:
-        name: The dataset, such as `lm1b`, with its config and version if wanted.
-        data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
-        on_bad: Of texts that are not UTF-8: "error" refuses the first, "skip" leaves
-            them out.
-        **options: `text_key="text"`, the feature to read; of images see
+        name: the dataset, such as `lm1b`, optionally with its config and version.
+        data_dir: the folder of prepared datasets; the default of tensorflow-datasets
+            if None.
+        on_bad: what to do with texts that are not UTF-8: "error" raises at the first,
+            "skip" leaves them out.
+        **options: for text, `text_key="text"`, the feature to read; for images, see
             `zoo.data.images.loading.from_tfds`.
     """
     builder = tfds.prepared(name, data_dir)
@@ -281,16 +284,16 @@ def load_tfds(
 def _text_from_tfds(
     name: str, builder: Any, bad: BadLines, text_key: str = "text"
 ) -> TextDataset:
-    """Joins examples by blank lines.
+    """Joins the examples of each split by blank lines.
 
-    Validation is the split `validation`, else `test`, else the last tenth of
-    `train`'s characters.
+    Validation is the split `validation`, else `test`, else the last tenth of the
+    characters of `train`.
     """
     texts = tfds.features(builder, "Text")
     if text_key not in texts:
         raise ValueError(
-            f"'tfds:{name}' has no text feature {text_key!r}; pass text_key= one of "
-            f"{texts or 'none: it holds no text'}"
+            f"text_key must be a text feature of 'tfds:{name}', one of "
+            f"{texts or 'none: it holds no text'}, got {text_key!r}"
         )
     held_out = tfds.held_out(builder, name, ("validation", "test"))
 
@@ -358,8 +361,8 @@ def _paragraphs(text: str) -> list[str]:
 def _first_nine_tenths(text: str, origin: str) -> tuple[str, str]:
     if len(text) < 2:
         raise ValueError(
-            f"{origin} is empty: {len(text)} characters cannot be split into training "
-            "and validation; pass a longer text"
+            f"{origin} is empty: a text of {len(text)} characters can't be split into "
+            "training and validation. Pass a longer text"
         )
     cut = int(len(text) * 0.9)  # nanoGPT's
     return text[:cut], text[cut:]

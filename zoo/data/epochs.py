@@ -1,4 +1,4 @@
-"""Batches that go through all examples once an epoch, in an order that seeks."""
+"""Batches that go through all examples once per epoch, with random access."""
 
 import functools
 from abc import abstractmethod
@@ -10,19 +10,20 @@ from zoo.data.updates import ENDLESS, Updates
 
 
 class EpochBatches(Updates):
-    """Batches in another order every epoch, a function of (seed, update).
+    """Batches in a new order every epoch, a function of (seed, update).
 
-    An epoch is a permutation of all N examples, drawn from the seed and the epoch's
-    number, and cut into batches of B. Where B does not divide N, the N mod B examples
-    at its end are left out: others in the next epoch.
+    An epoch is a permutation of all N examples, drawn from the seed and the epoch
+    number, and cut into batches of B. If B does not divide N, the last N mod B examples
+    are left out; in the next epoch these are others.
 
     Args:
         num_examples: N.
         batch_size: B.
-        seed: A non-negative integer that selects the order and all else by chance.
+        seed: a non-negative integer that determines the order and all other
+            randomness.
 
     Attributes:
-        steps_per_epoch: Batches in an epoch, N // B.
+        steps_per_epoch: the number of batches in an epoch, N // B.
     """
 
     def __init__(self, num_examples: int, batch_size: int, seed: int = 0) -> None:
@@ -31,11 +32,11 @@ class EpochBatches(Updates):
 
         if not 1 <= batch_size <= num_examples:
             raise ValueError(
-                f"batch_size={batch_size}; expected 1 to {num_examples}, the number of "
-                "examples"
+                f"batch_size must be from 1 to {num_examples}, the number of examples, "
+                f"got {batch_size}"
             )
         if seed < 0:
-            raise ValueError(f"seed={seed}; expected a non-negative integer")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}")
         self.steps_per_epoch = num_examples // batch_size
 
         def rows(update: int) -> np.ndarray:
@@ -46,9 +47,9 @@ class EpochBatches(Updates):
             order = rng.permutation(num_examples)[: self.steps_per_epoch * batch_size]
             return self._cut(order, rng).reshape(self.steps_per_epoch, batch_size)
 
-        # One Grain element is a whole batch, or a whole epoch's order: its cost an
-        # element is paid once. Grain seeds the two random maps differently, since they
-        # are one and two steps from the seed.
+        # One Grain element is a whole batch, or a whole epoch's order, so its overhead
+        # per element is paid only once. Grain seeds the two random maps differently:
+        # they are one and two steps away from the seed.
         numbers = grain.MapDataset.range(ENDLESS).seed(seed)
         epochs = numbers.random_map(draw_epoch)
         epoch_rows = functools.lru_cache(maxsize=2)(epochs.__getitem__)
@@ -58,16 +59,16 @@ class EpochBatches(Updates):
         """Returns one update's batch.
 
         Args:
-            update: The number of the update, from 0.
+            update: the number of the update, from 0.
         """
         if update < 0:
-            raise ValueError(f"update={update}; expected a number from 0")
+            raise ValueError(f"update must be 0 or more, got {update}")
         return self._batches[update]
 
     def _cut(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The order in which an epoch is cut into batches, one after the other."""
+        """Returns the order in which an epoch is cut into consecutive batches."""
         return order
 
     @abstractmethod
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> Any:
-        """The batch of some examples."""
+        """Returns the batch made of the examples `rows`."""

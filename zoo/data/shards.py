@@ -1,25 +1,25 @@
-"""The part of a batch that one of several hosts feeds."""
+"""The part of a batch that each of several hosts loads."""
 
 
 def share(batch_size: int, shard: tuple[int, int]) -> slice:
-    """The rows of host `index` out of `count`, as a block.
+    """Returns the rows of host `index` out of `count`, one contiguous block.
 
     Args:
-        batch_size: Rows of all hosts.
+        batch_size: the number of rows over all hosts.
         shard: (index, count).
 
     Raises:
-        ValueError: The index is out of range, or `count` does not divide the batch.
+        ValueError: the index is out of range, or `count` does not divide the batch.
     """
     index, count = shard
     if not 0 <= index < count:
         raise ValueError(
-            f"shard={shard}; expected (index, count) with 0 <= index < count"
+            f"shard must be (index, count) with 0 <= index < count, got {shard}"
         )
     if batch_size % count:
         raise ValueError(
-            f"batch_size={batch_size} does not divide by the {count} hosts of "
-            f"shard={shard}; expected a multiple of {count}"
+            f"batch_size must be a multiple of {count}, the number of hosts in "
+            f"shard={shard}, got {batch_size}"
         )
     rows = batch_size // count
     return slice(index * rows, (index + 1) * rows)

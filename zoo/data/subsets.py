@@ -1,33 +1,35 @@
-"""Which examples are meant by "the first so many".
+"""Fixed random subsets, to use instead of the first rows.
 
-Folders and tables are often ordered by class, so that their first rows show one class
-alone.
+Folders and tables are often sorted by class, so their first rows show only one class.
 """
 
 import numpy as np
 
 
 def fixed_subset(total: int, count: int | None) -> np.ndarray:
-    """Row numbers of some of `total` examples: the first of one fixed permutation.
+    """Returns `count` of `total` row numbers, the first of one fixed permutation.
 
-    It depends on `total` alone, so that a smaller subset is the beginning of a larger
-    one, and figures over it are of the same examples in every run.
+    The permutation depends only on `total`: a smaller subset is the beginning of a
+    larger one, and every run measures the same examples.
 
         images = data.test_images[fixed_subset(len(data.test_images), 1000)]
 
     Args:
-        total: The number of examples.
-        count: How many to take, all if there are fewer. None takes all, in the order
-            they have.
+        total: the number of examples.
+        count: how many to take; all if there are fewer. None takes all, in their
+            original order.
 
     Returns:
         int64 of shape (min(count, total),).
 
     Raises:
-        ValueError: `count` is less than 1.
+        ValueError: `count` is below 1.
     """
     if count is None:
         return np.arange(total)
     if count < 1:
-        raise ValueError(f"{count} of {total} examples are asked for; expected from 1")
+        raise ValueError(
+            f"the number of examples to take, out of {total}, must be at least 1, got "
+            f"{count}"
+        )
     return np.random.Generator(np.random.PCG64(0)).permutation(total)[:count]

@@ -1,4 +1,4 @@
-"""Datasets of tensorflow-datasets, whatever they hold; TensorFlow is not needed."""
+"""Access to tensorflow-datasets, for any content; TensorFlow itself is not needed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,29 +8,30 @@ from zoo.extras import installed_by
 
 
 def prepared(name: str, data_dir: Path | None) -> Any:
-    """Returns the builder of a dataset, which is prepared if it is not yet.
+    """Returns the builder of a dataset, after preparing the dataset if necessary.
 
     Args:
-        name: The dataset, such as `lm1b`, with its config and version if wanted.
-        data_dir: Where prepared datasets lie; tensorflow-datasets' own place if None.
+        name: the dataset, such as `lm1b`, optionally with its config and version.
+        data_dir: the folder of prepared datasets; the default of tensorflow-datasets
+            if None.
 
     Raises:
         ModuleNotFoundError: tensorflow-datasets is not installed.
-        ValueError: There is no such dataset.
+        ValueError: there is no such dataset.
     """
     try:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"'tfds:{name}' needs tensorflow-datasets; run: {installed_by('tfds')}"
+            f"'tfds:{name}' needs tensorflow-datasets. Run: {installed_by('tfds')}"
         ) from error
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         raise ValueError(
-            f"tensorflow-datasets has no dataset {name!r} of its own nor under "
-            f"data_dir={str(data_dir)!r}; tfds.list_builders() lists its own"
+            f"tensorflow-datasets has no dataset {name!r}, and there is none under "
+            f"data_dir={str(data_dir)!r}. tfds.list_builders() lists all names"
         ) from None
     if not builder.is_prepared():
         builder.download_and_prepare(file_format="array_record")
@@ -38,7 +39,7 @@ def prepared(name: str, data_dir: Path | None) -> Any:
 
 
 def features(builder: Any, kind: str) -> list[str]:
-    """Returns the names of the features of a kind: `Text`, `Image`, `ClassLabel`."""
+    """Returns the names of all features of a kind: `Text`, `Image` or `ClassLabel`."""
     import tensorflow_datasets as tfds
 
     wanted = getattr(tfds.features, kind)
@@ -46,14 +47,14 @@ def features(builder: Any, kind: str) -> list[str]:
 
 
 def held_out(builder: Any, name: str, choices: tuple[str, ...]) -> str | None:
-    """Returns the first of the splits `choices` that stands beside `train`, or None.
+    """Returns the first of `choices` that is a split beside `train`, or None.
 
     Raises:
-        ValueError: There is no split `train`.
+        ValueError: there is no split `train`.
     """
     splits = list(builder.info.splits)
     if "train" not in splits:
-        raise ValueError(f"'tfds:{name}' has no split 'train', only {splits}")
+        raise ValueError(f"'tfds:{name}' must have a split 'train', got only {splits}")
     return next((s for s in choices if s in splits), None)
 
 
@@ -61,16 +62,16 @@ def examples(builder: Any, split: str, encoded: str | None = None) -> Iterable[A
     """Returns the examples of a split, dictionaries of NumPy values.
 
     Args:
-        builder: Of a prepared dataset.
-        split: Its split to read.
-        encoded: An image feature to leave as the bytes of its file.
+        builder: the builder of a prepared dataset.
+        split: the name of the split.
+        encoded: an image feature to leave encoded, as the bytes of its file.
     """
     import tensorflow_datasets as tfds
 
     decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
     try:
         return builder.as_data_source(split, decoders=decoders)
-    except NotImplementedError:  # prepared as TFRecords: TensorFlow reads those
+    except NotImplementedError:  # prepared as TFRecords, which need TensorFlow
         return tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders))
 
 

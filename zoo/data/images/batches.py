@@ -1,4 +1,4 @@
-"""Batches of images, a function of the update number; binarisation.
+"""Batches of images as a function of the update number, and binarisation.
 
 Shapes: B batch, N images, H height, W width, C channels.
 """
@@ -13,25 +13,26 @@ Binarize = Literal["none", "dynamic", "static"]
 
 
 class ImageBatches(EpochBatches):
-    """Batches of images in another order every epoch.
+    """Batches of images in a new order every epoch.
 
-    A batch is (images,) or (images, labels): float32 in [0, 1] of shape (B, H, W, C),
-    and int32 of shape (B,). See `EpochBatches` for the order.
+    A batch is (images,) or (images, labels): images are float32 in [0, 1] of shape
+    (B, H, W, C), labels int32 of shape (B,). See `EpochBatches` for the order.
 
     Args:
         images: uint8 of shape (N, H, W, C).
         batch_size: B.
-        labels: Integers of shape (N,), or None.
-        crop: Side of a square that is cut out of each image at random, anew in every
-            update; None for whole images.
-        flip: Mirror half of the images left to right, anew in every update.
-        binarize: How pixels become 0 or 1, the intensity being the probability of 1:
+        labels: integers of shape (N,), or None.
+        crop: the side, in pixels, of a square cut out of each image at a random place,
+            drawn anew in every update; None for whole images.
+        flip: whether to mirror each image left to right with probability 1/2, drawn
+            anew in every update.
+        binarize: how pixels become 0 or 1, with the intensity as the probability of 1:
             "dynamic" draws anew in every update (Burda et al. 2016, section 5),
-            "static" once for all (`binarized`), "none" leaves them grey.
-        seed: A non-negative integer that selects the order and the binarisation.
+            "static" draws once (`binarized`), "none" keeps the grey levels.
+        seed: a non-negative integer that determines the order and the binarisation.
 
     Attributes:
-        steps_per_epoch: Batches in an epoch, N // B.
+        steps_per_epoch: the number of batches in an epoch, N // B.
     """
 
     def __init__(
@@ -50,19 +51,19 @@ class ImageBatches(EpochBatches):
         super().__init__(len(images), batch_size, seed)
         if crop is not None and not 1 <= crop <= min(images.shape[1:3]):
             raise ValueError(
-                f"crop={crop}; expected 1 to {min(images.shape[1:3])}, the shorter "
-                "side of the images"
+                f"crop must be from 1 to {min(images.shape[1:3])}, the shorter side of "
+                f"the images, got {crop}"
             )
         if binarize not in get_args(Binarize):
             raise ValueError(
-                f"binarize={binarize!r}; expected one of {get_args(Binarize)}"
+                f"binarize must be one of {get_args(Binarize)}, got {binarize!r}"
             )
         if labels is not None:
             labels = np.asarray(labels)
             if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
                 raise ValueError(
-                    f"labels are {labels.dtype} of shape {labels.shape}; expected "
-                    f"integers of shape ({len(images)},), one for each image"
+                    f"labels must be integers of shape ({len(images)},), one per "
+                    f"image, got {labels.dtype} of shape {labels.shape}"
                 )
         if binarize == "static":
             images = binarized(images, seed)
@@ -72,7 +73,7 @@ class ImageBatches(EpochBatches):
     def _draw(
         self, rows: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, ...]:
-        """(images,) or (images, labels), in [0, 1]: (B, H, W, C) and (B,)."""
+        """Returns (images,) or (images, labels), of shapes (B, H, W, C) and (B,)."""
         batch = self._images[rows]  # (B, H, W, C)
         if self._crop is not None:
             batch = _cropped(batch, self._crop, rng)
@@ -80,7 +81,7 @@ class ImageBatches(EpochBatches):
             mirrored = rng.random((len(batch), 1, 1, 1)) < 0.5
             batch = np.where(mirrored, batch[:, :, ::-1], batch)
         if self._binarize == "dynamic":
-            # By way of a seed: PCG64 draws twice as fast as Grain's Philox.
+            # Through a seed, since PCG64 draws twice as fast as Grain's Philox.
             batch = binarized(batch, int(rng.integers(2**62)))
         elif self._binarize == "none":
             batch = batch / np.float32(255)
@@ -90,16 +91,17 @@ class ImageBatches(EpochBatches):
 
 
 def binarized(images: np.ndarray, seed: int) -> np.ndarray:
-    """Draws each pixel 0 or 1, its intensity being the probability of 1.
+    """Draws each pixel as 0 or 1, with its intensity as the probability of 1.
 
-    As in the experiments of Salakhutdinov & Murray 2008; alike on every platform.
+    As in the experiments of Salakhutdinov & Murray 2008. The draws are the same on
+    every platform.
 
     Args:
         images: uint8 of shape (N, H, W, C).
-        seed: A non-negative integer.
+        seed: a non-negative integer.
 
     Returns:
-        0.0 and 1.0, float32 of shape (N, H, W, C).
+        0.0 or 1.0, float32 of shape (N, H, W, C).
     """
     images = _checked(images, seed)
     rng = np.random.Generator(np.random.PCG64(seed))
@@ -108,7 +110,7 @@ def binarized(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _cropped(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A square of each image, (B, side, side, C)."""
+    """Cuts a square out of each image at a random place, (B, side, side, C)."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), (1, 2))
     places = windows.shape[1:3]
     top, left = (rng.integers(count, size=len(images)) for count in places)
@@ -120,9 +122,9 @@ def _checked(images: np.ndarray, seed: int) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise ValueError(
-            f"images are {images.dtype} of shape {images.shape}; expected uint8 of "
-            "shape (N, H, W, C)"
+            "images must be uint8 of shape (N, H, W, C), got "
+            f"{images.dtype} of shape {images.shape}"
         )
     if seed < 0:
-        raise ValueError(f"seed={seed}; expected a non-negative integer")
+        raise ValueError(f"seed must be a non-negative integer, got {seed}")
     return images

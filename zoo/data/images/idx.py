@@ -17,15 +17,15 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
     """Reads an array of unsigned bytes from an IDX file, gzipped or not.
 
     Args:
-        path: The file.
-        num_axes: How many axes the array must have: 3 for images, 1 for labels.
+        path: the file.
+        num_axes: the number of axes of the array: 3 for images, 1 for labels.
 
     Raises:
-        ValueError: The file is not such an array, or not whole, or takes more bytes
-            unzipped than are read of a file of its size.
+        ValueError: the file is not such an array, is truncated, or takes more bytes
+            unzipped than the limit for its size.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no plain file; expected an IDX file")
+        raise ValueError(f"{path} must be an IDX file, got no regular file")
     with contextlib.ExitStack() as stack:
         file: BinaryIO = stack.enter_context(open(path, "rb"))
         size = os.fstat(file.fileno()).st_size
@@ -43,34 +43,34 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
 def _read(
     path: Path, file: BinaryIO, num_axes: int, limit: int, zipped: bool = False
 ) -> np.ndarray:
-    """Compares the header's claim with `limit` before so much is read."""
+    """Reads the array, after checking the size in the header against `limit`."""
     magic = bytes([0, 0, 8, num_axes])  # 8: unsigned bytes
     length = 4 + 4 * num_axes
     header = file.read(length)
     if header[:4] != magic:
         raise ValueError(
-            f"{path} begins with 0x{header[:4].hex()}; expected the magic number "
-            f"0x{magic.hex()} of an IDX file of unsigned bytes in {num_axes} axes"
+            f"{path} must begin with 0x{magic.hex()}, the magic number of an IDX file "
+            f"of unsigned bytes in {num_axes} axes, got 0x{header[:4].hex()}"
         )
     if len(header) < length:
         raise ValueError(
-            f"{path} is truncated: it has {len(header)} bytes; expected {length} of "
-            "header alone"
+            f"{path} is truncated: it must have a header of {length} bytes, got "
+            f"{len(header)} in all"
         )
     shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
     wanted = math.prod(shape)
     if zipped and wanted > limit:
         raise ValueError(
-            f"{path} claims {wanted:,} bytes, the shape {shape}; at most {limit:,} are "
-            "read of a gzip file of its size (the limits are in zoo/files/limits.py). "
-            "Unzip it."
+            f"a gzip file of the size of {path} must unzip to at most {limit:,} bytes "
+            f"(see zoo/files/limits.py), got {wanted:,} for the shape {shape}. Unzip "
+            "it."
         )
-    # One byte more: what follows would be wrong, and zlib compares its checksum.
+    # One more byte, to notice surplus data and to let zlib verify its checksum.
     data = file.read(min(wanted, limit) + 1)
     if len(data) != wanted:
         follow = len(data) if zipped else limit - length
         raise ValueError(
-            f"{path} is truncated or too long: {follow} bytes follow its header; "
-            f"expected {wanted} for the shape {shape}"
+            f"{path} is truncated or too long: {wanted} bytes must follow its header "
+            f"for the shape {shape}, got {follow}"
         )
     return np.frombuffer(data, np.uint8).reshape(shape).copy()

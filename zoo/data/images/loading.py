@@ -1,4 +1,4 @@
-"""Images by name, whole in memory: MNIST, digits, your pictures, tfds.
+"""Images by name, held in memory: MNIST, digits, your pictures, tensorflow-datasets.
 
 Shapes: N images, H height, W width, C channels.
 """
@@ -41,14 +41,14 @@ CLOTHES = (
 
 
 class Known(NamedTuple):
-    """What is known of a dataset whose content is recognised."""
+    """The facts of a dataset that is recognised by its content."""
 
     name: str
     class_names: tuple[str, ...]
     licence: str
 
 
-# By the `sha256` of an `ImageDataset`, since their files have the same names.
+# By the `sha256` of the `ImageDataset`, since the files have the same names.
 IDX_DATASETS = {
     "bab833be44432887b8367c256dc3f6f37f73632c1eabcb1cbc894e04f779a312": Known(
         "mnist", DIGITS, "CC BY-SA 3.0"
@@ -61,20 +61,20 @@ IDX_DATASETS = {
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Images in two parts. `==` compares checksums in place of arrays.
+    """Images in a training and a test part; `==` compares checksums, not arrays.
 
     Attributes:
-        name: The name that `load` was given; of other IDX files than MNIST's what they
-            are, "fashion_mnist" or "idx".
-        train_images: The images to train on, uint8 of shape (N, H, W, C).
-        train_labels: Their classes, int32 of shape (N,), or None.
-        test_images: The images to evaluate on.
-        test_labels: Their classes, or None.
-        class_names: What the labels count; empty if there are none.
-        sha256: Of pixels and labels (int32, little-endian), train then test: report
-            it with every figure.
-        origin: Where the images came from.
-        licence: What is known of their licence.
+        name: the name passed to `load`; "fashion_mnist" or "idx" for IDX files other
+            than MNIST's.
+        train_images: the images to train on, uint8 of shape (N, H, W, C).
+        train_labels: their classes, int32 of shape (N,), or None.
+        test_images: the images to evaluate on, uint8 of shape (N, H, W, C).
+        test_labels: their classes, int32 of shape (N,), or None.
+        class_names: the names of the classes, indexed by label; empty without labels.
+        sha256: the hash of pixels and labels (int32, little-endian), train then test.
+            Report it with every figure.
+        origin: where the images came from.
+        licence: their licence, as far as it is known.
     """
 
     name: str
@@ -91,15 +91,15 @@ class ImageDataset:
 def load_mnist(data_dir: Path | None = None, most: int | None = None) -> ImageDataset:
     """Loads 60,000 and 10,000 handwritten digits of 28 x 28 (LeCun et al. 1998).
 
-    The four IDX files are in `data_dir` or `data_dir/mnist`, gzipped or not, under
-    their own names or with a dot before `idx`; without `data_dir` they are downloaded
-    once and their checksums verified. Fashion-MNIST's files (Xiao et al. 2017), which
-    have the same names, are recognised. Of any others the licence is not known, and
-    the classes are numbered.
+    The four IDX files are read from `data_dir` or `data_dir/mnist`, gzipped or not,
+    under their original names or with a dot before `idx`. Without `data_dir` they are
+    downloaded once and their checksums verified. Fashion-MNIST (Xiao et al. 2017),
+    whose files have the same names, is recognised. For any other files the licence is
+    unknown and the classes are numbered.
 
     Args:
-        data_dir: The folder.
-        most: As of `load_images`.
+        data_dir: the folder.
+        most: as in `load_images`.
     """
     arrays = []
     for name, sha256 in MNIST_FILES.items():
@@ -124,14 +124,14 @@ def load_mnist(data_dir: Path | None = None, most: int | None = None) -> ImageDa
 
 
 def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageDataset:
-    """Loads scikit-learn's 1,797 handwritten digits of 8 x 8; it needs no download.
+    """Loads scikit-learn's 1,797 handwritten digits of 8 x 8; no download needed.
 
-    Their levels 0 to 16 are spread over 0 to 255. The test images are a stratified
-    sample of 297, always the same.
+    Their levels 0 to 16 are scaled to 0 to 255. The test images are a fixed stratified
+    sample of 297.
 
     Args:
-        data_dir: None; it is refused.
-        most: As of `load_images`.
+        data_dir: must be None.
+        most: as in `load_images`.
     """
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
@@ -139,7 +139,7 @@ def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageD
     if data_dir is not None:
         raise ValueError(
             "'digits' comes with scikit-learn and does not read "
-            f"data_dir={str(data_dir)!r}; for your own pictures use "
+            f"data_dir={str(data_dir)!r}. For your own pictures use "
             "load('images', data_dir=FOLDER)"
         )
     levels, labels = datasets.load_digits(return_X_y=True)
@@ -166,26 +166,26 @@ def load_images(
 ) -> ImageDataset:
     """Loads pictures from a folder or a `.zip` archive.
 
-    Its folders `train` and `test` (or `val`) are the parts; without a folder to test on
-    a tenth, drawn always alike, is held out. The subfolders of a part are classes, if
-    it has any. How files are found says `zoo.data.images.picture_files`.
+    The folders `train` and `test` (or `val`) in it are the parts; without a test
+    folder, a fixed random tenth is held out. The subfolders of a part, if any, are the
+    classes. See `zoo.data.images.picture_files` for how files are found.
 
     Args:
-        data_dir: The folder or archive.
-        size: H and W to bring pictures to, by a square crop of the centre and
-            resizing; None if they are all of one size.
+        data_dir: the folder or archive.
+        size: H and W in pixels; pictures are cropped to the central square and resized.
+            None if they all have one size.
         channels: C, 1 for grey or 3 for red, green and blue.
-        most: At most so many images of each part, chosen by `fixed_subset`; others
-            are not decoded. None for all.
+        most: the most images of each part, chosen by `fixed_subset`; others are not
+            decoded. None for all.
 
     Raises:
-        FileNotFoundError: There is no such place, or no picture in it.
-        ValueError: A picture is damaged, of another size than the first, or beside the
-            folders of the classes; or `test` has classes that `train` has not.
+        FileNotFoundError: there is no such folder or archive, or no picture in it.
+        ValueError: a picture is damaged, differs in size from the first, or lies beside
+            the class folders; or `test` has classes that `train` lacks.
     """
     if data_dir is None:
         raise ValueError(
-            "'images' reads your own pictures: pass data_dir=FOLDER or an archive"
+            "'images' reads your own pictures. Pass data_dir=FOLDER or an archive"
         )
     with picture_files(data_dir) as found:
         parts = {name: by_folder(part) for name, part in by_part(found, data_dir)}
@@ -193,9 +193,8 @@ def load_images(
         classes = list(train)
         if unknown := sorted(set(test) - set(classes)):
             raise ValueError(
-                f"{data_dir}/{last} has pictures of the classes {unknown}, and "
-                f"{data_dir}/{first} of {classes} only; expected the same subfolders "
-                "in both"
+                f"{data_dir}/{last} must have subfolders that {data_dir}/{first} has "
+                f"too, {classes}, got also {unknown}"
             )
         return _from_pictures(
             "images",
@@ -228,36 +227,37 @@ def from_tfds(
 ) -> ImageDataset:
     """Loads the images of a prepared dataset of tensorflow-datasets.
 
-    The test images are the split `test`, else `validation`, else a tenth of `train`
-    that is drawn always alike.
+    The test images are the split `test`, else `validation`, else a fixed random tenth
+    of `train`.
 
     Args:
-        name: The dataset.
-        builder: Its builder.
-        size: As of `load_images`.
-        channels: As of `load_images`; if None, what the dataset says.
-        most: As of `load_images`.
-        image_key: The feature to read.
-        label_key: The feature of the classes; if None, `label` where there is one.
+        name: the dataset.
+        builder: its builder.
+        size: as in `load_images`.
+        channels: as in `load_images`; None takes the number from the dataset.
+        most: as in `load_images`.
+        image_key: the feature that holds the images.
+        label_key: the feature that holds the classes; None takes `label` if there is
+            one.
     """
     pictures = tfds.features(builder, "Image")
     if image_key not in pictures:
         raise ValueError(
-            f"'tfds:{name}' has no image feature {image_key!r}; pass image_key= one of "
-            f"{pictures}"
+            f"image_key must be an image feature of 'tfds:{name}', one of {pictures}, "
+            f"got {image_key!r}"
         )
     labels = tfds.features(builder, "ClassLabel")
     if label_key is None and "label" in labels:
         label_key = "label"
     if label_key is not None and label_key not in labels:
         raise ValueError(
-            f"'tfds:{name}' has no class feature {label_key!r}; pass label_key= one of "
-            f"{labels or 'none: it holds no classes'}"
+            f"label_key must be a class feature of 'tfds:{name}', one of "
+            f"{labels or 'none: it holds no classes'}, got {label_key!r}"
         )
     feature = builder.info.features[image_key]
-    if feature.np_dtype != np.uint8:  # such files hold other bits than colours
+    if feature.np_dtype != np.uint8:  # such files hold something other than colours
         raise ValueError(
-            f"{image_key!r} of 'tfds:{name}' is {feature.np_dtype}; expected uint8"
+            f"{image_key!r} of 'tfds:{name}' must be uint8, got {feature.np_dtype}"
         )
     test = tfds.held_out(builder, name, ("test", "validation"))
     parts = [
@@ -309,11 +309,11 @@ def _from_pictures(
 def hold_out_a_tenth(
     pictures: list[Picture], origin: str
 ) -> tuple[list[Picture], list[Picture]]:
-    """Pictures to train on, and a tenth to test on; drawn always alike."""
+    """Splits pictures into training and test; a fixed random tenth is for test."""
     if len(pictures) < 2:
         raise ValueError(
-            f"{origin} holds {len(pictures)} picture, which cannot be split into "
-            "training and test; expected at least 2"
+            f"{origin} must hold at least 2 pictures, to split into training and test, "
+            f"got {len(pictures)}"
         )
     held_out = set(fixed_subset(len(pictures), max(1, len(pictures) // 10)).tolist())
     test = [picture for i, picture in enumerate(pictures) if i in held_out]
@@ -322,7 +322,7 @@ def hold_out_a_tenth(
 
 
 def subset_of(pictures: list[Picture], most: int | None) -> list[Picture]:
-    """At most so many of them, by `fixed_subset`."""
+    """Returns at most `most` of the pictures, chosen by `fixed_subset`."""
     return [pictures[row] for row in fixed_subset(len(pictures), most)]
 
 
@@ -335,16 +335,16 @@ def _dataset(
     origin: str,
     licence: str,
 ) -> ImageDataset:
-    """Checks and hashes the two parts; without class names there are no labels."""
+    """Checks and hashes the two parts; without class names, labels are None."""
     digest = hashlib.sha256()
     parts: list[tuple[np.ndarray, np.ndarray | None]] = []
     for part, pixels, classes in zip(("training", "test"), images, labels, strict=True):
         if not pixels.size:
-            raise ValueError(f"{name!r} ({origin}) has no {part} images")
+            raise ValueError(f"{name!r} ({origin}) must have {part} images, got none")
         if len(pixels) != len(classes):
             raise ValueError(
-                f"{name!r} ({origin}) has {len(pixels)} {part} images and "
-                f"{len(classes)} labels; expected as many"
+                f"{name!r} ({origin}) must have as many labels as images, got "
+                f"{len(pixels)} {part} images and {len(classes)} labels"
             )
         digest.update(pixels.reshape(-1).data)
         if not class_names:
@@ -353,8 +353,8 @@ def _dataset(
         numbers = np.asarray(classes, "<i4")
         if numbers.max() >= len(class_names):
             raise ValueError(
-                f"{name!r} ({origin}) has the {part} label {numbers.max()}; expected "
-                f"at most {len(class_names) - 1}"
+                f"the {part} labels of {name!r} ({origin}) must be at most "
+                f"{len(class_names) - 1}, got {numbers.max()}"
             )
         digest.update(numbers.data)
         parts.append((pixels, numbers))
@@ -365,7 +365,7 @@ def _dataset(
 
 
 def _subset(data: ImageDataset, most: int | None) -> ImageDataset:
-    """At most so many of each part of a dataset with labels."""
+    """Takes at most `most` images of each part of a dataset with labels."""
     if most is None:
         return data
     train, test = (
@@ -393,7 +393,7 @@ def _find_idx(folder: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(
-        f"there is no MNIST file {name} or {name}.gz in {folder} nor in "
-        f"{folder / 'mnist'}; pass the folder of the four IDX files as data_dir, or "
-        "none to download them"
+        f"there is no MNIST file {name} or {name}.gz in {folder} or in "
+        f"{folder / 'mnist'}. Pass the folder of the four IDX files as data_dir, or "
+        "leave data_dir out to download them"
     )

@@ -1,6 +1,6 @@
-"""Digits and their outlines: unpaired training with a known answer.
+"""Digits and their outlines, for unpaired training with known answers.
 
-No image is in both training parts, so that there is no pair to learn from.
+No digit occurs in both training parts, so there are no pairs to learn from.
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ from zoo.data.subsets import fixed_subset
 def load_digit_outlines(
     data_dir: Path | None = None, most: int | None = None
 ) -> UnpairedDataset:
-    """MNIST's digits (A), of 32 x 32 with a dark rim, and the outlines of others (B).
+    """Loads MNIST's digits (A), padded to 32 x 32, and outlines of other digits (B).
 
-    The first half of the training digits is A, the outlines of the second half are B.
-    Of all test digits both are there, in one order.
+    A is the first half of the training digits; B holds the outlines of the second half.
+    The test parts hold all test digits and their outlines, in the same order.
 
     Args:
-        data_dir: of MNIST; None downloads it.
-        most: at most so many images of each part, by `fixed_subset`; None for all.
+        data_dir: the folder of MNIST; None downloads it.
+        most: the most images of each part, chosen by `fixed_subset`; None for all.
     """
     return outlined("digit_outlines", load_mnist(data_dir), most=most)
 
@@ -30,20 +30,25 @@ def load_digit_outlines(
 def load_small_digit_outlines(
     data_dir: Path | None = None, most: int | None = None
 ) -> UnpairedDataset:
-    """The same of scikit-learn's digits of 8 x 8, at twice their size; no download."""
+    """Loads scikit-learn's 8 x 8 digits and outlines, at twice the size; no download.
+
+    Args:
+        data_dir: must be None.
+        most: as in `load_digit_outlines`.
+    """
     return outlined("small_digit_outlines", load_digits(data_dir), scale=2, most=most)
 
 
 def outlined(
     name: str, digits: ImageDataset, scale: int = 1, most: int | None = None
 ) -> UnpairedDataset:
-    """Both domains of bright digits on dark ground.
+    """Makes both domains from bright digits on a dark background.
 
     Args:
-        name: of the dataset.
-        digits: of any size.
-        scale: each pixel becomes a square of so many.
-        most: at most so many images of each part, by `fixed_subset`; None for all.
+        name: the name of the dataset.
+        digits: the digits, of any size.
+        scale: the factor by which to enlarge them; each pixel becomes a square.
+        most: the most images of each part, chosen by `fixed_subset`; None for all.
     """
     half = len(digits.train_images) // 2
     a, b, test = (
@@ -65,13 +70,13 @@ def outlined(
 
 
 def outlines(images: np.ndarray) -> np.ndarray:
-    """What lies around bright shapes: each pixel's brightest neighbour, less itself.
+    """Outlines bright shapes: each pixel's brightest neighbour minus the pixel itself.
 
     Args:
         images: uint8 of shape (N, H, W, C).
 
     Returns:
-        The same shape.
+        uint8 of the same shape.
     """
     from scipy.ndimage import grey_dilation
 
@@ -79,7 +84,7 @@ def outlines(images: np.ndarray) -> np.ndarray:
 
 
 def _rimmed(images: np.ndarray) -> np.ndarray:
-    """Up to the next multiples of 4 that leave room for an outline, at least 16."""
+    """Pads sides to a multiple of 4 with room for an outline, at least 16."""
     rims = [(0, 0)]
     for side in images.shape[1:3]:
         added = max(-(-(side + 2) // 4) * 4, 16) - side

@@ -1,4 +1,4 @@
-"""Pictures decoded by Pillow."""
+"""Decodes pictures with Pillow."""
 
 import contextlib
 import io
@@ -13,23 +13,21 @@ import numpy as np
 from zoo.files.damaged import reading
 from zoo.files.limits import MAX_PIXELS, grown_limit
 
-# Of the kinds in `picture_files.SUFFIXES`. Pillow has parsers of many others, of which
-# one runs a program.
+# The formats of `picture_files.SUFFIXES`. Pillow has parsers for many others, one of
+# which runs a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-SMALLER = (
-    "Make it smaller, or cut it into parts (the limits are in zoo/files/limits.py)."
-)
+SMALLER = "Make it smaller, or cut it into parts (see zoo/files/limits.py)."
 
 
 class Picture(NamedTuple):
     """A picture that is not decoded yet.
 
     Attributes:
-        file: The file, its content, or what reads that.
-        name: What errors call it.
-        label: The number of its class; 0 if there are no classes.
-        num_bytes: What it takes where it lies, if less than its content.
+        file: the path, the content, or a function that reads the content.
+        name: its name in error messages.
+        label: the number of its class; 0 if there are no classes.
+        num_bytes: its compressed size in an archive; None if it is not compressed.
     """
 
     file: Path | bytes | Callable[[], bytes]
@@ -43,27 +41,27 @@ def decode(
 ) -> np.ndarray:
     """Decodes pictures into one array, uint8 of shape (N, H, W, C).
 
-    What is transparent becomes white. Cameras' notes on rotation are followed.
+    Transparent areas become white. The orientation in EXIF data is applied.
 
     Args:
-        pictures: N of them.
-        size: H and W to bring them to, by a square crop of the centre and bicubic
-            resizing; None if they are all of one size.
+        pictures: the N pictures.
+        size: H and W in pixels; pictures are cropped to the central square and resized
+            (bicubic). None if they all have one size.
         channels: C, 1 for grey or 3 for red, green and blue.
 
     Raises:
-        ValueError: There is no picture; one is damaged, has more than 8 bits a value,
-            is larger than `zoo.files.limits` says, or of another size than the first;
-            all together do not fit into memory; or an argument is wrong.
+        ValueError: there are no pictures; one is damaged, has more than 8 bits per
+            value, exceeds `zoo.files.limits`, or differs in size from the first; they
+            do not fit into memory; or an argument is wrong.
     """
     if size is not None and size < 1:
-        raise ValueError(f"size={size}; expected at least 1, or None")
+        raise ValueError(f"size must be at least 1, or None, got {size}")
     if channels not in (1, 3):
-        raise ValueError(f"channels={channels}; expected 1 (grey) or 3 (colour)")
+        raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     if not pictures:
-        raise ValueError("there are no pictures to decode; expected at least one")
+        raise ValueError("there must be at least one picture to decode, got none")
     with warnings.catch_warnings():
-        # Of notes beside the pixels, and of a size that is judged here.
+        # Warnings about metadata, and about sizes, which are checked here.
         warnings.simplefilter("ignore")
         return _decode(pictures, size, channels)
 
@@ -81,9 +79,9 @@ def _decode(pictures: Sequence[Picture], size: int | None, channels: int) -> np.
         pixels = _pixels(picture, size, channels) if index else first
         if pixels.shape != first.shape:
             raise ValueError(
-                f"{picture.name} is {pixels.shape[0]} x {pixels.shape[1]} pixels and "
-                f"{pictures[0].name} {first.shape[0]} x {first.shape[1]}; pass size= "
-                "to bring them all to one size"
+                f"all pictures must have one size, got {pixels.shape[0]} x "
+                f"{pixels.shape[1]} pixels in {picture.name} and {first.shape[0]} x "
+                f"{first.shape[1]} in {pictures[0].name}. Pass size= to resize them"
             )
         decoded[index] = pixels
     return decoded
@@ -94,7 +92,7 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
 
     content = picture.file() if callable(picture.file) else picture.file
     if isinstance(content, Path) and content.exists() and not content.is_file():
-        raise ValueError(f"{picture.name} is no plain file; expected a picture")
+        raise ValueError(f"{picture.name} must be a picture, got no regular file")
     expected = "a picture that Pillow can read"
     with contextlib.ExitStack() as stack:
         stack.enter_context(reading(picture.name, expected))
@@ -115,8 +113,8 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
             raise ValueError(message) from error
         if opened.mode.startswith(("I", "F")):  # Pillow would clip them to 255
             raise ValueError(
-                f"{picture.name} has more than 8 bits a value (Pillow's mode "
-                f"{opened.mode!r}); expected 8"
+                f"{picture.name} must have 8 bits per value, got more (Pillow's mode "
+                f"{opened.mode!r})"
             )
         check(*opened.size, max(channels, len(opened.getbands())))
         opened.load()
@@ -131,25 +129,25 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
         if image.mode != (mode := "L" if channels == 1 else "RGB"):
             image = image.convert(mode)
         if size is not None:
-            # Not ImageOps.fit, whose filter reaches beyond the crop.
+            # ImageOps.fit won't do: its filter reaches beyond the crop.
             image = image.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _check_size(name: str, num_bytes: int, width: int, height: int, bands: int) -> None:
-    """Raises if a picture is larger than is read of a file of its size."""
+    """Raises ValueError if a picture exceeds the limit for a file of its size."""
     limit = min(MAX_PIXELS, grown_limit(num_bytes) // bands)
     if width * height > limit:
         raise ValueError(
-            f"{name} is too large: {num_bytes:,} bytes for {width} x {height} pixels; "
-            f"at most {limit:,} are read of such a file. {SMALLER}"
+            f"{name} is too large: a file of {num_bytes:,} bytes must have at most "
+            f"{limit:,} pixels, got {width} x {height}. {SMALLER}"
         )
 
 
 def _webp_size(header: bytes) -> tuple[int, int] | None:
-    """Width and height as a WebP file begins, None if it is none (RFC 9649).
+    """Reads width and height from a WebP header (RFC 9649); None for other files.
 
-    Pillow tells them only after libwebp has taken memory for the picture.
+    Pillow reports them only after libwebp has allocated memory for the picture.
     """
 
     def number(start: int, count: int) -> int:
@@ -165,7 +163,7 @@ def _webp_size(header: bytes) -> tuple[int, int] | None:
 
 
 def _upright(image):
-    """As the camera was held. Other notes of it may be odd, and are not looked at."""
+    """Applies the EXIF orientation; other tags may be malformed and are not read."""
     from PIL import ExifTags, Image
 
     turn = {

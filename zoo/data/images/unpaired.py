@@ -1,4 +1,4 @@
-"""Two domains of images between which there are no pairs.
+"""Two domains of images without pairs between them.
 
 Shapes: N images of A, M of B, B batch, H height, W width, C channels.
 """
@@ -27,20 +27,20 @@ from zoo.files.damaged import printable
 
 @dataclass(frozen=True)
 class UnpairedDataset:
-    """Images of two domains. `==` compares checksums in place of arrays.
+    """Images of two domains, A and B; `==` compares checksums, not arrays.
 
     Attributes:
-        name: The name that `load` was given.
-        train_a: Images of A to train on, uint8 of shape (N, H, W, C).
-        train_b: Images of B to train on, of shape (M, H, W, C).
-        test_a: Images of A to evaluate on.
-        test_b: Images of B to evaluate on.
-        paired_test: Whether `test_a[i]` shows what `test_b[i]` does: a known answer,
-            which training has no use of.
-        domains: What A and B are called.
-        sha256: Of the pixels, in the order of the attributes.
-        origin: Where the images came from.
-        licence: What is known of their licence.
+        name: the name passed to `load`.
+        train_a: images of A to train on, uint8 of shape (N, H, W, C).
+        train_b: images of B to train on, uint8 of shape (M, H, W, C).
+        test_a: images of A to evaluate on.
+        test_b: images of B to evaluate on.
+        paired_test: whether `test_a[i]` and `test_b[i]` show the same thing, an answer
+            to evaluate with; training does not use it.
+        domains: the names of A and B.
+        sha256: the hash of the pixels, in the order of the attributes.
+        origin: where the images came from.
+        licence: their licence, as far as it is known.
     """
 
     name: str
@@ -56,11 +56,20 @@ class UnpairedDataset:
 
     @classmethod
     def of(cls, name: str, parts: Sequence[np.ndarray], **about) -> "UnpairedDataset":
-        """From four arrays, in the order of `UNPAIRED`, and the other attributes."""
+        """Makes a dataset of four arrays, in the order of `UNPAIRED`.
+
+        Args:
+            name: the name of the dataset.
+            parts: the arrays, uint8 of shape (images, H, W, C).
+            **about: the other attributes.
+
+        Raises:
+            ValueError: a part has no images.
+        """
         digest = hashlib.sha256()
         for part, pixels in zip(UNPAIRED, parts, strict=True):
             if not pixels.size:
-                raise ValueError(f"{name!r} has no images in {part}")
+                raise ValueError(f"{name!r} must have images in {part}, got none")
             digest.update(np.ascontiguousarray(pixels).data)
         train_a, train_b, test_a, test_b = parts
         return cls(
@@ -68,7 +77,7 @@ class UnpairedDataset:
         )
 
     def labelled(self) -> ImageDataset:
-        """Both domains in one dataset, whose classes they are: 0 for A, 1 for B."""
+        """Returns both domains as one dataset of two classes: 0 for A, 1 for B."""
         images, labels = [], []
         for a, b in ((self.train_a, self.train_b), (self.test_a, self.test_b)):
             images.append(np.concatenate([a, b]))
@@ -94,26 +103,27 @@ def load_unpaired(
 ) -> UnpairedDataset:
     """Loads two domains of pictures from a folder or a `.zip` archive.
 
-    It holds the folders trainA, trainB, testA and testB; or two folders of any names, A
-    and B in their order, within train and within test (or val), or by themselves: then
-    a tenth of each, drawn always alike, is for testing. What lies deeper belongs to
-    these folders. How files are found says `zoo.data.images.picture_files`.
+    It must hold the folders trainA, trainB, testA and testB; or two folders of any
+    names, A and B in the order of their names, in both train and test (or val); or
+    only these two folders: then a fixed random tenth of each is for testing.
+    Subfolders belong to these folders. See `zoo.data.images.picture_files` for how
+    files are found.
 
     Args:
-        data_dir: The folder or archive.
-        size: H and W to bring pictures to, by a square crop of the centre and
-            resizing; None if they are all of one size.
+        data_dir: the folder or archive.
+        size: H and W in pixels; pictures are cropped to the central square and resized.
+            None if they all have one size.
         channels: C, 1 for grey or 3 for red, green and blue.
-        most: At most so many images of each part, chosen by `fixed_subset`; others
-            are not decoded. None for all.
+        most: the most images of each part, chosen by `fixed_subset`; others are not
+            decoded. None for all.
 
     Raises:
-        FileNotFoundError: There is no such place, or no picture in it.
-        ValueError: Its folders are others, or a picture is damaged.
+        FileNotFoundError: there is no such folder or archive, or no picture in it.
+        ValueError: the folders are different ones, or a picture is damaged.
     """
     if data_dir is None:
         raise ValueError(
-            "'unpaired' reads your own pictures: pass data_dir=FOLDER or an archive"
+            "'unpaired' reads your own pictures. Pass data_dir=FOLDER or an archive"
         )
     with picture_files(data_dir) as found:
         parts = [by_folder(part) for _, part in by_part(found, data_dir)]
@@ -131,7 +141,7 @@ def load_unpaired(
 def _domains(
     parts: list[dict[str, Found]], place: Path
 ) -> tuple[list[list[Picture]], tuple[str, str]]:
-    """The pictures of each of `UNPAIRED`, and what the domains are called."""
+    """Returns the pictures of each of `UNPAIRED`, and the names of the domains."""
     train, *held_out = parts
     names = sorted(train)
     if names == sorted(UNPAIRED):
@@ -141,8 +151,8 @@ def _domains(
     if len(names) != 2 or one or any(set(part) != set(train) for part in held_out):
         folders = sorted({name for part in parts for name in part if name})
         raise ValueError(
-            f"{place} holds pictures in {folders or 'no folder'}; expected the folders "
-            f"{', '.join(UNPAIRED)}, or two folders"
+            f"{place} must hold pictures in the folders {', '.join(UNPAIRED)}, or in "
+            f"two folders, got {folders or 'no folder'}"
         )
     domains = [list(train[name].values()) for name in names]
     if held_out:
@@ -157,18 +167,21 @@ def _domains(
 
 
 class UnpairedBatches(Updates):
-    """Batches of both domains, each in an order of its own every epoch.
+    """Batches of both domains, each in an order of its own in every epoch.
 
     Args:
         a: uint8 of shape (N, H, W, C).
         b: uint8 of shape (M, H, W, D).
-        batch_size: B, of each domain.
-        crop: Side of a square that is cut out at random; None for whole images.
-        flip: Mirror half of the images left to right.
-        seed: A non-negative integer that selects the orders and all chance.
+        batch_size: B, for each domain.
+        crop: the side, in pixels, of a square cut out at a random place; None for whole
+            images.
+        flip: whether to mirror each image left to right with probability 1/2.
+        seed: a non-negative integer that determines the orders and all other
+            randomness.
 
     Attributes:
-        steps_per_epoch: Batches until the larger domain has been seen once.
+        steps_per_epoch: the number of batches until the larger domain has been seen
+            once.
     """
 
     def __init__(
@@ -182,7 +195,7 @@ class UnpairedBatches(Updates):
         seed: int = 0,
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
-        # Seeds that differ, so that domains of one size are not in one order.
+        # Different seeds, so that domains of the same size get different orders.
         self._domains = [
             ImageBatches(x, batch_size, crop=crop, flip=flip, seed=2 * seed + index)
             for index, x in enumerate((a, b))
@@ -190,5 +203,5 @@ class UnpairedBatches(Updates):
         self.steps_per_epoch = max(x.steps_per_epoch for x in self._domains)
 
     def batch(self, update: int) -> tuple[np.ndarray, ...]:
-        """One update's (images of A, images of B), float32 in [0, 1]."""
+        """Returns an update's (images of A, images of B), float32 in [0, 1]."""
         return tuple(domain.batch(update)[0] for domain in self._domains)

@@ -1,1 +1,1 @@
-"""Masked tokens and pairs of sentences."""
+"""Sequences for pretraining: masked tokens and pairs of sentences."""

@@ -1,4 +1,4 @@
-"""Batches for masked language modelling, masked anew in every epoch."""
+"""Batches for masked language modelling, with new masks in every epoch."""
 
 from typing import Any
 
@@ -13,19 +13,20 @@ from zoo.data.text.sequences import Sequences
 class MaskedBatches(EpochBatches):
     """Batches of masked sequences, a function of (seed, update).
 
-    A batch is a tuple of one dict: `token_ids`, `segment_ids`, `padding_mask` of shape
-    (B, T), `mask_positions`, `mask_ids`, `mask_weights` of shape (B, M), and, of
-    `sentence_pairs`, `next_sentence` of shape (B,): 0 for pairs that belong together.
+    A batch is a tuple of one dict: `token_ids`, `segment_ids` and `padding_mask` of
+    shape (B, T), `mask_positions`, `mask_ids` and `mask_weights` of shape (B, M) and,
+    for `sentence_pairs`, `next_sentence` of shape (B,): 0 for pairs that belong
+    together.
 
     Args:
-        sequences: What to train on, such as `sentence_pairs` gives.
-        masking: How they are masked.
-        batch_size: B, the sequences in one update over all hosts.
-        seed: A non-negative integer that selects the order and the masks.
-        shard: (index, count): this host's share, `count` consecutive blocks of rows.
+        sequences: the sequences to train on, such as those of `sentence_pairs`.
+        masking: how to mask them.
+        batch_size: B, the number of sequences per update over all hosts.
+        seed: a non-negative integer that determines the order and the masks.
+        shard: (index, count): this host's block of rows out of `count` blocks.
 
     Attributes:
-        steps_per_epoch: Batches in an epoch.
+        steps_per_epoch: the number of batches in an epoch.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class MaskedBatches(EpochBatches):
         self, rows: np.ndarray, rng: np.random.Generator
     ) -> tuple[dict[str, Any]]:
         inputs = self._sequences.pack(rows)
-        # By way of a seed: PCG64 draws twice as fast as Grain's Philox.
+        # Through a seed, since PCG64 draws twice as fast as Grain's Philox.
         rng = np.random.Generator(np.random.PCG64(int(rng.integers(2**62))))
         inputs |= self._masking(inputs["token_ids"], rng)
         if self._sequences.labels is not None:

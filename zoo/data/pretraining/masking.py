@@ -1,9 +1,9 @@
-"""Masked language modelling: which tokens to predict, and what stands in their place.
+"""Masked language modelling: which tokens to predict, and what replaces them.
 
 Devlin et al. 2019 (BERT), section 3.1 and appendix A.1; whole words: its later code;
 Joshi et al. 2020 (SpanBERT), section 3.1; Levine et al. 2021 (PMI-Masking).
 
-Shapes: B sequences, T tokens of one, M places of one to predict, V vocabulary.
+Shapes: B sequences, T tokens and M masked positions per sequence, V vocabulary.
 """
 
 from typing import Literal, get_args
@@ -15,34 +15,40 @@ from zoo.tokenizers.tokenizer import Tokenizer
 
 Unit = Literal["token", "word", "span"]
 
-# SpanBERT's lengths of spans, in words: geometric with p = 0.2, none above 10.
+# SpanBERT's span lengths in words: geometric with p = 0.2, truncated at 10.
 SPAN_LENGTHS = np.arange(1, 11)
 SPAN_SHARES = 0.2 * 0.8 ** (SPAN_LENGTHS - 1)
 SPAN_SHARES /= SPAN_SHARES.sum()
 
 
 def most_masked(rate: float, length: int) -> int:
-    """Tokens to leave room for in a sequence: more than the rate's share."""
+    """Returns how many masked tokens to leave room for: 1.4 times the mean number.
+
+    Args:
+        rate: the share of tokens to mask.
+        length: the number of tokens in a sequence.
+    """
     return max(1, round(1.4 * rate * length))
 
 
 class Masking:
-    """Chooses tokens to predict, at random, and hides them.
+    """Chooses random tokens to predict, and masks them.
 
-    Of those chosen, 80 % become [MASK], 10 % a random token and 10 % stay. Special
-    tokens are neither chosen nor put in.
+    Of the chosen tokens, 80 % become [MASK], 10 % become a random token and 10 % stay.
+    Special tokens are never chosen, and never used as replacements.
 
-    Units (words, ...) are taken in random order while they fit into the rate; the one
-    that goes beyond it is taken with the probability that makes the mean right.
+    Units (such as words) are taken in random order until the rate is reached. The unit
+    that would exceed it is taken with the probability that makes the mean equal to the
+    rate.
 
     Args:
-        tokenizer: Whose special tokens, [MASK] and `##` these are.
-        max_masked: M, the most tokens that are chosen of a sequence (20 of 128 in
-            BERT); fewer than rate · T lower the rate.
-        rate: The share of ordinary tokens to choose, in the mean.
-        unit: What is chosen as a whole: a "token"; a "word" with its `##` pieces; a
-            "span" of 1 to 10 words, all of which also fare alike in the 80/10/10 (the
-            last one of a sequence may be cut between words); or the n-grams of some
+        tokenizer: the tokenizer of the sequences.
+        max_masked: M, the most tokens to choose per sequence (20 of 128 in BERT). A
+            value below rate · T lowers the actual rate.
+        rate: the mean share of ordinary tokens to choose.
+        unit: what is chosen as a whole: a "token"; a "word" with its `##` pieces; a
+            "span" of 1 to 10 words, which also share one outcome of the 80/10/10 draw
+            (the last span of a sequence may be cut between words); or the n-grams of
             `Collocations`, and words elsewhere.
     """
 
@@ -56,17 +62,17 @@ class Masking:
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if max_masked < 1:
-            raise ValueError(f"max_masked={max_masked}; expected at least 1")
+            raise ValueError(f"max_masked must be at least 1, got {max_masked}")
         if not 0 < rate <= 1:
-            raise ValueError(f"rate={rate}; expected more than 0 and at most 1")
+            raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
         if not isinstance(unit, Collocations) and unit not in get_args(Unit):
             raise ValueError(
-                f"unit={unit!r}; expected one of {get_args(Unit)} or Collocations"
+                f"unit must be one of {get_args(Unit)} or Collocations, got {unit!r}"
             )
         framing = [getattr(tokenizer, f"{x}_id") for x in ("mask", "pad", "cls", "sep")]
         if plain := np.setdiff1d(framing, tokenizer.special_ids).tolist():
             raise ValueError(
-                f"{tokenizer!r} has ordinary tokens in the place of special ones: "
+                f"these tokens of {tokenizer!r} must be special, got ordinary ones: "
                 f"{[tokenizer.id_to_token(i) for i in plain]}"
             )
         self.max_masked, self.rate, self.unit = max_masked, rate, unit
@@ -83,13 +89,14 @@ class Masking:
         """Masks a batch.
 
         Args:
-            token_ids: Of shape (B, T), packed with special tokens.
-            rng: Where chance comes from.
+            token_ids: token ids of shape (B, T), with special tokens.
+            rng: the source of randomness.
 
         Returns:
-            `token_ids` (B, T) with tokens hidden; and of shape (B, M) `mask_positions`
-            in rising order, `mask_ids`, the tokens that stood there (both int32), and
-            `mask_weights`, 1.0, or 0.0 for places that are not used (float32).
+            `token_ids`, int32 of shape (B, T), with tokens masked; and, of shape
+            (B, M), `mask_positions`, int32 in ascending order, `mask_ids`, int32, the
+            original tokens, and `mask_weights`, float32: 1.0, or 0.0 for unused
+            entries.
         """
         special = self._special[token_ids]
         units, groups = self._units(token_ids, special, rng)
@@ -117,11 +124,11 @@ class Masking:
     def _units(
         self, token_ids: np.ndarray, special: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the units, and of the groups of them that are drawn together."""
+        """Returns each token's unit, and the group of units that is drawn together."""
         if self.unit == "token":
             each = np.broadcast_to(np.arange(token_ids.shape[1]), token_ids.shape)
             return each, each
-        begins = ~self._continues[token_ids] | special  # (B, T), here of words
+        begins = ~self._continues[token_ids] | special  # (B, T), of words so far
         begins[:, 1:] |= special[:, :-1]
         words = _numbered(begins)
         if self.unit == "word":
@@ -146,15 +153,15 @@ class Masking:
         special: np.ndarray,
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Places in rising order, those not used being 0, and weights; both (B, M)."""
+        """Returns positions, ascending, 0 where unused, and weights; both (B, M)."""
         length = units.shape[1]
-        # Tokens in random order of their groups: a number by chance, then the place.
+        # Sorts tokens by a random number per group, then by position.
         keys = rng.integers(2**30, size=units.shape, dtype=np.int64)
         keys = np.take_along_axis(keys, groups, axis=1)
         keys[special] = 2**30
         keys = keys << 32 | np.arange(length)
         keys.sort(axis=1)
-        # One column more than M shows that a unit goes beyond it.
+        # One column more than M, to see whether a unit exceeds M.
         order = keys[:, : self.max_masked + 1] & (2**32 - 1)
         columns = np.arange(order.shape[1])
         sorted_units = np.take_along_axis(units, order, axis=1)
@@ -179,6 +186,6 @@ class Masking:
 
 
 def _numbered(begins: np.ndarray) -> np.ndarray:
-    """The number of the stretch that each token belongs to, from 0."""
+    """Numbers the stretches that begin at `begins`, from 0, per token."""
     begins[:, 0] = True
     return np.cumsum(begins, axis=1) - 1

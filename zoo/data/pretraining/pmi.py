@@ -1,4 +1,4 @@
-"""Words that occur together more often than by chance, to be masked together.
+"""Words that occur together more often than by chance, to mask them together.
 
 Levine et al. 2021, "PMI-Masking: Principled Masking of Correlated Spans", section 4.
 
@@ -13,7 +13,7 @@ import numpy as np
 from zoo.data.text.documents import Documents
 from zoo.tokenizers.tokenizer import Tokenizer
 
-# What part of the list has how many words (the authors' README).
+# The share of the list by number of words (the authors' README).
 SHARES = {2: 0.5, 3: 0.25, 4: 0.125, 5: 0.125}
 
 
@@ -22,19 +22,23 @@ class Collocations:
     """N-grams of words.
 
     Attributes:
-        phrases: Their token ids, by number of words, the best first.
+        phrases: the token ids of each n-gram, grouped by number of words, the highest
+            PMI first.
     """
 
     phrases: dict[int, tuple[tuple[int, ...], ...]] = field(repr=False)
 
     def inside(self, token_ids: np.ndarray, begins: np.ndarray) -> np.ndarray:
-        """Tells which tokens begin a word that is in an n-gram and not its first.
+        """Tells which tokens begin a word of an n-gram other than its first word.
 
-        Where n-grams overlap, the longest is taken, and of those the first.
+        Where n-grams overlap, the longest is taken, and the first of equally long ones.
 
         Args:
-            token_ids: Of shape (B, T), each row beginning with a special token.
-            begins: Whether a token begins a word, (B, T).
+            token_ids: token ids of shape (B, T). Each row begins with a special token.
+            begins: whether each token begins a word, bool of shape (B, T).
+
+        Returns:
+            bool of shape (B, T).
         """
         words = np.flatnonzero(begins)
         ends = np.append(words[1:], token_ids.size)
@@ -44,7 +48,7 @@ class Collocations:
             known = self._prints[size]
             found = prints.of(words[: 1 - size], ends[size - 1 :])
             places = np.minimum(np.searchsorted(known, found), len(known) - 1)
-            # One after the other, since each takes words from the next.
+            # In sequence, since each match takes words away from later ones.
             for place in np.flatnonzero(known[places] == found).tolist():
                 if taken.find(1, place, place + size) < 0:
                     taken[place : place + size] = b"\1" * size
@@ -55,7 +59,7 @@ class Collocations:
 
     @functools.cached_property
     def _prints(self) -> dict[int, np.ndarray]:
-        """The n-grams' fingerprints in rising order, by number of words."""
+        """The fingerprints of the n-grams, ascending, by number of words."""
         prints = {}
         for size, phrases in self.phrases.items():
             if phrases:
@@ -69,22 +73,23 @@ class Collocations:
 def collocations(
     documents: Documents, tokenizer: Tokenizer, size: int, *, min_count: int = 10
 ) -> Collocations:
-    """Counts a text's n-grams of 2 to 5 words and gives those of the highest PMI.
+    """Counts a text's n-grams of 2 to 5 words and returns those of the highest PMI.
 
     The pointwise mutual information of an n-gram is the log of its probability over
-    the product of its parts', for the cut into parts by which it is least (the
-    paper's equation 3). Half of the list are bigrams, a quarter trigrams, and an
-    eighth each n-grams of 4 and 5 words; none cross the end of a sentence.
+    the product of the probabilities of its parts, minimized over all ways to split it
+    (the paper's equation 3). Half of the list are bigrams, a quarter trigrams, and an
+    eighth each n-grams of 4 and 5 words. None crosses the end of a sentence.
 
     Args:
-        documents: The text.
-        tokenizer: What encoded it; a `##` token continues a word.
-        size: How many n-grams, at most; 800,000 in the paper. Those of no positive
-            PMI are left out.
-        min_count: How often an n-gram has to occur.
+        documents: the text.
+        tokenizer: the tokenizer that encoded it; a `##` token continues a word.
+        size: the most n-grams; 800,000 in the paper. Those without a positive PMI are
+            left out.
+        min_count: how often an n-gram must occur.
     """
-    if size < 1 or min_count < 1:
-        raise ValueError(f"size={size}, min_count={min_count}; expected at least 1")
+    for name, value in (("size", size), ("min_count", min_count)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     tokens = documents.tokens
     begins = ~tokenizer.continuations[tokens]
     begins[documents.sentences[:-1]] = True
@@ -92,10 +97,10 @@ def collocations(
     ends = np.append(words[1:], len(tokens))
     sentence = np.searchsorted(documents.sentences, words, "right")
     prints = _Fingerprints(tokens)
-    # How many special tokens stand before each token.
+    # The number of special tokens before each token.
     specials = np.append(0, np.cumsum(np.isin(tokens, tokenizer.special_ids)))
-    # Of the n-gram that begins at each word: its log-probability, and that of its
-    # likeliest cut into parts, itself included.
+    # For the n-gram that begins at each word: its log-probability, and that of its
+    # likeliest split into parts, the whole n-gram included.
     log_p: dict[int, np.ndarray] = {}
     likeliest: dict[int, np.ndarray] = {}
     phrases = {}
@@ -117,7 +122,7 @@ def collocations(
         likeliest[n] = np.maximum(log_p[n], parts)
         if n in SHARES:
             places = inside[first[counts >= min_count]]
-            # [UNK] is many words, and what is special is never masked.
+            # [UNK] stands for many words, and special tokens are never masked.
             is_plain = specials[ends[places + n - 1]] == specials[words[places]]
             places = places[is_plain]
             pmi = log_p[n][places] - parts[places]
@@ -130,7 +135,7 @@ def collocations(
 
 
 class _Fingerprints:
-    """64-bit hashes of any stretches of tokens: differences of a polynomial's sums."""
+    """64-bit hashes of stretches of tokens: differences of polynomial prefix sums."""
 
     BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 
@@ -143,12 +148,12 @@ class _Fingerprints:
         self._sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms)])
 
     def of(self, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-        """Of tokens[start:stop] for each pair, (N,)."""
+        """Returns the hash of tokens[start:stop] for each pair, uint64 (N,)."""
         return (self._sums[stops] - self._sums[starts]) * self._inverse[starts]
 
 
 def _scrambled(x: np.ndarray) -> np.ndarray:
-    """SplitMix64 (Steele et al. 2014): a number without pattern for each number."""
+    """Hashes each number to a pseudorandom one, by SplitMix64 (Steele et al. 2014)."""
     x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

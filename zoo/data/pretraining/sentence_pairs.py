@@ -1,9 +1,9 @@
-"""Sequences to pretrain on: pairs of sentences, or full sentences alone.
+"""Sequences to pretrain on: pairs of sentences, or runs of full sentences.
 
 Devlin et al. 2019 (BERT), appendix A.2, and its `create_pretraining_data.py`;
 Liu et al. 2019 (RoBERTa), section 4.2; Lan et al. 2020 (ALBERT), section 3.1.
 
-Shapes: N sequences, T tokens of one with [CLS] and [SEP].
+Shapes: N sequences, T tokens per sequence with [CLS] and [SEP].
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,7 +17,7 @@ from zoo.data.text.sequences import Sequences, shortened
 from zoo.tokenizers.tokenizer import Tokenizer
 
 Negatives = Literal["random", "swapped"]
-# What a model is taught of pairs, and how those are made that do not belong together.
+# The task on pairs, and how it makes the pairs that do not belong together.
 NEGATIVES: dict[str, Negatives] = {"next": "random", "order": "swapped"}
 
 
@@ -32,58 +32,59 @@ def sentence_pairs(
     num_segments: int = 2,
     seed: int = 0,
 ) -> Sequences:
-    """Cuts documents into pairs A B of which half belong together (label 0).
+    """Cuts documents into pairs A B, half of which belong together (label 0).
 
-    A and B are stretches of whole sentences that fill T tokens; what is too long loses
-    tokens at the front or the back, by chance. In every second pair, chosen by chance,
-    the label is 1. The last sentence of a document has none to follow it, so it begins
-    no pair: the original, which pairs it with a random one, has more than half random.
+    A and B are stretches of whole sentences that fill T tokens; if they are too long,
+    tokens are dropped at random from either end. Half of the pairs, one of every two,
+    get label 1. The last sentence of a document has no successor, so it begins no pair;
+    the original pairs it with a random sentence, so that more than half of its pairs
+    are random.
 
     Args:
-        documents: The text.
-        tokenizer: What encoded it.
+        documents: the text.
+        tokenizer: the tokenizer that encoded it.
         length: T.
-        negatives: What label 1 means: "random", B is of another document (next
-            sentence prediction); "swapped", B stands before A (sentence order).
-        short: The share of pairs that are made for a shorter length, from 2 tokens on,
-            that is drawn for them, so that short inputs occur in training.
-        duplicates: How often the documents are cut, each time into other pairs; 10 in
-            the original. Which pairs belong together is soon learned by heart from a
-            small text that is cut once.
-        num_segments: Of the model, see `Sequences`.
-        seed: A non-negative integer that selects the pairs.
+        negatives: what label 1 means: "random", B comes from another document (next
+            sentence prediction); "swapped", B precedes A in the text (sentence order).
+        short: the share of pairs made for a random shorter length, of 2 tokens or more,
+            so that training sees short inputs.
+        duplicates: how many times the documents are cut, each time into other pairs; 10
+            in the original. With one cut of a small text, a model soon memorizes which
+            pairs belong together.
+        num_segments: the model's number of segments, see `Sequences`.
+        seed: a non-negative integer that determines the pairs.
 
     Raises:
-        ValueError: An argument is out of range, there is one document only from which
-            to take random sentences, or none has two sentences.
+        ValueError: an argument is out of range, random sentences are to come from a
+            single document, or no document has two sentences.
     """
     special = 2 + tokenizer.separators
     if length < special + 2:
         raise ValueError(
-            f"length={length}; expected at least {special + 2}, for two tokens"
+            f"length must be at least {special + 2}, room for two tokens, got {length}"
         )
     if not 0 <= short <= 1:
-        raise ValueError(f"short={short}; expected 0 to 1")
+        raise ValueError(f"short must be from 0 to 1, got {short}")
     if negatives not in get_args(Negatives):
         raise ValueError(
-            f"negatives={negatives!r}; expected one of {get_args(Negatives)}"
+            f"negatives must be one of {get_args(Negatives)}, got {negatives!r}"
         )
     if negatives == "random" and len(documents) < 2:
         raise ValueError(
-            "there is one document; random sentences need another one. A document is a "
-            "stretch of paragraphs, which blank lines end: give more text, fewer "
-            "paragraphs a document, or learn no pairs (full_sentences)"
+            "random sentences need at least two documents, got one. A document is a "
+            "group of paragraphs, which end at blank lines: give more text, put fewer "
+            "paragraphs into a document, or train without pairs (full_sentences)"
         )
     if duplicates < 1:
-        raise ValueError(f"duplicates={duplicates}; expected at least 1")
+        raise ValueError(f"duplicates must be at least 1, got {duplicates}")
     rng = np.random.default_rng(seed)
     room = length - special
     cuts = (_pairs(documents, room, negatives, short, rng) for _ in range(duplicates))
     pairs = np.array([pair for cut in cuts for pair in cut], np.int64)
     if not pairs.size:
         raise ValueError(
-            f"none of the {len(documents)} documents has two sentences; expected "
-            "longer ones"
+            "at least one document must have two sentences, got none among "
+            f"{len(documents)}. Give longer documents"
         )
     starts, stops, labels = pairs[:, 0:3:2], pairs[:, 1:4:2], pairs[:, 4]
     for segment, surplus in enumerate(shortened(starts, stops, room)):
@@ -102,18 +103,18 @@ def sentence_pairs(
 def full_sentences(
     documents: Documents, tokenizer: Tokenizer, length: int
 ) -> Sequences:
-    """Fills sequences of one segment with whole sentences, as RoBERTa does.
+    """Packs whole sentences into sequences of one segment, as RoBERTa does.
 
-    They run on from one document to the next, with a [SEP] between; a sentence longer
-    than T - 2 is cut.
+    A sequence may continue into the next document, with a [SEP] between. A sentence
+    longer than T - 2 tokens is cut.
 
     Args:
-        documents: The text.
-        tokenizer: What encoded it.
+        documents: the text.
+        tokenizer: the tokenizer that encoded it.
         length: T.
     """
     if length < 3:
-        raise ValueError(f"length={length}; expected at least 3, for one token")
+        raise ValueError(f"length must be at least 3, room for one token, got {length}")
     ends = documents.sentences[documents.documents[1:-1]]
     tokens = np.insert(documents.tokens, ends, tokenizer.sep_id)
     # A separator belongs to the sentence before it.
@@ -123,7 +124,7 @@ def full_sentences(
     start, places = 0, []
     while start < len(tokens):
         reach = min(start + room, len(tokens))
-        # One stands at the end of a sequence in any case.
+        # A sequence ends with a separator anyway, so one here needs no room.
         whole = sentences[bisect_right(sentences, reach + (reach in separators)) - 1]
         stop = whole if whole > start else reach
         places.append((start, stop - (stop - 1 in separators)))
@@ -139,12 +140,12 @@ def _pairs(
     short: float,
     rng: np.random.Generator,
 ) -> Iterator[tuple[int, int, int, int, int]]:
-    """Start and stop of A, start and stop of B, label."""
+    """Yields the start and stop of A, the start and stop of B, and the label."""
     sentences, firsts = documents.sentences.tolist(), documents.documents.tolist()
     labels = _fair(rng)
 
     def reach(first: int, tokens: int, at_least: int, last: int) -> int:
-        """The sentence before which there are so many tokens from the first one on."""
+        """Returns the sentence to stop before, to have `tokens` tokens from `first`."""
         return bisect_left(sentences, sentences[first] + tokens, first + at_least, last)
 
     for document, (first, last) in enumerate(zip(firsts, firsts[1:], strict=False)):
@@ -159,7 +160,7 @@ def _pairs(
                 begin = int(rng.integers(firsts[other], firsts[other + 1]))
                 rest = target - (a[1] - a[0])
                 end = reach(begin, rest, 1, firsts[other + 1])
-                stop = middle  # what followed A is used later
+                stop = middle  # the true successor of A begins the next pair
             else:
                 begin, end = middle, stop
             yield *a, sentences[begin], sentences[end], label
@@ -167,6 +168,6 @@ def _pairs(
 
 
 def _fair(rng: np.random.Generator) -> Iterator[int]:
-    """Zeros and ones by chance, as many of each: every two hold one of both."""
+    """Yields 0 and 1 in random order, one of each in every two."""
     while True:
         yield from rng.permutation(2).tolist()

@@ -1,4 +1,4 @@
-"""Labelled texts, tagged words and questions."""
+"""Datasets of tasks: labelled texts, tagged words and questions."""
 
 from zoo.data.tasks.labelled import (
     LabelledText,

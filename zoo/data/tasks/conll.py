@@ -1,4 +1,4 @@
-"""Sentences whose words are tagged, a word a line, as CoNLL's shared tasks have them.
+"""Sentences with tagged words, one word per line, as in CoNLL's shared tasks.
 
 Tjong Kim Sang & De Meulder 2003; Pan et al. 2017 (WikiANN).
 """
@@ -13,7 +13,7 @@ from zoo.files.text_files import BadLines, OnBad, read_lines
 
 SUFFIXES = (".conll", ".txt", ".bio")
 TAG = re.compile(r"O|[BI]-.+")
-# CoNLL-U numbers words from 1; these are of several words at once, or of none.
+# CoNLL-U numbers words from 1. These ids stand for several words at once, or for none.
 NO_WORD = re.compile(r"\d+[-.]\d+")
 DOCUMENT = "-DOCSTART-"
 
@@ -23,13 +23,13 @@ Sentence = tuple[list[str], list[str]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the words and tags of a file's lines stand.
+    """The columns of a file, and which of them hold words and tags.
 
     Attributes:
-        tabs: Columns are separated by tabs, so that blanks are part of them.
-        count: How many each line has.
-        word: The place of words.
-        tag: That of tags; negative from the end.
+        tabs: whether tabs separate the columns, which then may contain blanks.
+        count: the number of columns in each line.
+        word: the column of words.
+        tag: the column of tags; negative numbers count from the end.
     """
 
     tabs: bool
@@ -39,52 +39,52 @@ class Columns:
 
     @classmethod
     def of(cls, file: Path, lines: Lines, word: int | None, tag: int) -> "Columns":
-        """As the first line with a word has them.
+        """Finds the columns from the first line that has a word.
 
         Raises:
-            ValueError: There is none, the columns asked for are not there, or there is
-                no word in the first one, but its number.
+            ValueError: there is no such line, a column does not exist, or the first
+                column holds the numbers of the words instead of the words.
         """
         plain = [x for x in lines if x and _has_columns(x) and x[0] != "#"]
         if not plain:
-            raise ValueError(f"{file} has no sentences; expected a word a line")
+            raise ValueError(f"{file} must have sentences, one word per line, got none")
         columns = cls(any("\t" in line for line in plain), 0, word or 0, tag)
         columns = replace(columns, count=len(columns.cut(plain[0])))
         for name, place in (("word", columns.word), ("tag", tag)):
             if not -columns.count <= place < columns.count:
                 raise ValueError(
-                    f"{name}={place}; the first line of {file} has {columns.count} "
-                    f"columns, counted from 0: {plain[0]!r:.200}"
+                    f"{name} must be one of the {columns.count} columns in the first "
+                    f"line of {file}, counted from 0, {plain[0]!r:.200}, got {place}"
                 )
         if word is None and columns.number_words(lines):
             raise ValueError(
-                f"the first column of {file} numbers the words: {plain[0]!r:.200}; set "
-                "word (--word-column) to the column where they stand, from 0, and tag "
-                "(--tag-column) to that of their tags"
+                f"the first column of {file} must hold words, got their numbers: "
+                f"{plain[0]!r:.200}. Set word (--word-column) to the column of the "
+                "words, from 0, and tag (--tag-column) to that of their tags"
             )
         return columns
 
     def cut(self, line: str) -> list[str]:
-        """A line's columns."""
+        """Splits a line into columns."""
         line = line.rstrip(" \t")
         cut = line.split("\t") if self.tabs else re.split(r"[ \t]+", line)
         return [column.strip(" ") for column in cut]
 
     def problem(self, cut: list[str]) -> str:
-        """What was expected of a line instead; "" if nothing is wrong."""
+        """Says what a bad line must have; "" if the line is good."""
         if len(cut) != self.count:
             between = "tabs" if self.tabs else "blanks"
-            hint = "" if self.tabs else ". Words with blanks need tabs between columns"
-            return f"{self.count} columns between {between}, as in the first{hint}"
+            hint = "" if self.tabs else " (words with blanks need tabs between columns)"
+            return f"{self.count} columns separated by {between}, as the first{hint}"
         if not cut[self.word] or not TAG.fullmatch(cut[self.tag]):
             return (
-                "a word and a tag that is O, B-TYPE or I-TYPE; word and tag "
-                "(--word-column, --tag-column) say in which columns, from 0"
+                "a word and a tag that is O, B-TYPE or I-TYPE, in the columns, from 0, "
+                "that word and tag (--word-column, --tag-column) name"
             )
         return ""
 
     def number_words(self, lines: Lines) -> bool:
-        """Whether the first column counts from 1 in each sentence."""
+        """Tells whether the first column counts words, from 1 in each sentence."""
         place = most = 0
         for line in lines:
             if line is None:
@@ -108,23 +108,24 @@ def load_conll(
 ) -> TaskDataset:
     """Loads `train.conll`, `dev.conll` and `test.conll` (or `.txt`, `.bio`).
 
-    A line holds a word, maybe other columns, and a tag: O, or B-TYPE for the first word
-    of an entity and I-TYPE for its others. Columns are separated by tabs if there are
-    any, else by blanks; all lines of a file have as many. A blank line ends a sentence,
-    and comments before one begin with #. A tenth of training is for validation if there
-    is no other file of it.
+    A line holds a word, optional other columns, and a tag: O, or B-TYPE for the first
+    word of an entity and I-TYPE for its other words. Columns are separated by tabs if
+    the file has any, else by blanks, and all lines of a file have the same number of
+    columns. A blank line ends a sentence, and comments before a sentence begin with #.
+    Without a validation file, a tenth of the training part is used.
 
     Args:
-        data_dir: The folder.
-        word: The column of words, from 0. None is the first one, which is refused
-            where it numbers the words.
-        tag: The column of tags; -1 is the last one.
-        on_bad: Of a line that is no text, or has no word, no tag or another number of
-            columns: "error" refuses the first, "skip" leaves out its sentence.
+        data_dir: the folder.
+        word: the column of words, from 0. None means the first, and raises if that
+            holds the numbers of the words.
+        tag: the column of tags; -1 is the last.
+        on_bad: what to do with a line that is not text, lacks a word or a tag, or has
+            another number of columns: "error" raises at the first, "skip" leaves out
+            the sentence.
 
     Raises:
-        FileNotFoundError: There is no file to train on.
-        ValueError: A line is bad, or the first column numbers the words.
+        FileNotFoundError: there is no file to train on.
+        ValueError: a line is bad, or the first column holds the numbers of the words.
     """
     return _load("conll", data_dir, on_bad, word=word, tag=tag)
 
@@ -132,9 +133,9 @@ def load_conll(
 def load_wikiann(
     data_dir: Path | None = None, *, on_bad: OnBad = "error"
 ) -> TaskDataset:
-    """Loads WikiANN's entities of one language, as `conll` in `data_dir`.
+    """Loads WikiANN's entities of one language, from files as in `load_conll`.
 
-    The words' prefix, as in `en:London`, is dropped.
+    The language prefix of words, as in `en:London`, is removed.
     """
     return _load("wikiann", data_dir, on_bad, prefix=re.compile(r"[a-z-]+:"))
 
@@ -175,7 +176,7 @@ def _sentences(
     prefix: re.Pattern | None,
     bad: BadLines,
 ) -> list[Sentence]:
-    """Those without a bad line."""
+    """Returns the sentences that have no bad line."""
     sentences: list[Sentence] = []
     words: list[str] = []
     tags: list[str] = []
@@ -194,14 +195,14 @@ def _sentences(
             continue  # a comment
         if not problem and prefix and not prefix.match(cut[columns.word]):
             problem = (
-                "a word with its language, as in en:London; for others use "
-                "load('conll')"
+                "a word with its language, as in en:London (for other words use "
+                "load('conll'))"
             )
         if problem:
             whole = False
-            if line is not None:  # else it is counted already
+            if line is not None:  # a line that is not text is counted already
                 place = f"line {number} of {file}"
-                bad.found(f"{place} is {line!r:.200}; expected {problem}")
+                bad.found(f"{place} must have {problem}, got {line!r:.200}")
             continue
         word = cut[columns.word]
         words.append(prefix.sub("", word, count=1) if prefix else word)
@@ -210,5 +211,5 @@ def _sentences(
 
 
 def _has_columns(line: str | None) -> bool:
-    """Whether a line has a word; others end a sentence."""
+    """Tells whether a line has a word; other lines end a sentence."""
     return bool(line and line.strip() and not line.startswith(DOCUMENT))

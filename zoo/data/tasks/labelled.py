@@ -1,4 +1,4 @@
-"""Datasets of labelled texts: what an example is, and how parts are made."""
+"""Datasets of labelled texts: their examples, and how the three parts are made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, or two, and its class.
+    """A text, or a pair of texts, and its label.
 
     Attributes:
-        text: The text, or the first of two.
-        label: The number of its class, or its value; None if that is not known.
-        pair: The second text, or None.
+        text: the text, or the first of two.
+        label: the number of its class, or its value; None if unknown.
+        pair: the second text, or None.
     """
 
     text: str
@@ -30,7 +30,7 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class TaggedWords:
-    """A sentence and the number of each word's tag."""
+    """A sentence, and the number of each word's tag."""
 
     words: tuple[str, ...]
     tags: tuple[int, ...]
@@ -38,15 +38,15 @@ class TaggedWords:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a text that holds its answer, or none.
+    """A question about a text, which may hold the answer.
 
     Attributes:
-        name: What the dataset calls it, its id.
-        question: The question.
-        context: The text.
-        answers: Answers that are taken to be right, maybe the same one several times;
-            empty if the text does not answer it.
-        starts: The character of the text at which each begins.
+        name: its id in the dataset.
+        question: the question.
+        context: the text.
+        answers: the accepted answers, possibly with repetitions; empty if the text does
+            not answer the question.
+        starts: the character of the text at which each answer begins.
     """
 
     name: str
@@ -58,18 +58,20 @@ class Question:
 
 @dataclass(frozen=True)
 class TaskDataset:
-    """Examples of a task in three parts. `==` compares checksums in place of examples.
+    """Examples of a task in three parts; `==` compares checksums, not examples.
 
     Attributes:
-        name: The name that `load` was given.
-        train: `LabelledText`, `TaggedWords` or `Question` to train on.
-        validation: Those to choose by.
-        test: Those to report on; may be empty, or without labels, as GLUE's.
-        class_names: What labels or tags count; empty for questions and values.
-        sha256: Of the files read, training first: report it with every figure.
-        origin: Where they came from.
-        licence: What is known of their licence.
-        left_out: How many bad lines or questions were left out (`on_bad="skip"`).
+        name: the name passed to `load`.
+        train: the examples to train on: `LabelledText`, `TaggedWords` or `Question`.
+        validation: the examples to select models by.
+        test: the examples to report on; may be empty, or have no labels, as in GLUE.
+        class_names: the names of the classes or tags, indexed by label; empty for
+            questions and values.
+        sha256: the hash of the files read, training first. Report it with every figure.
+        origin: where the examples came from.
+        licence: their licence, as far as it is known.
+        left_out: the number of bad lines or questions that were skipped
+            (`on_bad="skip"`).
     """
 
     name: str
@@ -84,7 +86,7 @@ class TaskDataset:
 
     @property
     def tested(self) -> str:
-        """The part to report on: "validation" if there is no test part with labels."""
+        """The part to report on: "test" if it has labels, else "validation"."""
         known = self.test and getattr(self.test[0], "label", 0) is not None
         return "test" if known else "validation"
 
@@ -98,26 +100,34 @@ class TaskDataset:
         class_names: tuple[str, ...] = (),
         licence: str = "unknown",
     ) -> "TaskDataset":
-        """From the examples of `train`, maybe `validation` and `test`, and their files.
+        """Makes a dataset of examples and the files they were read from.
 
-        A tenth of training is for validation if there is no other part of it. Says
-        what was left out of the files.
+        Warns of the bad lines that were left out.
+
+        Args:
+            name: the name of the dataset.
+            parts: the examples of `train` and optionally `validation` and `test`.
+                Without `validation`, a tenth of `train` is used.
+            files: the files that were read, training first.
+            bad: the bad lines that were met.
+            class_names: the names of the classes or tags.
+            licence: the licence.
 
         Raises:
-            ValueError: A part is empty.
+            ValueError: a part is empty.
         """
         if empty := [part for part, examples in parts.items() if not examples]:
             raise ValueError(
-                f"{name!r} ({files[0].parent}) has no examples in the part "
-                f"{empty[0]!r}; expected some in each file. {bad.first}".rstrip(". ")
+                f"{name!r} ({files[0].parent}) must have examples in each file, got "
+                f"none in the part {empty[0]!r}. {bad.first}".rstrip(". ")
             )
         train, validation = parts["train"], parts.get("validation")
         if validation is None:
             train, validation = held_out(train, 0.1)
         if not train or not validation:
             raise ValueError(
-                f"{name!r} ({files[0].parent}) has {len(train)} examples to train on "
-                f"and {len(validation)} for validation; expected some of both"
+                f"{name!r} ({files[0].parent}) must have examples to train on and for "
+                f"validation, got {len(train)} and {len(validation)}"
             )
         bad.warn(name)
         return cls(
@@ -139,17 +149,17 @@ def parts_in(
     """Finds the files of a dataset's parts in a folder, or in its subfolder `name`.
 
     Args:
-        name: Of the dataset.
-        data_dir: The folder.
-        suffixes: What their names may end in, as ".tsv".
-        test: What the name of the test's file begins with.
+        name: the name of the dataset.
+        data_dir: the folder.
+        suffixes: the possible suffixes of the files, such as ".tsv".
+        test: the stem of the test file.
 
     Returns:
-        The files of `train` and, if they are there, `validation` (which may also be
-        called `valid`, `val` or `dev`) and `test`.
+        The files of `train` and, if present, `validation` (the file may also be named
+        `valid`, `val` or `dev`) and `test`.
 
     Raises:
-        FileNotFoundError: There is no file to train on.
+        FileNotFoundError: there is no file to train on.
     """
     folder = folder_of(name, data_dir)
     stems = {
@@ -165,15 +175,19 @@ def parts_in(
     if "train" not in found:
         expected = " or ".join(f"train{suffix}" for suffix in suffixes)
         raise FileNotFoundError(
-            f"the folder {folder} holds no {expected}; pass one that does as data_dir"
+            f"the folder {folder} holds no {expected}. Pass one that does as data_dir"
         )
     return found
 
 
 def folder_of(name: str, data_dir: Path | None) -> Path:
-    """`data_dir/name` if there is one, else `data_dir`; ValueError if that is None."""
+    """Returns `data_dir/name` if that is a folder, else `data_dir`.
+
+    Raises:
+        ValueError: `data_dir` is None.
+    """
     if data_dir is None:
-        raise ValueError(f"{name!r} reads your own files: pass data_dir=FOLDER")
+        raise ValueError(f"{name!r} reads your own files. Pass data_dir=FOLDER")
     folder = data_dir / name
     return folder if folder.is_dir() else data_dir
 
@@ -181,7 +195,7 @@ def folder_of(name: str, data_dir: Path | None) -> Path:
 def held_out(
     examples: Sequence[T], share: float
 ) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """Examples but a share of them, and that share, drawn always alike."""
+    """Splits off a fixed random share of examples; returns (the rest, the share)."""
     order = np.random.default_rng(0).permutation(len(examples))
     out = set(order[: round(share * len(examples))].tolist())
     return (

@@ -1,8 +1,8 @@
-"""Questions and stretches of their texts as sequences, and answers found in them.
+"""Questions and windows of their texts as sequences, and the answers found in them.
 
 Devlin et al. 2019, sections 4.2 and 4.3, and its `run_squad.py`.
 
-Shapes: Q questions, N windows, K tokens of all texts, T tokens of a window.
+Shapes: Q questions, N windows, K tokens in all texts, T tokens per window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,22 +14,23 @@ from zoo.data.tasks.labelled import Question
 from zoo.data.text.sequences import Sequences
 from zoo.tokenizers.tokenizer import Tokenizer
 
-# The score of a place that is padding; its exponential is 0 in float32.
+# The score of padding and of forbidden choices; its exponential is 0 in float32.
 IMPOSSIBLE = -1e9
 
 
 def best_spans(
     start_logits: np.ndarray, end_logits: np.ndarray, max_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of all spans of at most `max_length` tokens, those of the largest sum of logits.
+    """Finds the span in each window with the largest sum of start and end logits.
 
     Args:
-        start_logits: (N, T); -inf where no span may start.
-        end_logits: (N, T); likewise.
-        max_length: in tokens.
+        start_logits: of shape (N, T); -inf where no span may start.
+        end_logits: of shape (N, T); -inf where no span may end.
+        max_length: the longest span, in tokens.
 
     Returns:
-        First and last tokens (N, 2), int32, and the sums (N,).
+        The first and last token of each span, int32 of shape (N, 2), and the sums, of
+        shape (N,).
     """
     count, length = start_logits.shape
     rows = np.arange(count)
@@ -46,14 +47,15 @@ def best_spans(
 
 @dataclass(frozen=True, eq=False)
 class QuestionWindows(Sequences):
-    """[CLS] question [SEP] a stretch of its text [SEP], for each stretch of it.
+    """[CLS] question [SEP] window [SEP], for each window of each question's text.
 
     Attributes:
-        questions: All questions.
-        owners: The number of each window's question, in rising order, (N,).
-        positions: The columns of the answer's first and last token, 0 and 0 ([CLS])
-            where a window does not hold all of it; int32, (N, 2).
-        offsets: The characters of its text at which each token begins and ends, (K, 2).
+        questions: all questions.
+        owners: the number of each window's question, ascending, of shape (N,).
+        positions: the columns of the answer's first and last token, or 0 and 0 ([CLS])
+            if a window does not hold the whole answer; int32 of shape (N, 2).
+        offsets: the characters of its text at which each token begins and ends, of
+            shape (K, 2).
     """
 
     questions: Sequence[Question] = field(repr=False, kw_only=True)
@@ -62,32 +64,36 @@ class QuestionWindows(Sequences):
     offsets: np.ndarray = field(repr=False, kw_only=True)
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
-        """(inputs, positions) as `fit` takes them."""
+        """Returns (inputs, positions) for `fit`, with inputs as in `pack`."""
         return self.pack(rows, length), self.positions[rows]
 
     def answers(
         self, start_logits: np.ndarray, end_logits: np.ndarray, max_tokens: int = 30
     ) -> tuple[list[str], np.ndarray]:
-        """The likeliest answer to each question, and how much likelier there is none.
+        """Returns the likeliest answer to each question, and how it compares to none.
 
-        Of all stretches of the text in all its windows, the one of which the first
-        token's start logit and the last token's end logit have the highest sum. A
-        token counts in the window alone where most of the text is around it.
+        Over all windows of the text, this is the span with the highest sum of the start
+        logit of its first token and the end logit of its last. A start counts only in
+        the window that has the most context around the token.
 
         Args:
-            start_logits: Of each token to be an answer's first, (N, T).
-            end_logits: To be its last, (N, T).
-            max_tokens: The longest answer.
+            start_logits: each token's logit of starting the answer, of shape (N, T).
+            end_logits: each token's logit of ending the answer, of shape (N, T).
+            max_tokens: the longest answer, in tokens.
 
         Returns:
-            The answers, as they stand in the texts; and for each question the sum of
-            [CLS]'s logits, the lowest of its windows, less the answer's sum: (Q,).
+            The answers, as spelled in the texts; and per question the sum of [CLS]'s
+            logits, the lowest over its windows, minus the answer's sum, of shape (Q,).
+            The higher it is, the likelier the text holds no answer.
+
+        Raises:
+            ValueError: the logits have another shape.
         """
         shape = (len(self), self.length)
         if start_logits.shape != shape or end_logits.shape != shape:
             raise ValueError(
-                f"logits are of shape {start_logits.shape} and {end_logits.shape}; "
-                f"expected {shape}, windows and tokens of each"
+                f"logits must have the shape {shape}, windows and tokens, got "
+                f"{start_logits.shape} and {end_logits.shape}"
             )
         sources = self.sources(np.arange(len(self)))
         context = (sources >= self.starts[:, 1:]) & (sources < self.stops[:, 1:])
@@ -109,7 +115,7 @@ class QuestionWindows(Sequences):
         return iter(np.split(np.arange(len(self)), firsts))
 
     def _widest(self, sources: np.ndarray) -> np.ndarray:
-        """Whether no other window has more text to both sides of a token, (N, T)."""
+        """Tells whether a token has the most context in its window, bool (N, T)."""
         begin, end = self.starts[:, 1:], self.stops[:, 1:]
         around = np.minimum(sources - begin, end - 1 - sources) + 0.01 * (end - begin)
         widest: np.ndarray = np.zeros(sources.shape, bool)
@@ -140,23 +146,24 @@ def question_windows(
     """Cuts each question's text into windows.
 
     Args:
-        questions: The questions; of several answers the first one is learned.
-        tokenizer: What encodes them.
+        questions: the questions; of several answers, the first is the target.
+        tokenizer: the tokenizer to encode them with.
         length: T.
-        stride: Tokens from the beginning of one window to the next one's.
-        max_question: Tokens of a question; others are left out.
-        num_segments: Of the model, see `Sequences`.
+        stride: the distance between the starts of two windows, in tokens.
+        max_question: the most tokens of a question; further ones are cut off.
+        num_segments: the model's number of segments, see `Sequences`.
 
     Raises:
-        ValueError: T leaves no room for the text, or windows would leave out tokens.
+        ValueError: T leaves no room for the text, windows would skip tokens, or there
+            are no questions.
     """
     special = 2 + tokenizer.separators
     room = length - special - max_question
     if not 1 <= stride <= room:
         raise ValueError(
-            f"stride={stride}, length={length}, max_question={max_question}; expected "
-            f"a stride from 1 to length - {special} - max_question, so that windows "
-            "overlap"
+            f"stride must be from 1 to length - {special} - max_question = {room}, so "
+            f"that windows overlap, got stride={stride}, length={length}, "
+            f"max_question={max_question}"
         )
     texts: dict[str, slice] = {}
     tokens, offsets = [], []
@@ -169,7 +176,7 @@ def question_windows(
             offsets.append(places)
             size += len(ids)
     if not tokens:
-        raise ValueError("there are no questions; expected at least one")
+        raise ValueError("there must be at least one question, got none")
     all_offsets = np.concatenate(offsets)
     starts, stops, owners, positions = [], [], [], []
     for owner, question in enumerate(questions):
@@ -177,7 +184,7 @@ def question_windows(
         end = min(asked.stop, asked.start + max_question)
         room = length - special - (end - asked.start)
         first, last = _answer(question, all_offsets[read]) + read.start
-        column = special - 1 + end - asked.start  # of the window's first token
+        column = special - 1 + end - asked.start  # the window's first token
         for begin in range(
             read.start, max(read.stop - room, read.start) + stride, stride
         ):
@@ -203,7 +210,7 @@ def question_windows(
 
 
 def _answer(question: Question, offsets: np.ndarray) -> np.ndarray:
-    """The first and last token of the first answer; past the end if there is none."""
+    """Returns the first and last token of the first answer; past the end if none."""
     if not question.answers:
         return np.array([len(offsets), len(offsets)])
     begin = question.starts[0]

@@ -1,6 +1,6 @@
 """Labelled texts and tagged words as sequences for a model.
 
-Shapes: N sequences, K tokens of all, B rows, T tokens of a row.
+Shapes: N sequences, K tokens in all, B rows, T tokens per row.
 """
 
 from collections.abc import Sequence
@@ -20,26 +20,31 @@ def labelled_sequences(
     *,
     num_segments: int = 2,
 ) -> Sequences:
-    """Encodes texts, or pairs of them, and their labels.
+    """Encodes texts, or pairs of texts, and their labels.
 
-    What is too long loses tokens at its end, of a pair the longer text first.
+    Texts that are too long are cut at the end, of a pair the longer text first.
 
     Args:
-        examples: All with a second text, or none; all with a label, or none.
-        tokenizer: What encodes them.
+        examples: the examples. Either all or none have a second text, and either all or
+            none have a label.
+        tokenizer: the tokenizer to encode them with.
         length: T.
-        num_segments: Of the model, see `Sequences`.
+        num_segments: the model's number of segments, see `Sequences`.
+
+    Raises:
+        ValueError: only some examples have a second text or a label, there are no
+            examples, or T is too small.
     """
     pairs = [example.pair for example in examples if example.pair is not None]
     if len(pairs) not in (0, len(examples)):
         raise ValueError(
-            f"{len(pairs)} of {len(examples)} examples have a second text; expected "
-            "all or none"
+            "all examples must have a second text, or none, got "
+            f"{len(pairs)} of {len(examples)} that have one"
         )
     segments = 2 if pairs else 1
     special = 2 + (tokenizer.separators if pairs else 0)
     if length < special + segments:
-        raise ValueError(f"length={length}; expected at least {special + segments}")
+        raise ValueError(f"length must be at least {special + segments}, got {length}")
     texts = [example.text for example in examples]
     encoded = tokenizer.encode_batch([*texts, *pairs])
     tokens, bounds = _joined(encoded)
@@ -52,8 +57,8 @@ def labelled_sequences(
     known = [example.label for example in examples if example.label is not None]
     if len(known) not in (0, len(examples)):
         raise ValueError(
-            f"{len(known)} of {len(examples)} examples have a label; expected all or "
-            "none"
+            "all examples must have a label, or none, got "
+            f"{len(known)} of {len(examples)} that have one"
         )
     labels = None
     if known:
@@ -64,33 +69,34 @@ def labelled_sequences(
 
 @dataclass(frozen=True, eq=False)
 class TaggedSequences(Sequences):
-    """Sentences whose words are tagged, at the first token of each word.
+    """Sentences with tagged words; each tag is at the first token of its word.
 
     Attributes:
-        tags: The tag of each token's word, -1 where a word continues, (K,).
+        tags: the tag of each token's word, -1 where a word continues, of shape (K,).
     """
 
     tags: np.ndarray = field(repr=False, kw_only=True)
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
-        """(inputs, tags, weights) as `fit` takes them; int32 and float32, (B, T).
+        """Returns (inputs, tags, weights) for `fit`, with inputs as in `pack`.
 
-        Weights are 1 at words' first tokens, and 0 elsewhere.
+        Tags are int32 and weights float32, of shape (B, T). Weights are 1 at the first
+        token of each word and 0 elsewhere.
         """
         tags = self._tags(rows, length)
         weights = (tags >= 0).astype(np.float32)
         return self.pack(rows, length), np.maximum(tags, 0), weights
 
     def at_words(self, rows: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
-        """What was found at the first tokens of words.
+        """Selects the values at the first token of each word.
 
         Args:
-            rows: Numbers of the sentences, (B,).
-            values: Something a token, (B, T, ...).
+            rows: the numbers of the sentences, of shape (B,).
+            values: one value per token, of shape (B, T, ...).
 
         Returns:
-            Those of each sentence's words, (words, ...), but for words that were cut
-            off.
+            Per sentence, the values of its words, of shape (words, ...), without words
+            that were cut off.
         """
         kept = self._tags(rows, values.shape[1]) >= 0
         return [some[words] for some, words in zip(values, kept, strict=True)]
@@ -106,12 +112,12 @@ def tagged_sequences(
     """Encodes sentences word by word; a word without a token is [UNK].
 
     Args:
-        examples: The sentences. What is too long loses words at its end.
-        tokenizer: What encodes them.
+        examples: the sentences; those that are too long are cut at the end.
+        tokenizer: the tokenizer to encode them with.
         length: T.
     """
     if length < 3:
-        raise ValueError(f"length={length}; expected at least 3")
+        raise ValueError(f"length must be at least 3, got {length}")
     unknown = np.array([tokenizer.unk_id], np.int32)
     words = tokenizer.encode_words([word for e in examples for word in e.words])
     words = [ids if len(ids) else unknown for ids in words]
@@ -121,7 +127,7 @@ def tagged_sequences(
     num_words = np.array([len(example.words) for example in examples])
     sentences = bounds[np.append(0, np.cumsum(num_words))]
     starts, stops = sentences[:-1], sentences[1:]
-    # [CLS] and [SEP] stand around.
+    # Leaves room for [CLS] and [SEP].
     stops = np.minimum(stops, starts + length - 2)
     return TaggedSequences(
         tokens,
@@ -134,8 +140,8 @@ def tagged_sequences(
 
 
 def _joined(encoded: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """All tokens, and where each text's begin; then their number."""
+    """Returns all tokens, and the index at which each text begins, then their count."""
     if not len(encoded):
-        raise ValueError("there are no examples; expected at least one")
+        raise ValueError("there must be at least one example, got none")
     bounds = np.append(0, np.cumsum([len(ids) for ids in encoded]))
     return np.concatenate(encoded), bounds

@@ -1,10 +1,10 @@
-"""Words as the numbers of their characters, for models that read how words are spelled.
+"""Words as sequences of character ids, for models that read spellings.
 
-Ids are those of ELMo's authors and of AllenNLP: a word's UTF-8 bytes, so that there is
-no unknown character, between marks of its begin and end. 0 is no word at all.
+The ids are those of ELMo's authors and of AllenNLP: a word's UTF-8 bytes, so no
+character is unknown, between markers of its begin and end. 0 is padding.
 
-Shapes: N sequences, K words of all, W different words, B rows, T words of a row, C
-characters of a word.
+Shapes: N sequences, K words in all, W distinct words, B rows, T words per row, C
+characters per word.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from zoo.data.text.sequences import Sequences
 from zoo.files.surrogates import refuse_halves
 from zoo.tokenizers.tokenizer import Tokenizer
 
-# The begin and end of a sentence, those of a word, and what fills a word up.
+# The begin and end of a sentence, the begin and end of a word, and a word's padding.
 FIRST, LAST, BEGIN, END, FILL = 257, 258, 259, 260, 261
 NUM_CHARACTERS = 262
 
 
 def spelled(words: Sequence[str], length: int) -> np.ndarray:
-    """Character ids of words, int32 (number of words, C).
+    """Returns the character ids of words, int32 of shape (number of words, C).
 
     Args:
-        words: as they are written; bytes beyond the length are cut off.
-        length: C, the marks of a word's begin and end included.
+        words: the words; bytes beyond the length are cut off.
+        length: C, including the markers of a word's begin and end.
 
     Raises:
-        ValueError: there is no room for a character between the marks.
+        ValueError: there is no room for a character between the markers.
     """
     for number, word in enumerate(words):
         refuse_halves(word, f"word {number}")
@@ -42,7 +42,8 @@ def spelled(words: Sequence[str], length: int) -> np.ndarray:
 def _marked(words: Sequence[bytes | tuple[int, ...]], length: int) -> np.ndarray:
     if length < 3:
         raise ValueError(
-            f"word_length={length}; expected at least 3: a character between two marks"
+            "word_length must be at least 3, room for a character between two markers, "
+            f"got {length}"
         )
     found = np.full((len(words), length), FILL, np.int32)
     found[:, 0] = BEGIN
@@ -55,21 +56,21 @@ def _marked(words: Sequence[bytes | tuple[int, ...]], length: int) -> np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class SpelledSequences(Sequences):
-    """Sequences that are also spelled.
+    """Sequences that also have the spelling of each token.
 
     Attributes:
-        spellings: Of the different words, (W, C).
-        words: Which of them each token is, (K,).
+        spellings: the character ids of the distinct words, of shape (W, C).
+        words: the index in `spellings` of each token, of shape (K,).
     """
 
     spellings: np.ndarray = field(repr=False, kw_only=True)
     words: np.ndarray = field(repr=False, kw_only=True)
 
     def pack(self, rows: np.ndarray, length: int | None = None) -> dict[str, Any]:
-        """As `Sequences.pack`, with `character_ids` (B, T, C) too.
+        """Returns what `Sequences.pack` does and `character_ids`, (B, T, C).
 
-        [CLS] and [SEP] are spelled as the marks of a sentence's begin and end; padding
-        is 0.
+        [CLS] and [SEP] are spelled as the markers of a sentence's begin and end;
+        padding is 0.
         """
         packed = super().pack(rows, length)
         sources = self.sources(rows, length)
@@ -88,13 +89,13 @@ def spelled_sequences(
     length: int,
     word_length: int,
 ) -> SpelledSequences:
-    """Encodes and spells texts, or pairs of them, and their labels.
+    """Encodes texts, or pairs of texts, their spellings and their labels.
 
     Args:
-        examples: What `labelled_sequences` takes.
-        tokenizer: `Tokenizer.train_words`; it names the words, and says where in a
-            text each stands. They are spelled as they stand there, but in small letters
-            where the tokenizer makes them small, also those that have no name.
+        examples: as in `labelled_sequences`.
+        tokenizer: a tokenizer made by `Tokenizer.train_words`, which gives the id and
+            the place of each word. All words, unknown ones too, are spelled as they
+            occur in the text, after the tokenizer's normalization.
         length: T.
         word_length: C.
     """

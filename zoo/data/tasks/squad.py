@@ -1,7 +1,7 @@
-"""Questions about paragraphs, in the JSON of SQuAD.
+"""Questions about paragraphs, in SQuAD's JSON format.
 
-Rajpurkar et al. 2016 (1.1), Rajpurkar et al. 2018 (2.0, with questions that the text
-does not answer), Artetxe et al. 2020 (XQuAD).
+Rajpurkar et al. 2016 (1.1), Rajpurkar et al. 2018 (2.0, with unanswerable questions),
+Artetxe et al. 2020 (XQuAD).
 """
 
 import itertools
@@ -17,16 +17,16 @@ from zoo.files.text_files import BadLines, OnBad, read_whole
 
 
 def load_squad(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TaskDataset:
-    """Loads `train-v*.json` and `dev-v*.json` of SQuAD 1.1 or 2.0; there is no test.
+    """Loads `train-v*.json` and `dev-v*.json` of SQuAD 1.1 or 2.0; no test part.
 
     Args:
-        data_dir: The folder, or one with a subfolder `squad`.
-        on_bad: Of a question without a name, a text or answers that stand in it:
-            "error" refuses the first, "skip" leaves them out.
+        data_dir: the folder, or one with a subfolder `squad`.
+        on_bad: what to do with a question that lacks an id, a text, or answers that
+            occur in it: "error" raises at the first, "skip" leaves them out.
 
     Raises:
-        FileNotFoundError: There is not one file of each.
-        ValueError: A file is not in the form of SQuAD, or a question is bad.
+        FileNotFoundError: there is not exactly one file of each.
+        ValueError: a file is not in SQuAD's format, or a question is bad.
     """
     folder = folder_of("squad", data_dir)
     files = []
@@ -34,8 +34,8 @@ def load_squad(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> Task
         found = sorted(folder.glob(f"{part}-v*.json"))
         if len(found) != 1:
             raise FileNotFoundError(
-                f"{folder} holds {[file.name for file in found]}; expected one "
-                f"{part}-v1.1.json or {part}-v2.0.json"
+                f"{folder} must hold one {part}-v1.1.json or {part}-v2.0.json, got "
+                f"{[file.name for file in found]}"
             )
         files += found
     bad = BadLines(on_bad)
@@ -46,19 +46,19 @@ def load_squad(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> Task
 def load_xquad(
     data_dir: Path | None = None, language: str = "en", *, on_bad: OnBad = "error"
 ) -> TaskDataset:
-    """Loads XQuAD of one language, 240 paragraphs of SQuAD's development set.
+    """Loads XQuAD in one language, 240 paragraphs of SQuAD's development set.
 
-    It is one file: a tenth of the articles is for testing and as many for validation,
-    drawn always alike.
+    XQuAD is a single file: a fixed random tenth of its articles is for testing, and as
+    many are for validation.
 
     Args:
-        data_dir: A folder that holds `xquad.LANGUAGE.json`, by itself or in `xquad`.
-        language: As "en".
-        on_bad: See `load_squad`.
+        data_dir: a folder that holds `xquad.LANGUAGE.json` or `xquad/` with that file.
+        language: the language code, such as "en".
+        on_bad: as in `load_squad`.
     """
     file = folder_of("xquad", data_dir) / f"xquad.{language}.json"
     if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}; pass its folder as data_dir")
+        raise FileNotFoundError(f"there is no file {file}. Pass its folder as data_dir")
     bad = BadLines(on_bad)
     rest, test = held_out(_articles(file, bad), 0.1)
     train, validation = held_out(rest, len(test) / len(rest))
@@ -77,9 +77,9 @@ def _dataset(
 
 
 def _articles(file: Path, bad: BadLines) -> list[tuple[Question, ...]]:
-    """The questions of each article."""
+    """Reads the questions of each article."""
     expected = "data: a list of articles with paragraphs, each with context and qas"
-    with reading(file, expected, "It is not in the form of SQuAD 1.1 or 2.0."):
+    with reading(file, expected, "It is not in the format of SQuAD 1.1 or 2.0."):
         found = [
             tuple(
                 question
@@ -90,12 +90,14 @@ def _articles(file: Path, bad: BadLines) -> list[tuple[Question, ...]]:
             for article in json.loads(read_whole(file))["data"]
         ]
     if not any(found):
-        raise ValueError(f"{file} holds no questions. {bad.first}".rstrip(". "))
+        raise ValueError(
+            f"{file} must hold questions, got none. {bad.first}".rstrip(". ")
+        )
     return found
 
 
 def _question(file: Path, context: Any, entry: Any, bad: BadLines) -> Question | None:
-    """A question, or None if it is bad."""
+    """Reads a question; None if it is bad."""
     given: dict[str, Any] = entry if isinstance(entry, dict) else {}
     name, asked = given.get("id"), given.get("question", "")
     answers: Any = [] if given.get("is_impossible") else given.get("answers")
@@ -108,16 +110,16 @@ def _question(file: Path, context: Any, entry: Any, bad: BadLines) -> Question |
 
 
 def _problem(context: Any, name: Any, asked: Any, answers: Any) -> str:
-    """What is wrong with a question; "" if nothing is."""
+    """Says what is wrong with a question; "" if nothing is."""
     if not isinstance(name, str | int):
-        return "is not in the form of SQuAD: its id is no string"
+        return f"must have an id that is a string, got {name!r:.80}"
     for field, text in (("question", asked), ("context", context)):
         if not isinstance(text, str) or not text.strip():
-            return f"has the {field} {text!r:.80}; expected text"
+            return f"must have text as its {field}, got {text!r:.80}"
         if half := half_in(text):
             return f"has half of a surrogate pair in its {field} at {half.start()}"
     if not isinstance(answers, list):
-        return f"has the answers {answers!r:.80}; expected a list"
+        return f"must have a list of answers, got {answers!r:.80}"
     for answer in answers:
         text, start = (
             answer.get(key) if isinstance(answer, dict) else None
@@ -125,12 +127,12 @@ def _problem(context: Any, name: Any, asked: Any, answers: Any) -> str:
         )
         if not isinstance(text, str) or not text or type(start) is not int or start < 0:
             return (
-                f"has the answer {answer!r:.200}; expected text and the answer_start "
-                "where it begins"
+                "must have answers with text and the answer_start where it begins, got "
+                f"{answer!r:.200}"
             )
         if context[start : start + len(text)] != text:
             return (
-                f"has the answer {text!r:.200}, and its text has "
-                f"{context[start : start + len(text)]!r:.200} at {start}"
+                f"must have the answer {text!r:.200} at {start} of its context, got "
+                f"{context[start : start + len(text)]!r:.200} there"
             )
     return ""

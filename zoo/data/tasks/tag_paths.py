@@ -1,7 +1,7 @@
-"""The likeliest tags of a sentence's words, of those that make whole entities.
+"""The likeliest valid tags of a sentence's words.
 
-Word by word, the likeliest tags may begin an entity inside, as O, I-PER: such paths are
-left out of the search (Viterbi 1967).
+The likeliest tag of each word by itself may start an entity in the middle, as in
+O, I-PER. Such paths are left out of the search (Viterbi 1967).
 
 Shapes: W words, C tags.
 """
@@ -14,34 +14,34 @@ from zoo.data.tasks.questions import IMPOSSIBLE
 
 
 class TagPaths:
-    """Which tag may follow which.
+    """The valid paths of tags, and the search for the best.
 
-    An I-TYPE follows B-TYPE or I-TYPE alone, unless the known tags have others: where
-    entities begin with I-TYPE (the original CoNLL files), all paths may be taken.
+    I-TYPE must follow B-TYPE or I-TYPE. If the known tags do not keep to this, because
+    entities begin with I-TYPE (as in the original CoNLL files), all paths are valid.
 
     Args:
-        names: Of the tags: O, B-TYPE or I-TYPE.
-        known: Some sentences' tags, by number, to see how they begin entities.
+        names: the names of the tags: O, B-TYPE or I-TYPE.
+        known: the tags of some sentences, by number, which show how entities begin.
     """
 
     def __init__(self, names: Sequence[str], known: Iterable[Sequence[int]]) -> None:
         inside = np.array([name.startswith("I-") for name in names])
         kinds = np.array([name.partition("-")[2] for name in names])
-        self._follows = ~inside | (kinds[:, None] == kinds)  # O is of no kind
+        self._follows = ~inside | (kinds[:, None] == kinds)  # the kind of O is ""
         self._begins = ~inside
         if not all(self._fits(np.asarray(tags)) for tags in known):
             self._follows[:], self._begins[:] = True, True
 
     def best(self, scores: np.ndarray) -> np.ndarray:
-        """The path of the highest sum.
+        """Finds the valid path with the highest sum of scores.
 
         Args:
-            scores: Log-probabilities of each word's tags, (W, C).
+            scores: the log-probabilities of each word's tags, of shape (W, C).
 
         Returns:
-            A tag a word, by number, (W,).
+            The number of each word's tag, of shape (W,).
         """
-        count = scores.shape[-1]  # tags that nothing was learned of may be missing
+        count = scores.shape[-1]  # tags that did not occur in training may be missing
         follows = np.where(self._follows[:count, :count], 0.0, IMPOSSIBLE)
         path = np.zeros(len(scores), int)
         if not len(scores):

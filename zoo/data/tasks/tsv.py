@@ -1,4 +1,4 @@
-"""Labelled texts in tables of tab-separated columns, such as GLUE's."""
+"""Labelled texts in tab-separated tables, such as GLUE's."""
 
 import collections
 import math
@@ -18,7 +18,7 @@ MRPC_COLUMNS: dict[str, Column] = {
 
 
 class Row(NamedTuple):
-    """What is read of one line; the number of a table's first line is 1."""
+    """The contents of one line; lines are numbered from 1."""
 
     line: int
     text: str
@@ -35,27 +35,28 @@ def load_tsv(
     regression: bool = False,
     on_bad: OnBad = "error",
 ) -> TaskDataset:
-    """Loads `train.tsv`, `dev.tsv` and `test.tsv` of a folder.
+    """Loads `train.tsv`, `dev.tsv` and `test.tsv` from a folder.
 
-    Columns are numbers from 0, or names that stand in the first line; all lines have
-    as many as that one. Quotation marks mean nothing. A tenth of training is for
-    validation if there is no `dev.tsv`. Where the test file has no column of that name,
-    or -1 for a class, as in GLUE, its labels are None.
+    Columns are given by number, from 0, or by their names in the first line, which sets
+    the number of columns of all lines. Quotation marks have no special meaning. Without
+    a `dev.tsv`, a tenth of the training part is for validation. If the test file lacks
+    the label column, or has -1 for a class, as in GLUE, its labels are None.
 
     Args:
-        data_dir: The folder.
-        text: The column of the text.
-        pair: The column of a second text, or None.
-        label: The column of the class.
-        regression: Labels are values instead of classes.
-        on_bad: Of lines that are no text, have more or fewer columns than the first, or
-            a label that is missing, does not occur in training, or is no number where
-            it is a value: "error" refuses the first, "skip" leaves them out.
+        data_dir: the folder.
+        text: the column of the text.
+        pair: the column of a second text, or None.
+        label: the column of the label.
+        regression: whether labels are values instead of classes.
+        on_bad: what to do with lines that are not text, differ from the first in the
+            number of columns, or whose label is missing, does not occur in training,
+            or, in regression, is not a number: "error" raises at the first, "skip"
+            leaves them out.
 
     Raises:
-        FileNotFoundError: There is no `train.tsv`.
-        ValueError: A line is bad, labels of classes are fractions, a column is not
-            there or twice, or the first class is the name of its column.
+        FileNotFoundError: there is no `train.tsv`.
+        ValueError: a line is bad, labels of classes are fractions, a column is missing
+            or occurs twice, or the first class is the name of its column.
     """
     files = parts_in("tsv", data_dir, [".tsv"])
     columns = {"text": text, "label": label} | ({} if pair is None else {"pair": pair})
@@ -65,8 +66,8 @@ def load_tsv(
 def load_sst2(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TaskDataset:
     """Loads the Stanford Sentiment Treebank with two classes (Socher et al. 2013).
 
-    From `train.tsv`, `dev.tsv` and `test.tsv` in `data_dir` or `data_dir/sst2`, GLUE's
-    or without a first line of names.
+    It reads `train.tsv`, `dev.tsv` and `test.tsv` in `data_dir` or `data_dir/sst2`,
+    either GLUE's or files without a header.
     """
     files = parts_in("sst2", data_dir, [".tsv"])
     first = read_lines(files["train"], BadLines("skip"))[0] or ""
@@ -80,8 +81,8 @@ def load_sst2(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TaskD
 def load_mrpc(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TaskDataset:
     """Loads the Microsoft Research Paraphrase Corpus (Dolan & Brockett 2005).
 
-    From `msr_paraphrase_train.txt`, of which a tenth is for validation, and
-    `msr_paraphrase_test.txt`, or GLUE's `train.tsv`, `dev.tsv` and `test.tsv`; in
+    It reads `msr_paraphrase_train.txt`, a tenth of which is for validation, and
+    `msr_paraphrase_test.txt`, or GLUE's `train.tsv`, `dev.tsv` and `test.tsv`, in
     `data_dir` or `data_dir/mrpc`.
     """
     folder = folder_of("mrpc", data_dir)
@@ -106,7 +107,7 @@ def _dataset(
     numbers: dict[str | None, int] = {label: place for place, label in enumerate(names)}
 
     def value(label: str | None, part: str) -> int | float | None:
-        """A label as a number; NaN if it is none that is expected."""
+        """Returns a label as a number, None if it is unknown, NaN if it is bad."""
         if label is None or (part == "test" and label == "-1" and not regression):
             return None
         if not regression:
@@ -126,34 +127,34 @@ def _dataset(
                 continue
             expected = "a number" if regression else f"one of training's, {names}"
             bad.found(
-                f"line {row.line} of {files[part]} has the label {row.label!r}; "
-                f"expected {expected}. Where the first line names the columns, name "
-                "them instead of numbering them"
+                f"the label in line {row.line} of {files[part]} must be {expected}, "
+                f"got {row.label!r}. If the first line names the columns, pass names "
+                "instead of numbers"
             )
     test = parts.get("test", ())
     unknown = sum(example.label is None for example in test)
     if 0 < unknown < len(test):
         raise ValueError(
-            f"{files['test']} has {unknown} of {len(test)} lines without a "
-            "label (-1); expected all or none"
+            f"all lines of {files['test']} must have a label, or none, got "
+            f"{unknown} of {len(test)} lines without a label (-1)"
         )
     return TaskDataset.of(name, parts, [*files.values()], bad, names)
 
 
 def _class_names(rows: list[Row], file: Path) -> tuple[str, ...]:
-    """The classes; the first line's must not be the name of its column."""
+    """Returns the classes, after checking that none is the name of its column."""
     counts = collections.Counter(str(row.label) for row in rows)
     first = str(rows[0].label) if rows else ""
     if counts[first] == 1 and len(rows) > 2 and max(counts.values()) > 1:
         raise ValueError(
             f"the first line of {file} is the only one of the class {first!r}. If it "
-            "names the columns, name them instead of numbering them"
+            "names the columns, pass names instead of numbers"
         )
     fractions = [row for row in rows if _is_fraction(str(row.label))]
     if fractions and all(_is_number(name) for name in counts):
         raise ValueError(
-            f"line {fractions[0].line} of {file} has the label {fractions[0].label!r}; "
-            "expected classes, which are names or whole numbers. To learn values, set "
+            f"the label in line {fractions[0].line} of {file} must be a class, a name "
+            f"or whole number, got {fractions[0].label!r}. To learn values, set "
             "regression (--regression)"
         )
     return tuple(sorted(counts))
@@ -174,7 +175,7 @@ def _is_fraction(label: str) -> bool:
 def _read(
     file: Path, columns: dict[str, Column], part: str, bad: BadLines
 ) -> list[Row]:
-    """A table's lines."""
+    """Reads the good lines of a table."""
     lines = [
         (number, line.split("\t"))
         for number, line in enumerate(read_lines(file, bad), 1)
@@ -188,8 +189,8 @@ def _read(
     for number, row in lines[1:] if named else lines:
         if len(row) != len(first):
             bad.found(
-                f"line {number} of {file} has {len(row)} columns; expected "
-                f"{len(first)} between tabs, as the first line has"
+                f"line {number} of {file} must have {len(first)} columns separated by "
+                f"tabs, as the first line has, got {len(row)}"
             )
             continue
         text, pair, label = (
@@ -197,7 +198,7 @@ def _read(
             for role in ("text", "pair", "label")
         )
         if label is not None and not label.strip():
-            bad.found(f"line {number} of {file} has no label; expected one")
+            bad.found(f"line {number} of {file} must have a label, got none")
             continue
         rows.append(Row(number, str(text), pair, label))
     _refuse_empty(file, rows, bad)
@@ -206,29 +207,30 @@ def _read(
 
 def _refuse_empty(file: Path, rows: Sequence, bad: BadLines) -> None:
     if not rows:
-        raise ValueError(f"{file} has no rows. {bad.first}".rstrip(". "))
+        raise ValueError(f"{file} must have rows, got none. {bad.first}".rstrip(". "))
 
 
 def _places(
     file: Path, columns: dict[str, Column], header: list[str], named: bool, part: str
 ) -> dict[str, int]:
-    """The place of each column that is there; a test may have none of labels."""
+    """Returns the number of each column present; a test file may lack the label."""
     places = {}
     for role, column in columns.items():
         if not named:
             if not 0 <= int(column) < len(header):
                 raise ValueError(
-                    f"{file} has no column {column}; the first line has {len(header)} "
-                    "between tabs, numbered from 0"
+                    f"the column must be one of the {len(header)} in the first line of "
+                    f"{file}, separated by tabs and numbered from 0, got {column}"
                 )
             places[role] = int(column)
         elif header.count(str(column)) > 1:
             raise ValueError(
-                f"{file} has {header.count(str(column))} columns {column!r}; expected "
-                f"one. Rename the others: it has {header}"
+                f"{file} must have one column {column!r}, got "
+                f"{header.count(str(column))}. Rename the others; its columns are "
+                f"{header}"
             )
         elif column in header:
             places[role] = header.index(str(column))
         elif role != "label" or part != "test":
-            raise ValueError(f"{file} has no column {column!r}; it has {header}")
+            raise ValueError(f"{file} must have a column {column!r}, got {header}")
     return places

@@ -1,1 +1,1 @@
-"""Batches of token ids from texts."""
+"""Token ids of texts: files, windows, sequences, n-grams, and batches of them."""

@@ -1,6 +1,6 @@
-"""Batches of sequences of about one length, which cost no more than they have to.
+"""Batches of sequences of similar length, so that little padding is computed.
 
-Shapes: N sequences, B batch, T tokens of the longest one.
+Shapes: N sequences, B batch, T tokens of the longest sequence.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,21 @@ from zoo.data.text.sequences import Sequences
 
 
 class TextBatches(EpochBatches):
-    """Batches for `fit`, a function of (seed, update), padded to few lengths.
+    """Batches for `fit`, a function of (seed, update), padded to a few lengths.
 
-    An epoch's sequences, shuffled, are sorted by their lengths, which are rounded up to
-    multiples of T / num_buckets, and cut into batches; these are shuffled. So there
-    are few shapes to compile, and most batches have no more padding than that.
+    In each epoch the sequences are shuffled, sorted by length, rounded up to a multiple
+    of T / num_buckets, and cut into batches, which are then shuffled. So there are few
+    shapes to compile, and most batches are padded only by this rounding.
 
     Args:
-        sequences: `labelled_sequences`, `tagged_sequences` or `question_windows`.
+        sequences: the result of `labelled_sequences`, `tagged_sequences` or
+            `question_windows`.
         batch_size: B.
-        num_buckets: How many lengths there may be.
-        seed: A non-negative integer that selects the order.
+        num_buckets: the most different lengths.
+        seed: a non-negative integer that determines the order.
 
     Attributes:
-        steps_per_epoch: Batches in an epoch.
+        steps_per_epoch: the number of batches in an epoch.
     """
 
     def __init__(
@@ -52,18 +53,19 @@ class TextBatches(EpochBatches):
 def each_once(
     sequences: Sequences, batch_size: int, num_buckets: int = 8
 ) -> Iterator[tuple[np.ndarray, tuple]]:
-    """Goes through all sequences, to evaluate on, from the shortest to the longest.
+    """Iterates over all sequences once, from the shortest to the longest, to evaluate.
 
     Args:
-        sequences: What `TextBatches` takes.
+        sequences: as in `TextBatches`.
         batch_size: B.
-        num_buckets: How many lengths there may be.
+        num_buckets: the most different lengths.
 
     Yields:
-        The sequences' numbers, of shape (B,), fewer in the last batch; and the batch.
+        The numbers of the sequences, of shape (B,), fewer in the last batch; and the
+        batch.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}; expected at least 1")
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     lengths = _rounded(sequences, num_buckets)
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), batch_size):
@@ -72,10 +74,11 @@ def each_once(
 
 
 def _rounded(sequences: Sequences, num_buckets: int) -> np.ndarray:
-    """Lengths, rounded up to multiples of T / num_buckets, (N,)."""
+    """Returns all lengths, rounded up to multiples of T / num_buckets, (N,)."""
     if not 1 <= num_buckets <= sequences.length:
         raise ValueError(
-            f"num_buckets={num_buckets}; expected 1 to length={sequences.length}"
+            f"num_buckets must be from 1 to length={sequences.length}, got "
+            f"{num_buckets}"
         )
     step = -(-sequences.length // num_buckets)
     return np.minimum(-(-sequences.lengths // step) * step, sequences.length)

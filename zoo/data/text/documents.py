@@ -1,4 +1,4 @@
-"""Documents of sentences as one run of token ids, to cut training sequences from.
+"""Documents of sentences as one array of token ids, to cut training sequences from.
 
 Shapes: K tokens, S sentences, D documents.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from zoo.tokenizers.tokenizer import Tokenizer
 
 BLANK_LINES = re.compile(r"\n\s*\n")
-# White space after a full stop, maybe with a quote, that no small letter follows.
+# White space after the end of a sentence, maybe with a quote, not before lower case.
 SENTENCE_END = re.compile(r"""(?:(?<=[.!?])|(?<=[.!?]["'”’)\]]))\s+(?=[^\sa-z])""")
 
 
@@ -22,9 +22,10 @@ class Documents:
     """Tokens, and where sentences and documents begin.
 
     Attributes:
-        tokens: Token ids of all sentences, int32 of shape (K,).
-        sentences: The token at which each sentence begins, then K: (S + 1,).
-        documents: The sentence at which each document begins, then S: (D + 1,).
+        tokens: the token ids of all sentences, int32 of shape (K,).
+        sentences: the token at which each sentence begins, then K, of shape (S + 1,).
+        documents: the sentence at which each document begins, then S, of shape
+            (D + 1,).
     """
 
     tokens: np.ndarray
@@ -37,19 +38,19 @@ class Documents:
     ) -> "Documents":
         r"""Encodes documents that are lists of sentences.
 
-        Of the original BERT's format, a sentence a line and a blank line after each
-        document, pass `[d.splitlines() for d in text.split("\n\n")]`. Sentences and
-        documents without a token are left out.
+        For the format of the original BERT, one sentence per line and a blank line
+        after each document, pass `[d.splitlines() for d in text.split("\n\n")]`.
+        Sentences and documents without tokens are left out.
 
         Raises:
-            ValueError: No sentence has a token.
-            TypeError: A document is a string.
+            ValueError: no sentence has a token.
+            TypeError: a document is a string.
         """
         documents = [*documents]
         if strings := [document for document in documents if isinstance(document, str)]:
             raise TypeError(
-                f"got the document {strings[0]!r:.80}; expected a list of sentences. "
-                "Documents.from_text cuts a text into them"
+                f"a document must be a list of sentences, got {strings[0]!r:.80}. "
+                "Documents.from_text splits a text into sentences"
             )
         documents = [list(sentences) for sentences in documents]
         encoded = tokenizer.encode_batch([s for d in documents for s in d])
@@ -57,7 +58,8 @@ class Documents:
         lengths = np.array([len(ids) for ids in encoded], np.int64)
         if not lengths.any():
             raise ValueError(
-                f"the {len(documents)} documents have no token; expected sentences"
+                "the documents must have at least one token, got none in "
+                f"{len(documents)} documents"
             )
         full = lengths > 0
         _, first = np.unique(owners[full], return_index=True)
@@ -71,23 +73,23 @@ class Documents:
     def from_text(
         cls, text: str, tokenizer: Tokenizer, paragraphs: int = 1
     ) -> "Documents":
-        """Encodes prose, in which blank lines stand between paragraphs.
+        """Encodes prose whose paragraphs are separated by blank lines.
 
-        A sentence ends at a full stop, question or exclamation mark that no small
-        letter follows: crude ("Mr. Smith" is cut), and enough, since a "sentence" of
-        BERT is any stretch of text.
+        A sentence ends at a full stop, question mark or exclamation mark not followed
+        by a lower-case letter. This is crude ("Mr. Smith" is split) but sufficient: to
+        BERT, a "sentence" is any stretch of text.
 
         Args:
-            text: The text.
-            tokenizer: What encodes it.
-            paragraphs: How many make up one document.
+            text: the text.
+            tokenizer: the tokenizer to encode it with.
+            paragraphs: the number of paragraphs per document.
         """
         if paragraphs < 1:
-            raise ValueError(f"paragraphs={paragraphs}; expected at least 1")
+            raise ValueError(f"paragraphs must be at least 1, got {paragraphs}")
         found = (SENTENCE_END.split(p) for p in BLANK_LINES.split(text) if p.strip())
         groups = iter(lambda: list(itertools.islice(found, paragraphs)), [])
         return cls.of((list(itertools.chain(*group)) for group in groups), tokenizer)
 
     def __len__(self) -> int:
-        """D."""
+        """Returns D."""
         return len(self.documents) - 1

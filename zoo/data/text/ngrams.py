@@ -1,13 +1,13 @@
-"""N-grams of token ids, counted and found, in sorted tables.
+"""Counts and looks up n-grams of token ids in sorted tables.
 
-One table per order. An n-gram is known by its number in its order's table; its key
-there is the number of its first n - 1 symbols in the table below, times S, plus its
-last symbol. So keys fit into 64 bits whatever the order, and what follows a context
-lies together.
+There is one table per order. An n-gram is identified by its row in the table of its
+order; its key there is the row of its first n - 1 symbols in the table below, times S,
+plus its last symbol. So keys fit into 64 bits at any order, and all continuations of a
+context are adjacent.
 
-Symbols are the V tokens and, where the beginnings of documents are counted, one more,
-the id V, which stands before each document. It is part of contexts; nothing predicts
-it, so that by itself it counts 0 times.
+Symbols are the V tokens and, if the beginnings of documents are counted, one more, the
+id V, which precedes each document. It is part of contexts but is never predicted, so
+its own count is 0.
 
 Shapes: T tokens, G n-grams of an order, V vocabulary, S symbols (V or V + 1).
 """
@@ -24,15 +24,15 @@ class NgramTable(NamedTuple):
     """The n-grams of one order.
 
     Attributes:
-        keys: (G,) int64, rising.
-        counts: (G,) int64, how often each occurs.
+        keys: int64 of shape (G,), ascending.
+        counts: how often each occurs, int64 of shape (G,).
     """
 
     keys: np.ndarray
     counts: np.ndarray
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """The numbers of the n-grams that have these keys, or `NOT_FOUND`."""
+        """Returns the rows of the n-grams with these keys, or `NOT_FOUND`."""
         if not len(self.keys):
             return np.full(np.shape(keys), NOT_FOUND)
         places = np.searchsorted(self.keys, keys)
@@ -41,7 +41,7 @@ class NgramTable(NamedTuple):
 
 
 def root() -> NgramTable:
-    """The table of order 0: the empty n-gram."""
+    """Returns the table of order 0, which holds the empty n-gram."""
     return NgramTable(np.zeros(1, "int64"), np.zeros(1, "int64"))
 
 
@@ -51,16 +51,16 @@ def count_ngrams(
     vocab_size: int,
     beginnings: bool = False,
 ) -> list[NgramTable]:
-    """Counts the n-grams of orders 1 to `order`; none reaches across documents.
+    """Counts the n-grams of orders 1 to `order`, none of which crosses documents.
 
     Args:
-        documents: ids from 0 to V - 1, (T,) each.
-        order: the longest.
+        documents: ids from 0 to V - 1, each of shape (T,).
+        order: the highest order.
         vocab_size: V.
-        beginnings: whether to count where documents begin.
+        beginnings: whether to count the beginnings of documents.
 
     Returns:
-        Tables by order, the root first.
+        The tables by order, the root first.
     """
     symbols = vocab_size
     if beginnings:
@@ -73,7 +73,7 @@ def count_ngrams(
     tables, numbers = [root()], np.zeros(len(tokens) + 1, "int64")
     for size in range(1, order + 1):
         ends = np.flatnonzero(place >= size - 1)
-        # The n-gram that ends before token t is kept at t, that after the last at T.
+        # The row of the n-gram that ends before token t is kept at t, up to t = T.
         possible = len(tables[-1].keys) * symbols
         keys = numbers[ends] * symbols + tokens[ends]
         keys, ranks, counts = _distinct(keys, possible)
@@ -87,10 +87,10 @@ def count_ngrams(
 def _distinct(
     keys: np.ndarray, possible: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct keys in rising order, which of them each key is, and their counts."""
+    """Returns the distinct keys, ascending, each key's index, and their counts."""
     if possible > len(keys):
         return np.unique(keys, return_inverse=True, return_counts=True)
-    # Few are possible: counting them takes a tenth of the time of sorting.
+    # Few keys are possible, so counting takes a tenth of the time of sorting.
     counts = np.bincount(keys, minlength=possible)
     occurring = np.flatnonzero(counts)
     return occurring, (np.cumsum(counts > 0) - 1)[keys], counts[occurring]
@@ -99,21 +99,22 @@ def _distinct(
 def ngrams_ending(
     tables: Sequence[NgramTable], tokens: np.ndarray, symbols: int
 ) -> list[np.ndarray]:
-    """The numbers of the n-grams that end at each token, by order from 0, (T + 1,).
+    """Returns the rows of the n-grams that end at each token, by order from 0.
 
-    The first entry of each is for the place before the first token, where only the
-    empty n-gram ends.
+    Returns:
+        One array of shape (T + 1,) per order. Its first entry is for the position
+        before the first token, where only the empty n-gram ends.
     """
     found = [np.zeros(len(tokens) + 1, "int64")]
     for table in tables[1:]:
-        # After what was not found the key is negative, and not found either.
+        # After an n-gram that was not found, the key is negative and not found either.
         numbers = table.find(found[-1][:-1] * symbols + tokens)
         found.append(np.concatenate([[NOT_FOUND], numbers]))
     return found
 
 
 def suffixes(tables: Sequence[NgramTable], symbols: int) -> list[np.ndarray]:
-    """For each table, the numbers of its n-grams less their first tokens, (G,)."""
+    """Returns, per table, the rows of its n-grams without their first tokens, (G,)."""
     found = [np.zeros(1, "int64"), np.zeros(len(tables[1].keys), "int64")]
     for below, table in zip(tables[1:], tables[2:], strict=False):
         parents, last = np.divmod(table.keys, symbols)
@@ -122,9 +123,9 @@ def suffixes(tables: Sequence[NgramTable], symbols: int) -> list[np.ndarray]:
 
 
 def beginning(tables: Sequence[NgramTable], vocab_size: int) -> list[np.ndarray]:
-    """For each table, which n-grams begin where a document does, (G,) bool.
+    """Tells, per table, which n-grams begin at the start of a document, bool (G,).
 
-    Of tables that count beginnings.
+    The tables must have been counted with `beginnings`.
     """
     found = [np.zeros(1, bool), tables[1].keys == vocab_size]
     for table in tables[2:]:

@@ -1,9 +1,9 @@
 """Sequences of one or two segments, [CLS] A [SEP] or [CLS] A [SEP] B [SEP].
 
-RoBERTa's are <s> A </s> or <s> A </s></s> B </s>.
+In RoBERTa's notation these are <s> A </s> or <s> A </s></s> B </s>.
 
-Shapes: N sequences, S segments of each (1 or 2), K tokens of all segments, B rows,
-T tokens of a row.
+Shapes: N sequences, S segments per sequence (1 or 2), K tokens in all, B rows,
+T tokens per row.
 """
 
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ from zoo.tokenizers.tokenizer import Tokenizer
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """N sequences as places in one run of tokens, put together when asked for.
+    """N sequences as slices of one array of tokens, assembled on demand.
 
-    Segments may overlap: windows of one text hold its tokens once.
+    Segments may overlap: the windows of a text share its tokens.
 
     Attributes:
-        tokens: Token ids without special ones, of shape (K,).
-        starts: The token at which each segment begins, (N, S).
-        stops: The token before which it ends, (N, S).
-        length: T, which no sequence exceeds.
-        tokenizer: Whose [CLS], [SEP] and [PAD] stand around the segments.
-        labels: One label a sequence, of shape (N,), or None.
-        num_segments: Kinds of segments that the model tells apart: with fewer than two
-            (RoBERTa, DistilBERT) all segment ids are 0.
+        tokens: token ids without special tokens, of shape (K,).
+        starts: the token at which each segment begins, of shape (N, S).
+        stops: the token before which each segment ends, of shape (N, S).
+        length: T, the most tokens in a sequence.
+        tokenizer: the tokenizer, for [CLS], [SEP] and [PAD].
+        labels: one label per sequence, of shape (N,), or None.
+        num_segments: the number of segments that the model distinguishes. If it is
+            below two (RoBERTa, DistilBERT), all segment ids are 0.
     """
 
     tokens: np.ndarray = field(repr=False)
@@ -43,28 +43,29 @@ class Sequences:
         """Checks that all sequences fit."""
         if len(self) and self.lengths.max() > self.length:
             raise ValueError(
-                f"a sequence has {self.lengths.max()} tokens with its special ones; "
-                f"expected at most length={self.length}"
+                f"a sequence must have at most length={self.length} tokens, special "
+                f"ones included, got {self.lengths.max()}"
             )
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N."""
         return len(self.starts)
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each sequence with its special ones, (N,)."""
+        """The number of tokens in each sequence, special ones included, (N,)."""
         return self._ends(slice(None))[:, -1] + 1
 
     def pack(self, rows: np.ndarray, length: int | None = None) -> dict[str, Any]:
-        """Puts some sequences together.
+        """Assembles some sequences.
 
         Args:
-            rows: Their numbers, of shape (B,).
-            length: Tokens of a row, T if None; the rest is [PAD].
+            rows: the numbers of the sequences, of shape (B,).
+            length: the number of tokens to pad rows to; T if None.
 
         Returns:
-            `token_ids`, `segment_ids` (int32) and `padding_mask` (bool), (B, T).
+            `token_ids` and `segment_ids` (int32) and `padding_mask` (bool, False at
+            padding), each of shape (B, T).
         """
         sources = self.sources(rows, length)
         ends = self._ends(rows)
@@ -75,7 +76,7 @@ class Sequences:
         token_ids[~padding_mask] = self.tokenizer.pad_id
         segment_ids = np.zeros(sources.shape, np.int32)
         if self.num_segments > 1:
-            # A separator is of the segment before it.
+            # A separator belongs to the segment before it.
             for end in ends[:, :-1].T:
                 segment_ids += columns > end[:, None]
         return {
@@ -85,7 +86,7 @@ class Sequences:
         }
 
     def sources(self, rows: np.ndarray, length: int | None = None) -> np.ndarray:
-        """Where in `tokens` each token of some rows is, (B, T); -1 for special ones."""
+        """Returns the index in `tokens` of each token, (B, T); -1 for special ones."""
         columns = np.arange(length or self.length)
         sources = np.full((len(rows), len(columns)), -1)
         begin = np.ones((len(rows), 1), int)
@@ -96,12 +97,12 @@ class Sequences:
         return sources
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> tuple:
-        """Returns (inputs,) of `pack`, or (inputs, labels), as `fit` takes them."""
+        """Returns (inputs,) or (inputs, labels) for `fit`, with inputs as in `pack`."""
         inputs = self.pack(rows, length)
         return (inputs,) if self.labels is None else (inputs, self.labels[rows])
 
     def _ends(self, rows: np.ndarray | slice) -> np.ndarray:
-        """The columns of the first [SEP] after each segment, (B, S)."""
+        """Returns the column of the first [SEP] after each segment, (B, S)."""
         between = self.tokenizer.separators
         lengths = self.stops[rows] - self.starts[rows]
         return np.cumsum(lengths + between, axis=1) + 1 - between
@@ -110,15 +111,18 @@ class Sequences:
 def shortened(
     starts: np.ndarray, stops: np.ndarray, room: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many tokens each segment has to lose, the longer one first, (N,) and (N,).
+    """Returns how many tokens to drop from each segment of each pair.
 
-    As if one token after the other were taken from the longer of the two, and from the
-    second if they are equal (Devlin et al. 2019's `truncate_seq_pair`).
+    Equivalent to dropping one token at a time from the longer segment, or from the
+    second if they are equally long (`truncate_seq_pair` of Devlin et al. 2019).
 
     Args:
-        starts: Where segments begin, (N, 2).
-        stops: Where they end, (N, 2).
-        room: Tokens that both may have together.
+        starts: where segments begin, of shape (N, 2).
+        stops: where they end, of shape (N, 2).
+        room: the most tokens that both may have together.
+
+    Returns:
+        The numbers for the first segments and for the second, each of shape (N,).
     """
     a, b = (stops - starts).T
     excess = np.maximum(a + b - room, 0)

@@ -1,6 +1,6 @@
-"""Windows of a text that go on from batch to batch, for models that carry a state.
+"""Windows of a text that continue from batch to batch, for models that carry state.
 
-Shapes: B global batch, T length of a window's inputs.
+Shapes: B global batch, T inputs per window.
 """
 
 import numpy as np
@@ -11,22 +11,22 @@ from zoo.data.updates import Updates
 
 
 class Streams(Updates):
-    """Batches whose row i goes on where row i of the batch before ended.
+    """Batches in which row i continues row i of the previous batch.
 
-    The text is cut into B streams of one length, one a row, and these into windows.
-    What does not fill a window of each stream is left out, in each pass over the text
-    another part of it: before the first stream, or behind the last.
+    The text is cut into B streams of equal length, one per row, and each stream into
+    windows. The tokens that do not fill a window in every stream are left out, before
+    the first stream or after the last; which ones changes with each pass over the text.
 
     Args:
-        tokens: Token ids of shape (number of tokens,); a memory map is fine.
-        length: T. A window holds one token more, for inputs and shifted targets.
-        batch_size: B, the streams over all hosts.
-        seed: A non-negative integer that selects what is left out.
-        shard: (index, count): this host's share, `count` consecutive blocks of
-            rows. The shares of one update in the order of `index` are its batch.
+        tokens: token ids of shape (number of tokens,); may be a memory map.
+        length: T. A window holds T + 1 tokens, for inputs and shifted targets.
+        batch_size: B, the number of streams over all hosts.
+        seed: a non-negative integer that determines which tokens are left out.
+        shard: (index, count): this host's block of rows out of `count` blocks, which in
+            the order of `index` make up the batch.
 
     Attributes:
-        steps_per_epoch: Windows in a stream: the batches of a pass.
+        steps_per_epoch: the number of windows in a stream, and so of batches in a pass.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Streams(Updates):
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}; expected at least 1")
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if seed < 0:
-            raise ValueError(f"seed={seed}; expected a non-negative integer")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}")
         self._tokens = checked_tokens(tokens, length, batch_size * length + 1)
         self._length, self._seed = length, seed
         self.steps_per_epoch = (len(self._tokens) - 1) // (batch_size * length)
@@ -53,14 +53,14 @@ class Streams(Updates):
         """Returns this host's rows of one update.
 
         Args:
-            update: The number of the update, from 0.
+            update: the number of the update, from 0.
 
         Returns:
             `windows`, int32 of shape (B / count, T + 1), and `continues`, bool of shape
             (B / count,): False in the first batch of a pass.
         """
         if update < 0:
-            raise ValueError(f"update={update}; expected a number from 0")
+            raise ValueError(f"update must be 0 or more, got {update}")
         number, step = divmod(update, self.steps_per_epoch)
         rng = np.random.default_rng((self._seed, number))
         first = rng.integers(self._left_out + 1)

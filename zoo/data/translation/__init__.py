@@ -1,1 +1,1 @@
-"""Texts in two languages."""
+"""Parallel texts in two languages, and batches of them."""

@@ -1,7 +1,7 @@
 """Sentences in English and German that need no download.
 
-Few words, but what makes translation more than looking words up: German puts the verb
-second, the time before the place, and the ones before the tens.
+The vocabulary is small, but translating takes more than looking up words: German puts
+the verb second, the time before the place, and the ones before the tens.
 """
 
 from pathlib import Path
@@ -82,20 +82,20 @@ SIZES = {"train": 4000, "validation": 200, "test": 200}
 def load_animal_sentences(
     data_dir: Path | None = None, *, source: str = "en", target: str = "de"
 ) -> ParallelText:
-    """Loads sentences drawn from a small grammar, always the same, each once.
+    """Loads a fixed sample of distinct sentences from a small grammar.
 
-    Such as "At night two old dogs sleep at the lake.", "In der Nacht schlafen zwei alte
-    Hunde am See."
+    One pair is "At night two old dogs sleep at the lake." and "In der Nacht schlafen
+    zwei alte Hunde am See."
     """
     if data_dir is not None:
         raise ValueError(
-            "'animal_sentences' are made up and don't read data_dir="
-            f"{str(data_dir)!r}; for your own files use load('parallel', ...)"
+            "'animal_sentences' are generated and don't read data_dir="
+            f"{str(data_dir)!r}. For your own files use load('parallel', ...)"
         )
     if {source, target} != set(LANGUAGES):
         raise ValueError(
-            f"source={source!r}, target={target!r}; 'animal_sentences' are in "
-            f"{' and '.join(LANGUAGES)}"
+            "source and target of 'animal_sentences' must be "
+            f"{' and '.join(LANGUAGES)}, got {source!r} and {target!r}"
         )
     sides = [LANGUAGES.index(language) for language in (source, target)]
     words = {
@@ -132,7 +132,7 @@ def _sentence(pattern: int, slots: dict[str, Pair], side: int) -> str:
 
 
 def _number(number: int) -> Pair:
-    """From 2 to 99, in both languages."""
+    """Spells a number from 2 to 99 in both languages."""
     tens, ones = divmod(number, 10)
     if tens < 2:
         return ONES[number - 1], EINER[number - 1]

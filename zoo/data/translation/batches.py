@@ -1,6 +1,6 @@
-"""Batches of pairs of about one length and about so many tokens.
+"""Batches of pairs of similar length, each with about the same number of tokens.
 
-Shapes: N pairs, B batch, L tokens of a side.
+Shapes: N pairs, B batch, L tokens per side.
 """
 
 import functools
@@ -11,30 +11,30 @@ import numpy as np
 from zoo.data.translation.token_pairs import TokenPairs
 from zoo.data.updates import Updates
 
-ROWS = 8  # what every batch has a multiple of, for devices and micro-batches to share
+ROWS = 8  # B is a multiple of this, so that devices and micro-batches can share it
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 class PairBatches(Updates):
-    """Batches for `fit`, a function of (seed, update), of few shapes.
+    """Batches for `fit`, a function of (seed, update), with few shapes.
 
-    An epoch's pairs, shuffled, are sorted by the length of their longer side, rounded
-    up to multiples of `bucket`, and cut from the longest on: a batch is as long as its
-    first pair, L, and has the rows that this leaves room for. Lengths, unlike their
-    order, are the same in each epoch, and so are the cuts; there is one shape an L. The
-    batches are shuffled; a few of the shortest pairs, which don't fill a batch, are
-    left out: others in the next epoch.
+    In each epoch the pairs are shuffled, sorted by the length of their longer side,
+    rounded up to a multiple of `bucket`, and cut into batches from the longest on: a
+    batch is as long as its first pair, L, and has as many rows as fit. The sorted
+    lengths are the same in every epoch, and so are the cuts, with one shape per L.
+    Then the batches are shuffled. A few of the shortest pairs, which do not fill a
+    batch, are left out; in the next epoch these are others.
 
     Args:
-        pairs: The pairs.
-        batch_tokens: The most tokens of one side of a batch, B · L, padding included.
-        bucket: What L is a multiple of.
-        seed: A non-negative integer that selects the order.
+        pairs: the pairs.
+        batch_tokens: the most tokens on one side of a batch, B · L, padding included.
+        bucket: the number that L is a multiple of.
+        seed: a non-negative integer that determines the order.
 
     Attributes:
-        steps_per_epoch: Batches in an epoch.
-        target_tokens: Target tokens to predict in a batch, on average.
+        steps_per_epoch: the number of batches in an epoch.
+        target_tokens: the mean number of target tokens to predict per batch.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class PairBatches(Updates):
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if seed < 0:
-            raise ValueError(f"seed={seed}; expected a non-negative integer")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}")
         self._pairs, self._seed = pairs, seed
         self._lengths, self._cuts = _cuts(pairs, batch_tokens, bucket)
         self.steps_per_epoch = sum(stop <= len(pairs) for _, stop, _ in self._cuts)
         if not self.steps_per_epoch:
             raise ValueError(
-                f"batch_tokens={batch_tokens}; expected fewer: the {len(pairs)} pairs "
-                "don't fill a batch"
+                f"batch_tokens must be lower for {len(pairs)} pairs, which don't fill "
+                f"a batch, got {batch_tokens}"
             )
         kept = np.argsort(-self._lengths)[: self._cuts[self.steps_per_epoch - 1][1]]
         predicted = (pairs.targets.lengths - 1)[kept].sum()
@@ -60,17 +60,17 @@ class PairBatches(Updates):
         """Returns one update's sources (B, L) and targets (B, L + 1).
 
         Args:
-            update: The number of the update, from 0.
+            update: the number of the update, from 0.
         """
         if update < 0:
-            raise ValueError(f"update={update}; expected a number from 0")
+            raise ValueError(f"update must be 0 or more, got {update}")
         epoch, step = divmod(update, self.steps_per_epoch)
         order, batches = self._epoch(epoch)
         start, stop, length = self._cuts[batches[step]]
         return self._pairs.batch(order[start:stop], length)
 
     def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The order of the pairs, and that of the batches that it is cut into."""
+        """Returns the order of the pairs in an epoch, and that of the batches."""
         rng = np.random.default_rng((self._seed, epoch))
         order = rng.permutation(len(self._pairs))
         order = order[np.argsort(-self._lengths[order], kind="stable")]
@@ -80,15 +80,15 @@ class PairBatches(Updates):
 def pairs_once(
     pairs: TokenPairs, batch_tokens: int, *, bucket: int = 4
 ) -> Iterator[Batch]:
-    """Goes through all pairs, to evaluate on, from the longest to the shortest.
+    """Iterates over all pairs once, from the longest to the shortest, to evaluate.
 
     Args:
-        pairs: What `PairBatches` takes.
-        batch_tokens: Likewise.
-        bucket: Likewise.
+        pairs: the pairs.
+        batch_tokens: the most tokens on one side of a batch, B · L, padding included.
+        bucket: the number that L is a multiple of.
 
     Yields:
-        Sources (B, L) and targets (B, L + 1), fewer in the last batch.
+        Sources (B, L) and targets (B, L + 1), with fewer rows in the last batch.
     """
     lengths, cuts = _cuts(pairs, batch_tokens, bucket)
     order = np.argsort(-lengths, kind="stable")
@@ -99,19 +99,18 @@ def pairs_once(
 def _cuts(
     pairs: TokenPairs, batch_tokens: int, bucket: int
 ) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Rounded lengths, (N,), and how pairs, sorted from the longest on, are cut.
+    """Returns rounded lengths, (N,), and how to cut pairs sorted from the longest on.
 
-    A cut is the first pair, the one after the last, and L. The last cut may reach
-    beyond the last pair.
+    A cut is (start, stop, L). The last cut may reach beyond the last pair.
     """
     if bucket < 1:
-        raise ValueError(f"bucket={bucket}; expected at least 1")
+        raise ValueError(f"bucket must be at least 1, got {bucket}")
     rounded = -(-pairs.lengths // bucket) * bucket
     falling = np.sort(rounded)[::-1]
     if batch_tokens < ROWS * falling[0]:
         raise ValueError(
-            f"batch_tokens={batch_tokens}; expected at least {ROWS * falling[0]}: "
-            f"{ROWS} pairs of {falling[0]} tokens"
+            f"batch_tokens must be at least {ROWS * falling[0]}, {ROWS} pairs of "
+            f"{falling[0]} tokens, got {batch_tokens}"
         )
     cuts, start = [], 0
     while start < len(falling):

@@ -16,19 +16,19 @@ Pair = tuple[str, str]
 class ParallelText:
     """Sentences and their translations in three parts.
 
-    `==` compares checksums in place of sentences.
+    `==` compares checksums, not sentences.
 
     Attributes:
-        name: The name that `load` was given.
-        languages: Of the sources and of the targets.
-        train: Pairs (source, target) to train on.
-        validation: Those to choose by.
-        test: Those to report on; may be empty.
-        sha256: Of all sentences, training's sources first: report it with every
-            figure.
-        origin: Where they came from.
-        licence: What is known of their licence.
-        left_out: How many bad lines were left out (`on_bad="skip"`).
+        name: the name passed to `load`.
+        languages: the languages of the sources and of the targets.
+        train: the pairs (source, target) to train on.
+        validation: the pairs to select models by.
+        test: the pairs to report on; may be empty.
+        sha256: the hash of all sentences, starting with the sources of training. Report
+            it with every figure.
+        origin: where the sentences came from.
+        licence: their licence, as far as it is known.
+        left_out: the number of bad lines that were skipped (`on_bad="skip"`).
     """
 
     name: str
@@ -51,16 +51,16 @@ class ParallelText:
         licence: str,
         left_out: int = 0,
     ) -> "ParallelText":
-        """From the pairs of `train`, `validation` and maybe `test`.
+        """Makes a dataset of the pairs of `train`, `validation` and optionally `test`.
 
         Raises:
-            ValueError: There is nothing to train on, or to choose by.
+            ValueError: there are no pairs for training, or none for validation.
         """
         train, validation = parts["train"], parts["validation"]
         if not train or not validation:
             raise ValueError(
-                f"{name!r} ({origin}) has {len(train)} pairs to train on and "
-                f"{len(validation)} for validation; expected some of both"
+                f"{name!r} ({origin}) must have pairs to train on and for validation, "
+                f"got {len(train)} and {len(validation)}"
             )
         three = (train, validation, parts.get("test", ()))
         digest = hashlib.sha256()
@@ -83,8 +83,8 @@ def load_multi30k(
 ) -> ParallelText:
     """Loads Multi30k, captions of pictures in several languages (Elliott et al. 2016).
 
-    From the files of its repository in `data_dir` or `data_dir/multi30k`, such as
-    `train.en`, `val.en` and `test_2016_flickr.en`, maybe with `.gz`.
+    It reads the files of its repository in `data_dir` or `data_dir/multi30k`, such as
+    `train.en`, `val.en` and `test_2016_flickr.en`, gzipped (`.gz`) or not.
     """
     return _loaded("multi30k", data_dir, source, target, test, on_bad)
 
@@ -97,18 +97,19 @@ def load_parallel(
     test: str = "test",
     on_bad: OnBad = "error",
 ) -> ParallelText:
-    """Loads your own `train.SOURCE` and `train.TARGET`, of equally many lines.
+    """Loads your own `train.SOURCE` and `train.TARGET`, line by line translations.
 
-    And, where they are there, `validation` (or `valid`, `val`, `dev`) and `test`. Names
-    may end in `.gz`. A tenth of training is for validation if there is no such part.
+    Files of `validation` (or `valid`, `val`, `dev`) and `test` are read too if present.
+    Names may end in `.gz`. Without a validation part, a tenth of the training part is
+    used.
 
     Args:
-        data_dir: The folder.
-        source: What the names of the sources' files end in, as "en".
-        target: Likewise.
-        test: What those of the test begin with.
-        on_bad: Of lines that are empty or no text: "error" refuses the first, "skip"
-            leaves them out with their translations.
+        data_dir: the folder.
+        source: the suffix of the source files, such as "en".
+        target: the suffix of the target files, such as "de".
+        test: the stem of the test files.
+        on_bad: what to do with lines that are empty or not text: "error" raises at the
+            first, "skip" leaves them out with their translations.
     """
     return _loaded("parallel", data_dir, source, target, test, on_bad)
 
@@ -131,20 +132,21 @@ def _loaded(
         if part not in sides[target]:
             raise FileNotFoundError(
                 f"the folder {file.parent} holds {file.name}, but no file of that "
-                f"part in {target!r}"
+                f"part in {target!r}. Add it, or remove {file.name}"
             )
         files = (file, sides[target][part])
         first, second = (_sentences(file, bad) for file in files)
         if len(first) != len(second):
             raise ValueError(
-                f"{files[0]} has {len(first)} lines and {files[1].name} "
-                f"{len(second)}; expected a translation for each"
+                f"{files[0]} and {files[1].name} must have the same number of lines, "
+                f"got {len(first)} and {len(second)}"
             )
         pairs = zip(first, second, strict=True)
         parts[part] = tuple((x, y) for x, y in pairs if x and y)
         if not parts[part]:
             raise ValueError(
-                f"{files[0]} and {files[1].name} have no pair of sentences"
+                f"{files[0]} and {files[1].name} must have a pair of sentences, got "
+                "none"
             )
     if "validation" not in parts:
         parts["train"], parts["validation"] = held_out(parts["train"], 0.1)
@@ -156,11 +158,11 @@ def _loaded(
 
 
 def _sentences(file: Path, bad: BadLines) -> list[str]:
-    """A file's lines, "" for bad ones."""
+    """Reads the lines of a file, "" for bad ones."""
     lines = [None if line is None else line.strip() for line in read_lines(file, bad)]
     for number, line in enumerate(lines, 1):
         if line == "":
             bad.found(
-                f"line {number} of {file} is empty; expected a sentence in each line"
+                f"each line of {file} must have a sentence, got none in line {number}"
             )
     return [line or "" for line in lines]

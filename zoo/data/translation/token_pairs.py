@@ -1,6 +1,6 @@
-"""Pairs of sentences as token ids, for models that write one given the other.
+"""Pairs of sentences as token ids, for models that generate one from the other.
 
-Shapes: N pairs, K tokens of all, B rows, T tokens of a row.
+Shapes: N pairs, K tokens in all, B rows, T tokens per row.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ import numpy as np
 from zoo.data.translation.parallel_texts import Pair
 from zoo.tokenizers.tokenizer import Tokenizer
 
-# The tokenizer's `pad_id`, `cls_id` (begin) and `sep_id` (end), by RoBERTa's names.
+# The tokenizer's `pad_id`, `cls_id` (begin) and `sep_id` (end), under RoBERTa's names.
 PAIR_TOKENS = ("<pad>", "<s>", "</s>")
 
 
 def train_joint_bpe(pairs: Sequence[Pair], vocab_size: int) -> Tokenizer:
     """Trains byte-level BPE on both sides of pairs (Sennrich et al. 2016, section 3.2).
 
-    Its tokens for padding, begin and end have the ids 0, 1 and 2.
+    The tokens for padding, begin and end have the ids 0, 1 and 2.
 
     Raises:
         ValueError: `vocab_size` has no room for these and the 256 bytes.
@@ -29,11 +29,11 @@ def train_joint_bpe(pairs: Sequence[Pair], vocab_size: int) -> Tokenizer:
 
 @dataclass(frozen=True, eq=False)
 class TokenRows:
-    """N sequences in one run of tokens.
+    """N sequences in one array of tokens.
 
     Attributes:
-        tokens: Token ids, of shape (K,).
-        ends: Where in it each sequence ends, (N,).
+        tokens: the token ids of all sequences, of shape (K,).
+        ends: the index at which each sequence ends, of shape (N,).
     """
 
     tokens: np.ndarray = field(repr=False)
@@ -41,17 +41,17 @@ class TokenRows:
 
     @classmethod
     def of(cls, rows: Sequence[np.ndarray]) -> "TokenRows":
-        """From a list of arrays."""
+        """Joins arrays of token ids, one per sequence."""
         lengths = [len(row) for row in rows]
         return cls(np.concatenate(rows).astype(np.int32), np.cumsum(lengths))
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each, (N,)."""
+        """The number of tokens in each sequence, of shape (N,)."""
         return np.diff(self.ends, prepend=0)
 
     def padded(self, rows: np.ndarray, length: int, padding: int) -> np.ndarray:
-        """Some of them, as an int32 array (B, length)."""
+        """Returns some sequences, padded, as an int32 array of shape (B, length)."""
         columns = np.arange(length)
         lengths = self.lengths[rows][:, None]
         places = self.ends[rows][:, None] - lengths + columns
@@ -61,13 +61,13 @@ class TokenRows:
 
 @dataclass(frozen=True, eq=False)
 class TokenPairs:
-    """N sources, each with its end, and targets, each with its begin and end.
+    """N sources, each with an end token, and targets, with begin and end tokens.
 
     Attributes:
-        sources: The sources.
-        targets: The targets.
-        pad_id: What fills rows up.
-        left_out: Pairs that were too long.
+        sources: the sources.
+        targets: the targets.
+        pad_id: the id of padding.
+        left_out: the number of pairs that were too long.
     """
 
     sources: TokenRows
@@ -82,14 +82,14 @@ class TokenPairs:
         """Encodes pairs of sentences.
 
         Args:
-            pairs: Of a `ParallelText`.
-            tokenizer: With tokens for padding, begin and end, as `train_joint_bpe`
-                makes it.
-            length: The most tokens of a source with its end, and of a target with
-                one of its begin and end; pairs that have more are left out.
+            pairs: the pairs of a `ParallelText`.
+            tokenizer: a tokenizer with tokens for padding, begin and end, such as
+                `train_joint_bpe` makes.
+            length: the most tokens of a source with its end, and of a target with
+                either its begin or its end; longer pairs are left out.
 
         Raises:
-            ValueError: No pair is left.
+            ValueError: no pair is left.
         """
         begin, end = tokenizer.cls_id, tokenizer.sep_id
         sources, targets = (
@@ -102,7 +102,8 @@ class TokenPairs:
         ]
         if not kept:
             raise ValueError(
-                f"none of {len(pairs)} pairs has at most length={length} tokens"
+                f"at least one pair must have at most length={length} tokens, got none "
+                f"among {len(pairs)}"
             )
         return cls(
             TokenRows.of([np.append(source, end) for source, _ in kept]),
@@ -112,16 +113,16 @@ class TokenPairs:
         )
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N."""
         return len(self.sources.ends)
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens that a model reads of each pair's longer side, (N,)."""
+        """The number of tokens that a model reads of each pair's longer side, (N,)."""
         return np.maximum(self.sources.lengths, self.targets.lengths - 1)
 
     def batch(self, rows: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sources (B, length) and targets (B, length + 1), as `fit` takes them."""
+        """Returns sources (B, length) and targets (B, length + 1) for `fit`."""
         return (
             self.sources.padded(rows, length, self.pad_id),
             self.targets.padded(rows, length + 1, self.pad_id),
