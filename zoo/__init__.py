@@ -6,110 +6,83 @@ Names load what they need at first use, so that `import zoo` is light.
 import importlib
 from typing import TYPE_CHECKING
 
-from zoo import moved, saved
-from zoo.version import __version__
+from zoo import catalog, moved, saved
+from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from zoo import (
-        data,
-        distribution,
-        evaluation,
-        generation,
-        layers,
-        models,
-        presets,
-        training,
+    from zoo import data as data
+    from zoo import distribution as distribution
+    from zoo import evaluation as evaluation
+    from zoo import generation as generation
+    from zoo import layers as layers
+    from zoo import models as models
+    from zoo import presets as presets
+    from zoo import training as training
+    from zoo.models.autoencoders.autoencoder import Autoencoder as Autoencoder
+    from zoo.models.autoencoders.autoencoder import (
+        AutoencoderConfig as AutoencoderConfig,
     )
-    from zoo.models.autoencoders.autoencoder import Autoencoder, AutoencoderConfig
-    from zoo.models.autoencoders.vae import VAE, VAEConfig
-    from zoo.models.autoencoders.vqvae import VQVAE, VQVAEConfig
-    from zoo.models.bert.backbone import BertBackbone, BertConfig
-    from zoo.models.bert.distiller import Distiller
-    from zoo.models.bert.electra import Electra, ElectraConfig
-    from zoo.models.bert.pretrainer import BertPretrainer
-    from zoo.models.bert.tasks import (
-        BertClassifier,
-        BertClassifierConfig,
-        BertSpanQA,
-        BertTagger,
-        BertTaggerConfig,
-    )
+    from zoo.models.autoencoders.vae import VAE as VAE
+    from zoo.models.autoencoders.vae import VAEConfig as VAEConfig
+    from zoo.models.autoencoders.vqvae import VQVAE as VQVAE
+    from zoo.models.autoencoders.vqvae import VQVAEConfig as VQVAEConfig
+    from zoo.models.bert.backbone import BertBackbone as BertBackbone
+    from zoo.models.bert.backbone import BertConfig as BertConfig
+    from zoo.models.bert.distiller import Distiller as Distiller
+    from zoo.models.bert.electra import Electra as Electra
+    from zoo.models.bert.electra import ElectraConfig as ElectraConfig
+    from zoo.models.bert.pretrainer import BertPretrainer as BertPretrainer
+    from zoo.models.bert.tasks import BertClassifier as BertClassifier
+    from zoo.models.bert.tasks import BertClassifierConfig as BertClassifierConfig
+    from zoo.models.bert.tasks import BertSpanQA as BertSpanQA
+    from zoo.models.bert.tasks import BertTagger as BertTagger
+    from zoo.models.bert.tasks import BertTaggerConfig as BertTaggerConfig
+    from zoo.models.gan.cyclegan import CycleGAN as CycleGAN
+    from zoo.models.gan.cyclegan import CycleGANConfig as CycleGANConfig
+    from zoo.models.gan.cyclegan import CycleGANGenerator as CycleGANGenerator
     from zoo.models.gan.cyclegan import (
-        CycleGAN,
-        CycleGANConfig,
-        CycleGANGenerator,
-        CycleGANGeneratorConfig,
+        CycleGANGeneratorConfig as CycleGANGeneratorConfig,
     )
-    from zoo.models.gan.dcgan import DCGAN, DCGANConfig
-    from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
-    from zoo.models.image_tokens import ImageTokens, LabelPrefix, TextPrefix
-    from zoo.models.language.elmo import (
-        ELMo,
-        ELMoClassifier,
-        ELMoClassifierConfig,
-        ELMoConfig,
+    from zoo.models.gan.dcgan import DCGAN as DCGAN
+    from zoo.models.gan.dcgan import DCGANConfig as DCGANConfig
+    from zoo.models.image_classifier import ImageClassifier as ImageClassifier
+    from zoo.models.image_classifier import (
+        ImageClassifierConfig as ImageClassifierConfig,
     )
-    from zoo.models.language.gpt import GPT, GPTConfig
-    from zoo.models.language.linear import LinearLM, LinearLMConfig
-    from zoo.models.language.ngram import NgramConfig, NgramLM
-    from zoo.models.language.recurrent import RecurrentLM, RecurrentLMConfig
+    from zoo.models.image_tokens import ImageTokens as ImageTokens
+    from zoo.models.image_tokens import LabelPrefix as LabelPrefix
+    from zoo.models.image_tokens import TextPrefix as TextPrefix
+    from zoo.models.language.elmo import ELMo as ELMo
+    from zoo.models.language.elmo import ELMoClassifier as ELMoClassifier
+    from zoo.models.language.elmo import ELMoClassifierConfig as ELMoClassifierConfig
+    from zoo.models.language.elmo import ELMoConfig as ELMoConfig
+    from zoo.models.language.gpt import GPT as GPT
+    from zoo.models.language.gpt import GPTConfig as GPTConfig
+    from zoo.models.language.linear import LinearLM as LinearLM
+    from zoo.models.language.linear import LinearLMConfig as LinearLMConfig
+    from zoo.models.language.ngram import NgramConfig as NgramConfig
+    from zoo.models.language.ngram import NgramLM as NgramLM
+    from zoo.models.language.recurrent import RecurrentLM as RecurrentLM
+    from zoo.models.language.recurrent import RecurrentLMConfig as RecurrentLMConfig
     from zoo.models.language.self_attention import (
-        SelfAttentionClassifier,
-        SelfAttentionClassifierConfig,
+        SelfAttentionClassifier as SelfAttentionClassifier,
     )
-    from zoo.models.language.transformer import Transformer, TransformerConfig
-    from zoo.presets import from_preset, list_presets
-    from zoo.tokenizers.tokenizer import Tokenizer
+    from zoo.models.language.self_attention import (
+        SelfAttentionClassifierConfig as SelfAttentionClassifierConfig,
+    )
+    from zoo.models.language.transformer import Transformer as Transformer
+    from zoo.models.language.transformer import TransformerConfig as TransformerConfig
+    from zoo.presets import from_preset as from_preset
+    from zoo.presets import list_presets as list_presets
+    from zoo.presets import register as register
+    from zoo.tokenizers.tokenizer import Tokenizer as Tokenizer
 
 
-_HOMES = {
-    "Autoencoder": "zoo.models.autoencoders.autoencoder",
-    "AutoencoderConfig": "zoo.models.autoencoders.autoencoder",
-    "BertBackbone": "zoo.models.bert.backbone",
-    "BertClassifier": "zoo.models.bert.tasks",
-    "BertClassifierConfig": "zoo.models.bert.tasks",
-    "BertConfig": "zoo.models.bert.backbone",
-    "BertPretrainer": "zoo.models.bert.pretrainer",
-    "BertSpanQA": "zoo.models.bert.tasks",
-    "BertTagger": "zoo.models.bert.tasks",
-    "BertTaggerConfig": "zoo.models.bert.tasks",
-    "CycleGAN": "zoo.models.gan.cyclegan",
-    "CycleGANConfig": "zoo.models.gan.cyclegan",
-    "CycleGANGenerator": "zoo.models.gan.cyclegan",
-    "CycleGANGeneratorConfig": "zoo.models.gan.cyclegan",
-    "DCGAN": "zoo.models.gan.dcgan",
-    "DCGANConfig": "zoo.models.gan.dcgan",
-    "Distiller": "zoo.models.bert.distiller",
-    "ELMo": "zoo.models.language.elmo",
-    "ELMoClassifier": "zoo.models.language.elmo",
-    "ELMoClassifierConfig": "zoo.models.language.elmo",
-    "ELMoConfig": "zoo.models.language.elmo",
-    "Electra": "zoo.models.bert.electra",
-    "ElectraConfig": "zoo.models.bert.electra",
-    "GPT": "zoo.models.language.gpt",
-    "GPTConfig": "zoo.models.language.gpt",
-    "ImageClassifier": "zoo.models.image_classifier",
-    "ImageClassifierConfig": "zoo.models.image_classifier",
-    "ImageTokens": "zoo.models.image_tokens",
-    "LabelPrefix": "zoo.models.image_tokens",
-    "LinearLM": "zoo.models.language.linear",
-    "LinearLMConfig": "zoo.models.language.linear",
-    "NgramConfig": "zoo.models.language.ngram",
-    "NgramLM": "zoo.models.language.ngram",
-    "SelfAttentionClassifier": "zoo.models.language.self_attention",
-    "SelfAttentionClassifierConfig": "zoo.models.language.self_attention",
-    "RecurrentLM": "zoo.models.language.recurrent",
-    "RecurrentLMConfig": "zoo.models.language.recurrent",
-    "TextPrefix": "zoo.models.image_tokens",
-    "Transformer": "zoo.models.language.transformer",
-    "TransformerConfig": "zoo.models.language.transformer",
-    "VAE": "zoo.models.autoencoders.vae",
-    "VAEConfig": "zoo.models.autoencoders.vae",
-    "VQVAE": "zoo.models.autoencoders.vqvae",
-    "VQVAEConfig": "zoo.models.autoencoders.vqvae",
+_HOMES = catalog.homes() | {
     "Tokenizer": "zoo.tokenizers.tokenizer",
     "from_preset": "zoo.presets",
     "list_presets": "zoo.presets",
+    "register": "zoo.presets",
 }
 _PACKAGES = (
     "data",
@@ -122,65 +95,7 @@ _PACKAGES = (
     "training",
 )
 
-__all__ = [
-    "__version__",
-    "Autoencoder",
-    "AutoencoderConfig",
-    "BertBackbone",
-    "BertClassifier",
-    "BertClassifierConfig",
-    "BertConfig",
-    "BertPretrainer",
-    "BertSpanQA",
-    "BertTagger",
-    "BertTaggerConfig",
-    "CycleGAN",
-    "CycleGANConfig",
-    "CycleGANGenerator",
-    "CycleGANGeneratorConfig",
-    "DCGAN",
-    "DCGANConfig",
-    "Distiller",
-    "ELMo",
-    "ELMoClassifier",
-    "ELMoClassifierConfig",
-    "ELMoConfig",
-    "Electra",
-    "ElectraConfig",
-    "GPT",
-    "GPTConfig",
-    "ImageClassifier",
-    "ImageClassifierConfig",
-    "ImageTokens",
-    "LabelPrefix",
-    "LinearLM",
-    "LinearLMConfig",
-    "NgramConfig",
-    "NgramLM",
-    "SelfAttentionClassifier",
-    "SelfAttentionClassifierConfig",
-    "RecurrentLM",
-    "RecurrentLMConfig",
-    "TextPrefix",
-    "Tokenizer",
-    "Transformer",
-    "TransformerConfig",
-    "VAE",
-    "VAEConfig",
-    "VQVAE",
-    "VQVAEConfig",
-    "data",
-    "distribution",
-    "evaluation",
-    "from_preset",
-    "generation",
-    "layers",
-    "list_presets",
-    "models",
-    "presets",
-    "training",
-]
-
+__all__ = sorted([*_HOMES, *_PACKAGES, "__version__"])
 
 saved.announce()
 moved.announce()

@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from zoo import catalog
+
 PACKAGE = "zoo"
 # What is registered as "zoo>NAME", by module.
 HOMES: dict[str, tuple[str, ...]] = {
@@ -36,31 +38,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zoo.layers.attention.transformer": ("FeedForward", "TransformerBlock"),
     "zoo.layers.latent.vector_quantizer": ("VectorQuantizer",),
     "zoo.layers.latent.warmup": ("Warmup",),
-    "zoo.models.autoencoders.autoencoder": ("Autoencoder",),
-    "zoo.models.bert.backbone": ("BertBackbone", "BertEncoder"),
-    "zoo.models.bert.pretrainer": ("BertPretrainer", "MaskedLMHead"),
-    "zoo.models.bert.tasks": ("BertClassifier", "BertSpanQA", "BertTagger"),
-    "zoo.models.image_classifier": ("ImageClassifier",),
-    "zoo.models.gan.cyclegan": (
-        "CycleGAN",
-        "CycleGANGenerator",
-        "CycleGANResidual",
-        "Translator",
-    ),
-    "zoo.models.gan.dcgan": ("DCGAN", "DCGANDiscriminator", "DCGANGenerator"),
-    "zoo.models.bert.distiller": ("Distiller",),
-    "zoo.models.bert.electra": ("Electra", "ElectraGenerator", "ReplacedTokenHead"),
-    "zoo.models.language.elmo": ("BidirectionalLSTM", "ELMo", "ELMoClassifier"),
-    "zoo.models.language.gpt": ("GPT",),
-    "zoo.models.language.linear": ("LinearLM",),
-    "zoo.models.language.recurrent": ("RecurrentLM",),
-    "zoo.models.language.self_attention": (
-        "SelfAttentionClassifier",
-        "SimpleSelfAttention",
-    ),
-    "zoo.models.language.transformer": ("Transformer",),
-    "zoo.models.autoencoders.vae": ("VAE",),
-    "zoo.models.autoencoders.vqvae": ("VQVAE",),
     "zoo.training.optimizers.group": ("OptimizerGroup",),
     "zoo.training.optimizers.schedules": (
         "ConstantThenLinear",
@@ -68,7 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "WarmupCosine",
         "WarmupInverseSqrt",
     ),
-}
+} | catalog.serialised()
 
 
 class StandIn:

@@ -17,7 +17,8 @@ import zoo
 from zoo.cli import main
 from zoo.commands import backend, compared
 from zoo.commands.convert import WRITERS
-from zoo.commands.evaluate import EvaluateConfig, _validation_text
+from zoo.commands.evaluate import EvaluateConfig
+from zoo.evaluation.measures import _validation_text
 from zoo.presets import weights
 from zoo.store.manifest import Manifest, checkpoints
 

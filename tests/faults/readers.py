@@ -9,6 +9,7 @@ import numpy as np
 
 import zoo
 from tests.faults import mutations, seeds
+from zoo import catalog
 from zoo.data import datasets
 from zoo.data.images import idx, pictures, unpaired
 from zoo.data.tasks import conll, squad, tsv
@@ -119,7 +120,7 @@ READERS = {
         f"config {name}": Reader(
             registry.find, f"configs/{name}", ("config.json",), JSON
         )
-        for name in registry.ARCHITECTURES
+        for name in catalog.architectures()
     },
     "Hugging Face GPT-2": Reader(registry.find, "hf_gpt2", ("config.json",), JSON),
     "Hugging Face BERT": Reader(registry.find, "hf_bert", ("config.json",), JSON),

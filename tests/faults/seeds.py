@@ -12,9 +12,10 @@ import numpy as np
 
 import zoo
 from tests.presets.tensorflow_writer import write
+from zoo.catalog import architectures
 from zoo.models.bert.tasks import BertClassifierConfig
 from zoo.presets import export_bert, export_gpt2, export_keras_hub
-from zoo.presets.registry import ARCHITECTURES, model_class
+from zoo.presets.registry import model_class
 from zoo.store.manifest import MANIFEST, with_hashes
 from zoo.training.runs.checkpoint import save_checkpoint
 
@@ -42,7 +43,7 @@ def vae() -> zoo.VAE:
 
 
 def _presets(folder: Path) -> None:
-    for name in ARCHITECTURES:
+    for name in architectures():
         place = folder / "configs" / name
         place.mkdir(parents=True)
         (place / "config.json").write_text(json.dumps(_config_of(name)))

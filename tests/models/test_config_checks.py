@@ -1,7 +1,6 @@
 """Every field of every configuration: of its kind, within limits, or refused."""
 
 import dataclasses
-import importlib
 import json
 import time
 import typing
@@ -10,8 +9,9 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import catalog
 from zoo.configs.checks import DEPTHS, KERAS_ACTIVATIONS
-from zoo.presets.registry import ARCHITECTURES, configs
+from zoo.presets.registry import configs, model_class
 
 pytestmark = pytest.mark.host
 
@@ -27,10 +27,7 @@ SIZES = {
 
 
 def classes():
-    found = {
-        getattr(importlib.import_module(module), name).Config
-        for name, module in ARCHITECTURES.items()
-    }
+    found = {model_class(name).Config for name in catalog.architectures()}
     return sorted(found, key=lambda cls: cls.__name__)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import catalog
 from zoo.presets.registry import architecture_of, configs
 from zoo.presets.weights import arrays_of
 from zoo.store import manifest
 from zoo.store.manifest import MANIFEST, Manifest, checkpoints
-from zoo.store.names import CONFIGURATIONS
 
 pytestmark = pytest.mark.host
 
@@ -51,7 +51,7 @@ def test_names_are_those_of_the_configurations():
     found: dict[str, list[str]] = {}
     for name, config in configs().items():
         found.setdefault(architecture_of(config), []).append(name)
-    assert {key: [*names] for key, names in CONFIGURATIONS.items()} == found
+    assert {key: [*names] for key, names in catalog.presets().items()} == found
 
 
 def test_a_flipped_bit_is_noticed(folder):

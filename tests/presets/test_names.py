@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import Tokenizer
+from zoo import Tokenizer, catalog
 from zoo.cli import COMMANDS, main
 from zoo.store import hub
-from zoo.store.names import CONFIGURATIONS, PresetName, check_names, look_up
+from zoo.store.names import PresetName, check_names, look_up
 
 pytestmark = pytest.mark.host
 # Fields that take preset names, by recipe and command.
@@ -132,9 +132,9 @@ def info(name: str, capsys) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("architecture", CONFIGURATIONS)
+@pytest.mark.parametrize("architecture", catalog.presets())
 def test_info_of_a_configuration(architecture, capsys):
-    name = CONFIGURATIONS[architecture][0]
+    name = catalog.presets()[architecture][0]
     found = info(name, capsys)
     assert f"model │ {architecture}" in found or f"model {architecture}" in found
     assert "without weights" in found

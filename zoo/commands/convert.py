@@ -106,41 +106,39 @@ def _export(config: ConvertConfig, model: Any, console: "Console") -> None:
 
 
 def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
+    import importlib
+
     import numpy as np
     from rich.table import Table
 
     import zoo
     from zoo.commands import compared
-    from zoo.formats.huggingface.bert import export_bert
-    from zoo.formats.huggingface.gpt2 import export_gpt2
-    from zoo.formats.keras_hub import writing as keras_hub_writing
     from zoo.presets import registry, weights
+    from zoo.presets.registration import registration_of
 
     if isinstance(model, zoo.ImageTokens):
         raise ValueError(
             f"The model must be a single preset, but {config.source!r} is an "
             "ImageTokens, which holds two. Convert its folders gpt and vqvae."
         )
-    bert = type(model).__name__.startswith(("Bert", "Electra"))
     found = registry.find(config.source)
     names: dict[str, list[str]] = {}
     if config.form == "zoo":
         same = model if found.dtype is None else zoo.from_preset(config.source)
         same.save_to_preset(config.target)  # keeps the saved precision
         names = found.converter.their_names(model) if found.converter else {}
-    elif config.form == "keras_hub":
-        keras_hub_writing.export_keras_hub(model, config.target)
-        names = keras_hub_writing.their_names(model)
-    elif bert or isinstance(model, zoo.GPT):
-        export = export_bert if bert else export_gpt2
-        export(model, config.target)
-        names = registry.find(config.target).converter.their_names(model)
     else:
-        raise ValueError(
-            f"--to huggingface needs a GPT or a model of BERT's family, but "
-            f"{config.source!r} is a {type(model).__name__}. Leave --to out to write "
-            "zoo's own format."
-        )
+        registered = registration_of(type(model))
+        formats = registered.formats if registered is not None else {}
+        if config.form not in formats:
+            raise ValueError(
+                f"{config.source!r} is a {type(model).__name__}, for which "
+                f"{config.form} has no model. --to takes "
+                f"{', '.join(['zoo', *formats])} for it."
+            )
+        writer = importlib.import_module(formats[config.form])
+        writer.write(model, config.target)
+        names = writer.their_names(model)
     again = type(model).from_preset(config.target, dtype="float32")
     ours, theirs = (weights.arrays_of(each) for each in (model, again))
     table = Table("weight", "name there", "shape", "largest difference when read back")

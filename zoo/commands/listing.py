@@ -16,9 +16,9 @@ def run(config: ListConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from zoo import catalog
     from zoo.store import hub
     from zoo.store.manifest import MANIFEST, Manifest, checkpoints
-    from zoo.store.names import CONFIGURATIONS
 
     console = Console(markup=False)
     table = Table("checkpoint", "model", "parameters", "what", title_justify="left")
@@ -34,7 +34,7 @@ def run(config: ListConfig) -> None:
         elsewhere.add_row(name, hub.PREFIX + address)
     console.print(elsewhere)
     sizes = Table("model", "configurations, without weights")
-    for architecture, names in CONFIGURATIONS.items():
+    for architecture, names in catalog.presets().items():
         sizes.add_row(architecture, ", ".join(names))
     console.print(sizes)
     console.print("Details: zoo info NAME", highlight=False)

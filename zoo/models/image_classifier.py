@@ -27,7 +27,9 @@ from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
 from zoo.models.checks.classes import check_classes
 from zoo.presets import registry
+from zoo.presets.inference import BATCH, Array, Served
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
@@ -214,3 +216,16 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
             return ops.cast(ops.argmax(self(images), axis=-1), "int32")
 
         return Batched(classes, lambda: self.variables)
+
+
+def served_scores(model: Any) -> Served:
+    """Scores of the classes of pictures (B, H, W, C) in [0, 1]."""
+    return Served(
+        model,
+        lambda inputs: [model(inputs["images"], training=False)],
+        [Array("images", (BATCH, *model.config.image_shape), "pictures")],
+        ["logits"],
+    )
+
+
+register(ImageClassifier, presets=PRESETS, measured="classes", served=served_scores)

@@ -26,6 +26,7 @@ from zoo.files.atomic import is_empty, replacing_files
 from zoo.models.autoencoders.vqvae import VQVAE
 from zoo.models.language.gpt import GPT
 from zoo.presets import registry, weights
+from zoo.presets.registration import register
 from zoo.tokenizers.tokenizer import Tokenizer
 from zoo.version import __version__
 
@@ -340,3 +341,6 @@ class ImageTokens:
             return cls(vqvae, gpt, TextPrefix(gpt.tokenizer, length))
         num_classes = gpt.config.vocab_size - vqvae.config.num_codes
         return cls(vqvae, gpt, LabelPrefix(num_classes))
+
+
+register(ImageTokens, measured="requests")

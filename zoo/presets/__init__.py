@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.presets.export import export_inference
     from zoo.presets.preset import FromPreset, from_preset
+    from zoo.presets.registration import register
     from zoo.presets.registry import count_parameters, list_presets
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "export_keras_hub": "zoo.formats.keras_hub.writing",
     "from_preset": "zoo.presets.preset",
     "list_presets": "zoo.presets.registry",
+    "register": "zoo.presets.registration",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "export_keras_hub",
     "from_preset",
     "list_presets",
+    "register",
 ]
 
 

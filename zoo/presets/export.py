@@ -18,7 +18,8 @@ from keras import ops
 from zoo.engine.current import engine
 from zoo.extras import optional
 from zoo.files.atomic import replacing, replacing_folder
-from zoo.presets.inference import MAKERS, Direction, Served, served
+from zoo.presets.inference import Direction, Served, exported, served
+from zoo.presets.registration import registration_of
 from zoo.version import __version__
 
 Format = Literal["onnx", "saved_model"]
@@ -82,8 +83,8 @@ def export_called(model: Any, target: str | os.PathLike[str], format: Format) ->
             f"got {os.fspath(target)} for format={format!r}."
         )
     name = type(model).__name__
-    kinds = {kind.__name__ for kind in type(model).__mro__}
-    if kinds & set(MAKERS):
+    registered = registration_of(type(model))
+    if registered is not None and registered.served is not None:
         found = served(model)
         if found.network is model:
             export_inference(model, target)
@@ -99,7 +100,7 @@ def export_called(model: Any, target: str | os.PathLike[str], format: Format) ->
     raise ValueError(
         f"{name}.export needs input_signature=..., since the model takes several kinds "
         "of inputs. zoo.presets.export_inference needs none, and exports "
-        f"{', '.join(MAKERS)}."
+        f"{', '.join(exported())}."
     )
 
 

@@ -3,6 +3,7 @@
 Shapes: B batch, T tokens, V vocabulary, L latent dimensions, (H, W, C) of a picture.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,11 +11,9 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from zoo.layers.convolution.image_format import from_signed, to_signed
+from zoo.presets.registration import all_registrations, registration_of
 
 Direction = Literal["a_to_b", "b_to_a"]
-# Sides of the pictures that a translator takes: multiples of it, from four of it up.
-STRIDE = 4
 
 
 @dataclass(frozen=True)
@@ -141,18 +140,17 @@ def served(model: Any, direction: Direction = "a_to_b") -> Served:
     """What is exported of a model.
 
     Args:
-        model: one of the classes in `MAKERS`.
+        model: of which something is exported, as it is registered.
         direction: of a CycleGAN, which has two.
 
     Raises:
         ValueError: nothing of such a model is exported, or not in its precision.
     """
-    kinds = [kind.__name__ for kind in type(model).__mro__]
-    kind = next((name for name in kinds if name in MAKERS), None)
-    if kind is None:
+    found = registration_of(type(model))
+    if found is None or found.served is None:
         raise ValueError(
             f"Nothing of a {type(model).__name__} is exported for inference; something "
-            f"is of {', '.join(MAKERS)}."
+            f"is of {', '.join(exported())}."
         )
     if model.dtype_policy.name != "float32":
         raise ValueError(
@@ -160,106 +158,11 @@ def served(model: Any, direction: Direction = "a_to_b") -> Served:
             f"{model.dtype_policy.name}. from_preset(name, dtype='float32') makes one "
             "that can be exported."
         )
-    if kind == "CycleGAN":
-        model = getattr(model, direction)
-    return MAKERS[kind](model)
+    if "direction" in inspect.signature(found.served).parameters:
+        return found.served(model, direction)
+    return found.served(model)
 
 
-def _gpt(model: Any) -> Served:
-    """Logits (B, T, V) of token ids (B, T)."""
-    config = model.config
-    # Windows and distances are laid out for one length.
-    fixed = config.window or config.positions in ("t5_bias", "transformer_xl")
-    length = config.context_length
-    tokens = length if fixed else Side("tokens", length)
-    return Served(
-        model,
-        lambda inputs: [model(inputs["token_ids"], training=False)],
-        [Array("token_ids", (BATCH, tokens), "ids", config.vocab_size)],
-        ["logits"],
-    )
-
-
-def _bert(model: Any) -> Served:
-    """A head's scores, or the encoder's vectors, of texts (B, T)."""
-    config = model.config
-    shape = (BATCH, Side("tokens", config.context_length))
-    arrays = [Array("token_ids", shape, "ids", config.vocab_size)]
-    if config.num_segments:
-        arrays.append(Array("segment_ids", shape, "ids", config.num_segments))
-    arrays.append(Array("padding_mask", shape, "mask"))
-    names = {
-        "BertBackbone": ["sequence_output", "pooled_output"],
-        "BertPretrainer": ["mlm_logits", "nsp_logits"],
-        "BertSpanQA": ["start_logits", "end_logits"],
-    }.get(type(model).__name__, ["logits"])
-    if model.pooler is None and names[0] in ("sequence_output", "mlm_logits"):
-        names = names[:1]
-
-    def function(inputs):
-        found = model(dict(inputs), training=False)
-        return [found[name] for name in names] if isinstance(found, dict) else [found]
-
-    return Served(model, function, arrays, names)
-
-
-def _decoder(model: Any) -> Served:
-    """Pictures (B, H, W, C), the observation's mean, of codes (B, L)."""
-    return Served(
-        model.decoder,
-        lambda inputs: [model.observation.mean(model.decoder(inputs["latents"]))],
-        [Array("latents", (BATCH, model.decoder.input_shape[-1]), "normal")],
-        ["images"],
-    )
-
-
-def _generator(model: Any) -> Served:
-    """Pictures (B, H, W, C) in [0, 1] of latents (B, L), and of labels (B,)."""
-    config = model.config
-    arrays = [Array("latents", (BATCH, config.latent_dim), "normal")]
-    if config.num_classes:
-        arrays.append(Array("labels", (BATCH,), "ids", config.num_classes))
-
-    def function(inputs):
-        given = [inputs[array.name] for array in arrays]
-        return [model.from_network(model.generator(*given, training=False))]
-
-    return Served(model.generator, function, arrays, ["images"])
-
-
-def _translator(model: Any) -> Served:
-    """Pictures (B, H, W, C) in [0, 1] as of the other domain, likewise."""
-    sides = (Side(name, 0, 4 * STRIDE, STRIDE) for name in ("height", "width"))
-    shape = (BATCH, *sides, model.config.channels[0])
-    return Served(
-        model.generator,
-        lambda inputs: [from_signed(model.generator(to_signed(inputs["images"])))],
-        [Array("images", shape, "pictures")],
-        ["translated"],
-    )
-
-
-def _classifier(model: Any) -> Served:
-    """Scores of the classes of pictures (B, H, W, C) in [0, 1]."""
-    return Served(
-        model,
-        lambda inputs: [model(inputs["images"], training=False)],
-        [Array("images", (BATCH, *model.config.image_shape), "pictures")],
-        ["logits"],
-    )
-
-
-MAKERS: dict[str, Callable[[Any], Served]] = {
-    "GPT": _gpt,
-    "BertBackbone": _bert,
-    "BertPretrainer": _bert,
-    "BertClassifier": _bert,
-    "BertTagger": _bert,
-    "BertSpanQA": _bert,
-    "VAE": _decoder,
-    "Autoencoder": _decoder,
-    "DCGAN": _generator,
-    "CycleGAN": _translator,
-    "CycleGANGenerator": _translator,
-    "ImageClassifier": _classifier,
-}
+def exported() -> list[str]:
+    """The models of which something is exported."""
+    return [name for name, found in all_registrations().items() if found.served]

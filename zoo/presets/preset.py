@@ -295,7 +295,8 @@ class FromPreset:
             raise ValueError(
                 f"There is no architecture {found.subclass!r} in zoo: {name!r} was "
                 f"saved by a subclass of {found.architecture} of that name, whose "
-                f"from_preset reads it. {cls.__name__}.from_preset({name!r}, "
+                f"from_preset reads it; with @zoo.register above the class, so does "
+                f"zoo.from_preset. {cls.__name__}.from_preset({name!r}, "
                 f"strict=False) loads the weights that a {cls.__name__} has."
             )
         if strict and found.unknown_head:

@@ -13,41 +13,17 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+from zoo import catalog
 from zoo.configs.checks import shown
 from zoo.configs.made import made
 from zoo.files.atomic import unchanged
 from zoo.files.damaged import naming, printable, reading
 from zoo.files.json_files import read_json
 from zoo.presets import weights
+from zoo.presets.registration import registration, registration_of
 from zoo.store.manifest import checking, checkpoints
 from zoo.store.names import CONFIGS, folder_of
 
-# Where each architecture lives. The first of those that share a configuration is the
-# one that `count_parameters` counts.
-ARCHITECTURES = {
-    "GPT": "zoo.models.language.gpt",
-    "LinearLM": "zoo.models.language.linear",
-    "NgramLM": "zoo.models.language.ngram",
-    "RecurrentLM": "zoo.models.language.recurrent",
-    "ELMo": "zoo.models.language.elmo",
-    "ELMoClassifier": "zoo.models.language.elmo",
-    "Transformer": "zoo.models.language.transformer",
-    "BertBackbone": "zoo.models.bert.backbone",
-    "BertPretrainer": "zoo.models.bert.pretrainer",
-    "Electra": "zoo.models.bert.electra",
-    "BertClassifier": "zoo.models.bert.tasks",
-    "BertTagger": "zoo.models.bert.tasks",
-    "BertSpanQA": "zoo.models.bert.tasks",
-    "SelfAttentionClassifier": "zoo.models.language.self_attention",
-    "Autoencoder": "zoo.models.autoencoders.autoencoder",
-    "VAE": "zoo.models.autoencoders.vae",
-    "VQVAE": "zoo.models.autoencoders.vqvae",
-    "ImageTokens": "zoo.models.image_tokens",
-    "ImageClassifier": "zoo.models.image_classifier",
-    "DCGAN": "zoo.models.gan.dcgan",
-    "CycleGAN": "zoo.models.gan.cyclegan",
-    "CycleGANGenerator": "zoo.models.gan.cyclegan",
-}
 # What presets written before 0.2 call them.
 RENAMED = {"Translator": "CycleGANGenerator"}
 
@@ -103,20 +79,16 @@ class Preset:
 
 def model_class(architecture: str) -> Any:
     """The class of that name."""
-    if architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"There is no architecture {architecture!r}. Known: "
-            f"{', '.join(ARCHITECTURES)}. The file may be from another version."
-        )
-    return getattr(importlib.import_module(ARCHITECTURES[architecture]), architecture)
+    return registration(architecture).cls
 
 
 def configs() -> dict[str, Any]:
     """All named configurations."""
-    found: dict[str, Any] = {}
-    for module in ARCHITECTURES.values():
-        found |= getattr(importlib.import_module(module), "PRESETS", {})
-    return found
+    return {
+        name: config
+        for architecture in catalog.presets()
+        for name, config in registration(architecture).presets.items()
+    }
 
 
 def list_presets() -> list[str]:
@@ -183,15 +155,13 @@ def no_initialisation() -> Iterator[None]:
 
 def base_of(cls: type) -> str | None:
     """The architecture that a model's class is, or derives from, if there is one."""
-    for base in cls.__mro__:
-        if base.__name__ in ARCHITECTURES and model_class(base.__name__) is base:
-            return base.__name__
-    return None
+    found = registration_of(cls)
+    return None if found is None else found.cls.__name__
 
 
 def architecture_of(config: Any) -> str:
     """The name of the model class that a configuration is for."""
-    for architecture in ARCHITECTURES:
+    for architecture in catalog.architectures():
         if type(config) is model_class(architecture).Config:
             return architecture
     raise TypeError(f"{type(config).__name__} is no model's configuration: {config!r}")
@@ -214,10 +184,10 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
             raise ValueError(f"architecture must be a text, got {shown(each)}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
-    if "subclass_of" in saved:  # which alone knows its fields
-        return Preset(RENAMED.get(base, base), fields, dtype, folder, subclass=name)
-    name = RENAMED.get(name, name)
-    if name in ARCHITECTURES:
+    name, base = (RENAMED.get(x, x) for x in (name, base))
+    if "subclass_of" in saved and name not in catalog.architectures():
+        return Preset(base, fields, dtype, folder, subclass=name)  # it knows its fields
+    if name in catalog.architectures():
         made(model_class(name).Config, fields)
     return Preset(name, fields, dtype, folder)
 

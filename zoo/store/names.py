@@ -11,49 +11,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
+from zoo import catalog
 from zoo.store import hub
 from zoo.store.manifest import checkpoints
 
 # The files that say what a folder holds.
 CONFIGS = ("config.json", "bert_config.json")
-
-CONFIGURATIONS = {
-    "GPT": (
-        "gpt1",
-        "gpt2",
-        "gpt2_medium",
-        "gpt2_large",
-        "gpt2_xl",
-        "gpt3_125m",
-        "gpt3_350m",
-        "gpt3_760m",
-        "gpt3_1_3b",
-        "gpt3_2_7b",
-        "gpt3_6_7b",
-        "gpt3_13b",
-        "gpt3_175b",
-    ),
-    "RecurrentLM": ("lstm_ptb_medium", "lstm_ptb_large"),
-    "Transformer": ("transformer_base", "transformer_big", "transformer_multi30k"),
-    "BertBackbone": (
-        "bert_tiny",
-        "bert_mini",
-        "bert_small",
-        "bert_medium",
-        "bert_base",
-        "bert_large",
-        "roberta_base",
-        "albert_base",
-        "electra_small",
-        "distilbert_base",
-    ),
-    "Autoencoder": ("autoencoder_mlp", "autoencoder_convolutional"),
-    "VAE": ("vae_mlp", "vae_convolutional", "vae_convolutional_64"),
-    "VQVAE": ("vqvae_8", "vqvae_28", "vqvae_32"),
-    "ImageClassifier": ("classifier_8", "classifier_28", "classifier_32"),
-    "DCGAN": ("dcgan_28", "dcgan_32", "dcgan_64"),
-    "CycleGAN": ("cyclegan_32", "cyclegan_128", "cyclegan_256"),
-}
 
 _MARK = "the name or folder of a preset"
 PresetName = Annotated[str, _MARK]
@@ -80,7 +43,7 @@ def look_up(
 
     Args:
         name: what a user gave.
-        configurations: their names, if they are not those of `CONFIGURATIONS`.
+        configurations: their names; by default those of the catalog.
 
     Raises:
         FileNotFoundError: there is a folder, and no preset in it.
@@ -90,7 +53,7 @@ def look_up(
 
     folder, name = Path(name).expanduser(), os.fspath(name)
     if configurations is None:
-        configurations = [x for names in CONFIGURATIONS.values() for x in names]
+        configurations = [x for names in catalog.presets().values() for x in names]
     # In the second place if the folder's last writer was killed at the very end.
     places = (folder, folder / COMMITTED)
     if any((place / file).is_file() for place in places for file in CONFIGS):

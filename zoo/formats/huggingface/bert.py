@@ -214,3 +214,6 @@ def _placed(model: Any, kind: str, task: str) -> Iterator[tuple[str, Row, list[s
                     if part == name
                 ],
             )
+
+
+write = export_bert

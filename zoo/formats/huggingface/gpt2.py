@@ -254,3 +254,6 @@ def _end(model: Any) -> str | None:
     if tokenizer is None or tokenizer.end_of_text_id is None:
         return None
     return tokenizer.id_to_token(tokenizer.end_of_text_id)
+
+
+write = export_gpt2

@@ -173,3 +173,6 @@ def _write(folder: Path, texts: Mapping[str, Any], files: Mapping[str, Any]) -> 
                 with open(new / name, "w+b") as file, h5py.File(file, "w") as opened:
                     for where, x in arrays.items():
                         opened[where] = np.ascontiguousarray(x)
+
+
+write = export_keras_hub

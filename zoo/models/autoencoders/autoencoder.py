@@ -22,7 +22,9 @@ from zoo.engine.layout import GATHERED
 from zoo.layers.convolution.coders import check_coders, decoder, encoder
 from zoo.layers.dense import Dense
 from zoo.layers.latent.observations import Observation, observation_model
+from zoo.presets.inference import BATCH, Array, Served
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
@@ -248,3 +250,16 @@ class Autoencoder(ImageCoder):
             "loss": mean_of(nats, weights),
             "squared_error": mean_of(squared_error, weights),
         }
+
+
+def served_decoder(model: Any) -> Served:
+    """Pictures (B, H, W, C), the observation's mean, of codes (B, L)."""
+    return Served(
+        model.decoder,
+        lambda inputs: [model.observation.mean(model.decoder(inputs["latents"]))],
+        [Array("latents", (BATCH, model.decoder.input_shape[-1]), "normal")],
+        ["images"],
+    )
+
+
+register(Autoencoder, presets=PRESETS, served=served_decoder)

@@ -32,8 +32,9 @@ from zoo.layers.latent.gaussian import (
 from zoo.layers.latent.observations import OBSERVATIONS, observation_model
 from zoo.layers.latent.warmup import Warmup
 from zoo.likelihood.importance import importance_weighted_bound
-from zoo.models.autoencoders.autoencoder import ImageCoder
+from zoo.models.autoencoders.autoencoder import ImageCoder, served_decoder
 from zoo.moved import old_arguments
+from zoo.presets.registration import register
 from zoo.training import Phase
 from zoo.training.checks.example_weights import mean_of
 
@@ -270,3 +271,6 @@ def _log_mean_exp(log_weights):
     """Log 1/K sum_k w_k for each image, (B,) (Burda et al. 2016, equation 8)."""
     num_samples = log_weights.shape[1]
     return ops.logsumexp(log_weights, axis=1) - math.log(num_samples)
+
+
+register(VAE, presets=PRESETS, measured="likelihood", served=served_decoder)

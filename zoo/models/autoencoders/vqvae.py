@@ -26,6 +26,7 @@ from zoo.models.autoencoders.autoencoder import (
     pixels,
 )
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.ranges import Range
@@ -301,3 +302,6 @@ class VQVAE(FromPreset, Model):
     @cached_property
     def _decode(self) -> Batched:
         return Batched(self.images_of, lambda: self.variables)
+
+
+register(VQVAE, presets=PRESETS)

@@ -29,7 +29,9 @@ from zoo.layers.initializers import TruncatedNormal
 from zoo.layers.layer import Layer
 from zoo.layers.norm import LayerNorm
 from zoo.presets import registry
+from zoo.presets.inference import BATCH, Array, Served, Side
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model
 from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
@@ -412,3 +414,37 @@ class BertBackbone(Bert):
             "BertBackbone has no loss to train it. Use BertPretrainer, or a task "
             "(BertClassifier, BertTagger, BertSpanQA); each has its encoder as `bert`."
         )
+
+
+def served(model: Any) -> Served:
+    """A head's scores, or the encoder's vectors, of texts (B, T)."""
+    config = model.config
+    shape = (BATCH, Side("tokens", config.context_length))
+    arrays = [Array("token_ids", shape, "ids", config.vocab_size)]
+    if config.num_segments:
+        arrays.append(Array("segment_ids", shape, "ids", config.num_segments))
+    arrays.append(Array("padding_mask", shape, "mask"))
+    names = {
+        "BertBackbone": ["sequence_output", "pooled_output"],
+        "BertPretrainer": ["mlm_logits", "nsp_logits"],
+        "BertSpanQA": ["start_logits", "end_logits"],
+    }.get(type(model).__name__, ["logits"])
+    if model.pooler is None and names[0] in ("sequence_output", "mlm_logits"):
+        names = names[:1]
+
+    def function(inputs):
+        found = model(dict(inputs), training=False)
+        return [found[name] for name in names] if isinstance(found, dict) else [found]
+
+    return Served(model, function, arrays, names)
+
+
+register(
+    BertBackbone,
+    presets=PRESETS,
+    served=served,
+    formats={
+        "huggingface": "zoo.formats.huggingface.bert",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)

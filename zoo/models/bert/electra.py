@@ -36,6 +36,7 @@ from zoo.models.bert.pretrainer import (
     token_weights,
 )
 from zoo.models.checks.classified import classified
+from zoo.presets.registration import register
 from zoo.training import Phase, WeightedMean
 from zoo.training.checks.ranges import Range
 from zoo.training.phases import same_shape, shape_of
@@ -265,3 +266,6 @@ def placed(mask_ids, batch: Mapping[str, Any]):
     put = ops.where(at, ops.cast(mask_ids, "int32")[..., None], -1)
     put = ops.max(put, axis=1)
     return ops.where(put < 0, token_ids, put)
+
+
+register(Electra, formats={"huggingface": "zoo.formats.huggingface.bert"})

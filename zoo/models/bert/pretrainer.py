@@ -24,8 +24,10 @@ from zoo.models.bert.backbone import (
     Bert,
     BertConfig,
     encoder_inputs,
+    served,
 )
 from zoo.models.checks.classified import classified
+from zoo.presets.registration import register
 from zoo.training import Phase
 from zoo.training.checks.ranges import MOST, Range
 from zoo.training.checks.token_ids import token_range
@@ -226,3 +228,14 @@ def token_weights(batch: Mapping[str, Any]):
     if mask is None:
         return ops.ones(ops.shape(batch["token_ids"]), "float32")
     return ops.cast(mask, "float32")
+
+
+register(
+    BertPretrainer,
+    measured="masked text",
+    served=served,
+    formats={
+        "huggingface": "zoo.formats.huggingface.bert",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)

@@ -24,8 +24,9 @@ from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.data.tasks.questions import IMPOSSIBLE, best_spans
 from zoo.engine.current import engine
 from zoo.layers.dropout import Dropout
-from zoo.models.bert.backbone import Bert, BertConfig, encoder_inputs
+from zoo.models.bert.backbone import Bert, BertConfig, encoder_inputs, served
 from zoo.models.checks.classified import classified
+from zoo.presets.registration import register
 from zoo.training import Phase, WeightedMean
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import over_tokens, parts
@@ -401,3 +402,29 @@ class BertSpanQA(BertTask):
 def _head_dropout(config: BertTaggerConfig, dtype: Any) -> Dropout:
     rate = config.dropout if config.head_dropout is None else config.head_dropout
     return Dropout(rate, name="head_dropout", dtype=dtype)
+
+
+register(
+    BertClassifier,
+    served=served,
+    formats={
+        "huggingface": "zoo.formats.huggingface.bert",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)
+register(
+    BertTagger,
+    served=served,
+    formats={
+        "huggingface": "zoo.formats.huggingface.bert",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)
+register(
+    BertSpanQA,
+    served=served,
+    formats={
+        "huggingface": "zoo.formats.huggingface.bert",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)

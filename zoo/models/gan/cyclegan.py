@@ -16,7 +16,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from zoo import moved
 from zoo.configs.checks import (
     check_choice,
     check_count,
@@ -33,7 +32,9 @@ from zoo.layers.initializers import Normal
 from zoo.layers.layer import Layer
 from zoo.layers.norm import InstanceNorm
 from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
+from zoo.presets.inference import BATCH, Array, Served, Side
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.ranges import Range
@@ -585,5 +586,26 @@ def _difference(x, y):
     return ops.mean(ops.abs(x - y))
 
 
-def __getattr__(name: str) -> object:
-    return moved.renamed(name)
+# Sides of the pictures that a translator takes: multiples of it, from four of it up.
+STRIDE = 4
+
+
+def served_translator(model: Any) -> Served:
+    """Pictures (B, H, W, C) in [0, 1] as of the other domain, likewise."""
+    sides = (Side(name, 0, 4 * STRIDE, STRIDE) for name in ("height", "width"))
+    shape = (BATCH, *sides, model.config.channels[0])
+    return Served(
+        model.generator,
+        lambda inputs: [from_signed(model.generator(to_signed(inputs["images"])))],
+        [Array("images", shape, "pictures")],
+        ["translated"],
+    )
+
+
+def served_direction(model: Any, direction: Direction = "a_to_b") -> Served:
+    """One of a CycleGAN's two translators."""
+    return served_translator(getattr(model, direction))
+
+
+register(CycleGAN, presets=PRESETS, measured="translations", served=served_direction)
+register(CycleGANGenerator, served=served_translator)

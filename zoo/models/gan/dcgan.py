@@ -26,6 +26,8 @@ from zoo.layers.layer import Layer
 from zoo.layers.norm import BatchNorm
 from zoo.models.autoencoders.autoencoder import check_image_shape, pixels
 from zoo.models.gan.gan import GAN, GANConfig, split
+from zoo.presets.inference import BATCH, Array, Served
+from zoo.presets.registration import register
 from zoo.training.adversarial.losses import LOSSES
 
 UPSAMPLING = ("transposed", "resize")
@@ -325,3 +327,20 @@ class DCGAN(GAN):
         """Pixels and labels."""
         real, _ = split(batch)
         return [pixels(real), *super().ranges(batch)]
+
+
+def served_generator(model: Any) -> Served:
+    """Pictures (B, H, W, C) in [0, 1] of latents (B, L), and of labels (B,)."""
+    config = model.config
+    arrays = [Array("latents", (BATCH, config.latent_dim), "normal")]
+    if config.num_classes:
+        arrays.append(Array("labels", (BATCH,), "ids", config.num_classes))
+
+    def function(inputs):
+        given = [inputs[array.name] for array in arrays]
+        return [model.from_network(model.generator(*given, training=False))]
+
+    return Served(model.generator, function, arrays, ["images"])
+
+
+register(DCGAN, presets=PRESETS, measured="samples", served=served_generator)

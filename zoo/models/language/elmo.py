@@ -33,6 +33,7 @@ from zoo.layers.scalar_mix import ScalarMix
 from zoo.models.checks.classes import check_classes
 from zoo.models.checks.classified import classified
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import over_tokens, parts, total_of
@@ -502,3 +503,7 @@ def word_inputs(inputs: Any, needed: str) -> dict:
             f"padding_mask. Received: {sorted(inputs)}"
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
+
+
+register(ELMo)
+register(ELMoClassifier)

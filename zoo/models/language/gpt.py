@@ -27,6 +27,8 @@ from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEm
 from zoo.layers.initializers import Normal, residual
 from zoo.layers.norm import LayerNorm
 from zoo.models.language.language_model import LanguageModel
+from zoo.presets.inference import BATCH, Array, Served, Side
+from zoo.presets.registration import register
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl")
 
@@ -281,3 +283,30 @@ class GPT(LanguageModel):
     def empty_caches(self, batch: int, length: int) -> list:
         """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
         return [block.attention.empty_cache(batch, length) for block in self.blocks]
+
+
+def served_logits(model: Any) -> Served:
+    """Logits (B, T, V) of token ids (B, T)."""
+    config = model.config
+    # Windows and distances are laid out for one length.
+    fixed = config.window or config.positions in ("t5_bias", "transformer_xl")
+    length = config.context_length
+    tokens = length if fixed else Side("tokens", length)
+    return Served(
+        model,
+        lambda inputs: [model(inputs["token_ids"], training=False)],
+        [Array("token_ids", (BATCH, tokens), "ids", config.vocab_size)],
+        ["logits"],
+    )
+
+
+register(
+    GPT,
+    presets=PRESETS,
+    measured="text",
+    served=served_logits,
+    formats={
+        "huggingface": "zoo.formats.huggingface.gpt2",
+        "keras_hub": "zoo.formats.keras_hub.writing",
+    },
+)

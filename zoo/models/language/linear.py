@@ -20,6 +20,7 @@ from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.models.language.language_model import LanguageModel
+from zoo.presets.registration import register
 
 
 @dataclass(frozen=True)
@@ -137,3 +138,6 @@ def mean_of_visible(x, visible):
     seen = ops.cast(visible, "float32")
     shares = seen / ops.maximum(ops.sum(seen, axis=-1, keepdims=True), 1.0)
     return ops.matmul(ops.cast(shares, x.dtype), x)
+
+
+register(LinearLM, measured="text")

@@ -28,6 +28,7 @@ from zoo.generation.lookup import LookupDecoder
 from zoo.generation.texts import Texts, is_single, plain
 from zoo.models.language.smoothing import Order, add_k, katz, kneser_ney
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.presets.weights import check_names
 
 SMOOTHINGS = ("mle", "add_k", "katz", "kneser_ney")
@@ -295,3 +296,6 @@ class NgramLM(FromPreset, Generates):
 def _names(order: int) -> list[str]:
     """What a table's arrays are called in a file."""
     return [f"order_{order}/{field}" for field in NgramTable._fields]
+
+
+register(NgramLM)

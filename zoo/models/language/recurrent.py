@@ -25,6 +25,7 @@ from zoo.layers.initializers import Normal
 from zoo.layers.recurrent.carried_state import CarriedState
 from zoo.layers.recurrent.cells import CELLS
 from zoo.models.language.language_model import LanguageModel
+from zoo.presets.registration import register
 
 
 @dataclass(frozen=True)
@@ -283,3 +284,6 @@ def _tokens(attention_mask, length: int | None):
     if attention_mask.shape[1] == 1:
         return attention_mask[:, 0, :length]
     return ops.diagonal(attention_mask[:, :, :length], axis1=1, axis2=2)
+
+
+register(RecurrentLM, presets=PRESETS, measured="text")

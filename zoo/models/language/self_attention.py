@@ -31,6 +31,7 @@ from zoo.layers.layer import Layer
 from zoo.models.checks.classes import check_classes
 from zoo.models.checks.classified import classified
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import parts, total_of
@@ -313,3 +314,6 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             return self.attention.probabilities(x, attention_mask=visible)
 
         return Batched(maps, lambda: self.variables)
+
+
+register(SelfAttentionClassifier)

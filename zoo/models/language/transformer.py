@@ -24,6 +24,7 @@ from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal
 from zoo.presets.preset import FromPreset
+from zoo.presets.registration import register
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import check_weights, over_tokens
 from zoo.training.checks.token_ids import token_range
@@ -365,3 +366,6 @@ class Transformer(FromPreset, Translates, Model):
 def _arrays(batch) -> list:
     """Sources, targets and maybe weights, however they are nested."""
     return [x for x in tree.flatten(batch) if x is not None]
+
+
+register(Transformer, presets=PRESETS)

@@ -1,0 +1,175 @@
+"""Which models there are and where, told without importing any of them.
+
+Each model registers itself beside its class (`zoo.presets.registration`); this table
+is what `import zoo`, `zoo list` and files need to know before that. A test holds it
+against the registrations.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model, by the name of its class.
+
+    Attributes:
+        module: where the class is.
+        config: the name of its configuration, where zoo offers it.
+        presets: the names of its configurations by size.
+        helpers: other names of the module that zoo offers.
+        parts: layers of the module that Keras's files name.
+        forms: how it is saved: "preset", "keras" or both.
+    """
+
+    module: str
+    config: str = ""
+    presets: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ("preset", "keras")
+
+
+# Of models that share a configuration, the first is the one it stands for.
+MODELS = {
+    "GPT": Entry(
+        "zoo.models.language.gpt",
+        config="GPTConfig",
+        presets=(
+            "gpt1",
+            "gpt2",
+            "gpt2_medium",
+            "gpt2_large",
+            "gpt2_xl",
+            "gpt3_125m",
+            "gpt3_350m",
+            "gpt3_760m",
+            "gpt3_1_3b",
+            "gpt3_2_7b",
+            "gpt3_6_7b",
+            "gpt3_13b",
+            "gpt3_175b",
+        ),
+    ),
+    "LinearLM": Entry("zoo.models.language.linear", config="LinearLMConfig"),
+    "NgramLM": Entry(
+        "zoo.models.language.ngram", config="NgramConfig", forms=("preset",)
+    ),
+    "RecurrentLM": Entry(
+        "zoo.models.language.recurrent",
+        config="RecurrentLMConfig",
+        presets=("lstm_ptb_medium", "lstm_ptb_large"),
+    ),
+    "ELMo": Entry(
+        "zoo.models.language.elmo", config="ELMoConfig", parts=("BidirectionalLSTM",)
+    ),
+    "ELMoClassifier": Entry("zoo.models.language.elmo", config="ELMoClassifierConfig"),
+    "Transformer": Entry(
+        "zoo.models.language.transformer",
+        config="TransformerConfig",
+        presets=("transformer_base", "transformer_big", "transformer_multi30k"),
+    ),
+    "BertBackbone": Entry(
+        "zoo.models.bert.backbone",
+        config="BertConfig",
+        presets=(
+            "bert_tiny",
+            "bert_mini",
+            "bert_small",
+            "bert_medium",
+            "bert_base",
+            "bert_large",
+            "roberta_base",
+            "albert_base",
+            "electra_small",
+            "distilbert_base",
+        ),
+        parts=("BertEncoder",),
+    ),
+    "BertPretrainer": Entry("zoo.models.bert.pretrainer", parts=("MaskedLMHead",)),
+    "Electra": Entry(
+        "zoo.models.bert.electra",
+        config="ElectraConfig",
+        parts=("ElectraGenerator", "ReplacedTokenHead"),
+    ),
+    "BertClassifier": Entry("zoo.models.bert.tasks", config="BertClassifierConfig"),
+    "BertTagger": Entry("zoo.models.bert.tasks", config="BertTaggerConfig"),
+    "BertSpanQA": Entry("zoo.models.bert.tasks"),
+    "SelfAttentionClassifier": Entry(
+        "zoo.models.language.self_attention",
+        config="SelfAttentionClassifierConfig",
+        parts=("SimpleSelfAttention",),
+    ),
+    "Autoencoder": Entry(
+        "zoo.models.autoencoders.autoencoder",
+        config="AutoencoderConfig",
+        presets=("autoencoder_mlp", "autoencoder_convolutional"),
+    ),
+    "VAE": Entry(
+        "zoo.models.autoencoders.vae",
+        config="VAEConfig",
+        presets=("vae_mlp", "vae_convolutional", "vae_convolutional_64"),
+    ),
+    "VQVAE": Entry(
+        "zoo.models.autoencoders.vqvae",
+        config="VQVAEConfig",
+        presets=("vqvae_8", "vqvae_28", "vqvae_32"),
+    ),
+    "ImageTokens": Entry(
+        "zoo.models.image_tokens",
+        helpers=("LabelPrefix", "TextPrefix"),
+        forms=("preset",),
+    ),
+    "ImageClassifier": Entry(
+        "zoo.models.image_classifier",
+        config="ImageClassifierConfig",
+        presets=("classifier_8", "classifier_28", "classifier_32"),
+    ),
+    "DCGAN": Entry(
+        "zoo.models.gan.dcgan",
+        config="DCGANConfig",
+        presets=("dcgan_28", "dcgan_32", "dcgan_64"),
+        parts=("DCGANDiscriminator", "DCGANGenerator"),
+    ),
+    "CycleGAN": Entry(
+        "zoo.models.gan.cyclegan",
+        config="CycleGANConfig",
+        presets=("cyclegan_32", "cyclegan_128", "cyclegan_256"),
+        parts=("CycleGANResidual",),
+    ),
+    "CycleGANGenerator": Entry(
+        "zoo.models.gan.cyclegan",
+        config="CycleGANGeneratorConfig",
+        parts=("Translator",),
+    ),
+    "Distiller": Entry("zoo.models.bert.distiller", forms=("keras",)),
+}
+
+
+def architectures() -> list[str]:
+    """The models that a preset may be of."""
+    return [name for name, entry in MODELS.items() if "preset" in entry.forms]
+
+
+def presets() -> dict[str, tuple[str, ...]]:
+    """The names of the configurations by size, by model."""
+    return {name: entry.presets for name, entry in MODELS.items() if entry.presets}
+
+
+def homes() -> dict[str, str]:
+    """The module of each name of a model's that zoo offers."""
+    return {
+        offered: entry.module
+        for name, entry in MODELS.items()
+        for offered in (name, entry.config, *entry.helpers)
+        if offered
+    }
+
+
+def serialised() -> dict[str, tuple[str, ...]]:
+    """The classes that Keras's files name, by module."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, entry in MODELS.items():
+        own = (name,) if "keras" in entry.forms else ()
+        if own or entry.parts:
+            found[entry.module] = (*found.get(entry.module, ()), *own, *entry.parts)
+    return found
