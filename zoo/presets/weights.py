@@ -150,6 +150,15 @@ def check_names(
     missing = sorted(set(expected) - set(found))
     unexpected = sorted(set(found) - set(expected))
     if missing or unexpected:
+        numbered = [
+            sorted(re.sub(r"_\d+", "", x) for x in names)
+            for names in (missing, unexpected)
+        ]
+        if missing and numbered[0] == numbered[1]:
+            way_out += (
+                " Keras numbers layers that have no name, anew in each model: "
+                "give each layer a name, as in Dense(8, name='hidden')."
+            )
         raise ValueError(
             f"The weights of {source} must match the model's. "
             f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}.{way_out}"
