@@ -38,7 +38,7 @@ def test_a_published_generator(statistics, tmp_path):
 def test_other_networks_are_named(tmp_path):
     file = tmp_path / "latest_net_G.pth"
     torch.save(torch.nn.Linear(2, 2).state_dict(), file)
-    with pytest.raises(ValueError, match="no ResNet generator; its weights are weight"):
+    with pytest.raises(ValueError, match="a ResNet generator, got weights weight"):
         load_translator(file)
     state = generator().state_dict()
     del state["model.4.bias"]

@@ -1,1 +1,1 @@
-"""Weights and configurations in the formats of other libraries."""
+"""Weights and configurations in other libraries' formats."""

@@ -1,1 +1,1 @@
-"""Weights as the authors of a paper published them."""
+"""Weights as a paper's authors published them."""

@@ -1,8 +1,8 @@
 """BERT as google-research/bert published it: a TensorFlow checkpoint in a folder.
 
-Beside `bert_model.ckpt` lie `bert_config.json` and `vocab.txt`. Here such a folder
-looks as a Hugging Face one, whose names `bert_layout` has the table of. Checkpoints of
-its `run_classifier.py` and `run_squad.py` are read too.
+The folder also holds `bert_config.json` and `vocab.txt`. This module presents it as a
+Hugging Face folder (for the names, see `formats.huggingface.bert_layout`). It also
+reads checkpoints of the repository's `run_classifier.py` and `run_squad.py`.
 """
 
 import re
@@ -19,7 +19,7 @@ from zoo.files.tensorflow_files import Entry, entries
 
 CONFIG = "bert_config.json"
 
-# Weights that are not named by their layer.
+# Weights that are not named after their layer.
 HEADS = {
     "cls/predictions/output_bias": "cls.predictions.bias",
     "cls/seq_relationship/output_weights": "cls.seq_relationship.weight",
@@ -31,10 +31,10 @@ HEADS = {
 }
 ENDS = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
-# The optimizer's.
+# The optimizer's variables.
 PASSED_OVER = re.compile(r".*/adam_[mv]|global_step")
 
-# What a weight tells of the model; the first that is there counts.
+# The weight that identifies each model; the first one found decides.
 TASKS = {
     "qa_outputs.weight": "BertForQuestionAnswering",
     "classifier.weight": "BertForSequenceClassification",
@@ -43,13 +43,13 @@ TASKS = {
 
 
 def recognises(file: Path, saved: dict[str, Any]) -> bool:
-    """Whether a folder whose configuration is this file is of this format."""
+    """Whether a folder with this configuration file has this format."""
     del saved
     return file.name == CONFIG
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What Hugging Face's config.json would say; their keys are alike."""
+    """The equivalent of Hugging Face's config.json; the keys are the same."""
     config = read_json(folder / CONFIG)
     found = {_renamed(name): entry for name, entry in _entries(folder).items()}
     task = next((TASKS[name] for name in TASKS if name in found), "BertModel")
@@ -60,12 +60,12 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def names(folder: Path) -> list[str]:
-    """The names of the weights, as Hugging Face has them."""
+    """The names of the weights in Hugging Face's format."""
     return [_renamed(name) for name in _entries(folder)]
 
 
 def read(folder: Path) -> LazyArrays:
-    """The weights as Hugging Face has them."""
+    """The weights in Hugging Face's format."""
     found = {
         _renamed(name): (entry, name.endswith("/kernel"))
         for name, entry in _entries(folder).items()
@@ -86,7 +86,7 @@ def read(folder: Path) -> LazyArrays:
 
 
 def _renamed(name: str) -> str:
-    """The name there; one that is none of BERT's stays, to be named as unexpected."""
+    """Hugging Face's name; unknown names stay, to be reported as unexpected."""
     if name in HEADS:
         return HEADS[name]
     inner = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name.removeprefix("bert/"))
@@ -100,9 +100,8 @@ def _entries(folder: Path) -> dict[str, Entry]:
     prefixes = sorted(file.stem for file in folder.glob("*.index"))
     if len(prefixes) != 1:
         raise FileNotFoundError(
-            f"{folder} has a {CONFIG} and needs one TensorFlow checkpoint beside "
-            "it, such as bert_model.ckpt.index. Found: "
-            f"{', '.join(prefixes) or 'none'}."
+            f"{folder} must hold one TensorFlow checkpoint next to its {CONFIG}, such "
+            f"as bert_model.ckpt.index. Found: {', '.join(prefixes) or 'none'}."
         )
     found = entries(folder / prefixes[0])
     return {n: e for n, e in found.items() if not PASSED_OVER.fullmatch(n)}

@@ -1,8 +1,8 @@
-"""Weights of the authors' pytorch-CycleGAN-and-pix2pix.
+"""Reads weights of the authors' pytorch-CycleGAN-and-pix2pix.
 
-Its generators are `latest_net_G_A.pth` (A to B) and `latest_net_G_B.pth`; its
-`latest_net_D_A.pth` judges images of B, and `latest_net_D_B.pth` those of A. Published
-checkpoints are single generators (`latest_net_G.pth`).
+Its generators are `latest_net_G_A.pth` (A to B) and `latest_net_G_B.pth` (B to A). Its
+discriminator `latest_net_D_A.pth` judges images of B, `latest_net_D_B.pth` those of A.
+Published checkpoints are single generators (`latest_net_G.pth`).
 """
 
 import os
@@ -21,17 +21,17 @@ from zoo.models.gan.cyclegan import (
 )
 from zoo.presets import weights
 
-BLOCK = 10  # where the residual blocks begin
-# Torch counts instance norm's statistics in some versions, and uses them in none.
+BLOCK = 10  # index of the first residual block
+# Some versions of torch save instance norm's running statistics; none uses them.
 STATISTICS = re.compile(r"\.(running_mean|running_var|num_batches_tracked)$")
 
 
 def load_translator(file: str | os.PathLike[str]) -> CycleGANGenerator:
-    """A generator from its `.pth` file; its shape is read off the weights.
+    """Loads a generator from its `.pth` file; the weights determine its shape.
 
     Raises:
-        ValueError: the file holds anything else than a ResNet generator with instance
-            norm and transposed convolutions.
+        ValueError: the file does not hold a ResNet generator with instance norm and
+            transposed convolutions.
     """
     arrays = _read(file)
     config = _translator_config(arrays, file)
@@ -43,13 +43,17 @@ def load_translator(file: str | os.PathLike[str]) -> CycleGANGenerator:
 def load_cyclegan(
     folder: str | os.PathLike[str], epoch: str = "latest", **fields: Any
 ) -> CycleGAN:
-    """A whole CycleGAN from the four files of a checkpoint folder, to train on.
+    """Loads a whole CycleGAN from the four files of a checkpoint, to continue training.
 
     Args:
-        folder: holds `{epoch}_net_G_A.pth`, and likewise G_B, D_A and D_B.
-        epoch: of the files.
-        fields: of the `CycleGANConfig` that the files do not tell, such as
-            `image_size`, which is 256 x 256 unless given.
+        folder: the folder of `{epoch}_net_G_A.pth`, and the same for G_B, D_A and D_B.
+        epoch: the epoch in the files' names.
+        fields: fields of `CycleGANConfig` that the files do not determine, such as
+            `image_size`, by default 256 x 256.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file holds another network.
     """
     path = Path(folder).expanduser()
     files = {name: path / f"{epoch}_net_{name}.pth" for name in _NETWORKS}
@@ -83,7 +87,7 @@ _NETWORKS: dict[str, Callable] = {
 
 
 def _generator_names(blocks: int) -> dict[str, str]:
-    """Our layers' names by theirs."""
+    """Our names of a generator's layers, by theirs."""
     after = BLOCK + blocks
     return {
         "model.1": "generator/first",
@@ -103,7 +107,7 @@ def _generator_names(blocks: int) -> dict[str, str]:
 
 
 def _discriminator_names(num_layers: int) -> dict[str, str]:
-    """Likewise."""
+    """Our names of a discriminator's layers, by theirs."""
     places = [0, *(2 + 3 * index for index in range(num_layers))]
     return {
         **{f"model.{place}": f"down_{index}" for index, place in enumerate(places)},
@@ -125,7 +129,7 @@ def _translator_config(arrays: LazyArrays, file: object) -> CycleGANGeneratorCon
     first, last = "model.1.weight", f"model.{BLOCK + len(blocks) + 7}.weight"
     if not blocks or first not in arrays or last not in arrays:
         raise ValueError(
-            f"{file} holds no ResNet generator; its weights are "
+            f"{file} must hold a ResNet generator, got weights "
             f"{', '.join(list(arrays)[:4])} ..."
         )
     width, given = arrays.shapes[first][:2]
@@ -137,7 +141,7 @@ def _translator_config(arrays: LazyArrays, file: object) -> CycleGANGeneratorCon
 def _assign(
     network, arrays: LazyArrays, names: Mapping[str, str], file: object
 ) -> None:
-    """Sets a network's weights, or raises naming what is missing or left over."""
+    """Sets a network's weights, or raises if any are missing or left over."""
     expected = {
         f"{theirs}.{part}": (ours, part)
         for theirs, ours in names.items()
@@ -147,8 +151,8 @@ def _assign(
     converted = {}
     for name, (ours, part) in expected.items():
         array = arrays[name]
-        # (out, in, h, w), or (in, out, h, w) of a transposed convolution: to
-        # (h, w, in, out) and (h, w, out, in).
+        # (out, in, h, w) to (h, w, in, out); for transposed convolutions,
+        # (in, out, h, w) to (h, w, out, in).
         moved = array.transpose(2, 3, 1, 0) if part == "weight" else array
         converted[f"{ours}/{'kernel' if part == 'weight' else 'bias'}"] = moved
     weights.assign(network, converted, file)

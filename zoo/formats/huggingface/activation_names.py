@@ -1,4 +1,4 @@
-"""Activations by Hugging Face's names; where several mean one, the first is written."""
+"""Hugging Face's names of activations; exports use the first of several synonyms."""
 
 ACTIVATIONS = {
     "gelu": "gelu",

@@ -1,7 +1,7 @@
 """BERT and its variants in Hugging Face's format (`transformers`), with all heads.
 
-All five model types are read and written: bert, roberta, albert, electra, distilbert.
-Of an `Electra` the discriminator is written, which is what ELECTRA's folders hold.
+Reads and writes five model types: bert, roberta, albert, electra, distilbert. Only the
+discriminator of an `Electra` is written, since ELECTRA's folders hold no more.
 
 Shapes: D width, N heads, H head width.
 """
@@ -57,18 +57,21 @@ def convert(
     head: str = "",
     strict: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Our weights from theirs, with all heads that are there.
+    """Converts their weights to ours, with all heads that are present.
 
     Args:
-        theirs: by name.
-        config: of the model that they are for, whose head may be another.
-        architecture: what `architecture` says that they are.
-        head: what `unknown_head` says of it; its weights keep their names.
-        strict: False passes over what is missing, and leaves weights of no layer of
-            ours their names.
+        theirs: their weights, by name.
+        config: the configuration of our model, which may have another head.
+        architecture: what `architecture` returned for the folder.
+        head: what `unknown_head` returned; the weights of such a head keep their names.
+        strict: False ignores missing weights, and keeps the names of weights that
+            belong to none of our layers.
+
+    Returns:
+        Our weights by name.
 
     Raises:
-        ValueError: weights are missing, or of no layer of ours.
+        ValueError: weights are missing, or belong to none of our layers.
     """
     theirs = {renamed(name): x for name, x in theirs.items()}
     theirs = {name: x for name, x in theirs.items() if not PASSED_OVER.fullmatch(name)}
@@ -82,7 +85,7 @@ def convert(
         ),
         BODIES["encoder.layer."],
     )
-    # Theirs have one name for these two.
+    # Both heads have the same name there.
     other = "classifier" if architecture == "BertTagger" else "tagger"
     present = {head_of(row) for row in HEADS if row[0] in layers} - {other}
     present &= {"pooler"} if head else present
@@ -105,7 +108,7 @@ def convert(
 
 
 def _untie(theirs: dict[str, np.ndarray]) -> None:
-    """Removes the decoder's weights, which are others' by a second name."""
+    """Removes the decoder's weights, which are duplicates under a second name."""
     head, decoder = "cls.predictions", "cls.predictions.decoder"
     bias = theirs.pop(f"{decoder}.bias", None)
     if bias is not None:
@@ -116,24 +119,25 @@ def _untie(theirs: dict[str, np.ndarray]) -> None:
         (theirs.pop(f"{decoder}.weight", None), table),
         (theirs.pop(f"{head}.weight", None), table),
     ):
-        # One of two equal ones may be all that was saved.
+        # Only one of the two may have been saved.
         if copy is not None and not np.array_equal(
             copy, theirs.setdefault(original, copy)
         ):
             raise ValueError(
-                f"config.json ties the embeddings, but the weights of {decoder} are "
-                f"not equal to {original}."
+                f"The weights of {decoder} must equal {original}, since config.json "
+                "ties the embeddings, but they are not equal to "
+                f"{original}. Untied embeddings are not converted."
             )
 
 
 def _transposed(x: np.ndarray, row: Row) -> np.ndarray:
-    """Their products are of (out, in), ours of (in, out); for both ways."""
+    """Transposes kernels, (out, in) there and (in, out) here, in either direction."""
     is_product = row[2] in ("dense", "by_head")
     return np.ascontiguousarray(x.T) if is_product else x
 
 
 def _joined(parts: list[np.ndarray], config: Any) -> np.ndarray:
-    """Queries, keys and values of (..., D) as one array, ordered head by head."""
+    """Joins queries, keys and values (..., D) into one array, ordered head by head."""
     if len(parts) == 1:
         return parts[0]
     by_head = [x.reshape(*x.shape[:-1], config.num_heads, -1) for x in parts]
@@ -142,7 +146,7 @@ def _joined(parts: list[np.ndarray], config: Any) -> np.ndarray:
 
 
 def _cut(x: np.ndarray, count: int, config: Any) -> list[np.ndarray]:
-    """The inverse of `_joined`."""
+    """Splits an array into `count` parts, as `_joined` joins them."""
     if count == 1:
         return [x]
     by_head = x.reshape(*x.shape[:-1], config.num_heads, count, -1)
@@ -151,11 +155,15 @@ def _cut(x: np.ndarray, count: int, config: Any) -> list[np.ndarray]:
 
 
 def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
-    """Writes a folder that `transformers` loads: a model of its type, with its head.
+    """Writes a folder that `transformers` loads, with the model's head.
 
-    It is of the type that has the configuration's features: DistilBERT has no segments,
-    ALBERT shares layers, RoBERTa has positions before the first, ELECTRA narrow
-    embeddings or its own head, and BERT none of these.
+    The configuration's features determine the model type: without segments it is
+    DistilBERT, with shared layers ALBERT, with a position offset RoBERTa, with narrow
+    embeddings or ELECTRA's head ELECTRA, and otherwise BERT.
+
+    Args:
+        model: a model of BERT's family.
+        directory: the folder to write.
 
     Raises:
         ValueError: the model computes something that this type does not.
@@ -167,7 +175,7 @@ def export_bert(model: Any, directory: str | os.PathLike[str]) -> None:
 
 
 def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Weights by their names, and config.json; see `export_bert`."""
+    """The weights by their names and the contents of config.json, for `export_bert`."""
     config = model.config
     kind = kind_of(config)
     task = task_of(model)
@@ -175,8 +183,8 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     check_same(config, settings)
     if model.pooler is not None and task not in POOLED.get(kind, ()):
         raise ValueError(
-            f"Hugging Face's {CLASSES[kind]} has no pooler here. This "
-            f"{type(model).__name__} has one; from_preset(folder, pooler=False) leaves "
+            f"Hugging Face's {CLASSES[kind]} has no pooler here, but this "
+            f"{type(model).__name__} has one. from_preset(folder, pooler=False) leaves "
             "it out."
         )
     ours = weights.arrays_of(model)
@@ -189,13 +197,13 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """What each of our weights is called there; several are parts of it."""
+    """Their names of each of our weights; several if theirs are parts of ours."""
     placed = _placed(model, kind_of(model.config), task_of(model))
     return {name: places for name, _, places in placed}
 
 
 def _placed(model: Any, kind: str, task: str) -> Iterator[tuple[str, Row, list[str]]]:
-    """Our weights, the rows that they are of, and their names there."""
+    """Yields our weights' names, their rows of the layout, and their names there."""
     layers = {name.split("/")[0] for name in weights.named_weights(model)}
     heads = [row for row in HEADS if head_of(row) in layers]
     names = {ours: theirs for theirs, ours in SYNONYMS[kind].items()}

@@ -1,11 +1,11 @@
-"""BERT's layers by their names in Hugging Face's format, those of its variants too."""
+"""Hugging Face's names of the layers of BERT and its variants."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Their layer, ours, and how the weights of one become the other's; a star stands for
-# the number of the block.
+# Their layer, ours, and the kind of conversion between their weights. A star stands
+# for the block's number.
 Row = tuple[str, str, str]
 
 EMBEDDINGS: tuple[Row, ...] = (
@@ -33,7 +33,7 @@ def _blocks(
     )
 
 
-# The encoder, by the start of its blocks' names.
+# The encoder's layers, by the prefix of its blocks' names.
 BODIES: dict[str, tuple[Row, ...]] = {
     "encoder.layer.": (
         *EMBEDDINGS,
@@ -75,11 +75,10 @@ BODIES: dict[str, tuple[Row, ...]] = {
     ),
 }
 
-# Whose blocks are not called as BERT's are.
+# Variants whose blocks are named differently from BERT's.
 BODY_OF = {"albert": "encoder.albert_layer_groups.", "distilbert": "transformer.layer."}
 
-# By BERT's names, in the order in which they are written; then ELECTRA's
-# discriminator's.
+# BERT's heads in the order in which they are written, then ELECTRA's discriminator.
 HEADS: tuple[Row, ...] = (
     ("pooler.dense", "pooler", "dense"),
     ("cls.predictions", "masked_lm", "bias"),
@@ -94,7 +93,7 @@ HEADS: tuple[Row, ...] = (
     ("discriminator_predictions.dense_prediction", "replaced/score", "dense"),
 )
 
-# Layers by the names that the variants have for them, and by BERT's.
+# The variants' names of layers, and BERT's.
 SYNONYMS: dict[str, dict[str, str]] = {
     "bert": {},
     "roberta": {
@@ -126,10 +125,10 @@ SYNONYMS: dict[str, dict[str, str]] = {
     },
 }
 ALL_SYNONYMS = {k: name for names in SYNONYMS.values() for k, name in names.items()}
-# Of checkpoints from TensorFlow.
+# Names in checkpoints converted from TensorFlow.
 OLD_NORMS = {"gamma": "weight", "beta": "bias"}
 
-# What is no weight: numbers of positions.
+# Position indices, which are not weights.
 PASSED_OVER = re.compile(r"embeddings\.position_ids")
 
 PARTS = {
@@ -142,19 +141,19 @@ PARTS = {
 
 
 def renamed(name: str) -> str:
-    """The name of a weight as BERT has it, without the prefix of the encoder."""
+    """BERT's name of a variant's weight, without the encoder's prefix."""
     name = re.sub(rf"^({'|'.join(SYNONYMS)})\.", "", name)
     layer, dot, end = name.rpartition(".")
     return f"{ALL_SYNONYMS.get(layer, layer)}{dot}{OLD_NORMS.get(end, end)}"
 
 
 def head_of(row: Row) -> str:
-    """Our name for the head that a row is of."""
+    """Our name of the head that a row belongs to."""
     return row[1].split("/")[0]
 
 
 def expanded(rows: Sequence[Row], config: Any) -> Iterator[Row]:
-    """A body's layers, all blocks of them, that a model of this configuration has."""
+    """Yields the rows of an encoder with this configuration, block by block."""
     for theirs, ours, kind in rows:
         if ours == "bert/segment_embedding" and not config.num_segments:
             continue
@@ -167,7 +166,7 @@ def expanded(rows: Sequence[Row], config: Any) -> Iterator[Row]:
 
 
 def parts_of(row: Row) -> Iterator[tuple[str, str, str]]:
-    """A layer's weights: their layer, its weight there, and the weight's name here."""
+    """Yields a row's weights: their layer, their weight in it, and our name."""
     theirs, ours, kind = row
     before, _, choices = theirs.partition("(")
     for end, our_end in PARTS[kind]:
@@ -176,5 +175,5 @@ def parts_of(row: Row) -> Iterator[tuple[str, str, str]]:
 
 
 def layer_name(layer: str, row: Row, names: Mapping[str, str]) -> str:
-    """A layer's name among its variant's; a tagger's is BERT's everywhere."""
+    """A variant's name of a layer; a tagger's head is named as BERT's in all."""
     return layer if head_of(row) == "tagger" else names.get(layer, layer)

@@ -1,4 +1,4 @@
-"""config.json of Hugging Face's BERT and variants, from and to our configuration."""
+"""Converts config.json of Hugging Face's BERT and variants from and to ours."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -12,8 +12,7 @@ from zoo.formats.huggingface.options import check_fixed, option
 from zoo.tokenizers.tokenizer import ROBERTA_TOKENS
 from zoo.tokenizers.wordpiece import BERT_TOKENS
 
-# What ours are called there, by the end of the names of their architectures; what is
-# written by these names too.
+# Our models by the suffix of their architecture's name; these are read and written.
 TASKS = {
     "Model": "BertBackbone",
     "ForPreTraining": "BertPretrainer",
@@ -22,9 +21,9 @@ TASKS = {
     "ForTokenClassification": "BertTagger",
     "ForQuestionAnswering": "BertSpanQA",
 }
-# What is read besides: of a BertPretrainer its sentence loss's head alone.
+# Only read: the sentence head of a BertPretrainer by itself.
 READ = {"ForNextSentencePrediction": "BertPretrainer"}
-# What tells of the task where config.json does not.
+# Weights that identify the task if config.json does not name it.
 TELLING = {
     "cls.predictions.bias": "ForMaskedLM",
     "qa_outputs.weight": "ForQuestionAnswering",
@@ -37,9 +36,9 @@ CLASSES = {
     "electra": "Electra",
     "distilbert": "DistilBert",
 }
-# Special tokens, as `BERT_TOKENS` are ordered.
+# Roles of the special tokens, in the order of `BERT_TOKENS`.
 ROLES = ("pad", "unk", "cls", "sep", "mask")
-# Where there is a pooler.
+# Models that have a pooler.
 POOLED = {
     "bert": (
         "Model",
@@ -67,7 +66,7 @@ FIELDS = (
     ("norm_epsilon", "layer_norm_eps", 1e-12),
     ("initial_stddev", "initializer_range", 0.02),
 )
-# Other names, and none for what is fixed at the default.
+# Different names of fields; None for those that are fixed at the default.
 RENAMED: dict[str, dict[str, str | None]] = {
     "distilbert": {
         "num_segments": None,
@@ -95,7 +94,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "electra": {"num_heads": 4, "width": 256, "feed_forward_width": 1024},
     "distilbert": {"num_layers": 6, "num_segments": 0},
 }
-# Their name for the classifiers' dropout, and its default; others have BERT's.
+# Their name of a classifier's dropout and its default; the others use BERT's.
 DROPOUTS: dict[tuple[str, str], tuple[str, float | None]] = {
     ("albert", "ForSequenceClassification"): ("classifier_dropout_prob", 0.1),
     ("albert", "ForTokenClassification"): ("classifier_dropout_prob", 0.1),
@@ -103,7 +102,7 @@ DROPOUTS: dict[tuple[str, str], tuple[str, float | None]] = {
 }
 BERT_S_DROPOUT = ("classifier_dropout", None)
 
-# Options that change what the model computes, and the only values that we have.
+# Options that change what the model computes, and the values that we support.
 FIXED: dict[str, tuple[Any, ...]] = {
     "is_decoder": (False,),
     "add_cross_attention": (False,),
@@ -118,19 +117,19 @@ FIXED: dict[str, tuple[Any, ...]] = {
 
 
 def architecture(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """The name of our model for a config.json of theirs, and the names of its weights.
+    """Our architecture for their config.json and the names of their weights.
 
-    The backbone's where there is a head that we have not; see `unknown_head`.
+    It is the backbone if zoo does not have the head; see `unknown_head`.
     """
     task = _task(theirs, names)
-    # ELECTRA's pretraining is that of its discriminator.
+    # ELECTRA's ForPreTraining is its discriminator.
     if (theirs["model_type"], task) == ("electra", "ForPreTraining"):
         return "Electra"
     return (TASKS | READ).get(task, "BertBackbone")
 
 
 def unknown_head(theirs: Mapping[str, Any]) -> str:
-    """Their name of the model, if it has a head that none of ours has; else nothing."""
+    """Their name of a model whose head none of ours has; "" for known heads."""
     return "" if _task(theirs) in TASKS | READ else _architectures(theirs)[0]
 
 
@@ -148,11 +147,11 @@ def _task(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
 def config_fields(
     theirs: Mapping[str, Any], names: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """Fields of the model's configuration for a config.json of theirs.
+    """The fields of our configuration for their config.json.
 
-    Whether there is a pooler the weights' names say: bert-base-uncased calls itself a
-    BertForMaskedLM, which has none, and has all of a BertForPreTraining. Ours has no
-    dropout of what DistilBERT looks for answers in (`qa_dropout`).
+    The weights' names determine whether there is a pooler: bert-base-uncased calls
+    itself a BertForMaskedLM, which has none, yet has all of a BertForPreTraining's
+    weights. DistilBERT's `qa_dropout` is ignored; we have no such dropout.
     """
     kind, task = theirs["model_type"], _task(theirs, names)
     check_fixed(theirs, FIXED, "zoo's BERT")
@@ -166,17 +165,17 @@ def config_fields(
         fields[field] = default
     if fields["activation"] not in ACTIVATIONS:
         raise ValueError(
-            f"zoo's BERT does not have the activation {fields['activation']!r} "
-            f"({_option(kind, 'activation', 'hidden_act')} in config.json); these are "
-            f"converted: {', '.join(ACTIVATIONS)}."
+            f"{_option(kind, 'activation', 'hidden_act')} in config.json must be one "
+            f"of {', '.join(ACTIVATIONS)}, got {fields['activation']!r}."
         )
     fields["activation"] = ACTIVATIONS[fields["activation"]]
     if task == "ForMaskedLM" and kind in ("roberta", "electra"):
-        # Their heads have it whatever the blocks have; ours has that of the blocks.
+        # Their heads always use GELU; ours use the blocks' activation.
         if fields["activation"] != "gelu":
             raise ValueError(
-                f"Of {kind}'s masked language models only those with gelu "
-                f"are converted, got {fields['activation']!r}."
+                f"The activation of a masked language model of {kind} must be gelu, "
+                f"since only those with gelu are converted, got "
+                f"{fields['activation']!r}."
             )
     fields |= {"position_offset": 0, "embedding_width": 0}
     if kind == "roberta":
@@ -204,10 +203,10 @@ def config_fields(
 
 
 def class_names(theirs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the classes in their order, theirs where nobody gave one.
+    """The names of the classes in order; by default LABEL_0 and so on.
 
     Raises:
-        ValueError: numbers are missing, or names are no texts.
+        ValueError: numbers are missing, or names are not strings.
     """
     named = option(theirs, "id2label", {})
     if not named:
@@ -221,21 +220,22 @@ def class_names(theirs: Mapping[str, Any]) -> tuple[str, ...]:
         isinstance(name, str) for name in by_number.values()
     ):
         raise ValueError(
-            "id2label in config.json must give each class a name, by numbers from 0; "
+            "id2label in config.json must give each class a name, numbered from 0, "
             f"got {dict(list(named.items())[:4])} ..."
         )
     return tuple(by_number[number] for number in numbers)
 
 
 def unnamed_class(index: int) -> str:
-    """What `transformers` calls a class that nobody gave a name."""
+    """The name that `transformers` gives a class without one."""
     return f"LABEL_{index}"
 
 
 def _divisor(fields: Mapping[str, Any]) -> int:
-    """How much smaller a generator is, of which a discriminator's folder says nothing.
+    """The ratio of discriminator to generator width, which their folder does not state.
 
-    As ELECTRA's small and large have it, or the next that divides all there is.
+    It is 4, as in ELECTRA's small and large, or the next smaller number that divides
+    all widths.
     """
     width, hidden = fields["width"], fields["feed_forward_width"]
     heads = fields["num_heads"]
@@ -253,7 +253,7 @@ def _option(kind: str, field: str, name: str) -> str | None:
 
 
 def kind_of(config: Any) -> str:
-    """The model type that a configuration is of."""
+    """The model type that a configuration's features imply."""
     if hasattr(config, "generator_divisor"):
         return "electra"
     if not config.num_segments:
@@ -268,20 +268,20 @@ def kind_of(config: Any) -> str:
 
 
 def task_of(model: Any) -> str:
-    """The end of the name that a model's architecture has there."""
+    """The suffix of the name of a model's architecture there."""
     name = type(model).__name__
     if name == "Electra":
         return "ForPreTraining"
     tasks = [task for task, ours in TASKS.items() if ours == name]
     if not tasks:
         known = ", ".join({*TASKS.values(), "Electra"})
-        raise ValueError(f"export_bert writes {known}, not a {name}.")
-    # Of a pretrainer's two, the second is the one without a pooler.
+        raise ValueError(f"export_bert needs one of {known}, got a {name}.")
+    # A pretrainer has two: the second is without a pooler.
     return tasks[0] if model.pooler is not None else tasks[-1]
 
 
 def their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
-    """config.json for one of our configurations."""
+    """The contents of config.json for our configuration."""
     options = {_option(kind, field, name): field for field, name, _ in FIELDS}
     values = {
         **{field: getattr(config, field) for field, _, _ in FIELDS},
@@ -315,7 +315,7 @@ def their_config(config: Any, kind: str, task: str) -> dict[str, Any]:
 
 
 def tokenizer_settings(model: Any) -> dict[str, Any]:
-    """tokenizer_config.json's special tokens, and what the model wants of a text."""
+    """tokenizer_config.json's special tokens and the names of the model's inputs."""
     if model.tokenizer is None:
         return {}
     segments = ["token_type_ids"] if model.config.num_segments > 1 else []
@@ -330,12 +330,16 @@ def tokenizer_settings(model: Any) -> dict[str, Any]:
 
 
 def check_same(config: Any, settings: Mapping[str, Any]) -> None:
-    """Raises unless their configuration says all that ours says."""
+    """Raises unless their configuration can express ours.
+
+    Raises:
+        ValueError: a field has a value that theirs can't have.
+    """
     wanted = dataclasses.asdict(config) | {
         "feed_forward_width": config.feed_forward_width or 4 * config.width
     }
-    # Of the pooler the weights speak, of a generator nothing; dropout and names are not
-    # what a model computes.
+    # The weights show whether there is a pooler; nothing describes a generator; dropout
+    # and class names do not change what a model computes.
     for name in (
         "pooler",
         "generator_divisor",
@@ -349,5 +353,5 @@ def check_same(config: Any, settings: Mapping[str, Any]) -> None:
         if wanted.get(name, value) != value:
             raise ValueError(
                 f"Hugging Face's {settings['architectures'][0]} has {name}={value!r} "
-                f"where all else is as here. This model has {wanted[name]!r}."
+                f"for a model like this one, which has {wanted[name]!r}."
             )

@@ -1,4 +1,4 @@
-"""GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2"), both ways.
+"""Reads and writes GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2").
 
 Shapes: D width, N heads, H head width.
 """
@@ -16,8 +16,8 @@ from zoo.formats.huggingface.activation_names import ACTIVATIONS, THEIR_ACTIVATI
 from zoo.formats.huggingface.options import check_fixed, option
 from zoo.presets import weights
 
-# Their name, ours, and a transform that is applied on the way in and undone on the
-# way out. A star stands for the number of the block.
+# Their name, ours, and a transform that reading applies and writing inverts. A star
+# stands for the block's number.
 KEYS = (
     ("wte.weight", "token_embedding/embeddings", None),
     ("wpe.weight", "positions/embeddings", None),
@@ -39,13 +39,13 @@ KEYS = (
 TABLE = KEYS[0][0]
 HEAD = ("lm_head.weight", "head/kernel", "transpose")
 
-# Theirs that have no head but `HEAD`.
+# Their models without a head other than `HEAD`.
 MODELS = ("GPT2LMHeadModel", "GPT2Model")
 
-# Causal masks, which old checkpoints keep beside the weights.
+# Causal masks, which old checkpoints store along with the weights.
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 
-# Options that change what the model computes, and the only values that we have.
+# Options that change what the model computes, and the values that we support.
 FIXED: dict[str, tuple[Any, ...]] = {
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
@@ -56,13 +56,13 @@ FIXED: dict[str, tuple[Any, ...]] = {
 
 
 def architecture(theirs: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """The name of our model: each of theirs becomes a `GPT`."""
+    """Our architecture: all of their models become a `GPT`."""
     del theirs, names
     return "GPT"
 
 
 def unknown_head(theirs: Mapping[str, Any]) -> str:
-    """Their name of the model, if it has another head than words'; else nothing."""
+    """Their name of a model with another head than the language model's; else ""."""
     name = (option(theirs, "architectures", (), tuple[str, ...]) or MODELS)[0]
     return "" if name in MODELS else name
 
@@ -70,7 +70,7 @@ def unknown_head(theirs: Mapping[str, Any]) -> str:
 def config_fields(
     theirs: Mapping[str, Any], names: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """Fields of `GPTConfig` for a config.json of theirs; it says all.
+    """The fields of `GPTConfig` for their config.json.
 
     Our dropout of embeddings and of the residual stream is their `resid_pdrop`.
     """
@@ -79,8 +79,8 @@ def config_fields(
     activation = option(theirs, "activation_function", "gelu_new")
     if activation not in ACTIVATIONS:
         raise ValueError(
-            f"zoo.GPT does not have activation_function={activation!r}; these are "
-            f"converted: {', '.join(ACTIVATIONS)}."
+            f"activation_function must be one of {', '.join(ACTIVATIONS)}, got "
+            f"activation_function={activation!r}."
         )
     return {
         "vocab_size": option(theirs, "vocab_size", 50257),
@@ -105,31 +105,33 @@ def convert(
     head: str = "",
     strict: bool = True,
 ) -> LazyArrays:
-    """Our weights from those of a GPT2LMHeadModel or GPT2Model.
+    """Converts the weights of a GPT2LMHeadModel or GPT2Model to ours.
 
     Args:
-        theirs: by name.
-        config: of the model that they are for.
-        architecture: a `GPT`.
-        head: what `unknown_head` says of it; its weights keep their names.
-        strict: False passes over what is missing, and leaves weights of no layer of
-            ours their names.
+        theirs: their weights, by name.
+        config: the configuration of our model.
+        architecture: always "GPT".
+        head: what `unknown_head` returned; the weights of such a head keep their names.
+        strict: False ignores missing weights, and keeps the names of weights that
+            belong to none of our layers.
+
+    Returns:
+        Our weights by name, each read on access.
 
     Raises:
-        ValueError: weights are missing, or of no layer of ours.
+        ValueError: weights are missing, or belong to none of our layers.
     """
     del architecture
-    # Each is read when it is asked for, and no sooner.
     names = {name.removeprefix("transformer."): name for name in theirs}
     names = {short: x for short, x in names.items() if not BUFFERS.fullmatch(short)}
     if config.tie_embeddings and HEAD[0] in names:
         copy = names.pop(HEAD[0])
-        # One of two equal ones may be all that was saved.
+        # Only one of the two may have been saved.
         table_name = names.setdefault(TABLE, copy)
         if copy != table_name and not np.array_equal(theirs[copy], theirs[table_name]):
             raise ValueError(
-                f"config.json ties the embeddings, but {HEAD[0]} is not equal to "
-                f"{TABLE}. Set tie_word_embeddings to false in it."
+                f"{HEAD[0]} must equal {TABLE}, since config.json ties the embeddings, "
+                "but it does not. Set tie_word_embeddings to false in config.json."
             )
     table = _table(config)
     expected = {name for name, _, _ in table}
@@ -154,7 +156,11 @@ def convert(
 def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
     """Writes a folder that `transformers` loads as GPT2LMHeadModel.
 
-    Absent biases (`use_bias=False`) are written as zeros, which is the same model.
+    Absent biases (`use_bias=False`) are written as zeros, which is equivalent.
+
+    Args:
+        model: a `zoo.GPT`.
+        directory: the folder to write.
 
     Raises:
         ValueError: the model computes something that GPT-2 does not.
@@ -169,14 +175,14 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
 
 
 def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Weights by their names, and config.json; see `export_gpt2`."""
+    """The weights by their names and the contents of config.json, for `export_gpt2`."""
     config = model.config
     supported = {"norm_position": "pre", "positions": "learned", "window": 0}
     for name, value in supported.items():
         if getattr(config, name) != value:
             raise ValueError(
-                f"Hugging Face's GPT-2 has {name}={value!r} only. "
-                f"This model has {getattr(config, name)!r}."
+                f"{name} must be {value!r} for Hugging Face's GPT-2, got "
+                f"{getattr(config, name)!r}."
             )
     ours = weights.arrays_of(model)
     arrays = {}
@@ -188,12 +194,12 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """What each of our weights is called there."""
+    """Their name of each of our weights."""
     return {ours: [name] for name, ours, _ in _table(model.config)}
 
 
 def _table(config: Any) -> list[tuple[str, str, str | None]]:
-    """All keys of a model of this size."""
+    """The rows of `KEYS` for a model of this size."""
     table: list[tuple[str, str, str | None]] = []
     for name, ours, transform in KEYS:
         blocks = range(config.num_layers) if "*" in name else range(1)
@@ -208,8 +214,8 @@ def _transformed(x: np.ndarray, transform: str | None, config: Any, inward: bool
     if transform == "transpose":
         x = x.T
     elif transform == "by_head" and x.shape[-1] == 3 * config.width:
-        # Theirs are all queries, all keys, all values (3, N, H); ours are ordered
-        # head by head (N, 3, H).
+        # Theirs hold all queries, then all keys, then all values (3, N, H); ours are
+        # ordered head by head (N, 3, H).
         outer = (3, config.num_heads) if inward else (config.num_heads, 3)
         parts = x.reshape(*x.shape[:-1], *outer, -1)
         x = np.swapaxes(parts, -3, -2).reshape(x.shape)
@@ -249,7 +255,7 @@ def _their_config(model: Any) -> dict[str, Any]:
 
 
 def _end(model: Any) -> str | None:
-    """The token that ends a text, if there is one."""
+    """The tokenizer's end-of-text token, if any."""
     tokenizer = model.tokenizer
     if tokenizer is None or tokenizer.end_of_text_id is None:
         return None

@@ -1,4 +1,4 @@
-"""Fields of other libraries' configurations, by their names and kinds."""
+"""Reads fields of other libraries' configurations and checks their types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,40 +14,42 @@ def option(
     kind: Any = None,
     most: int = MAX_SIZE,
 ) -> Any:
-    """A field's value; null, as no value, stands for the default.
+    """A field's value, or the default if it is missing or null.
 
     Args:
         theirs: the configuration.
-        name: of the field.
-        default: what it has where it is not said.
-        kind: of its values, where the default does not tell.
-        most: the largest whole number; the least of all numbers is 0.
+        name: the field's name.
+        default: the value of a missing field.
+        kind: the type of the value; by default the type of `default`.
+        most: the largest integer allowed; numbers must be at least 0.
 
     Raises:
-        ValueError: the value is of another kind, or beyond.
+        ValueError: the value has another type, or is out of range.
     """
     if (value := theirs.get(name)) is None:
         return default
     value = checked(name, value, kind or type(default), most)
     if isinstance(value, int | float) and value < 0:
-        raise ValueError(f"{name} must be a number from 0, got {value}")
+        raise ValueError(f"{name} must be at least 0, got {value}.")
     return value
 
 
 def check_fixed(
     theirs: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], model: str
 ) -> None:
-    """Raises for options that change what a model computes in ways that ours has not.
+    """Raises for options that make a model compute something that ours can't.
 
     Args:
         theirs: the configuration.
-        fixed: the values that we have of each; the first is what is meant by none.
-        model: ours, for the error.
+        fixed: the supported values of each option; the first is the default.
+        model: the name of our model, for the error.
+
+    Raises:
+        ValueError: an option has an unsupported value.
     """
     for name, values in fixed.items():
         value = theirs.get(name)
         if value is not None and value not in values:
             raise ValueError(
-                f"{model} does not have the option {name}={shown(value)}; only "
-                f"{name}={values[0]!r} is converted."
+                f"{name} must be {values[0]!r} for {model}, got {name}={shown(value)}."
             )

@@ -1,1 +1,1 @@
-"""Keras Hub's presets."""
+"""Keras Hub's preset format."""

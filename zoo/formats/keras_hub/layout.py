@@ -1,7 +1,7 @@
-"""Where Keras Hub's presets of BERT and GPT-2 have their weights.
+"""Where Keras Hub's presets of BERT and GPT-2 store their weights.
 
-By the names that Hugging Face has for them, of which `bert_layout` and `convert_gpt2`
-have the tables.
+Weights are identified by Hugging Face's names; see `formats.huggingface.bert_layout`
+and `formats.huggingface.gpt2`.
 
 Shapes: D width, N heads, H head width.
 """
@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Their layer, Hugging Face's, and how the weights lie there; a star stands for the
-# number of the block. Rows of one name are parts of one array, side by side.
+# Keras Hub's layer, Hugging Face's, and the kind of layout. A star stands for the
+# block's number. Rows with the same name are parts of one array, side by side.
 Row = tuple[str, str, str]
 KINDS = ("embedding", "norm", "dense", "to_heads", "from_heads")
 
@@ -35,16 +35,17 @@ def _block(block: str, prefix: str, names: Sequence[str]) -> tuple[Row, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """One of their backbones.
+    """One of Keras Hub's backbones.
 
     Attributes:
-        module: where their class is.
-        layers: its rows.
-        transposed: whether Hugging Face's products are of (out, in); theirs are (in,
-            out).
-        fields: Hugging Face's field, and theirs.
-        fixed: what Hugging Face's config.json says besides, since theirs computes that.
-        prefix: of Hugging Face's names in models with a head.
+        module: the module of Keras Hub's class.
+        layers: the rows of its layers.
+        transposed: whether Hugging Face's kernels are (out, in); Keras Hub's are
+            (in, out).
+        fields: Hugging Face's name of each field, and Keras Hub's.
+        fixed: further fields of Hugging Face's config.json, which describe what Keras
+            Hub always computes.
+        prefix: the prefix of Hugging Face's names in models with a head.
     """
 
     module: str
@@ -140,22 +141,22 @@ MODEL_WEIGHTS, TASK_WEIGHTS = "model.weights.h5", "task.weights.h5"
 
 
 def expanded(rows: Sequence[Row], num_layers: int) -> Iterator[Row]:
-    """Rows with a number for each star, block by block."""
+    """Yields the rows with stars replaced by block numbers."""
     for theirs, name, kind in rows:
         if "*" not in theirs:
             yield theirs, name, kind
             continue
-        # Those of one block stand together, which keeps parts side by side.
+        # Rows stay in order within a block, so that parts of an array do too.
         for block in range(num_layers):
             there = theirs.replace("*", f"_{block}" if block else "")
             yield there, name.replace("*", str(block)), kind
 
 
 def ends(kind: str) -> tuple[str, ...]:
-    """The weights of a layer of a kind."""
+    """The names of the weights of a kind of layer."""
     return ("weight",) if kind == "embedding" else ("weight", "bias")
 
 
 def place(theirs: str, end: str) -> str:
-    """Where a layer's weight is in a file of theirs."""
+    """The path of a layer's weight in Keras Hub's file."""
     return f"layers/{theirs}/vars/{('weight', 'bias').index(end)}"

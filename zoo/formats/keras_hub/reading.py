@@ -1,10 +1,10 @@
-"""Keras Hub's presets of BERT and GPT-2, read without it.
+"""Reads Keras Hub's presets of BERT and GPT-2 without Keras Hub.
 
-A folder of `config.json`, `model.weights.h5`, the tokenizer's files and, of a task,
-`task.json` and `task.weights.h5`. Here it looks as a Hugging Face one. `BertMaskedLM`
-gives its encoder alone: its head has another norm and another activation than the
-encoder (an epsilon of 1e-5, and GELU without the tanh). `keras_hub_writing` makes such
-folders.
+A preset's folder holds `config.json`, `model.weights.h5`, the tokenizer's files and,
+for a task, `task.json` and `task.weights.h5`. This module presents it as a Hugging Face
+folder. Only the encoder of `BertMaskedLM` is read: its head's norm and activation
+differ from the encoder's (an epsilon of 1e-5, and GELU without the tanh). The module
+`writing` writes such folders.
 """
 
 import os
@@ -35,30 +35,30 @@ from zoo.presets import weights
 
 CONFIG, TASK, METADATA = "config.json", "task.json", "metadata.json"
 EXPECTED = "an object of Keras Hub, with class_name and config"
-OLD_LAYERS = "_layer_checkpoint_dependencies"  # files of Keras 2 call them so
-PACKAGES = ("keras_hub", "keras_nlp")  # its name until 2024
-CLASSIFIERS = ("BertTextClassifier", "BertClassifier")  # and its name until then
+OLD_LAYERS = "_layer_checkpoint_dependencies"  # the layers' name in Keras 2 files
+PACKAGES = ("keras_hub", "keras_nlp")  # the latter until 2024
+CLASSIFIERS = ("BertTextClassifier", "BertClassifier")  # the latter until 2024
 
 
 def recognises(file: Path, saved: dict[str, Any]) -> bool:
-    """Whether a folder whose configuration is this file is of this format."""
+    """Whether a folder with this configuration file has this format."""
     del file
     return str(saved.get("registered_name")).partition(">")[0] in PACKAGES
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What Hugging Face's config.json would say.
+    """The equivalent of Hugging Face's config.json.
 
     Raises:
-        ValueError: it is none of theirs that is converted, or computes something that
-            ours does not, or is damaged.
+        ValueError: the model is not supported, computes something that ours does not,
+            or a file is damaged.
     """
     family, saved = _family(folder), _backbone(folder)
     config = {name: saved[theirs] for name, theirs in family.fields.items()}
     config |= family.fixed
     if (head := _head(folder)) not in (None, "GPT2CausalLM", *CLASSIFIERS):
-        config["architectures"] = [head]  # which nobody converts
-    # Theirs has one rate for all.
+        config["architectures"] = [head]  # an unknown head, for the error
+    # Keras Hub has one rate for all dropout.
     if family.module == "gpt2":
         return config | {"attn_pdrop": config["resid_pdrop"]}
     config["attention_probs_dropout_prob"] = config["hidden_dropout_prob"]
@@ -68,8 +68,8 @@ def settings(folder: Path) -> dict[str, Any]:
             if task["activation"] not in ("linear", "softmax"):
                 raise ValueError(
                     f"{folder / TASK}: a classifier's activation must be linear or "
-                    "softmax (ours gives the scores before it), got "
-                    f"{shown(task['activation'])}"
+                    "softmax (ours returns the logits before it), got "
+                    f"{shown(task['activation'])}."
                 )
             config |= {
                 "architectures": ["BertForSequenceClassification"],
@@ -81,7 +81,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def names(folder: Path) -> list[str]:
-    """The names of the weights, as Hugging Face has them."""
+    """The names of the weights in Hugging Face's format."""
     found = [
         f"{name}.{end}"
         for rows in _files(folder).values()
@@ -92,7 +92,7 @@ def names(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> dict[str, np.ndarray]:
-    """The weights as Hugging Face has them.
+    """The weights in Hugging Face's format.
 
     Raises:
         ValueError: weights are missing or left over, or a file is damaged.
@@ -106,19 +106,20 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _backbone(folder: Path) -> dict[str, Any]:
-    """The numbers that a backbone is made of, by their names there."""
+    """A backbone's sizes and dropout rate, by Keras Hub's names."""
     file = folder / CONFIG
     saved = _json(file)["config"]
     names = _family(folder).fields.values()
     if missing := sorted(set(names) - set(saved)):
-        raise ValueError(f"{file} does not say {', '.join(missing)}")
+        raise ValueError(f"{file} must have the fields {', '.join(missing)}.")
     found = {}
     with reading(file, EXPECTED):
         for name in names:
             kind = float if name == "dropout" else int
             found[name] = checked(name, saved[name], kind)
         if found["num_layers"] > MAX_LAYERS:
-            raise ValueError(f"num_layers must be at most {MAX_LAYERS}")
+            count = found["num_layers"]
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS}, got {count}")
     return found
 
 
@@ -126,20 +127,20 @@ def _family(folder: Path) -> Family:
     name = _json(folder / CONFIG)["class_name"]
     if name not in FAMILIES:
         raise ValueError(
-            f"{folder} is a preset of Keras Hub's {name!a:.80}; of its models "
-            f"{', '.join(FAMILIES)} and BertTextClassifier are converted."
+            f"{folder} is a preset of Keras Hub's {name!a:.80}. Supported are "
+            f"{', '.join(FAMILIES)} and BertTextClassifier."
         )
     return FAMILIES[name]
 
 
 def _head(folder: Path) -> str | None:
-    """The class of a preset's task, if it has one."""
+    """The class name of a preset's task, if it has one."""
     file = folder / TASK
     return _json(file)["class_name"] if file.is_file() else None
 
 
 def _class_names(folder: Path) -> dict[str, str]:
-    """By number, as `keras_hub_writing` puts them where theirs has no place for any."""
+    """Class names by number, from where `writing` puts them; Keras Hub has no field."""
     file = folder / METADATA
     found = read_json(file).get("class_names", []) if file.is_file() else []
     names = checked("class_names", found, tuple[str, ...])
@@ -153,7 +154,7 @@ def _classifier(folder: Path) -> dict[str, Any] | None:
 
 
 def _files(folder: Path) -> dict[str, list[Row]]:
-    """Files, and the rows of the weights in each."""
+    """The files of weights, and the rows of each."""
     num_layers = _backbone(folder)["num_layers"]
     files = {MODEL_WEIGHTS: [*expanded(_family(folder).layers, num_layers)]}
     if _classifier(folder) is not None:
@@ -176,19 +177,19 @@ def _read(
                 if x.shape[-2:-1] != (num_heads,):
                     raise ValueError(
                         f"{file}: {where} must be of {num_heads} heads, got shape "
-                        f"{x.shape}"
+                        f"{x.shape}."
                     )
                 x = x.reshape(*x.shape[:-2], -1)
             elif kind == "from_heads" and end == "weight":
                 x = x.reshape(-1, x.shape[-1])  # (N, H, D)
             if transposed and kind != "embedding":
-                x = x.T  # a bias stays what it is
+                x = x.T  # leaves biases unchanged
             parts.setdefault(f"{name}.{end}", []).append(x)
     return {name: np.concatenate(xs, axis=-1) for name, xs in parts.items()}
 
 
 def _datasets(file: Path) -> dict[str, np.ndarray]:
-    """All weights of a Keras file by their path, but the optimizer's."""
+    """All weights in a Keras file by path, except the optimizer's."""
     found: dict[str, np.ndarray] = {}
     source = opened(file)
     left = source.seek(0, os.SEEK_END)
@@ -197,8 +198,8 @@ def _datasets(file: Path) -> dict[str, np.ndarray]:
         nonlocal left
         if not isinstance(item, h5py.Dataset) or path.startswith("optimizer/"):
             return
-        # What Keras writes lies in the file as it is, once. Else a small file could ask
-        # for more memory than there is, or for the contents of other files.
+        # Keras stores arrays uncompressed, each once. Anything else could make a small
+        # file claim huge memory, or read the contents of other files.
         left -= item.nbytes
         stored = item.id.get_storage_size() == item.nbytes and left >= 0
         if item.dtype.kind != "f" or item.external or item.is_virtual or not stored:
@@ -210,14 +211,14 @@ def _datasets(file: Path) -> dict[str, np.ndarray]:
 
     with reading(file, "weights as Keras writes them"):
         with h5py.File(source, "r") as weights_file:
-            weights_file.visititems(collect)  # which follows no links to other files
+            weights_file.visititems(collect)  # follows no links to other files
     return found
 
 
 def _json(file: Path) -> dict[str, Any]:
-    """A serialized object of theirs: class_name and config."""
+    """Reads a serialized Keras Hub object: class_name and config."""
     found = read_json(file, EXPECTED)
     with reading(file, EXPECTED):
         if isinstance(found["config"], dict) and isinstance(found["class_name"], str):
             return found
-        raise ValueError("it holds no class_name and config")
+        raise ValueError("class_name or config has another type")

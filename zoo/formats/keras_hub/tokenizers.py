@@ -1,4 +1,4 @@
-"""Tokenizers as Keras Hub's presets hold them: a `tokenizer.json` and its assets."""
+"""Writes tokenizers for Keras Hub's presets: a `tokenizer.json` and its assets."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from zoo.tokenizers.tokenizer import END_OF_TEXT
 from zoo.tokenizers.wordpiece import BERT_TOKENS, KERAS_HUB_VOCABULARY, UNK
 
 ASSETS = KERAS_HUB_VOCABULARY.parent.as_posix()
-# All that ours may leave behind, so that another tokenizer's go.
+# All files that these functions can write, so that those of other tokenizers go.
 NAMES = ("tokenizer.json", *(f"{ASSETS}/{x}" for x in ("vocabulary.txt",
          "vocabulary.json", "merges.txt")))  # fmt: skip
 INT32 = {
@@ -19,14 +19,14 @@ INT32 = {
 
 
 def files(tokenizer: Any, module: str) -> dict[str, Any]:
-    """Contents by name, None for files that are not to be there.
+    """The contents of a tokenizer's files by name; None for files to remove.
 
     Args:
-        tokenizer: ours, or None.
+        tokenizer: our tokenizer, or None.
         module: "gpt2" or "bert".
 
     Raises:
-        ValueError: theirs cuts in another way.
+        ValueError: Keras Hub's tokenizer would split texts differently.
     """
     found: dict[str, Any] = dict.fromkeys(NAMES)
     if tokenizer is None:
@@ -35,24 +35,24 @@ def files(tokenizer: Any, module: str) -> dict[str, Any]:
     vocabulary = described["model"]["vocab"]
     if len(vocabulary) != tokenizer.vocab_size:
         raise ValueError(
-            f"Keras Hub's tokenizers have one token for each id; this one has "
+            f"Keras Hub's tokenizers need one token for each id, but this one has "
             f"{len(vocabulary)} for {tokenizer.vocab_size} ids: tokens were added, or "
-            "are twice in its vocabulary. Without it (model.tokenizer = None) the "
-            "weights alone are written."
+            "are twice in its vocabulary. model.tokenizer = None writes the weights "
+            "without it."
         )
     made = _bpe(described) if module == "gpt2" else _wordpiece(described)
     return found | made
 
 
 def _bpe(described: dict[str, Any]) -> dict[str, Any]:
-    """GPT-2's: byte-level pairs."""
+    """The files of a byte-level BPE tokenizer, as GPT-2's."""
     model, cutter = described["model"], described["pre_tokenizer"] or {}
     byte_level = cutter.get("type") == "ByteLevel" and not cutter["add_prefix_space"]
     if model["type"] != "BPE" or not byte_level or END_OF_TEXT not in model["vocab"]:
         raise ValueError(
-            "Keras Hub's GPT2Tokenizer is of byte-level pairs with "
-            f"{END_OF_TEXT}; this model's tokenizer is not. Without it "
-            "(model.tokenizer = None) the weights alone are written."
+            f"Keras Hub's GPT2Tokenizer needs byte-level pairs with {END_OF_TEXT}, but "
+            "this model's tokenizer has others. model.tokenizer = None writes the "
+            "weights without it."
         )
     config = {
         "config_file": "tokenizer.json",
@@ -69,13 +69,14 @@ def _bpe(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wordpiece(described: dict[str, Any]) -> dict[str, Any]:
-    """BERT's; theirs always cuts Chinese characters apart."""
+    """The files of BERT's tokenizer; Keras Hub's always splits Chinese characters."""
     model, rules = described["model"], described["normalizer"] or {}
     usual = rules.get("type") == "BertNormalizer" and rules["handle_chinese_chars"]
     if model["type"] != "WordPiece" or not usual:
         raise ValueError(
-            "Keras Hub's BertTokenizer is of BERT's WordPiece; this model's tokenizer "
-            "is not. Without it (model.tokenizer = None) the weights alone are written."
+            "Keras Hub's BertTokenizer needs BERT's WordPiece, but this model's "
+            "tokenizer is another. model.tokenizer = None writes the weights without "
+            "it."
         )
     lowercase, strip = rules["lowercase"], rules["strip_accents"]
     config = {
@@ -92,7 +93,10 @@ def _wordpiece(described: dict[str, Any]) -> dict[str, Any]:
     }
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     if missing := [x for x in BERT_TOKENS if x not in model["vocab"]]:
-        raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+        raise ValueError(
+            "The vocabulary must have BERT's special tokens, but lacks "
+            f"{', '.join(missing)}."
+        )
     return {
         "tokenizer.json": _serialized("bert", "BertTokenizer", config),
         f"{ASSETS}/vocabulary.txt": "".join(f"{token}\n" for token in tokens),

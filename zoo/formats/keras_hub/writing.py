@@ -1,4 +1,4 @@
-"""Writes presets that Keras Hub loads, without it."""
+"""Writes presets that Keras Hub loads, without Keras Hub."""
 
 import datetime
 import os
@@ -28,24 +28,28 @@ from zoo.formats.keras_hub.layout import (
 )
 from zoo.presets import weights
 
-WRITTEN_FOR = "0.32.0"  # the version whose files these are
+WRITTEN_FOR = "0.32.0"  # the version of Keras Hub whose format this is
 
 
 def export_keras_hub(model: Any, directory: str | os.PathLike[str]) -> None:
-    """Writes a preset that Keras Hub loads, its tokenizer included.
+    """Writes a preset that Keras Hub loads, including the tokenizer.
 
-    A GPT becomes GPT2Backbone (and GPT2CausalLM), a BertBackbone or BertClassifier
-    BertBackbone and BertTextClassifier.
+    A GPT becomes a GPT2Backbone (and GPT2CausalLM), a BertBackbone a BertBackbone, and
+    a BertClassifier a BertTextClassifier.
+
+    Args:
+        model: a `zoo.GPT`, `zoo.BertBackbone` or `zoo.BertClassifier`.
+        directory: the folder to write.
 
     Raises:
-        ValueError: the model computes something that theirs does not, or its tokenizer
-            cuts in another way.
+        ValueError: the model computes something that Keras Hub's does not, or its
+            tokenizer splits texts differently.
     """
     kind = type(model).__name__
     if kind not in ("GPT", "BertBackbone", "BertClassifier"):
         raise ValueError(
-            f"Keras Hub has no {kind}; GPT, BertBackbone and BertClassifier are "
-            "written. BertBackbone.from_preset takes the encoder of any BERT."
+            f"Keras Hub has no {kind}. Supported are GPT, BertBackbone and "
+            "BertClassifier; BertBackbone.from_preset loads the encoder of any BERT."
         )
     form = convert_gpt2.their_form if kind == "GPT" else convert_bert.their_form
     arrays, config = form(model)
@@ -56,11 +60,13 @@ def export_keras_hub(model: Any, directory: str | os.PathLike[str]) -> None:
     for option, value in family.fixed.items():
         if config[option] != value:
             raise ValueError(
-                f"Keras Hub's {name} has {option}={value!r} only, in Hugging Face's "
-                f"words. This model has {config[option]!r}."
+                f"{option} must be {value!r} for Keras Hub's {name}, got "
+                f"{config[option]!r} (these are Hugging Face's terms)."
             )
     if kind != "GPT" and model.pooler is None:
-        raise ValueError("Keras Hub's BertBackbone has a pooler; this model has none.")
+        raise ValueError(
+            "Keras Hub's BertBackbone needs a pooler, but this model has none."
+        )
     fields = {theirs: config[ours] for ours, theirs in family.fields.items()}
     backbone = _serialized(family, name, {"dtype": FLOAT32, **fields})
     texts: dict[str, Any] = {
@@ -88,7 +94,7 @@ def export_keras_hub(model: Any, directory: str | os.PathLike[str]) -> None:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """What each of our weights is called there; several are parts of it."""
+    """Their paths of each of our weights; several if theirs are parts of ours."""
     gpt = type(model).__name__ == "GPT"
     family = FAMILIES["GPT2Backbone" if gpt else "BertBackbone"]
     rows = (*expanded(family.layers, model.config.num_layers), HEAD)
@@ -124,7 +130,7 @@ def _serialized(family: Family, name: str, config: dict[str, Any]) -> dict[str, 
 
 def _metadata(model: Any) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC)
-    # Their tasks have no names of classes; what else is here they pass over.
+    # Keras Hub has no class names, and ignores this further field.
     names = getattr(model, "class_names", ())
     return {
         "keras_version": keras.version(),
@@ -138,7 +144,7 @@ def _metadata(model: Any) -> dict[str, Any]:
 def _placed(
     rows: Sequence[Row], arrays: Mapping[str, np.ndarray], family: Family, heads: int
 ) -> dict[str, np.ndarray]:
-    """The weights as their files have them: the inverse of reading."""
+    """The weights as Keras Hub's files store them: the inverse of `reading._read`."""
     counts: dict[str, int] = {}
     for _, name, _ in rows:
         counts[name] = counts.get(name, 0) + 1
@@ -159,7 +165,7 @@ def _placed(
 
 
 def _write(folder: Path, texts: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """All files, or none; None removes one that is there."""
+    """Writes all files or none; None removes an existing file."""
     if not engine().is_main:
         return
     with replacing_files(folder, gone=[*texts, *files]) as new:
@@ -169,7 +175,7 @@ def _write(folder: Path, texts: Mapping[str, Any], files: Mapping[str, Any]) -> 
                 (new / name).write_bytes(weights.encoded(text))
         for name, arrays in files.items():
             if arrays is not None:
-                # HDF5's own way of writing ends the process on a full disk.
+                # When the disk is full, HDF5's own file driver ends the process.
                 with open(new / name, "w+b") as file, h5py.File(file, "w") as opened:
                     for where, x in arrays.items():
                         opened[where] = np.ascontiguousarray(x)
