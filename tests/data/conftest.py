@@ -18,14 +18,14 @@ def write_vocabulary(folder, tokens):
 
 @pytest.fixture(scope="session")
 def words(tmp_path_factory) -> Tokenizer:
-    """A few English words and four continuations of them."""
+    """A few English words and four word pieces that continue them."""
     folder = tmp_path_factory.mktemp("words")
     return write_vocabulary(folder, [*SPECIAL, *WORDS, *PIECES])
 
 
 @pytest.fixture(scope="session")
 def thousand(tmp_path_factory) -> Tokenizer:
-    """A vocabulary of 1,000, of which 300 to 999 begin a word; specials are apart."""
+    """A vocabulary of 1,000; 300 to 999 begin a word, special tokens are scattered."""
     tokens = [f"##{i}" if i < 300 else f"w{i}" for i in range(1000)]
     tokens[0], tokens[100:104] = SPECIAL[0], SPECIAL[1:]
     return write_vocabulary(tmp_path_factory.mktemp("thousand"), tokens)

@@ -1,4 +1,4 @@
-"""Added tokens of Hugging Face folders: ids as `transformers` gives them."""
+"""Added tokens of Hugging Face folders get the same ids as in `transformers`."""
 
 import json
 
@@ -29,7 +29,7 @@ def token(content, **flags):
     return {"content": content, **plain, "special": False, **flags}
 
 
-# What a folder says, by file; numbers of ids count from the end of its vocabulary.
+# The contents of a folder, by file; ids are relative to the end of its vocabulary.
 FOLDERS = {
     "added_tokens": {"added_tokens.json": {"<url>": 0, "[ENT]": 1}},
     "added_tokens, some of them special": {
@@ -52,7 +52,7 @@ FOLDERS = {
             },
             "additional_special_tokens": ["[ENT]"],
         },
-        # Not read beside it.
+        # Ignored beside it.
         "added_tokens.json": {"x": 7},
         "special_tokens_map.json": {"bos_token": "hello"},
     },
@@ -83,7 +83,7 @@ FOLDERS = {
 }
 
 
-# `transformers` 5 does not see that its [ENT] is special, and makes its letters small.
+# `transformers` 5 overlooks that this [ENT] is special, and lowercases it.
 UNCASED = "added_tokens, some of them special"
 
 
@@ -150,7 +150,7 @@ def test_ids_are_those_of_transformers(tmp_path, pairs, case, kind, settings):
         if case == UNCASED:
             decoded = decoded.replace("[ent]", "[ENT]")
         assert found.decode(expected) == decoded, text
-    # Kept whole in our file.
+    # Our file keeps all of it.
     found.save(tmp_path / "saved")
     assert Tokenizer.load(tmp_path / "saved") == found
 
@@ -167,7 +167,7 @@ def test_tokens_may_stand_beside_tokenizer_json(tmp_path, pairs):
 
 
 def test_the_slow_tokenizer_agrees(tmp_path, pairs):
-    """The original in plain Python, which many such folders were written by."""
+    """The original in plain Python, which wrote many such folders."""
     from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
     said = FOLDERS["added_tokens, some of them special"]
@@ -175,7 +175,7 @@ def test_the_slow_tokenizer_agrees(tmp_path, pairs):
     reference = BertTokenizerLegacy.from_pretrained(folder)
     found = Tokenizer.load(folder)
     assert found.vocab_size == len(reference)
-    # It looks for added tokens before letters are made small, the fast one after.
+    # It matches added tokens before lowercasing, the fast one after.
     for text in ("hello <url> [ENT] world", "  <url>  x[ENT]world", "a NewWord b"):
         expected = reference.convert_tokens_to_ids(reference.tokenize(text))
         assert found.encode(text).tolist() == expected, text

@@ -1,4 +1,4 @@
-"""Files that are the old ones or the new ones, whatever happens in between."""
+"""Files are either the old ones or the new ones, whatever happens in between."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from zoo.files.atomic import (
 
 pytestmark = pytest.mark.host
 
-# Writes over a folder in processes of its own, each killed one operation on files later
-# than the one before, and prints what the folder holds after each, until one comes to
-# its end; then once more without a kill.
+# Overwrites a folder in separate processes, each killed one file operation later than
+# the one before, and prints the contents of the folder after each, until one process
+# completes; then once more without a kill.
 KILLS = """
 import json, os, shutil, signal, sys
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_a_writer_killed_at_any_point_of_a_file(tmp_path):
     found = after_kills(tmp_path, "file")
     assert len(found) > 8
     assert {x["a"] for x in found} == {"old", "new"}
-    assert found[-1] == contents(tmp_path) == {"a": "new"}  # what was left is swept
+    assert found[-1] == contents(tmp_path) == {"a": "new"}  # leftovers are removed
 
 
 def test_a_writer_killed_at_any_point_of_a_folder(tmp_path):
@@ -100,9 +100,9 @@ def test_a_writer_killed_at_any_point_of_a_folder(tmp_path):
     assert len(found) > 30
     assert all(each in (old, new) for each in whole)
     is_new = [each == new for each in whole]
-    assert is_new == sorted(is_new)  # there is one point from which on it is the new
+    assert is_new == sorted(is_new)  # at one point the old becomes the new
     assert not is_new[0]
-    assert found[-1] == new  # what was left is swept
+    assert found[-1] == new  # leftovers are removed
 
 
 def test_what_killed_writers_left_makes_no_folder_full(tmp_path):
@@ -110,7 +110,7 @@ def test_what_killed_writers_left_makes_no_folder_full(tmp_path):
     left.mkdir()
     (left / "a").touch()
     assert is_empty(tmp_path)
-    # All of it was written: the files only have to take their places.
+    # All was written: only the renames remain.
     left.rename(tmp_path / atomic_files.COMMITTED)
     assert not is_empty(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
@@ -160,7 +160,7 @@ def test_planted_links_are_not_followed(tmp_path, monkeypatch):
     folder.mkdir()
     names = iter(["0" * 16, "1" * 16] * 2)
     monkeypatch.setattr(atomic_files.secrets, "token_hex", lambda _: next(names))
-    # Even where a name could be guessed.
+    # Even if the name can be guessed.
     os.symlink(victim, folder / f".a.{'0' * 16}.tmp")
     with pytest.raises(FileExistsError), replacing(folder / "a") as file:
         file.write(b"new")

@@ -1,4 +1,4 @@
-"""Crops: a function of (seed, update), shared by hosts, and windows that miss none."""
+"""Crops: a function of (seed, update), split over hosts; windows miss no token."""
 
 import itertools
 import threading
@@ -26,7 +26,7 @@ def test_a_batch_holds_windows_of_the_tokens():
 
 
 def test_the_order_is_what_it_was():
-    """Fails if Grain or NumPy draw other numbers: older runs then cannot resume."""
+    """Fails if Grain or NumPy draw other numbers, so that older runs can't resume."""
     crops = RandomCrops(TOKENS, length=2, batch_size=4, seed=1)
     starts = [crops.batch(update)[:, 0].tolist() for update in (0, 1, 10**12)]
     assert starts == [[0, 691, 33, 894], [333, 862, 557, 460], [846, 745, 815, 836]]
@@ -74,7 +74,7 @@ def test_memory_maps_are_read(tmp_path):
     batch = RandomCrops(tokens, 8, 6).batch(2)
     np.testing.assert_array_equal(batch, expected)
     assert type(batch) is np.ndarray
-    batch += 1  # a batch is the caller's own
+    batch += 1  # the caller owns the batch
 
 
 def test_threads_draw_the_same():
@@ -157,7 +157,7 @@ def test_overlapping_windows_count_every_target_once(num_tokens, stride):
     np.testing.assert_array_equal(inputs[counted], tokens[:-1])
     np.testing.assert_array_equal(targets[counted], tokens[1:])
     assert not weights[1:, : 8 - stride].any()
-    # What is seen before a counted token is the text, and its window begins there.
+    # The context of a counted token is the preceding text of its window.
     for row, own in enumerate(inputs):
         seen = own[: np.flatnonzero(counted[row])[-1] + 1]
         np.testing.assert_array_equal(seen, 1 + row * stride + np.arange(len(seen)))

@@ -16,7 +16,7 @@ def nested():
 
 
 def panic():
-    """As pyo3 raises it, whose class can't be imported."""
+    """Like pyo3's exception, whose class can't be imported."""
     raise type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})("x")
 
 

@@ -1,4 +1,4 @@
-"""Image batches: a function of (seed, update), every image once an epoch."""
+"""Image batches: a function of (seed, update), every image once per epoch."""
 
 import itertools
 import threading
@@ -15,7 +15,7 @@ NUMBERED = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
 
 
 def numbers(batch: tuple[np.ndarray, ...]) -> list[int]:
-    """Which of NUMBERED a batch holds."""
+    """Returns which of NUMBERED a batch holds."""
     return np.round(batch[0] * 255).astype(int).ravel().tolist()
 
 
@@ -33,12 +33,12 @@ def test_a_batch_holds_images_and_their_labels():
     (alone,) = ImageBatches(GREY, 8, seed=1).batch(0)
     np.testing.assert_array_equal(alone, images)
     assert images.min() >= 0 and images.max() <= 1
-    images += 1  # a batch is the caller's own
+    images += 1  # the caller owns the batch
     np.testing.assert_array_equal(batches.batch(0)[0], alone)
 
 
 def test_the_order_is_what_it_was():
-    """Fails if Grain or NumPy draw other numbers: older runs then cannot resume."""
+    """Fails if Grain or NumPy draw other numbers, so that older runs can't resume."""
     batches = ImageBatches(NUMBERED, 4, seed=1)
     order = [numbers(batches.batch(update)) for update in (0, 1, 3, 10**12)]
     assert order == [[5, 8, 3, 7], [6, 4, 2, 0], [11, 6, 0, 9], [6, 8, 1, 5]]
@@ -117,7 +117,7 @@ def test_threads_draw_the_same():
 
 
 def of_image(batches: ImageBatches, image: int, epochs: int) -> np.ndarray:
-    """One image as it is drawn in each of the epochs."""
+    """Returns one image as drawn in each epoch."""
     drawn = []
     for images, labels in itertools.islice(
         batches.batches(), epochs * batches.steps_per_epoch
@@ -149,7 +149,7 @@ def test_static_is_drawn_once():
 
 
 def test_binarized_is_alike_on_every_platform():
-    """Also fails if NumPy's PCG64 draws other numbers: figures then do not compare."""
+    """Also fails if PCG64 draws other numbers, so that figures don't compare."""
     rng = np.random.Generator(np.random.PCG64(4))
     draws = rng.random(GREY.shape, dtype=np.float32)
     ones = binarized(GREY, 4)

@@ -139,7 +139,7 @@ def test_mnist_is_read_in_any_spelling(tmp_path, zipped, dotted, place):
     assert mnist.train_images.shape == (6, 4, 5, 1)
     assert (mnist.train_images.dtype, mnist.train_labels.dtype) == (np.uint8, np.int32)
     assert mnist.origin == str(tmp_path)
-    # They are no MNIST.
+    # These are not MNIST.
     assert mnist.class_names == tuple(f"class {i}" for i in range(10))
     assert (mnist.name, mnist.licence) == ("idx", "unknown")
     labels = [array.astype("<i4") for array in arrays[1::2]]
@@ -349,7 +349,7 @@ def test_folders_train_and_test_are_the_split(tmp_path):
 
 
 def test_size_crops_the_centre_and_resizes(tmp_path):
-    # A black square between red ends; tall and wide alike.
+    # A black square between red ends, in a tall and in a wide picture.
     wide = np.zeros((8, 16, 3), np.uint8)
     wide[:, :4] = wide[:, 12:] = (255, 0, 0)
     write_picture(tmp_path / "1.png", wide)

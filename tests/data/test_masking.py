@@ -1,4 +1,4 @@
-"""Masking: shares, whole units, no special token; batches that resume."""
+"""Masking: rates, whole units, no special tokens; batches that resume."""
 
 import itertools
 
@@ -26,7 +26,7 @@ SPECIAL = [0, 100, 101, 102, 103]
 
 @pytest.fixture(scope="module")
 def packed() -> np.ndarray:
-    """[CLS] words [SEP] words [SEP] [PAD] of the vocabulary `thousand`."""
+    """Makes [CLS] words [SEP] words [SEP] [PAD] from the vocabulary `thousand`."""
     rng = np.random.default_rng(0)
     begins = rng.random((B, T)) < 0.7
     ids = np.where(
@@ -54,9 +54,9 @@ def unmasked(inputs: dict, original: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("unit", UNITS, ids=["token", "word", "span", "pmi"])
 def test_shares(packed, thousand, unit):
-    """Of 10 million tokens 15 % ± 0.1 are chosen; 80/10/10 ± 0.3.
+    """Of 10 million tokens, 15 ± 0.1 % are chosen, and split 80/10/10 ± 0.3 %.
 
-    N-grams are looked for one by one, so that they are tried on fewer.
+    N-grams are searched for one by one, so they are tested on fewer tokens.
     """
     rounds, chosen_error, error = 230, 0.001, 0.003
     if isinstance(unit, Collocations):
@@ -118,7 +118,7 @@ def test_every_place_is_as_likely(packed, thousand):
 
 
 def whole(chosen: np.ndarray, ids: np.ndarray, begins: np.ndarray) -> None:
-    """Each stretch from one beginning to the next is chosen as a whole, or not."""
+    """Each stretch from one begin to the next is chosen as a whole or not at all."""
     begins = begins | np.isin(ids, SPECIAL)
     begins[:, 1:] |= np.isin(ids[:, :-1], SPECIAL)
     numbers = np.cumsum(begins.ravel())
@@ -154,7 +154,7 @@ def test_tokens_are_not_whole(packed, thousand):
 
 
 def test_spans_have_spanberts_lengths(thousand):
-    """One span a sequence, since there is room for no other."""
+    """One span per sequence, since there is no room for more."""
     np.testing.assert_allclose(SPAN_SHARES @ SPAN_LENGTHS, 3.8, atol=0.01)
     ids = np.full((4000, 400), 500)
     ids[:, 0] = 101
@@ -174,10 +174,10 @@ def test_spans_fare_alike(thousand):
     masked = inputs["token_ids"] == 103
     chosen = np.zeros(ids.shape, bool)
     chosen[tuple(unmasked(inputs, ids).T)] = True
-    # Neighbours that were both chosen are of one span in most cases.
+    # Chosen neighbours mostly belong to one span.
     both = chosen[:, 1:] & chosen[:, :-1]
     alike = (masked[:, 1:] == masked[:, :-1])[both].mean()
-    assert alike > 0.9  # 0.68 if each token fared by itself
+    assert alike > 0.9  # 0.68 if each token were drawn by itself
     loose = Masking(thousand, 60)(ids, np.random.default_rng(0))["token_ids"] == 103
     assert loose.mean() == pytest.approx(masked.mean(), rel=0.02)
 
@@ -289,7 +289,7 @@ def test_batches_depend_on_seed_and_update_alone(sequences, thousand):
 
 
 def test_batches_are_what_they_were(sequences, thousand):
-    """Fails if Grain or NumPy draw other numbers: older runs then cannot resume."""
+    """Fails if Grain or NumPy draw other numbers, so that older runs can't resume."""
     (inputs,) = MaskedBatches(sequences, Masking(thousand, 4), 2, seed=1).batch(10**6)
     assert inputs["mask_positions"].tolist() == [[1, 12, 20, 0], [12, 19, 20, 0]]
 

@@ -1,4 +1,4 @@
-"""Tables of n-grams beside Python's own counters."""
+"""Tables of n-grams compared with Python's own counters."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ ORDER = 5
 
 
 def documents(vocab_size):
-    """A long one, one shorter than an n-gram, and one more."""
+    """A long document, one shorter than an n-gram, and another."""
     rng = np.random.default_rng(0)
     chosen = [rng.zipf(1.5, size) % vocab_size for size in (400, 2, 30)]
     return [document.astype("int32") for document in chosen]
@@ -28,7 +28,7 @@ def by_hand(texts, size):
 
 
 def spelled(tables, vocab_size):
-    """The n-grams of each table, in its order."""
+    """Returns the n-grams of each table, in its order."""
     found = [[()]]
     for table in tables[1:]:
         parents, last = np.divmod(table.keys, vocab_size)
@@ -37,7 +37,7 @@ def spelled(tables, vocab_size):
     return found
 
 
-# Few possible n-grams are counted in another way than many.
+# Few possible n-grams are counted differently from many.
 @pytest.mark.parametrize("vocab_size", [4, 50_000])
 def test_counts(vocab_size):
     texts = documents(vocab_size)
@@ -99,7 +99,7 @@ def test_beginnings_are_one_more_symbol(vocab_size):
     for size in range(1, ORDER + 1):
         expected = by_hand(begun, size)
         if size == 1:
-            expected[vocab_size,] = 0  # nothing predicts it
+            expected[vocab_size,] = 0  # it is never predicted
         counts = tables[size].counts.tolist()
         assert dict(zip(ngrams[size], counts, strict=True)) == expected
         begins = [ngram[0] == vocab_size for ngram in ngrams[size]]

@@ -1,4 +1,4 @@
-"""Pairs and full sentences: half of each label, whole text, the right lengths."""
+"""Pairs and full sentences: balanced labels, no text lost, the right lengths."""
 
 import random
 
@@ -68,7 +68,7 @@ def test_pairs_are_half_random(numbered, words):
         a, b = (document_of(numbered, t) for t in pairs.starts[row])
         assert (a == b) == (label == 0)
     together = pairs.labels == 0
-    # What follows A, but for tokens that both lost.
+    # The successor of A, apart from dropped tokens.
     gap = (pairs.starts[:, 1] - pairs.stops[:, 0])[together]
     assert (gap >= 0).all()
     full = pairs.lengths < LENGTH
@@ -93,7 +93,7 @@ def test_pairs_use_the_whole_text(numbered, words):
     for row in np.flatnonzero(pairs.labels == 0):
         used[pairs.starts[row, 1] : pairs.stops[row, 1]] = True
     unused = np.flatnonzero(~used)
-    # Only last sentences of documents have no place.
+    # Only the last sentences of documents are left out.
     sentences = np.searchsorted(numbered.sentences, unused, "right") - 1
     assert set(sentences) <= set(numbered.documents[1:] - 1)
 
@@ -115,7 +115,7 @@ def test_pairs_depend_on_the_seed_alone(numbered, words):
 
 
 def test_truncation_is_the_originals():
-    """Against `truncate_seq_pair`, which takes one token after the other."""
+    """Against `truncate_seq_pair`, which drops one token at a time."""
     rng = random.Random(0)
     lengths = np.array([[rng.randint(1, 40), rng.randint(1, 40)] for _ in range(500)])
     lost_a, lost_b = shortened(np.zeros_like(lengths), lengths, 30)
@@ -149,13 +149,13 @@ def test_full_sentences_hold_every_token_once(numbered, words):
     ranges = zip(sequences.starts[:, 0], sequences.stops[:, 0], strict=True)
     held = np.concatenate([np.arange(a, b) for a, b in ranges])
     assert (np.diff(held) > 0).all()
-    # All but separators that would stand at the end, where there is one anyway.
+    # All but separators that would end a sequence, which has one there anyway.
     missing = np.setdiff1d(np.arange(len(sequences.tokens)), held)
     assert len(missing) and np.isin(missing, separators).all()
     for places in (sequences.starts[:, 0], sequences.stops[:, 0] - 1):
         assert not np.isin(places, separators).any()
     assert sequences.lengths.max() <= LENGTH
-    # No sentence here is too long for a sequence, so that each begins with one.
+    # Every sentence fits into a sequence, so each sequence begins with one.
     firsts = sequences.tokens[sequences.starts[:, 0]]
     assert np.isin(firsts, numbered.sentences).all()
 

@@ -160,7 +160,7 @@ def test_long_pairs_are_left_out(tokenizer):
 
 
 def numbered(count=300) -> TokenPairs:
-    """Pairs of known lengths, each of one token that is its own."""
+    """Makes pairs of known lengths, each filled with a token of its own."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 30, size=(2, count))
     rows = [

@@ -1,4 +1,4 @@
-"""Pictures of folders and of archives are found alike; what is not found is named."""
+"""Pictures in folders and archives are found alike; what is left out is named."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ def pack(place: Path, files: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(place, "w") as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo("x")
-            info.filename = name  # as it is: ZipInfo's own constructor mends some
+            info.filename = name  # unchanged: the constructor of ZipInfo repairs some
             archive.writestr(info, content)
     return place
 
@@ -42,7 +42,7 @@ def unpack(place: Path, files: dict[str, bytes]) -> Path:
 
 
 def pictures(folders: dict[str, str]) -> dict[str, bytes]:
-    """Three pictures in each folder, of the shade of a class."""
+    """Makes three pictures per folder, in the shade of a class."""
     return {
         f"{folder}/{i}.png": png(SHADES[shade] + i)
         for folder, shade in folders.items()
@@ -64,13 +64,13 @@ LAYOUTS = {
     "outer folders": {"x/y/a": "a", "x/y/b/1": "b", "x/y/c": "c"},
     "parts": {"train/a": "a", "train/b": "b", "test/a/1": "a", "test/b": "b"},
     "outer parts": {"x/train/a": "a", "x/train/b": "b", "x/val/b": "b"},
-    # By strings, "a-1" comes before "a/".
+    # As strings, "a-1" sorts before "a/".
     "order": {"a": "a", "a-1": "b", "a/deep": "a", "a b": "c"},
 }
 
 
 def labelled(data):
-    """Each part's shades of classes, by their names."""
+    """Returns each part's shades by class name."""
     found = {}
     for part in ("train", "test"):
         images = getattr(data, f"{part}_images")[:, 0, 0, 0] // 80 * 80 + 10
@@ -89,7 +89,7 @@ def test_classes_are_alike_in_folder_and_archive(layout, slash, tmp_path):
     archive = load("images", pack(tmp_path / "it.zip", named))
     assert folder.sha256 == archive.sha256
     assert folder.class_names == archive.class_names
-    # A picture's class is its outermost folder, below what holds all.
+    # A picture's class is its outermost folder below the one that holds everything.
     expected = {
         ("order", "a-1"): SHADES["b"],
         ("order", "a b"): SHADES["c"],
@@ -100,7 +100,7 @@ def test_classes_are_alike_in_folder_and_archive(layout, slash, tmp_path):
     if "parts" in layout:
         assert folder.class_names == ("a", "b")
         assert len(folder.train_images) == 6
-    # Unpacked by Python, a backslash stays in the names of files.
+    # When Python unpacks, backslashes stay in file names.
     raw = tmp_path / "raw"
     zipfile.ZipFile(tmp_path / "it.zip").extractall(raw)
     assert load("images", raw).sha256 == folder.sha256
@@ -157,7 +157,7 @@ def test_what_is_left_out_beside_the_parts_is_named(tmp_path):
     ):
         data = load("images", place)
     assert (len(data.train_images), len(data.test_images)) == (3, 3)
-    # Without test, val is that; and a class may have the name of a part.
+    # Without test, val takes its place; a class may have the name of a part.
     unpack(tmp_path / "1", pictures({"train": "a", "val": "b"}))
     assert load("images", tmp_path / "1").class_names == ()
     unpack(tmp_path / "2", pictures({"train": "a", "car": "b", "val": "c"}))
@@ -189,7 +189,7 @@ def test_links_are_followed(tmp_path):
     place = unpack(tmp_path / "data", pictures({"a": "a", "c": "c"}))
     (place / "b").symlink_to(tmp_path / "else" / "b")
     (place / "a" / "one.png").symlink_to(tmp_path / "else" / "one.png")
-    # Links back to what is read already.
+    # Links back to a folder being read.
     (place / "c" / "loop").symlink_to(place)
     (place / "c" / "self").symlink_to(".")
     (tmp_path / "else" / "b" / "loop").symlink_to(place / "b")
@@ -291,7 +291,7 @@ def test_archives_that_grow(name, tmp_path, monkeypatch):
             archive.writestr(f"{folder}/0.bmp", bytes(300_000))
     with pytest.raises(ValueError, match=r"bomb.zip must unpack to at.*got 600,000"):
         load(name, place)
-    # A picture that is packed twice may grow as much as one that is packed once.
+    # Unzipping and decoding together may grow data no more than decoding alone.
     pixels = io.BytesIO()
     Image.new("L", (300, 300)).save(pixels, "BMP")
     with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:

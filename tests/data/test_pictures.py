@@ -1,4 +1,4 @@
-"""Pictures: what cameras note beside them, and what they may cost."""
+"""Pictures: their metadata, and how much memory they may take."""
 
 import io
 import os
@@ -44,7 +44,7 @@ def test_pictures_stand_as_they_were_taken(kind, orientation):
 
 
 def exif_bytes(*entries) -> bytes:
-    """Of (tag, kind, count, value); a value fits into four bytes or is an offset."""
+    """Entries are (tag, kind, count, value); a value has four bytes or is an offset."""
     body = b"".join(
         struct.pack("<HHI", *entry[:3])
         + (entry[3] if isinstance(entry[3], bytes) else struct.pack("<I", entry[3]))
@@ -106,7 +106,7 @@ def test_notes_that_are_none_are_left_out_or_name_the_file(notes, tmp_path):
 
 
 def png_of(width: int, height: int, data: bytes = b"") -> bytes:
-    """A PNG that claims a size, in one bit a pixel."""
+    """Makes a PNG that claims a size, at one bit per pixel."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.host
 
 
 def plain_pmi(sentences: list[list[str]], min_count: int) -> dict[int, dict]:
-    """Equation 3 by all cuts of each n-gram."""
+    """Computes equation 3 over all splits of each n-gram."""
     counts = {
         n: Counter(
             tuple(s[i : i + n]) for s in sentences for i in range(len(s) - n + 1)

@@ -53,12 +53,12 @@ def test_answers_are_found_again(words):
     first, last = (one_hot(windows.positions[:, i], 16) for i in (0, 1))
     answers, nothing = windows.answers(first, last)
     assert answers[:2] == ["York City", "Dogs"]
-    # [CLS] has 0 in the window of the answer; of the third question 18 everywhere.
+    # [CLS] scores 0 in the answer's window, and 18 everywhere for the third question.
     assert nothing.tolist() == [-18.0, -18.0, 18.0]
 
 
 def test_answers_against_plain_loops(words):
-    """All stretches of all windows, one after the other."""
+    """Tries all spans of all windows, one by one."""
     asked = [question(LONG, "York City"), question("Dogs bark", "Dogs")]
     windows = question_windows(asked, words, 16, stride=5, max_question=4)
     start, end = np.random.default_rng(0).normal(size=(2, len(windows), 16))
@@ -91,7 +91,7 @@ def test_answers_against_plain_loops(words):
 
 
 def test_every_answer_of_a_text_survives():
-    """Each stretch of whole words is found again, to the character."""
+    """Each span of whole words is recovered, to the character."""
     context = load("docs").validation[:3000]
     tokenizer = Tokenizer.train_wordpiece(context, 400)
     rng = np.random.default_rng(0)
@@ -106,13 +106,13 @@ def test_every_answer_of_a_text_survives():
     windows = question_windows(asked, tokenizer, 80, stride=30, max_question=10)
     logits = [one_hot(windows.positions[:, i], 80) for i in (0, 1)]
     for x in logits:
-        x[:, 0] = 0  # windows without the answer say nothing
+        x[:, 0] = 0  # windows without the answer don't matter
     answers, _ = windows.answers(*logits)
     assert answers == [question.answers[0] for question in asked]
 
 
 def test_answers_keep_their_combining_marks():
-    """Which the tokens have lost."""
+    """The tokens themselves have lost them."""
     answers = ("Beyonce\u0301", "Cafe\u0301", "\u0928\u092e\u0938\u094d\u0924\u0947")
     context = f"{answers[0]} sang at the {answers[1]}; {answers[2]} said all."
     tokenizer = Tokenizer.train_wordpiece(context, 100)

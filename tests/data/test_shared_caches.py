@@ -1,4 +1,4 @@
-"""Several processes on one cache at once: downloads, and tokens that all write."""
+"""Several processes share a cache: downloads, and token files that all write."""
 
 import hashlib
 import http.server
@@ -40,7 +40,7 @@ def server():
 
 
 def run_at_once(count: int, code: str, *arguments: str, **environment: str) -> list:
-    """What each process prints."""
+    """Returns what each process prints."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, *arguments, str(number)],
@@ -71,7 +71,7 @@ def test_one_of_several_processes_downloads(tmp_path, server):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_eight_processes_train_from_one_cache(tmp_path):
-    """Each writes the tokenizer and the tokens anew, reads them and trains."""
+    """Each process writes the tokenizer and the tokens, reads them and trains."""
     code = """
 import os, sys
 import keras

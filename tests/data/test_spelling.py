@@ -1,4 +1,4 @@
-"""Words as the numbers of their characters."""
+"""Words as sequences of character ids."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ EXAMPLES = [LabelledText(text, label) for label, text in enumerate(TEXTS)]
 
 
 def test_ids_are_allennlps():
-    """`ELMoCharacterMapper.convert_word_to_char_ids`, its ids one up."""
+    """AllenNLP's `ELMoCharacterMapper.convert_word_to_char_ids`, with ids plus one."""
     found = spelled(["cat", "", "ä", "abcdef"], 6)
     assert found.dtype == "int32"
     assert found.tolist() == [
@@ -31,7 +31,7 @@ def tokenizer():
 
 
 def test_the_commonest_words_have_names(tokenizer):
-    """As BERT cuts them; the rest is unknown."""
+    """Words are split as in BERT; the rest is unknown."""
     assert tokenizer.vocab_size == 9
     names = [tokenizer.id_to_token(index) for index in range(9)]
     assert names[:6] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the"]
@@ -58,7 +58,7 @@ def test_sequences_are_spelled_as_they_stand_in_the_text(lowercase):
         assert row[0].tolist() == [259, 257, 260, 261, 261, 261]
         assert row[1 + count].tolist() == [259, 258, 260, 261, 261, 261]
         assert not row[2 + count :].any()
-    # What does not depend on the spelling is as before.
+    # Everything but the spelling is unchanged.
     assert sequences.pack(np.array([1]), 6)["character_ids"].shape == (1, 6, 6)
     assert sequences.lengths.tolist() == [7, 6]
 

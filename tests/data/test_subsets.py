@@ -1,4 +1,4 @@
-"""A part of a dataset shows all of it, the same in every run."""
+"""A subset represents the whole dataset, and is the same in every run."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def test_smaller_subsets_begin_larger_ones():
 
 
 def test_a_subset_is_always_the_same():
-    """Fails if NumPy draws others: figures over parts of data then do not compare."""
+    """Fails if NumPy draws other numbers, so that figures on subsets don't compare."""
     assert fixed_subset(10_000, 6).tolist() == [3577, 8925, 1634, 485, 4753, 726]
 
 
 @pytest.fixture
 def by_class(tmp_path):
-    """Folders as most are, one class after the other; the shade says the class."""
+    """Makes typical folders, sorted by class; the shade tells the class."""
     for part, count in (("train", 30), ("test", 10)):
         for label, name in enumerate("abc"):
             for i in range(count):
@@ -48,7 +48,7 @@ def test_most_chooses_before_it_decodes(by_class):
         assert set(labels[rows]) == {0, 1, 2}
     assert some.class_names == every.class_names
     assert some.sha256 != every.sha256
-    # What is not chosen is not opened.
+    # Pictures that are not chosen are not opened.
     rest = set(range(90)) - set(fixed_subset(90, 8).tolist())
     paths = sorted((by_class / "train").rglob("*.png"))
     for row in rest:

@@ -1,4 +1,4 @@
-"""The best paths of tags against all paths, tried one by one."""
+"""The best paths of tags, compared with a search of all paths."""
 
 import itertools
 
@@ -13,7 +13,7 @@ NAMES = ("O", "B-LOC", "B-PER", "I-LOC", "I-PER")
 
 
 def is_whole(tags) -> bool:
-    """Whether each I-TYPE goes on from a tag of its type."""
+    """Tells whether each I-TYPE follows a tag of its type."""
     before = ("O", *tags[:-1])
     return all(
         tag[0] != "I" or last[2:] == tag[2:]
@@ -38,7 +38,7 @@ def test_the_best_of_all_whole_paths(words):
 
 
 def test_entities_may_begin_inside_where_the_data_have_them_so():
-    """As in the original files of CoNLL, where B-TYPE parts two neighbours alone."""
+    """As in the original CoNLL files, where B-TYPE only separates adjacent entities."""
     scores = np.log([[0.4, 0.1, 0.05, 0.4, 0.05], [0.1, 0.1, 0.1, 0.6, 0.1]])
     scores[0, 3] += 0.1
     strict, free = (TagPaths(NAMES, [tags]) for tags in ((0, 1, 3), (0, 3, 3)))

@@ -1,4 +1,4 @@
-"""Texts and tagged words as sequences, and batches of about one length."""
+"""Texts and tagged words as sequences, and batches of similar length."""
 
 import itertools
 
@@ -49,7 +49,7 @@ def test_texts_without_labels(words):
 
 
 def test_robertas_words_stand_in_running_text(robertas):
-    """As in `transformers`, of which `add_prefix_space` is needed for words."""
+    """As in `transformers`, which needs `add_prefix_space` for words."""
     examples = [TaggedWords(("the", "cat", "sat."), (0, 1, 2))]
     sequences = tagged_sequences(examples, robertas, 20)
     text = robertas.encode(" the cat sat.")

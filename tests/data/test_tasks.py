@@ -1,4 +1,4 @@
-"""Labelled texts, tagged words and questions from files, and what is refused."""
+"""Labelled texts, tagged words and questions from files, and errors for bad ones."""
 
 import hashlib
 import json

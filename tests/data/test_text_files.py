@@ -1,4 +1,4 @@
-"""Text files: encodings, marks of byte order, and one policy for bad lines."""
+"""Text files: encodings, byte order marks, and one policy for bad lines."""
 
 import gzip
 import json
@@ -94,7 +94,7 @@ def questions(*entries):
 
 
 ASKED = {"id": "1", "question": "what", "answers": [ANSWER]}
-# A dataset with three good entries in training and one bad one, and what is said of it.
+# Training files with three good entries and a bad one, and the error for the bad one.
 DATASETS = {
     "text": ({"a.txt": b"one\n\xe9\ntwo two two\nthree"}, "line 2 of .*a.txt"),
     "tinyshakespeare": ({"input.txt": b"one\n\xe9\ntwo two"}, "line 2 of .*input.txt"),

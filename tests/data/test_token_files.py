@@ -157,7 +157,7 @@ def test_read_refuses_damaged_headers(tmp_path, header):
 
 
 def test_eight_processes_write_one_file_at_once(tmp_path):
-    """Each reader finds one writer's whole file, while others replace it."""
+    """Each reader sees one writer's whole file, while others replace it."""
     path = tmp_path / "tokens.npy"
     code = (
         "import sys, numpy as np; from zoo.data import read_tokens, write_tokens\n"

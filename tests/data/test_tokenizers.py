@@ -102,7 +102,7 @@ def test_bpe_vocabulary(bpe):
 
 
 def assert_trained_alike_anywhere(train, vocab_size):
-    """In two processes, whose hashes of strings differ."""
+    """Compares two processes with different string hashes."""
     code = (
         "from zoo.data import *; import hashlib;"
         f"t = Tokenizer.{train}(load('docs').validation, {vocab_size});"
@@ -151,7 +151,7 @@ def test_pieces_give_the_same_ids(bpe, docs, monkeypatch):
 
 
 def test_pieces_cut_only_where_the_pattern_does():
-    """Python's white space holds all of Unicode's, which the BPE pattern uses."""
+    """Python's white space includes all of Unicode's, which the BPE pattern uses."""
     white = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000"
     white += "".join(map(chr, range(0x2000, 0x200B)))
     assert all(c.isspace() for c in white)
@@ -204,7 +204,7 @@ def test_equality(bpe):
 
 
 def test_gpt2_files(tmp_path):
-    """A folder as GPT-2 was published, its end-of-text token last."""
+    """A folder in the format of GPT-2's release, with the end-of-text token last."""
     alphabet = sorted(hugging_face.pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, "Ġa", "ll", "Ġall", "<|endoftext|>"]
     vocabulary = {token: i for i, token in enumerate(tokens)}
@@ -370,7 +370,7 @@ def test_robertas_special_tokens(docs):
 
 
 def test_a_repeated_line_of_a_vocabulary(tmp_path):
-    """As in `transformers` the last place counts; the other's id is no token's."""
+    """As in `transformers`, the last place counts; the other id belongs to no token."""
     from transformers import BertTokenizer
     from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 

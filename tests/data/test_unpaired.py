@@ -1,4 +1,4 @@
-"""Unpaired domains: where they are found, their batches, and digits' outlines."""
+"""Unpaired domains: how they are found, their batches, and outlines of digits."""
 
 import zipfile
 
@@ -17,7 +17,7 @@ COUNTS = {"trainA": 3, "trainB": 2, "testA": 1, "testB": 2}
 
 
 def write(folder, counts, size=6):
-    """PNGs; returns their pixels by subfolder."""
+    """Writes PNGs and returns their pixels by subfolder."""
     found = {}
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
@@ -88,7 +88,7 @@ def test_batches_are_of_both_and_a_function_of_the_update():
             np.testing.assert_array_equal(x, y)
     seen = np.concatenate([batches.batch(i)[0] for i in range(5)])
     assert {x.tobytes() for x in seen} == {x.tobytes() for x in a / np.float32(255)}
-    # Domains of one size are not in one order.
+    # Domains of the same size are in different orders.
     twins = UnpairedBatches(a, a, 10, seed=3).batch(0)
     assert (twins[0] != twins[1]).any()
 
