@@ -185,7 +185,8 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
     name, base = (RENAMED.get(x, x) for x in (name, base))
-    if "subclass_of" in saved and name not in catalog.architectures():
+    unknown = name == base or name not in catalog.architectures()
+    if "subclass_of" in saved and unknown:
         return Preset(base, fields, dtype, folder, subclass=name)  # it knows its fields
     if name in catalog.architectures():
         made(model_class(name).Config, fields)
