@@ -102,7 +102,7 @@ def load(
         raise ValueError(
             f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
             "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
-            "load('images', data_dir=FOLDER)"
+            "load('images', data_dir=FOLDER)."
         )
     loader = LOADERS[name]
     # Before anything is read, and before options of another kind are refused.
@@ -118,7 +118,7 @@ def _refuse_skipping(name: str, on_bad: OnBad) -> None:
     if on_bad != "error":
         raise ValueError(
             "on_bad applies to lines of text files and tables, which "
-            f"{name!r} does not read, got {on_bad!r}. Leave it out"
+            f"{name!r} does not read, got {on_bad!r}. Leave it out."
         )
 
 
@@ -126,7 +126,7 @@ def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
     if not issubclass(kind, expect):
         kinds = expect if isinstance(expect, tuple) else (expect,)
         raise ValueError(
-            f"the dataset must be of {' or '.join(kind.__name__ for kind in kinds)}, "
+            f"The dataset must be of {' or '.join(kind.__name__ for kind in kinds)}, "
             f"got {name!r} of {kind.__name__}"
         )
 
@@ -149,7 +149,7 @@ def load_docs(data_dir: Path | None = None) -> TextDataset:
     if data_dir is not None:
         raise ValueError(
             f"'docs' comes with Python and does not read data_dir={str(data_dir)!r}. "
-            "For your own files use load('text', data_dir=FILE_OR_FOLDER)"
+            "For your own files use load('text', data_dir=FILE_OR_FOLDER)."
         )
     seen: set[str] = set()
     train: list[str] = []
@@ -199,9 +199,9 @@ def load_tinyshakespeare(
         found = [candidate for candidate in candidates if candidate.is_file()]
         if not found:
             raise FileNotFoundError(
-                "there is no tinyshakespeare text: no file "
+                "There is no tinyshakespeare text: no file "
                 f"{' or '.join(map(str, candidates))}. Pass its path as data_dir, or "
-                "leave data_dir out to download it"
+                "leave data_dir out to download it."
             )
         path = found[0]
     bad = BadLines(on_bad)
@@ -227,21 +227,21 @@ def load_text(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> TextD
     """
     if data_dir is None:
         raise ValueError(
-            "'text' reads your own files. Pass data_dir=FILE or a folder of *.txt"
+            "'text' reads your own files. Pass data_dir=FILE or a folder of *.txt."
         )
     if data_dir.is_dir():
         paths = sorted(path for path in data_dir.glob("*.txt") if path.is_file())
         if not paths:
             raise FileNotFoundError(
-                f"the folder {data_dir} holds no *.txt file. Pass a text file or a "
-                "folder that holds some"
+                f"The folder {data_dir} holds no *.txt file. Pass a text file or a "
+                "folder that holds some."
             )
     elif data_dir.is_file():
         paths = [data_dir]
     else:
         raise FileNotFoundError(
-            f"there is no file or folder {data_dir}. Pass a text file or a folder of "
-            "*.txt as data_dir"
+            f"There is no file or folder {data_dir}. Pass a text file or a folder of "
+            "*.txt as data_dir."
         )
     bad = BadLines(on_bad)
     texts = filter(None, (read_text(path, bad) for path in paths))
@@ -348,7 +348,7 @@ def _dataset(
 ) -> TextDataset:
     for part, text in (("training", train), ("validation", validation)):
         if not text:
-            raise ValueError(f"the {part} text of {name!r} ({origin}) is empty")
+            raise ValueError(f"The {part} text of {name!r} ({origin}) is empty")
     digest = hashlib.sha256((train + validation).encode("utf-8")).hexdigest()
     bad.warn(name)
     return TextDataset(name, train, validation, digest, origin, licence, bad.count)
@@ -362,7 +362,7 @@ def _first_nine_tenths(text: str, origin: str) -> tuple[str, str]:
     if len(text) < 2:
         raise ValueError(
             f"{origin} is empty: a text of {len(text)} characters can't be split into "
-            "training and validation. Pass a longer text"
+            "training and validation. Pass a longer text."
         )
     cut = int(len(text) * 0.9)  # nanoGPT's
     return text[:cut], text[cut:]

@@ -29,7 +29,7 @@ def fixed_subset(total: int, count: int | None) -> np.ndarray:
         return np.arange(total)
     if count < 1:
         raise ValueError(
-            f"the number of examples to take, out of {total}, must be at least 1, got "
+            f"The number of examples to take, out of {total}, must be at least 1, got "
             f"{count}"
         )
     return np.random.Generator(np.random.PCG64(0)).permutation(total)[:count]

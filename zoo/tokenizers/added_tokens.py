@@ -95,7 +95,7 @@ def add(backend: "tokenizers.Tokenizer", tokens: Iterable[Added]) -> None:
             other = backend.id_to_token(token.id)
             taken = f" {token.id} is the id of {other!r}." if other else ""
             raise ValueError(
-                f"the token {token.content!r} in {token.file} must have the id "
+                f"The token {token.content!r} in {token.file} must have the id "
                 f"{found}, got {token.id}. The ids of added tokens start where the "
                 f"vocabulary ends.{taken}"
             )

@@ -28,7 +28,7 @@ def of_text(text: str) -> "tokenizers.Tokenizer":
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     if not text:
-        raise ValueError("the text must have at least one character, got an empty text")
+        raise ValueError("The text must have at least one character, got an empty text")
     refuse_halves(text)
     vocabulary = {character: i for i, character in enumerate(sorted(set(text)))}
     backend = Tokenizer(models.WordLevel(vocabulary))
@@ -78,10 +78,10 @@ class Alphabet:
         if ids.size and ids.min() < 0:
             place = int(np.argmin(ids))
             raise ValueError(
-                f"the character {text[place]!r} (U+{points[place]:04X}) at position "
+                f"The character {text[place]!r} (U+{points[place]:04X}) at position "
                 f"{place} is not one of this tokenizer's {len(self._points)}. Make the "
                 "tokenizer from all the text, drop the character, or use train_bpe, "
-                "which encodes any text"
+                "which encodes any text."
             )
         return ids
 

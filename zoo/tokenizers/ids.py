@@ -15,7 +15,7 @@ def check_ids(file: Path, vocabulary: dict[str, int]) -> None:
     for token, number in vocabulary.items():
         if type(number) is not int or not 0 <= number < MAX_TOKENS:
             raise ValueError(
-                f"the ids in {file} must be from 0 to {MAX_TOKENS - 1:,}, got "
+                f"The ids in {file} must be from 0 to {MAX_TOKENS - 1:,}, got "
                 f"{number!r:.80} for the token {token!r:.80}"
             )
         if (other := tokens.setdefault(number, token)) != token:

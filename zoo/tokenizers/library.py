@@ -30,4 +30,4 @@ def library_errors(use: str) -> Iterator[None]:
             isinstance(error, Exception) or is_panic(error)
         ):
             raise
-        raise ValueError(f"this tokenizer can't {use}: {cause(error)}") from error
+        raise ValueError(f"This tokenizer can't {use}: {cause(error)}") from error

@@ -59,7 +59,7 @@ def _read(path: Path) -> "tokenizers.Tokenizer":
         raise FileNotFoundError(
             f"{path} holds no tokenizer. Pass a tokenizer.json, or a folder with "
             "tokenizer.json, with GPT-2's vocab.json and merges.txt, or with BERT's "
-            "vocab.txt"
+            "vocab.txt."
         )
     add(backend, added)
     return backend
@@ -73,7 +73,7 @@ def _check_class(folder: Path, classes: Sequence[str]) -> None:
         *classes,
     ):
         raise ValueError(
-            f"without a tokenizer.json, the tokenizer_class in {folder / CONFIG} must "
+            f"Without a tokenizer.json, the tokenizer_class in {folder / CONFIG} must "
             f"be one of {', '.join(classes)}, got {name!r:.80}. Save the tokenizer as "
             "tokenizer.json: transformers.AutoTokenizer.from_pretrained(FOLDER)"
             ".save_pretrained(FOLDER)"

@@ -149,7 +149,7 @@ class Tokenizer:
         files = (file for root in PRETRAINED for file in root.glob("*/tokenizer.json"))
         known = ", ".join(sorted({file.parent.name for file in files})) or "none"
         raise FileNotFoundError(
-            f"there is no tokenizer {os.fspath(name)!r}. Pass a folder that holds "
+            f"There is no tokenizer {os.fspath(name)!r}. Pass a folder that holds "
             "tokenizer.json (or vocab.json and merges.txt, or vocab.txt), or the name "
             f"of a checkpoint that has a tokenizer: {known}"
         )
@@ -222,13 +222,13 @@ class Tokenizer:
         ids = np.asarray(ids)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise ValueError(
-                "token ids must be integers in one dimension, got "
-                f"{ids.dtype} of shape {ids.shape}. For several texts use decode_batch"
+                "Token ids must be integers in one dimension, got "
+                f"{ids.dtype} of shape {ids.shape}. For several texts use decode_batch."
             )
         outside = ids[(ids < 0) | (ids >= self.vocab_size)]
         if outside.size:
             raise ValueError(
-                f"token ids must be from 0 to {self.vocab_size - 1}, the range of this "
+                f"Token ids must be from 0 to {self.vocab_size - 1}, the range of this "
                 f"tokenizer's vocabulary, got {outside[0]}"
             )
         if self._alphabet is not None:
@@ -304,7 +304,7 @@ class Tokenizer:
             raise ValueError(
                 f"{self!r} has no token that begins with {CONTINUATION!r}. Only "
                 "WordPiece marks where words begin: use one that "
-                "Tokenizer.train_wordpiece makes"
+                "Tokenizer.train_wordpiece makes."
             )
         return continues
 

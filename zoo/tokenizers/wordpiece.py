@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAD, UNK, CLS, SEP, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
 ALPHABET = 1000  # most characters in a vocabulary; others are [UNK]
-NO_WORDS = "the texts must have words to train on, got none"
+NO_WORDS = "The texts must have words to train on, got none"
 KERAS_HUB_VOCABULARY = Path("assets", "tokenizer", "vocabulary.txt")
 
 
@@ -107,7 +107,7 @@ def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer"
     ids = backend.get_vocab()
     if missing := [token for token in BERT_TOKENS if token not in ids]:
         raise ValueError(
-            f"the vocabulary must hold {', '.join(BERT_TOKENS)}, got one that has no "
+            f"The vocabulary must hold {', '.join(BERT_TOKENS)}, got one that has no "
             f"{', '.join(missing)}"
         )
     backend.add_special_tokens(list(BERT_TOKENS))

@@ -61,7 +61,7 @@ def _read(
     wanted = math.prod(shape)
     if zipped and wanted > limit:
         raise ValueError(
-            f"a gzip file of the size of {path} must unzip to at most {limit:,} bytes "
+            f"A gzip file of the size of {path} must unzip to at most {limit:,} bytes "
             f"(see zoo/files/limits.py), got {wanted:,} for the shape {shape}. Unzip "
             "it."
         )

@@ -140,7 +140,7 @@ def load_digits(data_dir: Path | None = None, most: int | None = None) -> ImageD
         raise ValueError(
             "'digits' comes with scikit-learn and does not read "
             f"data_dir={str(data_dir)!r}. For your own pictures use "
-            "load('images', data_dir=FOLDER)"
+            "load('images', data_dir=FOLDER)."
         )
     levels, labels = datasets.load_digits(return_X_y=True)
     pixels = np.round(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
@@ -185,7 +185,7 @@ def load_images(
     """
     if data_dir is None:
         raise ValueError(
-            "'images' reads your own pictures. Pass data_dir=FOLDER or an archive"
+            "'images' reads your own pictures. Pass data_dir=FOLDER or an archive."
         )
     with picture_files(data_dir) as found:
         parts = {name: by_folder(part) for name, part in by_part(found, data_dir)}
@@ -353,7 +353,7 @@ def _dataset(
         numbers = np.asarray(classes, "<i4")
         if numbers.max() >= len(class_names):
             raise ValueError(
-                f"the {part} labels of {name!r} ({origin}) must be at most "
+                f"The {part} labels of {name!r} ({origin}) must be at most "
                 f"{len(class_names) - 1}, got {numbers.max()}"
             )
         digest.update(numbers.data)
@@ -393,7 +393,7 @@ def _find_idx(folder: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(
-        f"there is no MNIST file {name} or {name}.gz in {folder} or in "
+        f"There is no MNIST file {name} or {name}.gz in {folder} or in "
         f"{folder / 'mnist'}. Pass the folder of the four IDX files as data_dir, or "
-        "leave data_dir out to download them"
+        "leave data_dir out to download them."
     )

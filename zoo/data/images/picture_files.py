@@ -50,8 +50,8 @@ def picture_files(place: Path) -> Iterator[Found]:
     """
     if not place.exists():
         raise FileNotFoundError(
-            f"there is no folder or archive {place}. Pass one that holds pictures as "
-            "data_dir"
+            f"There is no folder or archive {place}. Pass one that holds pictures as "
+            "data_dir."
         )
     with contextlib.ExitStack() as stack:
         every = _in_folder(place) if place.is_dir() else _in_archive(place, stack)
@@ -85,7 +85,7 @@ def by_folder(found: Found) -> dict[str, Found]:
         loose = next(iter(folders[""].values()))
         raise ValueError(
             f"{loose.name} lies beside the folders {sorted(folders)[1:]}. Move it into "
-            "one of them"
+            "one of them."
         )
     return folders
 
@@ -173,7 +173,7 @@ def _in_folder(folder: Path) -> Found:
             elif entry.is_symlink() and not path.exists():
                 raise FileNotFoundError(
                     f"{path} is a symbolic link to {os.readlink(path)}, which does not "
-                    "exist. Repair or remove the link"
+                    "exist. Repair or remove the link."
                 )
             elif not any(map(_is_hidden, place.parts)):
                 found[place] = Picture(path, str(path), 0)
@@ -206,22 +206,22 @@ def _in_archive(archive: Path, stack: contextlib.ExitStack) -> Found:
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(
                 f"{name} is a symbolic link. Pack the files themselves, or unpack it "
-                "and pass the folder"
+                "and pass the folder."
             )
         if member.filename.endswith(("/", "\\")) or not _is(place, SUFFIXES + OTHERS):
             continue
         if place.is_absolute() or ".." in place.parts:
             raise ValueError(
-                f"{name} is a path outside of the archive. Make the archive again"
+                f"{name} is a path outside of the archive. Make the archive again."
             )
         if member.flag_bits & 1:
-            raise ValueError(f"{name} is encrypted. Unpack it and pass the folder")
+            raise ValueError(f"{name} is encrypted. Unpack it and pass the folder.")
         claimed += member.file_size
         read = partial(_read, opened, member, name)
         found[place] = Picture(read, name, 0, min(member.compress_size, size))
     if claimed > (limit := grown_limit(size)):
         raise ValueError(
-            f"the pictures in {archive} must unpack to at most {limit:,} bytes, the "
+            f"The pictures in {archive} must unpack to at most {limit:,} bytes, the "
             f"limit for its size (see zoo/files/limits.py), got {claimed:,}. Unpack it "
             "and pass the folder."
         )

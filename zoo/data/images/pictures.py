@@ -59,7 +59,7 @@ def decode(
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     if not pictures:
-        raise ValueError("there must be at least one picture to decode, got none")
+        raise ValueError("There must be at least one picture to decode, got none")
     with warnings.catch_warnings():
         # Warnings about metadata, and about sizes, which are checked here.
         warnings.simplefilter("ignore")
@@ -79,9 +79,9 @@ def _decode(pictures: Sequence[Picture], size: int | None, channels: int) -> np.
         pixels = _pixels(picture, size, channels) if index else first
         if pixels.shape != first.shape:
             raise ValueError(
-                f"all pictures must have one size, got {pixels.shape[0]} x "
+                f"All pictures must have one size, got {pixels.shape[0]} x "
                 f"{pixels.shape[1]} pixels in {picture.name} and {first.shape[0]} x "
-                f"{first.shape[1]} in {pictures[0].name}. Pass size= to resize them"
+                f"{first.shape[1]} in {pictures[0].name}. Pass size= to resize them."
             )
         decoded[index] = pixels
     return decoded

@@ -123,7 +123,7 @@ def load_unpaired(
     """
     if data_dir is None:
         raise ValueError(
-            "'unpaired' reads your own pictures. Pass data_dir=FOLDER or an archive"
+            "'unpaired' reads your own pictures. Pass data_dir=FOLDER or an archive."
         )
     with picture_files(data_dir) as found:
         parts = [by_folder(part) for _, part in by_part(found, data_dir)]

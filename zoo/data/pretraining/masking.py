@@ -72,7 +72,7 @@ class Masking:
         framing = [getattr(tokenizer, f"{x}_id") for x in ("mask", "pad", "cls", "sep")]
         if plain := np.setdiff1d(framing, tokenizer.special_ids).tolist():
             raise ValueError(
-                f"these tokens of {tokenizer!r} must be special, got ordinary ones: "
+                f"These tokens of {tokenizer!r} must be special, got ordinary ones: "
                 f"{[tokenizer.id_to_token(i) for i in plain]}"
             )
         self.max_masked, self.rate, self.unit = max_masked, rate, unit

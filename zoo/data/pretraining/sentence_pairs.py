@@ -71,9 +71,9 @@ def sentence_pairs(
         )
     if negatives == "random" and len(documents) < 2:
         raise ValueError(
-            "random sentences need at least two documents, got one. A document is a "
+            "Random sentences need at least two documents, got one. A document is a "
             "group of paragraphs, which end at blank lines: give more text, put fewer "
-            "paragraphs into a document, or train without pairs (full_sentences)"
+            "paragraphs into a document, or train without pairs (full_sentences)."
         )
     if duplicates < 1:
         raise ValueError(f"duplicates must be at least 1, got {duplicates}")
@@ -83,8 +83,8 @@ def sentence_pairs(
     pairs = np.array([pair for cut in cuts for pair in cut], np.int64)
     if not pairs.size:
         raise ValueError(
-            "at least one document must have two sentences, got none among "
-            f"{len(documents)}. Give longer documents"
+            "At least one document must have two sentences, got none among "
+            f"{len(documents)}. Give longer documents."
         )
     starts, stops, labels = pairs[:, 0:3:2], pairs[:, 1:4:2], pairs[:, 4]
     for segment, surplus in enumerate(shortened(starts, stops, room)):

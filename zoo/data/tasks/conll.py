@@ -58,9 +58,9 @@ class Columns:
                 )
         if word is None and columns.number_words(lines):
             raise ValueError(
-                f"the first column of {file} must hold words, got their numbers: "
+                f"The first column of {file} must hold words, got their numbers: "
                 f"{plain[0]!r:.200}. Set word (--word-column) to the column of the "
-                "words, from 0, and tag (--tag-column) to that of their tags"
+                "words, from 0, and tag (--tag-column) to that of their tags."
             )
         return columns
 

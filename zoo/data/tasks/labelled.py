@@ -175,7 +175,7 @@ def parts_in(
     if "train" not in found:
         expected = " or ".join(f"train{suffix}" for suffix in suffixes)
         raise FileNotFoundError(
-            f"the folder {folder} holds no {expected}. Pass one that does as data_dir"
+            f"The folder {folder} holds no {expected}. Pass one that does as data_dir."
         )
     return found
 
@@ -187,7 +187,7 @@ def folder_of(name: str, data_dir: Path | None) -> Path:
         ValueError: `data_dir` is None.
     """
     if data_dir is None:
-        raise ValueError(f"{name!r} reads your own files. Pass data_dir=FOLDER")
+        raise ValueError(f"{name!r} reads your own files. Pass data_dir=FOLDER.")
     folder = data_dir / name
     return folder if folder.is_dir() else data_dir
 

@@ -176,7 +176,7 @@ def question_windows(
             offsets.append(places)
             size += len(ids)
     if not tokens:
-        raise ValueError("there must be at least one question, got none")
+        raise ValueError("There must be at least one question, got none")
     all_offsets = np.concatenate(offsets)
     starts, stops, owners, positions = [], [], [], []
     for owner, question in enumerate(questions):

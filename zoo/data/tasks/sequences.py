@@ -38,7 +38,7 @@ def labelled_sequences(
     pairs = [example.pair for example in examples if example.pair is not None]
     if len(pairs) not in (0, len(examples)):
         raise ValueError(
-            "all examples must have a second text, or none, got "
+            "All examples must have a second text, or none, got "
             f"{len(pairs)} of {len(examples)} that have one"
         )
     segments = 2 if pairs else 1
@@ -57,7 +57,7 @@ def labelled_sequences(
     known = [example.label for example in examples if example.label is not None]
     if len(known) not in (0, len(examples)):
         raise ValueError(
-            "all examples must have a label, or none, got "
+            "All examples must have a label, or none, got "
             f"{len(known)} of {len(examples)} that have one"
         )
     labels = None
@@ -142,6 +142,6 @@ def tagged_sequences(
 def _joined(encoded: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns all tokens, and the index at which each text begins, then their count."""
     if not len(encoded):
-        raise ValueError("there must be at least one example, got none")
+        raise ValueError("There must be at least one example, got none")
     bounds = np.append(0, np.cumsum([len(ids) for ids in encoded]))
     return np.concatenate(encoded), bounds

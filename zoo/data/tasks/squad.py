@@ -58,7 +58,9 @@ def load_xquad(
     """
     file = folder_of("xquad", data_dir) / f"xquad.{language}.json"
     if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}. Pass its folder as data_dir")
+        raise FileNotFoundError(
+            f"There is no file {file}. Pass its folder as data_dir."
+        )
     bad = BadLines(on_bad)
     rest, test = held_out(_articles(file, bad), 0.1)
     train, validation = held_out(rest, len(test) / len(rest))

@@ -135,7 +135,7 @@ def _dataset(
     unknown = sum(example.label is None for example in test)
     if 0 < unknown < len(test):
         raise ValueError(
-            f"all lines of {files['test']} must have a label, or none, got "
+            f"All lines of {files['test']} must have a label, or none, got "
             f"{unknown} of {len(test)} lines without a label (-1)"
         )
     return TaskDataset.of(name, parts, [*files.values()], bad, names)
@@ -147,15 +147,15 @@ def _class_names(rows: list[Row], file: Path) -> tuple[str, ...]:
     first = str(rows[0].label) if rows else ""
     if counts[first] == 1 and len(rows) > 2 and max(counts.values()) > 1:
         raise ValueError(
-            f"the first line of {file} is the only one of the class {first!r}. If it "
-            "names the columns, pass names instead of numbers"
+            f"The first line of {file} is the only one of the class {first!r}. If it "
+            "names the columns, pass names instead of numbers."
         )
     fractions = [row for row in rows if _is_fraction(str(row.label))]
     if fractions and all(_is_number(name) for name in counts):
         raise ValueError(
-            f"the label in line {fractions[0].line} of {file} must be a class, a name "
+            f"The label in line {fractions[0].line} of {file} must be a class, a name "
             f"or whole number, got {fractions[0].label!r}. To learn values, set "
-            "regression (--regression)"
+            "regression (--regression)."
         )
     return tuple(sorted(counts))
 
@@ -219,7 +219,7 @@ def _places(
         if not named:
             if not 0 <= int(column) < len(header):
                 raise ValueError(
-                    f"the column must be one of the {len(header)} in the first line of "
+                    f"The column must be one of the {len(header)} in the first line of "
                     f"{file}, separated by tabs and numbered from 0, got {column}"
                 )
             places[role] = int(column)
@@ -227,7 +227,7 @@ def _places(
             raise ValueError(
                 f"{file} must have one column {column!r}, got "
                 f"{header.count(str(column))}. Rename the others; its columns are "
-                f"{header}"
+                f"{header}."
             )
         elif column in header:
             places[role] = header.index(str(column))

@@ -134,11 +134,11 @@ def checked_tokens(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray
         smallest, largest = int(tokens.min()), int(tokens.max())
         if smallest < 0 or largest > LARGEST_ID:
             raise ValueError(
-                f"token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
+                f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
             )
     if len(tokens) < at_least:
         raise ValueError(
-            f"there must be at least {at_least} tokens for length={length}, got "
-            f"{len(tokens)}. Take a longer text, or shorter or fewer windows"
+            f"There must be at least {at_least} tokens for length={length}, got "
+            f"{len(tokens)}. Take a longer text, or shorter or fewer windows."
         )
     return tokens

@@ -49,8 +49,8 @@ class Documents:
         documents = [*documents]
         if strings := [document for document in documents if isinstance(document, str)]:
             raise TypeError(
-                f"a document must be a list of sentences, got {strings[0]!r:.80}. "
-                "Documents.from_text splits a text into sentences"
+                f"A document must be a list of sentences, got {strings[0]!r:.80}. "
+                "Documents.from_text splits a text into sentences."
             )
         documents = [list(sentences) for sentences in documents]
         encoded = tokenizer.encode_batch([s for d in documents for s in d])
@@ -58,7 +58,7 @@ class Documents:
         lengths = np.array([len(ids) for ids in encoded], np.int64)
         if not lengths.any():
             raise ValueError(
-                "the documents must have at least one token, got none in "
+                "The documents must have at least one token, got none in "
                 f"{len(documents)} documents"
             )
         full = lengths > 0

@@ -43,7 +43,7 @@ class Sequences:
         """Checks that all sequences fit."""
         if len(self) and self.lengths.max() > self.length:
             raise ValueError(
-                f"a sequence must have at most length={self.length} tokens, special "
+                f"A sequence must have at most length={self.length} tokens, special "
                 f"ones included, got {self.lengths.max()}"
             )
 

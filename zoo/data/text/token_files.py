@@ -34,13 +34,13 @@ def write_tokens(path: str | os.PathLike[str], ids: np.ndarray) -> None:
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise ValueError(
-            "token ids must be a non-empty one-dimensional array of integers, such as "
+            "Token ids must be a non-empty one-dimensional array of integers, such as "
             f"Tokenizer.encode returns, got {ids.dtype} of shape {ids.shape}"
         )
     smallest, largest = int(ids.min()), int(ids.max())
     if smallest < 0 or largest > LARGEST_ID:
         raise ValueError(
-            f"token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
+            f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
         )
     dtype = next(d for d in DTYPES if largest <= np.iinfo(d).max)
     with replacing(path) as file:
@@ -62,7 +62,7 @@ def read_tokens(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no token file {path}. {REMEDY}")
+        raise FileNotFoundError(f"There is no token file {path}. {REMEDY}.")
     # Opened only once: under the same name, another file may have replaced it.
     with open(path, "rb") as file:
         read_header = _bin_header if path.suffix == ".bin" else _npy_header
@@ -73,7 +73,7 @@ def read_tokens(path: str | os.PathLike[str]) -> np.ndarray:
 def _npy_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
     """Returns the dtype of the ids, the byte at which they begin, and their number."""
     if file.read(4) == b"PK\3\4":
-        raise ValueError(f"{path} must be a .npy file, got an archive. {REMEDY}")
+        raise ValueError(f"{path} must be a .npy file, got an archive. {REMEDY}.")
     file.seek(0)
     damaged = f"{path} must be a .npy file, got another or a damaged file. {REMEDY}"
     try:
@@ -90,7 +90,7 @@ def _npy_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
     if len(shape) != 1 or shape[0] == 0 or dtype not in DTYPES:
         raise ValueError(
             f"{path} must hold a non-empty one-dimensional array of uint16 or uint32, "
-            f"got {dtype} of shape {shape}. {REMEDY}"
+            f"got {dtype} of shape {shape}. {REMEDY}."
         )
     start, count = file.tell(), shape[0]
     if count < 0 or os.fstat(file.fileno()).st_size < start + count * dtype.itemsize:
@@ -115,6 +115,6 @@ def _bin_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
     if count < 1 or size != start + count * dtype.itemsize:
         raise ValueError(
             f"{path} must have {expected}, got {size:,} bytes. It is truncated, or in "
-            f"another format. {REMEDY}"
+            f"another format. {REMEDY}."
         )
     return dtype, start, count

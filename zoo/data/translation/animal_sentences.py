@@ -90,7 +90,7 @@ def load_animal_sentences(
     if data_dir is not None:
         raise ValueError(
             "'animal_sentences' are generated and don't read data_dir="
-            f"{str(data_dir)!r}. For your own files use load('parallel', ...)"
+            f"{str(data_dir)!r}. For your own files use load('parallel', ...)."
         )
     if {source, target} != set(LANGUAGES):
         raise ValueError(

@@ -131,8 +131,8 @@ def _loaded(
     for part, file in sides[source].items():
         if part not in sides[target]:
             raise FileNotFoundError(
-                f"the folder {file.parent} holds {file.name}, but no file of that "
-                f"part in {target!r}. Add it, or remove {file.name}"
+                f"The folder {file.parent} holds {file.name}, but no file of that "
+                f"part in {target!r}. Add it, or remove {file.name}."
             )
         files = (file, sides[target][part])
         first, second = (_sentences(file, bad) for file in files)

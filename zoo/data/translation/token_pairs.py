@@ -102,7 +102,7 @@ class TokenPairs:
         ]
         if not kept:
             raise ValueError(
-                f"at least one pair must have at most length={length} tokens, got none "
+                f"At least one pair must have at most length={length} tokens, got none "
                 f"among {len(pairs)}"
             )
         return cls(
