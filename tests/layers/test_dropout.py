@@ -82,5 +82,5 @@ def test_saved_with_the_weights(tmp_path):
 
 
 def test_bad_rate():
-    with pytest.raises(ValueError, match=r"in \[0, 1\). Received: 1.0"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\), got 1.0"):
         Dropout(1.0)

@@ -96,7 +96,7 @@ def test_seeds_drawn_beforehand_drop_the_same():
 
 
 def test_unknown_norm_position():
-    with pytest.raises(ValueError, match="pre.*post.*Received: 'middle'"):
+    with pytest.raises(ValueError, match="pre.*post.*got 'middle'"):
         TransformerBlock(N, D, F, norm_position="middle")
 
 

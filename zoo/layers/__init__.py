@@ -1,4 +1,4 @@
-"""Layers that the models share."""
+"""Layers shared by the models."""
 
 from zoo.layers.attention.multi_head import MultiHeadAttention
 from zoo.layers.attention.relative import T5Bias, TransformerXLPositions

@@ -1,11 +1,11 @@
-"""Vectors of words from their characters.
+"""Word vectors from characters.
 
-Kim et al. 2016, section 2; Peters et al. 2018, as their own code has it: characters
-are embedded, convolutions of several widths read them, each keeps its largest value,
-highways (Srivastava et al. 2015) mix these, and a product brings them to width.
+Kim et al. 2016, section 2, in the form of the code of Peters et al. 2018: character
+embeddings, convolutions of several widths, max-pooling over the word, highway layers
+(Srivastava et al. 2015) and a projection.
 
-Shapes: B batch, T words, C characters of a word, E width of a character, F filters of
-all widths, D width.
+Shapes: B batch, T words, C characters per word, E character width, F filters of all
+widths, D width.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class Highway(Layer):
-    """x stays, or ReLU(Wx + b) takes its place: a gate says how much of each.
+    """A gated mean of x and ReLU(Wx + b).
 
-    Gates start with a bias of 1, towards staying (AllenNLP's `Highway`).
+    Gates start with a bias of 1, in favour of x (AllenNLP's `Highway`).
 
     Args:
-        width: of x.
+        width: width of x.
     """
 
     def __init__(self, width: int, **kwargs: Any) -> None:
@@ -43,11 +43,11 @@ class Highway(Layer):
         return ops.cast(ops.arange(shape[0]) >= self.width, dtype or "float32")
 
     def build(self, input_shape=None) -> None:
-        """Makes the matrix of the new values and the gates, (width, 2·width)."""
+        """Creates the matrix of the new values and the gates, (width, 2·width)."""
         self.both.build((None, self.width))
 
     def call(self, x):
-        """(…, width) to the same."""
+        """Maps (…, width) to (…, width)."""
         both = self.both(x)
         new, gate = both[..., : self.width], both[..., self.width :]
         new, gate = ops.relu(new), ops.sigmoid(gate)
@@ -56,14 +56,14 @@ class Highway(Layer):
 
 @keras.saving.register_keras_serializable("zoo")
 class CharacterConvolutions(Layer):
-    """Words, spelled by character ids, to vectors.
+    """Maps words, given as character ids, to vectors.
 
     Args:
-        num_characters: ids that there are.
-        filters: how many convolutions there are of each width, from width 1 up.
-        character_width: E.
-        num_highways: one after the other.
-        width: D.
+        num_characters: number of character ids.
+        filters: number of filters of each convolution width, from width 1 up.
+        character_width: width of a character's embedding, E.
+        num_highways: number of consecutive highway layers.
+        width: output width, D.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class CharacterConvolutions(Layer):
             name="embedding",
             **dtype,
         )
-        # As products of windows with matrices, which any backend and mesh does well.
+        # As matrix products of windows, which are fast on every backend and mesh.
         self.convolutions: list[Dense] = [
             Dense(count, name=f"convolution_{size}", **dtype)
             for size, count in enumerate(self.filters, start=1)
@@ -97,7 +97,7 @@ class CharacterConvolutions(Layer):
         self.projection = Dense(width, name="projection", **dtype)
 
     def build(self, input_shape=None) -> None:
-        """Makes all weights; the arguments say all their shapes."""
+        """Creates all weights; their shapes follow from the constructor's arguments."""
         self.embedding.build()
         for size, convolution in enumerate(self.convolutions, start=1):
             convolution.build((None, None, size * self.embedding.width))
@@ -106,7 +106,7 @@ class CharacterConvolutions(Layer):
         self.projection.build((None, sum(self.filters)))
 
     def call(self, character_ids):
-        """Ids (B, T, C) to vectors (B, T, D); C is at least the widest filter's."""
+        """Maps ids (B, T, C) to vectors (B, T, D); C is at least the widest filter."""
         length = character_ids.shape[-1]
         x = self.embedding(ops.reshape(character_ids, (-1, length)))  # (B·T, C, E)
         found = []
@@ -115,7 +115,7 @@ class CharacterConvolutions(Layer):
             windows = [x[:, start : start + count] for start in range(size)]
             convolved = convolution(ops.concatenate(windows, axis=-1))
             found.append(ops.max(convolved, axis=1))
-        # After the maximum, which ReLU does not move.
+        # After the maximum, with which ReLU commutes.
         x = ops.relu(ops.concatenate(found, axis=-1))
         for highway in self.highways:
             x = highway(x)
@@ -123,5 +123,5 @@ class CharacterConvolutions(Layer):
         return ops.reshape(x, (-1, *character_ids.shape[1:-1], self.width))
 
     def compute_output_shape(self, input_shape):
-        """(B, T, D)."""
+        """The shape (B, T, D) for ids (B, T, C)."""
         return (*input_shape[:-1], self.width)

@@ -1,4 +1,4 @@
-"""Products with a matrix."""
+"""Dense layers: products with a matrix, optionally with LoRA."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,35 +12,35 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class Dense(keras.layers.Dense):
-    """Keras's `Dense`, applied to rows: (…, D) is multiplied as (rows, D).
+    """Keras's `Dense` on flattened rows: (…, D) is multiplied as (rows, D).
 
-    On two axes, the gradient for the matrix is one plain product. With more, XLA
-    first writes a transposed copy of the activations: on a CPU a GPT's step takes
-    1.3 to 1.5 times as long.
+    With two axes, the matrix's gradient is one plain product. With more, XLA first
+    writes a transposed copy of the activations: on a CPU a GPT's step takes 1.3 to 1.5
+    times as long.
     """
 
     def call(self, x, training=None):
-        """(…, D) to (…, units)."""
+        """Maps (…, D) to (…, units)."""
         rows = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
         return ops.reshape(rows, (-1, *ops.shape(x)[1:-1], self.units))
 
     @property
     def kernel(self):
-        """The matrix (D, units), LoRA's product added.
+        """The matrix (D, units), including LoRA's product.
 
-        Not cast to the layer's precision, as Keras's is: where it is saved, outside of
-        a call, all of it is wanted.
+        Unlike Keras's, not cast to the layer's precision: when it is saved, outside a
+        call, the full precision is needed.
         """
         if not self.lora_enabled:
             return super().kernel
         return self._kernel + self.lora_product(self.lora_kernel_a, self.lora_kernel_b)
 
     def lora_product(self, a, b):
-        """What factors (D, rank) and (rank, units) add to the matrix."""
+        """The scaled product of factors (D, rank) and (rank, units)."""
         return (self.lora_alpha / self.lora_rank) * ops.matmul(a, b)
 
     def load_own_variables(self, store) -> None:
-        """Keras's, but A stays: with both factors at zero neither would ever move."""
+        """Reads the weights but keeps A: if both factors are 0, neither can learn."""
         factor = ops.copy(self.lora_kernel_a) if self.lora_enabled else None
         super().load_own_variables(store)
         if factor is not None:
@@ -49,12 +49,18 @@ class Dense(keras.layers.Dense):
 
 @keras.saving.register_keras_serializable("zoo")
 class HeadsDense(Layer, Dense):
-    """Projections of attention's heads as one product, such as queries and keys.
+    """Projections for attention, such as queries and keys, as one product.
 
-    Columns are ordered head by head and, within a head, part by part, so that cutting
-    them cuts between heads. LoRA adapts each part by factors of its own.
+    Columns are ordered by head and, within a head, by part, so that splitting them
+    splits between heads. LoRA adapts each part with its own factors.
 
     Shapes: D width, N heads, H head width, P parts, C parts with LoRA, R rank.
+
+    Args:
+        parts: names of the projections.
+        num_heads: N.
+        head_width: H.
+        **kwargs: arguments of `Dense`.
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class HeadsDense(Layer, Dense):
         self.head_width = head_width
 
     def heads(self, x):
-        """(B, T, D) to a part each, (B, T, N, H)."""
+        """Maps (B, T, D) to one (B, T, N, H) per part."""
         shape = (-1, ops.shape(x)[1], self.num_heads, len(self.parts), self.head_width)
         return ops.unstack(ops.reshape(self(x), shape), axis=3)
 
@@ -77,10 +83,9 @@ class HeadsDense(Layer, Dense):
         b_initializer: Any = "zeros",
         parts: Sequence[str] | None = None,
     ) -> None:
-        """Keras's, for `parts` alone, or for all.
+        """Keras's `enable_lora`, limited to `parts`; None means all.
 
-        A (D, C·R) and B (C·R, N·H) hold the factors of one part beside those of the
-        next.
+        A (D, C·R) and B (C·R, N·H) hold the factors of all parts side by side.
         """
         adapted = [part for part in self.parts if parts is None or part in parts]
         self._tracker.unlock()
@@ -103,7 +108,7 @@ class HeadsDense(Layer, Dense):
         self.lora_rank, self.lora_alpha = rank, lora_alpha or rank
 
     def lora_product(self, a, b):
-        """Each part's own product, (D, N·P·H); zeros for parts without LoRA."""
+        """The products of all parts, (D, N·P·H); zeros for parts without LoRA."""
         places = [self.parts.index(part) for part in self.adapted]
         own = np.eye(len(self.parts))[places][:, None, None, :, None]  # (C, 1, 1, P, 1)
         b_CRNH = ops.reshape(b, (len(places), -1, self.num_heads, self.head_width))

@@ -1,4 +1,4 @@
-"""Dropout whose randomness can be drawn beforehand and is saved with the weights."""
+"""Dropout whose seed can be drawn in advance and is saved with the weights."""
 
 import keras
 from keras import ops
@@ -12,26 +12,33 @@ from zoo.layers.layer import Layer
 class Dropout(Layer):
     """Drops inputs with probability `rate` in training (Srivastava et al. 2014).
 
-    Unlike Keras's own, it saves its seed's state with the weights, so that a resumed
-    run drops what an uninterrupted one would. On torch, where seeding costs a wait for
-    the device, that holds if a seed is given or drawn; without one torch's generator
-    is used, whose state the engine saves.
+    Unlike Keras's own layer, it saves its seed's state with the weights, so that a
+    resumed run drops the same units as an uninterrupted one. On torch, where seeding
+    waits for the device, this holds only if a seed is given or drawn; otherwise torch's
+    generator is used, whose state the engine saves.
+
+    Args:
+        rate: probability of dropping an input, in [0, 1).
+        seed: initial seed; None for a random one.
+
+    Raises:
+        ValueError: the rate is out of range.
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise ValueError(f"A dropout rate is in [0, 1). Received: {rate}")
+            raise ValueError(f"A dropout rate must be in [0, 1), got {rate}.")
         self.rate = rate
         self.seed = keras.random.SeedGenerator(seed) if rate else None
         self.built = True
 
     def draw(self):
-        """A seed for one call, for use as `call(..., seed=)`; None if nothing drops."""
+        """A seed for one call, for `call(..., seed=)`; None if the rate is 0."""
         return DrawnSeed(self.seed.next()) if self.seed else None
 
     def call(self, x, training: bool = False, seed=None):
-        """Same shape and dtype as `x`."""
+        """Drops inputs in training; the output has the shape and dtype of `x`."""
         if not training or not self.rate:
             return x
         return engine().dropout(x, self.rate, seed or self.seed)
@@ -42,10 +49,10 @@ class Dropout(Layer):
             store["seed"] = ops.convert_to_numpy(self.seed.state)
 
     def load_own_variables(self, store) -> None:
-        """Reads the seed's state, where the file has one."""
+        """Reads the seed's state, if the file has one."""
         if self.seed and "seed" in store.keys():
             self.seed.state.assign(store["seed"])
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape

@@ -14,10 +14,15 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class TokenEmbedding(Layer):
-    """Vectors for token ids and, with `logits`, the head tied to them.
+    """Embeddings of token ids and, with `logits`, the tied output head.
 
     The tied head is that of Press & Wolf 2017: scores are products with the same
     vectors.
+
+    Args:
+        vocab_size: V.
+        width: D.
+        initializer: initializer of the table.
     """
 
     def __init__(self, vocab_size: int, width: int, initializer, **kwargs) -> None:
@@ -26,7 +31,7 @@ class TokenEmbedding(Layer):
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape=None) -> None:
-        """Makes the (V, D) table."""
+        """Creates the (V, D) table."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocab_size, self.width),
@@ -34,15 +39,15 @@ class TokenEmbedding(Layer):
         )
 
     def call(self, token_ids):
-        """Ids (B, T) to vectors (B, T, D)."""
+        """Maps ids (B, T) to vectors (B, T, D)."""
         if "uint" in ops.dtype(token_ids):
-            token_ids = ops.cast(token_ids, "int32")  # TensorFlow takes no others
+            token_ids = ops.cast(token_ids, "int32")  # TensorFlow takes no unsigned ids
         return ops.cast(
             ops.take(self.embeddings, token_ids, axis=0), self.compute_dtype
         )
 
     def logits(self, x):
-        """Vectors (..., D) to scores (..., V) in float32."""
+        """Maps vectors (..., D) to scores (..., V) in float32."""
         table = ops.transpose(ops.cast(self.embeddings, x.dtype))
         scores = ops.matmul(ops.reshape(x, (-1, self.width)), table)
         scores = ops.reshape(scores, (-1, *ops.shape(x)[1:-1], self.vocab_size))
@@ -51,7 +56,7 @@ class TokenEmbedding(Layer):
 
 @keras.saving.register_keras_serializable("zoo")
 class LearnedPositions(Layer):
-    """One trained vector a position, added to the input (Gehring et al. 2017)."""
+    """One learned vector per position, added to the input (Gehring et al. 2017)."""
 
     def __init__(self, length: int, width: int, initializer, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -59,7 +64,7 @@ class LearnedPositions(Layer):
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape=None) -> None:
-        """Makes the (length, D) table."""
+        """Creates the (length, D) table."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.length, self.width),
@@ -83,7 +88,7 @@ class SinusoidalPositions(Layer):
         super().__init__(**kwargs)
         if width % 2:
             raise ValueError(
-                f"Sinusoidal positions come in pairs: width must be even, got {width}"
+                f"Sinusoidal positions come in pairs: width must be even, got {width}."
             )
         self.length, self.width = length, width
         angles = np.arange(length)[:, None] * _frequencies(width)[None, :]
@@ -101,10 +106,14 @@ class SinusoidalPositions(Layer):
 
 
 def rotate(x_BTNH, positions):
-    """Rotary positions (Su et al. 2021): turns each half-pair by its own angle.
+    """Rotary positions (Su et al. 2021): rotates each pair of features by an angle.
 
-    Pairs feature h with h + H/2. `positions` is (T,) or (B, T). Scores between
-    rotated queries and keys depend on the distance of their positions alone.
+    Feature h is paired with h + H/2. Scores between rotated queries and keys depend
+    only on the distance of their positions.
+
+    Args:
+        x_BTNH: queries or keys.
+        positions: (T,) or (B, T).
     """
     half = x_BTNH.shape[-1] // 2
     frequencies = ops.convert_to_tensor(_frequencies(2 * half), "float32")
@@ -119,7 +128,7 @@ def rotate(x_BTNH, positions):
 
 
 def sinusoids(positions, width: int):
-    """Sines, then cosines, of numbers (M,), in float32 (M, D) (Dai et al. 2019)."""
+    """Sines, then cosines, of positions (M,), float32 (M, D) (Dai et al. 2019)."""
     frequencies = ops.convert_to_tensor(_frequencies(width), "float32")
     angles = ops.cast(positions, "float32")[:, None] * frequencies
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)

@@ -1,4 +1,4 @@
-"""The parts of a layer."""
+"""Finds the layers that a layer's attributes hold."""
 
 from collections.abc import Iterator
 
@@ -7,21 +7,21 @@ from keras.src.saving.saving_lib import get_attr_skipset
 
 
 def held_layers(layer: keras.Layer) -> Iterator[tuple[str, list[keras.Layer]]]:
-    """The names of a layer's attributes that hold layers, and the layers."""
+    """Yields the names of a layer's attributes that hold layers, with the layers."""
     if layer._obj_type() in ("Functional", "Sequential"):
-        # Saved by their order.
+        # Keras saves these by their order.
         yield "layers_in_order", layer.layers
     own, keras_own = vars(layer), get_attr_skipset(layer._obj_type())
-    # torch keeps layers apart from other attributes.
+    # torch stores layers separately from other attributes.
     for name, value in [*own.items(), *own.get("_modules", {}).items()]:
         parts = [x for x in _leaves(value) if isinstance(x, keras.Layer)]
-        # Not Keras's lists of all that it tracks.
+        # Skips Keras's own lists of all tracked layers.
         if parts and not (name.startswith("_") and name in keras_own):
             yield name, parts
 
 
 def _leaves(value: object) -> Iterator[object]:
-    """What Keras's saving finds in lists, tuples and dicts, however deep."""
+    """The values nested in lists, tuples and dicts, as Keras's saving finds them."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):

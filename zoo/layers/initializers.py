@@ -7,10 +7,13 @@ import keras
 
 @keras.saving.register_keras_serializable("zoo")
 class Normal(keras.initializers.Initializer):
-    """Normal weights of mean 0, drawn anew at each call.
+    """Normal weights with mean 0, drawn anew at each call.
 
-    One `RandomNormal` of Keras used for two kernels of a shape gives both the same
-    values; this one can be shared. It follows `keras.utils.set_random_seed`.
+    One Keras `RandomNormal` gives two kernels of the same shape the same values; this
+    one can be shared. It follows `keras.utils.set_random_seed`.
+
+    Args:
+        stddev: standard deviation.
     """
 
     def __init__(self, stddev: float) -> None:
@@ -27,7 +30,7 @@ class Normal(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("zoo")
 class TruncatedNormal(Normal):
-    """Likewise, drawn again where it is beyond two standard deviations, as BERT's."""
+    """`Normal`, redrawn beyond two standard deviations, as in BERT."""
 
     def __call__(self, shape, dtype=None):
         """An array of `shape`."""
@@ -36,9 +39,9 @@ class TruncatedNormal(Normal):
 
 
 def residual(stddev: float, num_layers: int) -> Normal:
-    """For the products that end a residual path: scaled by 1/sqrt(2·layers).
+    """For the last matrix of a residual path: scaled by 1/sqrt(2·layers).
 
-    Two paths a layer add to the stream; so scaled, its variance at the top does not
-    grow with depth (GPT-2, Radford et al. 2019, section 2.3).
+    Each layer adds two paths to the residual stream; with this scale, its variance at
+    the top does not grow with depth (GPT-2, Radford et al. 2019, section 2.3).
     """
     return Normal(stddev / math.sqrt(2 * num_layers))

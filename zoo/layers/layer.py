@@ -1,4 +1,4 @@
-"""A Keras layer that is saved, loaded and cloned by its constructor's arguments."""
+"""A Keras layer that is saved, loaded and cloned from its constructor's arguments."""
 
 import dataclasses
 import inspect
@@ -12,23 +12,23 @@ from zoo.layers import frozen_layers
 
 
 class Layer(keras.layers.Layer):
-    """A Keras layer whose configuration is what its constructor was given.
+    """A Keras layer whose configuration is its constructor's arguments.
 
-    Keras knows no configuration of a layer that was given more than plain values: an
-    initializer, another layer. Here arguments may also be functions that have a name,
-    and dataclasses, which are restored as what the argument is annotated as.
+    Keras derives no configuration for a layer with other than plain arguments, such as
+    an initializer or another layer. Here arguments may also be named functions, and
+    dataclasses, which are restored as the type of the argument's annotation.
 
-    A subclass needs no `get_config`; to be found in a file it has to be registered by
+    A subclass needs no `get_config`; to be loaded from a file it must be registered by
     `keras.saving.register_keras_serializable`.
     """
 
     _given: Mapping[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Takes down the arguments, as Keras does where all of them are plain."""
+        """Records the arguments, as Keras does if all of them are plain."""
         layer = super().__new__(cls, *args, **kwargs)
         bound = inspect.signature(cls.__init__).bind_partial(layer, *args, **kwargs)
-        # A file keeps its meaning where a default changes.
+        # So that old files keep their meaning when a default changes.
         bound.apply_defaults()
         given: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
@@ -39,8 +39,8 @@ class Layer(keras.layers.Layer):
                     given |= {f"*{name}": value} if value else {}
                 case _:
                     given[name] = value
-        # A proxy, and past Keras's own bookkeeping, which would save a layer among the
-        # arguments a second time.
+        # A proxy that bypasses Keras's tracking, which would save a layer among the
+        # arguments twice.
         vars(layer)["_given"] = types.MappingProxyType(given)
         return layer
 
@@ -48,16 +48,16 @@ class Layer(keras.layers.Layer):
         """The constructor's arguments, as plain values.
 
         Raises:
-            ValueError: one of them could not be restored from its plain values.
+            ValueError: an argument could not be restored from plain values.
         """
-        # Not super(): a layer of Keras between the two takes other arguments.
+        # Not super(): a Keras layer in between takes other arguments.
         config = keras.layers.Layer.get_config(self)
         given = {k: self._plain(k, v) for k, v in self._given.items()}
         return {**given, **config, **frozen_layers.flags(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A layer of that configuration, with weights of its own."""
+        """A new layer with this configuration and its own weights."""
         given = {k: v for k, v in config.items() if k != frozen_layers.FLAGS}
         layer = super().from_config({k: cls._made(k, v) for k, v in given.items()})
         return frozen_layers.restored(layer, config)
@@ -66,12 +66,12 @@ class Layer(keras.layers.Layer):
         if name.startswith("*"):
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} can't be saved or cloned: its "
-                f"constructor was given {name}, which have no names. Give them by "
+                f"constructor was given {name}, which have no names. Pass them by "
                 "name, or define get_config."
             )
         if isinstance(value, keras.layers.Layer):
-            # The second time a file's writer says that it is the same layer, so that
-            # layers that share one share it again when they are loaded.
+            # The second serialisation marks it as the same layer, so that layers that
+            # share it share it again when loaded.
             return keras.saving.serialize_keras_object([value, value])[1]
         if dataclasses.is_dataclass(value):
             fields = dataclasses.fields(self._annotation(name))
@@ -95,8 +95,8 @@ class Layer(keras.layers.Layer):
             return keras.saving.serialize_keras_object(function)
         raise ValueError(
             f"{type(self).__name__} {self.name!r} can't be saved or cloned: its "
-            f"{argument} is a function that can't be found by its name again, "
-            f"{function!r}. Give {argument} as a name that Keras knows, or register "
+            f"{argument} is a function that can't be found by its name, "
+            f"{function!r}. Pass {argument} as a name that Keras knows, or register "
             "the function by keras.saving.register_keras_serializable."
         )
 

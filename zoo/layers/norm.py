@@ -1,4 +1,4 @@
-"""Layer norm (Ba et al. 2016), batch norm (Ioffe & Szegedy 2015), instance norm."""
+"""Layer norm (Ba et al. 2016), batch norm (Ioffe & Szegedy 2015) and instance norm."""
 
 import keras
 from keras import ops
@@ -10,15 +10,15 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class LayerNorm(keras.layers.LayerNormalization):
-    """Keras's layer over the last axis, in the form its backend is fastest at.
+    """Keras's layer over the last axis, in the form that is fastest on the backend.
 
-    Where a compiler fuses elementwise operations, the textbook form is: Keras's, which
-    folds mean and scale into one full-width offset, makes a GPT's whole step on JAX
-    4 % slower. Elsewhere Keras calls the native kernel.
+    If a compiler fuses elementwise operations, that is the textbook form: Keras's,
+    which folds mean and scale into one full-width offset, makes a GPT's whole step on
+    JAX 4 % slower. Otherwise Keras calls the native kernel.
     """
 
     def call(self, x):
-        """Same shape as `x`; statistics in float32."""
+        """Normalises `x` over its last axis; statistics in float32."""
         if not engine().fuses:
             return super().call(x)
         x = ops.cast(x, "float32")
@@ -36,8 +36,8 @@ class LayerNorm(keras.layers.LayerNormalization):
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras's layer, with the statistics of the global batch on any number of devices.
 
-    Where each replica runs a step of its own, they average their statistics; where a
-    batch is one array over all devices, Keras's arithmetic does it by itself.
+    If each replica runs a step of its own, they average their statistics; if a batch is
+    one array over all devices, Keras's arithmetic already uses the whole batch.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -45,7 +45,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         super().__init__(**kwargs)
 
     def get_config(self) -> dict:
-        """Without what the devices decide."""
+        """The configuration without `synchronized`, which depends on the devices."""
         config = super().get_config()
         config.pop("synchronized", None)
         return config
@@ -53,9 +53,13 @@ class BatchNorm(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("zoo")
 class InstanceNorm(Layer):
-    """Each picture's each channel to mean 0 and variance 1 (Ulyanov et al. 2016).
+    """Scales each channel of each image to mean 0, variance 1 (Ulyanov et al. 2016).
 
     Without weights, as in style transfer; statistics in float32.
+
+    Args:
+        epsilon: added to the variance.
+        data_format: "channels_last" or "channels_first".
     """
 
     def __init__(
@@ -65,14 +69,14 @@ class InstanceNorm(Layer):
         self.epsilon, self.data_format = epsilon, data_format
 
     def call(self, x):
-        """(B, H, W, C), or (B, C, H, W) if so told, to the same."""
+        """Normalises (B, H, W, C), or (B, C, H, W) with channels first."""
         x = ops.cast(x, "float32")
         if self.data_format == CHANNELS_LAST:
             centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
             variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
             y = centred * ops.rsqrt(variance + self.epsilon)
         else:
-            # Layer norm along a channel's pixels, which has a native kernel.
+            # Layer norm over a channel's pixels, which has a native kernel.
             shape = ops.shape(x)
             pixels = ops.reshape(x, (*shape[:2], shape[2] * shape[3]))
             y = ops.layer_normalization(pixels, epsilon=self.epsilon)
@@ -80,5 +84,5 @@ class InstanceNorm(Layer):
         return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape

@@ -1,4 +1,4 @@
-"""Tables of which each row of a batch fills one place."""
+"""Scatters batch rows into a table."""
 
 from keras import ops
 
@@ -6,16 +6,17 @@ from zoo.engine.current import engine
 
 
 def at_places(rows, places, size: int):
-    """Rows as a table, those of all replicas.
+    """Scatters the rows of all replicas into a table.
 
     Args:
         rows: (B, ...), floating-point.
-        places: (B,) int32, each row's place, or -1 for none; no place twice.
-        size: places of the table.
+        places: (B,) int32, the place of each row, or -1 for none; each place at most
+            once.
+        size: number of places in the table.
 
     Returns:
-        (size, ...), with anything where there is no row; and (size,), True where there
-        is one.
+        The table (size, ...), undefined where there is no row; and (size,) booleans,
+        True where there is one.
     """
     numbers = ops.arange(size, dtype="int32")
     takes = ops.cast(numbers[:, None] == places[None, :], "int32")  # (size, B)

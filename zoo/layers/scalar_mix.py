@@ -1,4 +1,4 @@
-"""A task's own mixture of a network's layers (Peters et al. 2018, equation 1)."""
+"""A task-specific mixture of a network's layers (Peters et al. 2018, equation 1)."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class ScalarMix(Layer):
-    """gamma times the sum of layers, weighed by softmax(s); gamma and s are learned.
+    """gamma times the sum of layers weighted by softmax(s); gamma and s are learned.
 
     Args:
         num_layers: L.
@@ -19,21 +19,21 @@ class ScalarMix(Layer):
         self.num_layers = num_layers
 
     def build(self, input_shape=None) -> None:
-        """Makes s, at first the same for all layers, and gamma, at first 1."""
+        """Creates s, initially equal for all layers, and gamma, initially 1."""
         self.scores = self.add_weight(
             name="scores", shape=(self.num_layers,), initializer="zeros"
         )
         self.gamma = self.add_weight(name="gamma", shape=(), initializer="ones")
 
     def call(self, layers):
-        """Layers (L, ...) to their mixture (...)."""
+        """Mixes layers (L, ...) into (...)."""
         weights = ops.cast(self.layer_weights(), layers.dtype)
         return ops.cast(self.gamma, layers.dtype) * ops.tensordot(weights, layers, 1)
 
     def layer_weights(self):
-        """The share of each layer, (L,), in float32."""
+        """The weight of each layer, (L,), in float32."""
         return ops.softmax(ops.cast(self.scores, "float32"))
 
     def compute_output_shape(self, input_shape):
-        """Without the first axis."""
+        """The input's shape without the first axis."""
         return input_shape[1:]

@@ -19,10 +19,10 @@ from zoo.layers.layer import Layer
 
 
 def check_heads(width: int, num_heads: int) -> None:
-    """Raises unless the heads divide the width."""
+    """Raises a ValueError unless `width` is a multiple of `num_heads`."""
     if num_heads < 1 or width % num_heads:
         raise ValueError(
-            f"width must be a multiple of num_heads. Received: width={width}, "
+            f"width must be a multiple of num_heads, got width={width}, "
             f"num_heads={num_heads}. Nearest widths: "
             f"{width // max(num_heads, 1) * num_heads} and "
             f"{(width // max(num_heads, 1) + 1) * num_heads}."
@@ -31,14 +31,30 @@ def check_heads(width: int, num_heads: int) -> None:
 
 @keras.saving.register_keras_serializable("zoo")
 class MultiHeadAttention(Layer):
-    """Self-attention or, given a context, cross-attention; causal, padded, cached.
+    """Self-attention or, with a context, cross-attention; causal, padded or cached.
 
-    Queries, keys and values of one input come from one product. `relative` is a layer
-    of `zoo.layers.attention.relative`, maybe one that others have too; with a `window`,
-    tokens look only at those less than `window` away
-    (`zoo.layers.attention.sliding`). `dropout` applies to the output,
-    `attention_dropout` to the probabilities, all of which must then be kept: the
-    fused kernels, which serve without it, keep none.
+    Queries, keys and values of one input come from one product.
+
+    Args:
+        num_heads: N.
+        width: D, a multiple of `num_heads`.
+        causal: whether tokens attend only to earlier ones and themselves.
+        cross: whether to attend to a context instead of the input itself.
+        rotary: whether to use rotary positions.
+        relative: a layer of `zoo.layers.attention.relative`, which other layers may
+            share.
+        window: tokens attend only to those less than `window` away
+            (`zoo.layers.attention.sliding`); 0 for no limit.
+        use_bias: whether projections have biases.
+        dropout: dropout rate of the output.
+        attention_dropout: dropout rate of the probabilities, which are then
+            materialised; without it, fused kernels avoid that.
+        initializer: initializer of the projections.
+        output_initializer: initializer of the output projection; None for
+            `initializer`.
+
+    Raises:
+        ValueError: the arguments contradict each other.
     """
 
     def __init__(
@@ -62,8 +78,8 @@ class MultiHeadAttention(Layer):
         check_heads(width, num_heads)
         if cross and (relative is not None or window):
             raise ValueError(
-                "Cross-attention has neither relative positions nor a window: a "
-                "context's tokens do not stand between the queries."
+                "Cross-attention has neither relative positions nor a window: its "
+                "context's tokens have no position among the queries. Leave them out."
             )
         self.num_heads, self.width = num_heads, width
         self.head_width = width // num_heads
@@ -93,7 +109,7 @@ class MultiHeadAttention(Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Makes the projections for inputs (B, T, D)."""
+        """Creates the projections for inputs (B, T, D)."""
         shape = (None, None, self.width)
         projections = (
             (self.query, self.key_value) if self.cross else (self.query_key_value,)
@@ -116,37 +132,40 @@ class MultiHeadAttention(Layer):
         training: bool = False,
         seeds=(None, None),
     ):
-        """Attends from `x_BTD`, to itself or to `context_BSD`.
+        """Attends from `x_BTD` to itself or to `context_BSD`.
 
         Args:
             x_BTD: the queries' input.
-            context_BSD: the keys' and values' input; only where `cross`.
-            attention_mask: booleans that broadcast to (B, T, S), True where to look.
-                Comes on top of causality and the window; with a cache it is the whole
-                truth about the future. A window saves time and memory where the mask is
-                the same for all queries, (B, 1, S), and there is no cache.
+            context_BSD: the keys' and values' input, if `cross`.
+            attention_mask: booleans that broadcast to (B, T, S), True where attention
+                is allowed. Combined with causality and the window; with a cache, the
+                mask alone must hide future tokens. A window saves time and memory only
+                if the mask is the same for all queries, (B, 1, S), and there is no
+                cache.
             positions: (T,) or (B, T), for rotary positions; default 0 … T-1. Relative
-                ones are distances in the arrays.
-            queries: (B, Q), which tokens are to attend; default all. Those of a text
-                read in both directions, whose mask is the same for all.
-            global_positions: where tokens stand that look at all and are looked at by
-                all, whatever the window: whole numbers (B, G), -1 for none.
-            cache: a pair of (B, S, N, H) arrays, keys and values seen so far; where
+                positions are distances in the arrays.
+            queries: (B, Q), indices of the tokens that attend; default all. Only for
+                bidirectional attention with one mask for all queries.
+            global_positions: indices (B, G) of tokens that attend to all and are
+                attended to by all, regardless of the window; -1 for none.
+            cache: a pair of (B, S, N, H) arrays, the keys and values so far; if
                 `cross`, those of the whole context, from `keys_values`.
-            index: where in the cache these T tokens go.
-            training: whether to drop.
-            seeds: from `draw_seeds`, to drop what they say.
+            index: index in the cache of the first of these T tokens.
+            training: whether to apply dropout.
+            seeds: dropout seeds from `draw_seeds`.
 
         Returns:
-            (B, T, D), or (B, Q, D), and the new cache as a second value where one was
-            given and the attention is to itself.
+            (B, T, D), or (B, Q, D); in self-attention with a cache, also the new cache.
+
+        Raises:
+            ValueError: the arguments do not fit this layer.
         """
         q_BTNH, k_BSNH, v_BSNH = self._project(x_BTD, context_BSD, cache, positions)
         if queries is not None:
             if self.causal or self.relative is not None or self.window or cache:
                 raise ValueError(
                     "queries are for attention that treats all of them alike: neither "
-                    "causal, relative, in a window nor with a cache."
+                    "causal, relative, in a window nor with a cache. Leave them out."
                 )
             q_BTNH = gather(q_BTNH, queries)
         if self.cross:
@@ -175,17 +194,17 @@ class MultiHeadAttention(Layer):
         return out if cache is None else (out, cache)
 
     def draw_seeds(self) -> tuple:
-        """Seeds for one call: of the probabilities' dropout, and of the output's."""
+        """Seeds for one call: for the dropout of probabilities and of the output."""
         return self.attention_dropout.draw(), self.dropout.draw()
 
     def keys_values(self, context_BSD):
-        """Of a cross-attention's context: what does not change from token to token."""
+        """The keys and values of a context, which stay the same from token to token."""
         return self.key_value.heads(context_BSD)
 
     def probabilities(
         self, x_BTD, context_BSD=None, attention_mask=None, positions=None
     ):
-        """How much each query looks at each key, (B, N, T, S); all of it at once."""
+        """The attention probabilities, (B, N, T, S), all materialised."""
         q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
         mask = self._within(attention_mask, q_BTNH, k_BSNH)
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
@@ -214,7 +233,7 @@ class MultiHeadAttention(Layer):
         return self.relative(q_BTNH, num_keys=k_BSNH.shape[1], first=first)
 
     def _slides(self, tokens: int, attention_mask, cache) -> bool:
-        """Whether tokens can attend chunk by chunk, and it is worth it."""
+        """Whether attending chunk by chunk is possible and saves work."""
         return (
             0 < self.window < tokens
             and cache is None
@@ -229,8 +248,8 @@ class MultiHeadAttention(Layer):
             return sliding_attention(*arrays, causal=self.causal, visible=visible)
         if self.relative is not None:
             raise ValueError(
-                "Global tokens are at any distance, which relative positions do not "
-                "know chunk by chunk: use global_positions without `relative`."
+                "Global tokens are at any distance, which relative positions can't "
+                "express chunk by chunk: use global_positions without `relative`."
             )
         return global_attention(
             *arrays, global_positions, causal=self.causal, visible=visible
@@ -254,5 +273,5 @@ class MultiHeadAttention(Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape

@@ -1,8 +1,8 @@
-"""Relative positions: scores that know how far a key is from a query.
+"""Relative positions: attention scores that depend on the distance of key and query.
 
-Where both stand does not count, so that the same weights serve a text wherever it
-begins. Each layer here changes the queries and gives a bias for the scores, from the
-queries and from how many keys there are.
+Absolute positions do not matter, so that a text may start anywhere. Each layer here
+adjusts the queries and computes a bias for the scores from the queries and the number
+of keys.
 
 Shapes: B batch, T queries, S keys, N heads, H head width, D width, M distances.
 """
@@ -19,24 +19,25 @@ from zoo.layers.layer import Layer
 
 
 def distances(num_queries: int, num_keys: int, first=0, causal: bool = False):
-    """How far keys may lie before a query, (M,), from far to near; negative is after.
+    """The possible distances from a query back to a key, (M,), descending.
+
+    Negative distances are keys after the query.
 
     Args:
         num_queries: T.
         num_keys: S.
-        first: the key at which the first query stands.
-        causal: leaves out, at the end, what only keys of the future have.
+        first: index of the first query among the keys.
+        causal: whether to leave out, at the end, distances that only future keys have.
     """
     count = num_keys if causal else num_queries + num_keys - 1
     return first + num_queries - 1 - ops.arange(count, dtype="int32")
 
 
 def shifted(by_distance, num_keys: int):
-    """Scores by distance (B, N, T, M) as scores by key (B, N, T, S).
+    """Turns scores by distance (B, N, T, M) into scores by key (B, N, T, S).
 
-    Dai et al. 2019, appendix B: one column more, and the rows of another shape begin
-    each one place later. Where distances were left out, what keys of the future get
-    means nothing.
+    Dai et al. 2019, appendix B: with one more column, a reshape shifts each row by one
+    place. If distances were left out, the scores of future keys are meaningless.
     """
     _, heads, queries, count = by_distance.shape
     x = ops.pad(by_distance, ((0, 0), (0, 0), (0, 0), (1, 0)))
@@ -46,11 +47,22 @@ def shifted(by_distance, num_keys: int):
 
 @keras.saving.register_keras_serializable("zoo")
 class T5Bias(Layer):
-    """A learned number a head for each range of distances (Raffel et al. 2020, 2.1).
+    """A learned bias per head and bucket of distances (Raffel et al. 2020, 2.1).
 
-    Near distances have a bucket each, farther ones share buckets that grow by a
-    constant factor, and all from `max_distance` on share the last. T5's layers share
-    one such layer. Unlike T5's, scores here are divided by the root of the head width.
+    Small distances have one bucket each, larger ones share buckets that grow by a
+    constant factor, and all from `max_distance` on share the last. All of T5's layers
+    share one such layer. Unlike T5's, scores here are divided by the square root of the
+    head width.
+
+    Args:
+        num_heads: N.
+        causal: whether attention is causal, so that all buckets are for earlier keys.
+        num_buckets: number of buckets, a multiple of 4, or of 2 if `causal`.
+        max_distance: distances from here on share the last bucket.
+        initializer: initializer of the biases.
+
+    Raises:
+        ValueError: `num_buckets` is invalid.
     """
 
     def __init__(
@@ -68,14 +80,14 @@ class T5Bias(Layer):
         if num_buckets < fewest or num_buckets % fewest or num_buckets > max_distance:
             raise ValueError(
                 f"num_buckets must be a multiple of {fewest} up to max_distance="
-                f"{max_distance}, got {num_buckets}"
+                f"{max_distance}, got {num_buckets}."
             )
         self.num_heads, self.causal = num_heads, causal
         self.num_buckets, self.max_distance = num_buckets, max_distance
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape=None) -> None:
-        """Makes the table, a row a bucket."""
+        """Creates the table, one row per bucket."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.num_buckets, self.num_heads),
@@ -83,13 +95,13 @@ class T5Bias(Layer):
         )
 
     def bucket(self, distances):
-        """The buckets of whole-number distances of any shape."""
+        """The buckets of integer distances of any shape."""
         own = self.num_buckets if self.causal else self.num_buckets // 2
         exact = own // 2
         steps = np.arange(self.max_distance + 1)
         growth = np.log(np.maximum(steps, exact) / exact)
         growth = growth / math.log(self.max_distance / exact) * (own - exact)
-        # Edges of buckets can be whole numbers, which rounding must not fall short of.
+        # Bucket edges can be whole numbers; rounding must not fall below them.
         far = np.minimum(exact + np.floor(growth + 1e-6), own - 1)
         table = ops.convert_to_tensor(np.where(steps < exact, steps, far), "int32")
         size = ops.maximum(distances, 0) if self.causal else ops.abs(distances)
@@ -99,7 +111,7 @@ class T5Bias(Layer):
         return found + own * ops.cast(distances < 0, "int32")
 
     def call(self, q_BTNH, num_keys: int, first=0):
-        """The queries, unchanged, and a bias (1, N, T, S) for their scores."""
+        """Returns the queries unchanged and a bias (1, N, T, S) for their scores."""
         queries = q_BTNH.shape[1]
         found = self.bucket(distances(queries, num_keys, first, self.causal))
         bias_MN = ops.take(self.embeddings, found, axis=0)
@@ -113,10 +125,19 @@ class T5Bias(Layer):
 class TransformerXLPositions(Layer):
     """Transformer-XL's relative positions (Dai et al. 2019, section 3.3).
 
-    A query q scores a key k that lies d before it as (q + u)·k + (q + v)·W r(d): r(d)
-    are sines and cosines of the distance, W is the keys' second projection, u and v are
-    biases that stand for a query in what does not depend on it. Each layer has its
-    own, as the authors' large models (`untie_r`).
+    A query q scores a key k at distance d before it as (q + u)·k + (q + v)·W r(d): r(d)
+    holds sines and cosines of the distance, W is a second key projection, and the
+    biases u and v replace the query in the terms that do not depend on it. Each layer
+    has its own, as in the authors' large models (`untie_r`).
+
+    Args:
+        num_heads: N.
+        width: D, even.
+        causal: whether attention is causal.
+        initializer: initializer of W.
+
+    Raises:
+        ValueError: the width is odd.
     """
 
     def __init__(
@@ -130,7 +151,7 @@ class TransformerXLPositions(Layer):
     ) -> None:
         super().__init__(**kwargs)
         if width % 2:
-            raise ValueError(f"Sines and cosines need an even width, got {width}")
+            raise ValueError(f"Sines and cosines need an even width, got {width}.")
         self.num_heads, self.width, self.causal = num_heads, width, causal
         self.head_width = width // num_heads
         self.position = HeadsDense(
@@ -144,14 +165,14 @@ class TransformerXLPositions(Layer):
         )
 
     def build(self, input_shape=None) -> None:
-        """Makes the projection W and the biases u and v."""
+        """Creates the projection W and the biases u and v."""
         self.position.build((None, None, self.width))
         for name in ("content_bias", "position_bias"):
             bias = self.add_weight(name=name, shape=(self.width,), initializer="zeros")
             setattr(self, name, bias)
 
     def call(self, q_BTNH, num_keys: int, first=0):
-        """Queries (B, T, N, H) with u, and a bias (B, N, T, S) for their scores."""
+        """Returns the queries (B, T, N, H) plus u, and a bias (B, N, T, S)."""
         queries = q_BTNH.shape[1]
         places = distances(queries, num_keys, first, self.causal)
         r_MD = ops.cast(sinusoids(places, self.width), q_BTNH.dtype)
@@ -160,14 +181,14 @@ class TransformerXLPositions(Layer):
             for bias in (self.content_bias, self.position_bias)
         )
         if queries == 1:
-            # One product with W, not one a distance: a token's step in decoding.
+            # In decoding, one product with W instead of one per distance.
             w_DNH = self._by_head(ops.cast(self.position.kernel, q_BTNH.dtype))
             q_BTND = ops.einsum("btnh,dnh->btnd", q_v, w_DNH)
             scores = ops.einsum("btnd,md->bntm", q_BTND, r_MD)
         else:
             (r_1MNH,) = self.position.heads(r_MD[None])
             scores = ops.einsum("btnh,mnh->bntm", q_v, r_1MNH[0])
-        # The queries' products with the keys are divided by it too.
+        # The products of queries and keys are divided by it too.
         scores = scores / math.sqrt(self.head_width)
         return q_u, shifted(scores, num_keys)
 

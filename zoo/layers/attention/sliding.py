@@ -1,13 +1,13 @@
 """Sliding-window attention with global tokens (Beltagy et al. 2020, Longformer).
 
-A token looks at the tokens less than `window` away: itself and `window - 1` before it
-and, unless attention is causal, after it. Global tokens look at all and all look at
-them; in causal attention, they look at all before them, and all after them look at
-them. Longformer projects what its global tokens read and are read by once more; here
-they share the others' projections.
+A token attends to tokens less than `window` away: itself, `window - 1` before it and,
+unless attention is causal, as many after it. Global tokens attend to all tokens and are
+attended to by all; in causal attention, they attend to all before them and are attended
+to by all after them. Longformer has separate projections for global attention; here
+global tokens share the others' projections.
 
 Shapes: B batch, T tokens, N heads, H head width, G global tokens, W window, C chunks
-of a text, R = B·C chunks of all texts, S keys of a chunk.
+per text, R = B·C chunks of all texts, S keys per chunk.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from keras import ops
 def in_window(
     num_queries: int, num_keys: int, window: int, first=0, global_positions=None
 ):
-    """Which keys a query may see, (B or 1, T, S), but for causality.
+    """Whether each key is in a query's window, (B or 1, T, S), ignoring causality.
 
     Args:
         num_queries: T.
         num_keys: S.
-        window: how near they have to be.
-        first: the key at which the first query stands.
-        global_positions: keys that all see, (B, G), and that see all; -1 for none.
+        window: the distance from which keys are hidden.
+        first: index of the first query among the keys.
+        global_positions: indices (B, G) of global tokens; -1 for none.
     """
     rows = first + ops.arange(num_queries, dtype="int32")[:, None]
     columns = ops.arange(num_keys, dtype="int32")[None, :]
@@ -49,26 +49,26 @@ def sliding_attention(
     visible=None,
     others=None,
 ):
-    """Attention within a window, in time and memory that grow as B·T·W.
+    """Attention within a window, in time and memory proportional to B·T·W.
 
-    Texts are cut into chunks of W tokens, each of which attends to itself and its
-    neighbours as if it were a text of its own.
+    Texts are split into chunks of W tokens; each attends to itself and its neighbours
+    as if it were a separate text.
 
     Args:
-        attend: `attend(q, k, v, mask, first=)` on (R, W, N, H) and (R, S, N, H) twice,
-            with a mask (R, 1, W, S), True where to look; `first` is the key at which
-            the first query stands.
+        attend: `attend(q, k, v, mask, first=)` on queries (R, W, N, H), keys and values
+            (R, S, N, H) and a mask (R, 1, W, S), True where attention is allowed;
+            `first` is the index of the first query among the keys.
         q_BTNH: queries.
         k_BTNH: keys.
         v_BTNH: values.
         window: W.
-        causal: nobody looks ahead.
-        visible: (B or 1, T), False at padding, which nobody looks at.
-        others: keys and values (B, G, N, H) that every chunk sees too, and which
-            queries may look at them, (B, T, G).
+        causal: whether to hide later keys.
+        visible: (B or 1, T), False at padding, which is hidden.
+        others: keys and values (B, G, N, H) that every chunk sees too, and whether each
+            query may attend to them, (B, T, G).
 
     Returns:
-        What was attended to, (B, T, N, H).
+        The attended values (B, T, N, H).
     """
     _, tokens, heads, head_width = q_BTNH.shape
     chunks = -(-tokens // window)
@@ -76,17 +76,17 @@ def sliding_attention(
     parts = 1 + sum(sides)
 
     def chunked(x):
-        """(B, T, ...) to (B, C, W, ...); what is missing is 0."""
+        """Splits (B, T, ...) into (B, C, W, ...), padded with 0."""
         rest = [(0, 0)] * (len(x.shape) - 2)
         x = ops.pad(x, [(0, 0), (0, chunks * window - tokens), *rest])
         return ops.reshape(x, (-1, chunks, window, *x.shape[2:]))
 
     def queries(x):
-        """(B, T, ...) to (R, W, ...)."""
+        """Splits (B, T, ...) into chunks (R, W, ...)."""
         return ops.reshape(chunked(x), (-1, window, *x.shape[2:]))
 
     def keys(x):
-        """(B, T, ...) to each chunk between its neighbours, (R, S, ...)."""
+        """Splits (B, T, ...) into chunks with their neighbours, (R, S, ...)."""
         rest = [(0, 0)] * (len(x.shape) - 1)
         x = ops.pad(chunked(x), [(0, 0), sides, *rest])
         x = ops.concatenate([x[:, i : i + chunks] for i in range(parts)], axis=2)
@@ -94,7 +94,7 @@ def sliding_attention(
 
     ahead = np.arange(parts * window) - window - np.arange(window)[:, None]
     near = (np.abs(ahead) < window) & ~(causal & (ahead > 0))
-    # Numbers, since not every backend pads booleans.
+    # As integers, since not every backend pads booleans.
     visible = ops.cast(_given(visible, q_BTNH), "int32")
     mask_RWS = ops.logical_and(keys(visible)[:, None, :] > 0, near)
     k_RSNH, v_RSNH = keys(k_BTNH), keys(v_BTNH)
@@ -122,10 +122,10 @@ def global_attention(
     causal: bool = False,
     visible=None,
 ):
-    """`sliding_attention` with global tokens, each of which costs T more.
+    """`sliding_attention` with global tokens, each of which adds cost T.
 
-    Args are as there, and `positions`: where global tokens stand, whole numbers (B, G),
-    each once a row; -1 for none.
+    The arguments are the same, with `positions`, the indices (B, G) of global tokens,
+    each at most once per row; -1 for none.
     """
     places = ops.arange(q_BTNH.shape[1], dtype="int32")
     positions = ops.cast(positions, "int32")
@@ -149,7 +149,7 @@ def global_attention(
         v_BTNH,
         window,
         causal=causal,
-        # Global tokens are seen once, not as neighbours too.
+        # Global tokens are seen only once, not also as neighbours.
         visible=ops.logical_and(visible, ops.logical_not(is_global)),
         others=(k_BGNH, v_BGNH, ops.transpose(seen_BGT, (0, 2, 1))),
     )
@@ -159,7 +159,7 @@ def global_attention(
 
 
 def _given(visible, q_BTNH):
-    """(B, T), all True where nothing else is known."""
+    """The mask `visible` as (B, T); all True if it is None."""
     if visible is None:
         visible = ops.ones((1, q_BTNH.shape[1]), dtype="bool")
     return ops.broadcast_to(visible, ops.shape(q_BTNH)[:2])

@@ -19,7 +19,17 @@ NORM_POSITIONS = ("pre", "post")
 
 @keras.saving.register_keras_serializable("zoo")
 class FeedForward(Layer):
-    """Two products with an activation between them (Vaswani et al., section 3.3)."""
+    """Two dense layers with an activation between them (Vaswani et al., section 3.3).
+
+    Args:
+        width: D.
+        hidden_width: F.
+        activation: a name or a function.
+        use_bias: whether the layers have biases.
+        dropout: dropout rate of the output.
+        initializer: initializer of the matrices.
+        output_initializer: initializer of the second matrix; None for `initializer`.
+    """
 
     def __init__(
         self,
@@ -49,30 +59,38 @@ class FeedForward(Layer):
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, input_shape) -> None:
-        """Makes both projections."""
+        """Creates both projections."""
         self.expand.build((None, None, self.width))
         self.contract.build((None, None, self.hidden_width))
 
     def call(self, x_BTD, training: bool = False, seeds=(None,)):
-        """(B, T, D) to (B, T, D)."""
+        """Maps (B, T, D) to (B, T, D)."""
         x_BTF = self.activation(self.expand(x_BTD))
         return self.dropout(self.contract(x_BTF), training=training, seed=seeds[0])
 
     def draw_seeds(self) -> tuple:
-        """The seed for one call."""
+        """The dropout seed for one call, in a tuple."""
         return (self.dropout.draw(),)
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape
 
 
 @keras.saving.register_keras_serializable("zoo")
 class TransformerBlock(Layer):
-    """Attention, then feed-forward, with norms before (GPT-2) or after (BERT) each.
+    """Attention, then feed-forward, each with a norm before (GPT-2) or after (BERT).
 
-    With `cross=True` a cross-attention to a context stands between the two, as in
-    the original decoder.
+    With `cross=True` there is a cross-attention to a context between the two, as in the
+    original decoder. The arguments not listed are those of `MultiHeadAttention` and
+    `FeedForward`.
+
+    Args:
+        norm_position: "pre" or "post".
+        norm_epsilon: added to the norms' variance.
+
+    Raises:
+        ValueError: `norm_position` is unknown.
     """
 
     def __init__(
@@ -99,8 +117,7 @@ class TransformerBlock(Layer):
         super().__init__(**kwargs)
         if norm_position not in NORM_POSITIONS:
             raise ValueError(
-                f"norm_position must be one of {NORM_POSITIONS}. "
-                f"Received: {norm_position!r}"
+                f"norm_position must be one of {NORM_POSITIONS}, got {norm_position!r}."
             )
         self.norm_position, self.width = norm_position, width
         common = {
@@ -144,7 +161,7 @@ class TransformerBlock(Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Makes all parts for inputs (B, T, D)."""
+        """Creates all parts for inputs (B, T, D)."""
         shape = (None, None, self.width)
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build(shape)
@@ -168,12 +185,12 @@ class TransformerBlock(Layer):
         training: bool = False,
         seeds=None,
     ):
-        """(B, T, D) to (B, T, D), and the new cache where one was given.
+        """Maps (B, T, D) to (B, T, D); also returns the new cache if one was given.
 
-        Arguments are those of `MultiHeadAttention`; `context_mask` is the mask for
-        the cross-attention, and `context_cache` its keys and values, from
-        `keys_values`, in place of the context. With `queries` (B, Q) only those tokens
-        come out, (B, Q, D).
+        The arguments are those of `MultiHeadAttention`; `context_mask` is the mask of
+        the cross-attention, and `context_cache` holds its keys and values, from
+        `keys_values`, in place of the context. With `queries` (B, Q) the result has
+        only those tokens, (B, Q, D).
         """
         seeds = iter(seeds or [(None, None)] * 3)
         held = []
@@ -218,26 +235,26 @@ class TransformerBlock(Layer):
         return x if cache is None else (x, held[0])
 
     def keys_values(self, context_BSD):
-        """A context's keys and values, which `call` takes as `context_cache`."""
+        """A context's keys and values, for `call(..., context_cache=)`."""
         assert self.cross_attention is not None
         return self.cross_attention.keys_values(context_BSD)
 
     def cross_probabilities(self, x_BTD, context_BSD, context_mask=None):
-        """Where the cross-attention looks, (B, N, T, S)."""
+        """The probabilities of the cross-attention, (B, N, T, S)."""
         assert self.cross_attention is not None
         x = self._residual(x_BTD, self.attention, self.attention_norm)
         x = self.cross_norm(x) if self.norm_position == "pre" else x
         return self.cross_attention.probabilities(x, context_BSD, context_mask)
 
     def _residual(self, x, sublayer, norm, kept=None):
-        """`kept`: those of x that come out of the sublayer too, if not all."""
+        """Adds a sublayer; `kept` are the rows of x that the sublayer returns."""
         kept = x if kept is None else kept
         if self.norm_position == "pre":
             return kept + engine().by_rows(sublayer(norm(x)))
         return norm(kept + engine().by_rows(sublayer(x)))
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape
 
 
@@ -249,11 +266,12 @@ def rematerialised(
     context=None,
     context_mask=None,
 ):
-    """A block in training, run again in the backward pass.
+    """Runs a block in training with rematerialisation.
 
-    Its activations are not kept: less memory for more time (Chen et al. 2016).
+    Activations are recomputed in the backward pass instead of stored: less memory for
+    more time (Chen et al. 2016).
     """
-    # Drawn outside: inside, the second run would draw other seeds, and JAX's
+    # Drawn outside: otherwise the second run would draw other seeds, and JAX's
     # generators would leak out of the recomputation.
     seeds = block.draw_seeds()
 
@@ -268,6 +286,5 @@ def rematerialised(
             seeds=seeds,
         )
 
-    # An argument, not a part of the closure, through which TensorFlow sends nothing
-    # back.
+    # An argument, since TensorFlow does not backpropagate through a closure.
     return keras.remat(run)(x, *(() if context is None else (context,)))

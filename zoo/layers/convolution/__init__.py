@@ -1,1 +1,1 @@
-"""Layers for images."""
+"""Convolutional layers and other layers for images."""

@@ -1,6 +1,6 @@
-"""Encoders from images to features and decoders back: fully connected, convolutional.
+"""Encoders from images to features, and decoders: fully connected or convolutional.
 
-Shapes: B images, (H, W, C) of an image, F features, P channels that are put out.
+Shapes: B images, (H, W, C) per image, F features, P output channels.
 """
 
 import math
@@ -12,29 +12,29 @@ from keras import layers, ops
 from zoo.layers.dense import Dense
 
 BODIES = ("mlp", "convolutional")
-# Of the convolutions that halve and double a picture's sides.
+# Of the convolutions that halve and double an image's sides.
 KERNEL, STRIDE = 4, 2
 
 
 def check_coders(image_shape: Sequence[int], body: str, hidden: Sequence[int]) -> None:
-    """Raises if `encoder` and `decoder` can't be made from these."""
+    """Raises a ValueError if these arguments don't suit `encoder` and `decoder`."""
     if len(image_shape) != 3 or not all(_is_count(size) for size in image_shape):
         raise ValueError(
             "image_shape must be (height, width, channels), whole numbers from 1, got "
-            f"{image_shape!r}"
+            f"{image_shape!r}."
         )
     if body not in BODIES:
-        raise ValueError(f"body must be one of {BODIES}, got {body!r}")
+        raise ValueError(f"body must be one of {BODIES}, got {body!r}.")
     if not hidden or not all(_is_count(width) for width in hidden):
         raise ValueError(
-            f"hidden must hold whole numbers from 1, one a layer, got {hidden!r}"
+            f"hidden must hold whole numbers from 1, one per layer, got {hidden!r}."
         )
     step = STRIDE ** len(hidden)
     if body == "convolutional" and (image_shape[0] % step or image_shape[1] % step):
         raise ValueError(
-            f"{len(hidden)} convolutions halve a picture {len(hidden)} times, so its "
+            f"{len(hidden)} convolutions halve an image {len(hidden)} times, so its "
             f"sides must be multiples of {step}, got image_shape={tuple(image_shape)}. "
-            "Give fewer layers in hidden, or pad the pictures."
+            "Put fewer layers in hidden, or pad the images."
         )
 
 
@@ -45,14 +45,14 @@ def encoder(
     activation: str,
     dtype=None,
 ) -> keras.Sequential:
-    """From images (B, H, W, C) to features (B, F).
+    """A network from images (B, H, W, C) to features (B, F).
 
     Args:
         image_shape: (H, W, C).
         body: "mlp" or "convolutional".
-        hidden: widths of the layers; of convolutions, their channels.
-        activation: after each, by its name in Keras.
-        dtype: a precision.
+        hidden: widths of the layers, or channels of the convolutions.
+        activation: Keras's name of the activation after each layer.
+        dtype: Keras dtype or dtype policy.
     """
     stack: list[keras.Layer] = [keras.Input(tuple(image_shape))]
     if body == "mlp":
@@ -83,15 +83,15 @@ def decoder(
     activation: str,
     dtype=None,
 ) -> keras.Sequential:
-    """From latents (B, latent_dim) to (B, H, W, P), the encoder's mirror image.
+    """A network from latents (B, latent_dim) to (B, H, W, P), the encoder mirrored.
 
     Args:
-        latent_dim: of its input.
+        latent_dim: dimensions of the latents.
         output_shape: (H, W, P).
         body: "mlp" or "convolutional".
-        hidden: as the encoder's; used from last to first.
-        activation: after each hidden layer, by its name in Keras.
-        dtype: a precision.
+        hidden: as for the encoder; used from last to first.
+        activation: Keras's name of the activation after each hidden layer.
+        dtype: Keras dtype or dtype policy.
     """
     hidden, output_shape = list(reversed(hidden)), tuple(output_shape)
     stack: list[keras.Layer] = [keras.Input((latent_dim,))]
@@ -121,7 +121,7 @@ def decoder(
 
 
 def decode_samples(decoder: keras.Layer, latents):
-    """Decodes latents with any leading axes: (..., L) to (..., H, W, P)."""
+    """Decodes latents with any leading axes, from (..., L) to (..., H, W, P)."""
     rows = decoder(ops.reshape(latents, (-1, latents.shape[-1])))
     return ops.reshape(rows, (*ops.shape(latents)[:-1], *rows.shape[1:]))
 

@@ -10,20 +10,20 @@ from zoo.layers.places import at_places
 
 @keras.saving.register_keras_serializable("zoo")
 class ImageHistory(Layer):
-    """Shows generated images now, or keeps them and shows earlier ones in their place.
+    """Returns generated images, or stores them and returns earlier ones instead.
 
     Section 2.3 of Shrivastava et al. 2017, in the form of Zhu et al. 2017, section 4:
-    until the history is full, each image is shown and kept. Then each is shown with
-    probability 1/2; else it takes the place of one of the history's images, drawn
-    evenly, which is shown.
+    until the history is full, each image is stored and returned. Then each is returned
+    with probability 1/2; otherwise it replaces a uniformly drawn image of the history,
+    which is returned.
 
-    All images of a batch meet the history as it was before the batch; where two would
-    take one place, the last does. At one image a batch this is the papers' rule. The
-    history is one for the global batch: `draw` decides for all its rows, and micro-
-    batches and devices may then bring any of them.
+    All images of a batch see the history as it was before the batch; if two are
+    assigned the same place, the last is stored. With one image per batch this is the
+    papers' rule. The whole global batch has one history: `draw` decides for all its
+    rows, and micro-batches and devices may then process any of them.
 
     Args:
-        size: how many images it keeps.
+        size: number of images to keep.
         image_shape: (H, W, C).
     """
 
@@ -32,7 +32,7 @@ class ImageHistory(Layer):
         self.size, self.image_shape = size, tuple(image_shape)
 
     def build(self, input_shape=None) -> None:
-        """Makes room, in float32 at any precision."""
+        """Creates the history, in float32 at any precision."""
         state = {
             "initializer": "zeros",
             "dtype": "float32",
@@ -49,15 +49,15 @@ class ImageHistory(Layer):
             variable.gains_parts = True
 
     def draw(self, num_images, seed) -> dict:
-        """What is to happen to each image of a batch.
+        """Draws what happens to each image of a batch.
 
         Args:
             num_images: B, of the whole batch.
             seed: a SeedGenerator.
 
         Returns:
-            For `call`: `place` (B,) int32, which each image takes, or -1; `shown` (B,)
-            int32, the place of the image that is shown instead, or -1.
+            Arguments of `call`: `place` (B,) int32, where each image is stored, or -1;
+            `shown` (B,) int32, the place of the image returned instead, or -1.
         """
         count = ops.sum(ops.cast(ops.convert_to_tensor(self.filled), "int32"))
         full = count == self.size
@@ -68,7 +68,7 @@ class ImageHistory(Layer):
         earlier = ops.logical_and(full, uniform[:, 1] < 0.5)
         free = count + order
         place = ops.where(earlier, drawn, ops.where(free < self.size, free, -1))
-        # One image a place: the last.
+        # One image per place: the last.
         same = place[:, None] == place[None, :]
         later = order[:, None] < order[None, :]
         taken = ops.sum(ops.cast(ops.logical_and(same, later), "int32"), axis=1) > 0
@@ -78,12 +78,12 @@ class ImageHistory(Layer):
         }
 
     def call(self, images, place, shown):
-        """Images (B, H, W, C), or earlier ones in their place; keeps what is to be.
+        """Stores images and returns them or earlier ones, (B, H, W, C).
 
         Args:
-            images: in float32.
-            place: (B,) int32, the place that each takes in the history, or -1.
-            shown: (B,) int32, the place of the image shown instead of each, or -1.
+            images: (B, H, W, C), float32.
+            place: (B,) int32, where each image is stored in the history, or -1.
+            shown: (B,) int32, the place of the image returned instead, or -1.
         """
         history = ops.convert_to_tensor(self.images)
         earlier = ops.take(history, ops.maximum(shown, 0), axis=0)
@@ -98,5 +98,5 @@ class ImageHistory(Layer):
         self.filled.assign(ops.maximum(filled, ops.cast(new, "float32")))
 
     def compute_output_shape(self, input_shape, *_, **__):
-        """Unchanged."""
+        """The shape of the images."""
         return input_shape

@@ -1,8 +1,8 @@
-"""The order of a picture's axes, and its range, inside a network.
+"""The axis order and value range of images inside a network.
 
-Callers have (B, H, W, C) in [0, 1]. Inside, where the backend's convolutions and norms
-want the channels first, a whole network has them there, and each of its layers is told
-so; and tanh gives [-1, 1].
+Callers use (B, H, W, C) in [0, 1]. If the backend's convolutions and norms are faster
+with channels first, the whole network uses that order, and each of its layers is told.
+Inside, values are in [-1, 1], the range of tanh.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,10 @@ CHANNELS_LAST, CHANNELS_FIRST = "channels_last", "channels_first"
 
 
 def in_native_format(stack: Sequence[keras.Layer]) -> list[keras.Layer]:
-    """Layers from and to (B, H, W, C) in float32, `stack` in the engine's format."""
+    """Wraps `stack`, in the engine's format, to map (B, H, W, C) to (B, H, W, C).
+
+    Inputs and outputs are float32.
+    """
     if engine().image_format == CHANNELS_LAST:
         return [*stack]
     return [
@@ -27,15 +30,15 @@ def in_native_format(stack: Sequence[keras.Layer]) -> list[keras.Layer]:
 
 
 def spatial_axes(data_format: str) -> tuple[int, int]:
-    """Those of a picture's height and width."""
+    """The axes of height and width."""
     return (1, 2) if data_format == CHANNELS_LAST else (2, 3)
 
 
 def to_signed(images):
-    """From [0, 1] to [-1, 1], in float32."""
+    """Maps images from [0, 1] to [-1, 1], in float32."""
     return 2.0 * ops.cast(images, "float32") - 1.0
 
 
 def from_signed(images):
-    """From [-1, 1] to [0, 1]."""
+    """Maps images from [-1, 1] to [0, 1]."""
     return 0.5 * (images + 1.0)

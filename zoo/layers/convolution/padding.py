@@ -1,4 +1,4 @@
-"""Padding of pictures by their own mirror image."""
+"""Reflection padding of images."""
 
 import keras
 
@@ -9,10 +9,14 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class ReflectionPadding(Layer):
-    """Adds `size` rows and columns on each side, mirrored at the border's pixels.
+    """Adds `size` rows and columns on each side, mirrored at the border pixels.
 
-    Against the dark rims that zeros leave on what convolutions draw (Johnson et al.
-    2016, supplementary material).
+    Avoids the border artefacts that zero padding causes in generated images (Johnson et
+    al. 2016, supplementary material).
+
+    Args:
+        size: rows and columns to add on each side.
+        data_format: "channels_last" or "channels_first".
     """
 
     def __init__(self, size: int, data_format: str = CHANNELS_LAST, **kwargs) -> None:
@@ -20,11 +24,11 @@ class ReflectionPadding(Layer):
         self.size, self.data_format = size, data_format
 
     def call(self, x):
-        """(B, H, W, C) to (B, H + 2 size, W + 2 size, C); H and W above `size`."""
+        """Maps (B, H, W, C) to (B, H + 2 size, W + 2 size, C); H and W above `size`."""
         return engine().reflect(x, self.size, spatial_axes(self.data_format))
 
     def compute_output_shape(self, input_shape):
-        """Larger by twice `size`; sides that are not known stay so."""
+        """The input's shape with known sides larger by twice `size`."""
         grown = list(input_shape)
         for axis in spatial_axes(self.data_format):
             grown[axis] = grown[axis] and grown[axis] + 2 * self.size

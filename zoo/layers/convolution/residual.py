@@ -8,10 +8,13 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class ResidualBlock(Layer):
-    """Adds to a picture what two convolutions make of it: 3 x 3, then 1 x 1.
+    """Adds two convolutions of the input to it: 3 x 3, then 1 x 1.
 
-    A ReLU precedes each (van den Oord et al. 2017, section 4.1), so the sum itself
-    passes through unchanged.
+    A ReLU precedes each (van den Oord et al. 2017, section 4.1), so the skip connection
+    is an identity.
+
+    Args:
+        channels: channels of input and output.
     """
 
     def __init__(self, channels: int, **kwargs) -> None:
@@ -22,19 +25,23 @@ class ResidualBlock(Layer):
         self.contract = layers.Conv2D(channels, 1, name="contract", **same)
 
     def build(self, input_shape) -> None:
-        """Makes both convolutions for inputs (B, H, W, channels)."""
+        """Creates both convolutions for inputs (B, H, W, channels).
+
+        Raises:
+            ValueError: the input has another number of channels.
+        """
         if input_shape[-1] != self.channels:
             raise ValueError(
-                f"A residual block of {self.channels} channels adds to as many. "
-                f"Received an input of shape {tuple(input_shape)}."
+                f"The input of a residual block must have {self.channels} channels, "
+                f"got shape {tuple(input_shape)}."
             )
         self.expand.build(input_shape)
         self.contract.build(input_shape)
 
     def call(self, x):
-        """(B, H, W, channels) to the same."""
+        """Maps (B, H, W, channels) to (B, H, W, channels)."""
         return x + self.contract(ops.relu(self.expand(ops.relu(x))))
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape

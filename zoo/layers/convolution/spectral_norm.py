@@ -6,16 +6,19 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("zoo")
 class SpectralNorm(keras.layers.Wrapper):
-    """Divides a layer that is linear in its weight by the weight's spectral norm.
+    """Divides the output of a layer, linear in its weight, by the spectral norm.
 
-    Each pass in training makes one step of the power iteration that finds the norm
+    Each training pass makes one step of the power iteration that estimates the norm
     (algorithm 1); the gradient goes through the division (equation 12). Keras's
-    `SpectralNormalization` overwrites the weight in the forward pass instead: a
-    discriminator would then move in the generator's phase too.
+    `SpectralNormalization` overwrites the weight in the forward pass instead, so a
+    discriminator would also change in the generator's phase.
 
     Args:
-        layer: with a `kernel` or `embeddings`, and without bias.
-        use_bias: add a bias afterwards.
+        layer: a layer with a `kernel` or `embeddings`, and without bias.
+        use_bias: whether to add a bias after the division.
+
+    Raises:
+        ValueError: the layer has a bias.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class SpectralNorm(keras.layers.Wrapper):
         self.use_bias = use_bias
 
     def build(self, input_shape) -> None:
-        """Builds the layer; the iteration starts from a fixed direction."""
+        """Builds the layer; the power iteration starts from a fixed direction."""
         super().build(input_shape)
         outputs = self._weight().shape[-1]
         self.direction = self.add_weight(
@@ -47,7 +50,7 @@ class SpectralNorm(keras.layers.Wrapper):
             )
 
     def call(self, x, training=False):
-        """What the layer gives, divided."""
+        """The layer's output divided by the norm, plus the bias."""
         y = self.layer(x)
         y = y / ops.cast(self.norm(training), y.dtype)
         return y if self.bias is None else y + self.bias
@@ -68,11 +71,11 @@ class SpectralNorm(keras.layers.Wrapper):
         return self.layer.embeddings if found is None else found
 
     def compute_output_shape(self, input_shape):
-        """The layer's."""
+        """The layer's output shape."""
         return self.layer.compute_output_shape(input_shape)
 
     def get_config(self) -> dict:
-        """The layer's configuration, and whether there is a bias."""
+        """The layer's configuration and `use_bias`."""
         return {**super().get_config(), "use_bias": self.use_bias}
 
 

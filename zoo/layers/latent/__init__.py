@@ -1,1 +1,1 @@
-"""Latent variables: distributions, codebooks, observation models."""
+"""Latent variables: distributions, codebooks and observation models."""

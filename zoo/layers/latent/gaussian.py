@@ -1,7 +1,7 @@
-"""Diagonal Gaussian latents: reparameterised draws, divergence, density.
+"""Diagonal Gaussian latents: reparameterised samples, KL divergence and density.
 
 Shapes: ... leading axes, L latent dimensions. All arithmetic is in float32, since the
-exponentials leave float16's range.
+exponentials exceed float16's range.
 """
 
 import math
@@ -15,7 +15,11 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class DiagonalGaussian(Layer):
-    """From features (..., F) to mean and log-variance, (..., L) each, in float32."""
+    """Maps features (..., F) to mean and log-variance, (..., L) each, in float32.
+
+    Args:
+        latent_dim: L.
+    """
 
     def __init__(self, latent_dim: int, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -25,7 +29,7 @@ class DiagonalGaussian(Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Makes both products' weights."""
+        """Creates the weights of both dense layers."""
         self.mean.build(input_shape)
         self.log_variance.build(input_shape)
         self.built = True
@@ -37,12 +41,12 @@ class DiagonalGaussian(Layer):
 
 
 def reparameterised(mean, log_variance, noise):
-    """The draw mean + stddev · noise (Kingma & Welling 2014, section 2.4)."""
+    """The sample mean + stddev · noise (Kingma & Welling 2014, section 2.4)."""
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
 def kl_to_standard_normal(mean, log_variance):
-    """KL(N(mean, variance) || N(0, 1)) in nats, in every dimension (..., L).
+    """KL(N(mean, variance) || N(0, 1)) in nats, per dimension (..., L).
 
     Kingma & Welling 2014, appendix B, before the sum.
     """
@@ -50,5 +54,5 @@ def kl_to_standard_normal(mean, log_variance):
 
 
 def standard_normal_log_prob(x):
-    """Log-density in nats, summed over the last axis: (..., L) to (...,)."""
+    """Log-density in nats, summed over the last axis, from (..., L) to (...,)."""
     return ops.sum(-0.5 * ops.square(x) - 0.5 * math.log(2 * math.pi), axis=-1)

@@ -1,7 +1,7 @@
-"""Observation models: what a decoder's output says about the data, p(x | parameters).
+"""Observation models: distributions p(x | parameters) given a decoder's output.
 
 Shapes: N examples, ... leading axes of the parameters (such as samples of a latent),
-D data dimensions in any shape. Data lies in [0, 1]; all arithmetic is in float32.
+D data dimensions in any shape. Data are in [0, 1]; all arithmetic is in float32.
 """
 
 import math
@@ -14,11 +14,11 @@ Tensor = Any
 
 
 class Observation:
-    """A distribution of data, given what a decoder puts out.
+    """A distribution of data, given a decoder's output.
 
     Attributes:
-        num_parameters: a value of the data takes; a decoder's last axis holds them one
-            kind after the other, (..., C·num_parameters).
+        num_parameters: parameters per data value; a decoder's last axis holds all of
+            the first kind, then all of the next, (..., C·num_parameters).
     """
 
     num_parameters = 1
@@ -35,7 +35,7 @@ class Observation:
         raise NotImplementedError
 
     def sample(self, parameters: Tensor, seed: Any = None) -> Tensor:
-        """Data (..., N, D...) drawn independently in every dimension."""
+        """Samples data (..., N, D...), independently in every dimension."""
         raise NotImplementedError
 
     def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
@@ -48,54 +48,54 @@ class Observation:
 
 
 class Bernoulli(Observation):
-    """Zeros and ones, by their logits; also cross-entropy to greys in between."""
+    """Zeros and ones, given logits; for grey values, the negative cross-entropy."""
 
     def log_probs(self, x, parameters):
-        """See `Observation`."""
+        """Log-probabilities in nats, the negative cross-entropy."""
         logits = ops.cast(parameters, "float32")
         return ops.cast(x, "float32") * logits - ops.softplus(logits)
 
     def mean(self, parameters):
-        """See `Observation`."""
+        """The probability of 1."""
         return ops.sigmoid(ops.cast(parameters, "float32"))
 
     def sample(self, parameters, seed=None):
-        """See `Observation`."""
+        """Draws zeros and ones."""
         mean = self.mean(parameters)
         uniform = keras.random.uniform(ops.shape(mean), seed=seed)
         return ops.cast(uniform < mean, "float32")
 
 
 class Gaussian(Observation):
-    """Independent noise of one known `stddev` around the decoder's output."""
+    """Independent noise with one known `stddev` around the decoder's output."""
 
     def __init__(self, stddev: float) -> None:
         if not stddev > 0:
-            raise ValueError(f"stddev must be above 0, got {stddev!r}")
+            raise ValueError(f"stddev must be above 0, got {stddev!r}.")
         self.stddev = stddev
 
     def log_probs(self, x, parameters):
-        """See `Observation`."""
+        """Log-densities in nats."""
         error = (ops.cast(x, "float32") - self.mean(parameters)) / self.stddev
         constant = math.log(self.stddev) + 0.5 * math.log(2 * math.pi)
         return -0.5 * ops.square(error) - constant
 
     def mean(self, parameters):
-        """See `Observation`."""
+        """The decoder's output, in float32."""
         return ops.cast(parameters, "float32")
 
     def sample(self, parameters, seed=None):
-        """See `Observation`."""
+        """The mean plus noise."""
         mean = self.mean(parameters)
         return mean + self.stddev * keras.random.normal(ops.shape(mean), seed=seed)
 
 
 class LearnedGaussian(Observation):
-    """Noise whose standard deviation the decoder gives for each value.
+    """Noise with a standard deviation per value, given by the decoder.
 
-    It can't fall below `min_stddev`, by default a 256th: data of 256 levels is
-    discrete, and a density could grow without bound where a value never changes
-    (Rybkin et al. 2021, section 3.2, bounds it in the same way).
+    The standard deviation can't fall below `min_stddev`, by default 1/256: data with
+    256 levels are discrete, and the density of a constant value could grow without
+    bound (Rybkin et al. 2021, section 3.2, bounds it in the same way).
     """
 
     num_parameters = 2
@@ -104,18 +104,18 @@ class LearnedGaussian(Observation):
         self.floor = math.log(min_stddev)
 
     def log_probs(self, x, parameters):
-        """See `Observation`."""
+        """Log-densities in nats."""
         mean, log_stddev = self._split(parameters)
         error = (ops.cast(x, "float32") - mean) * ops.exp(-log_stddev)
         constant = 0.5 * math.log(2 * math.pi)
         return -0.5 * ops.square(error) - log_stddev - constant
 
     def mean(self, parameters):
-        """See `Observation`."""
+        """The first half of the parameters."""
         return self._split(parameters)[0]
 
     def sample(self, parameters, seed=None):
-        """See `Observation`."""
+        """The mean plus noise."""
         mean, log_stddev = self._split(parameters)
         noise = keras.random.normal(ops.shape(mean), seed=seed)
         return mean + ops.exp(log_stddev) * noise
@@ -128,9 +128,9 @@ class LearnedGaussian(Observation):
 class DiscretizedLogistic(Observation):
     """Levels 0, 1/(L-1), ..., 1, each with the mass of a logistic around it.
 
-    The outermost levels have all mass beyond them (Salimans et al. 2017, section
+    The outermost levels include all mass beyond them (Salimans et al. 2017, section
     2.1, with one component; Kingma et al. 2016, appendix). Bits per dimension of
-    8-bit pictures are exact under it.
+    8-bit images are exact under it.
     """
 
     num_parameters = 2
@@ -138,11 +138,11 @@ class DiscretizedLogistic(Observation):
 
     def __init__(self, num_levels: int = 256) -> None:
         if num_levels < 2:
-            raise ValueError(f"num_levels must be at least 2, got {num_levels!r}")
+            raise ValueError(f"num_levels must be at least 2, got {num_levels!r}.")
         self.width = 1 / (num_levels - 1)
 
     def log_probs(self, x, parameters):
-        """See `Observation`."""
+        """Log-probabilities of levels, in nats."""
         x = ops.cast(x, "float32")
         mean, log_scale = self._split(parameters)
         precision = ops.exp(-log_scale)
@@ -160,11 +160,11 @@ class DiscretizedLogistic(Observation):
         )
 
     def mean(self, parameters):
-        """The location, which is the mean but for the ends."""
+        """The location, which equals the mean except near the ends."""
         return ops.clip(self._split(parameters)[0], 0.0, 1.0)
 
     def sample(self, parameters, seed=None):
-        """See `Observation`."""
+        """Draws levels."""
         location, log_scale = self._split(parameters)
         tiny = 1e-5
         uniform = keras.random.uniform(ops.shape(location), tiny, 1 - tiny, seed=seed)
@@ -181,7 +181,11 @@ OBSERVATIONS = ("bernoulli", "gaussian", "learned_gaussian", "discretized_logist
 
 
 def observation_model(name: str, stddev: float = 1.0) -> Observation:
-    """The observation model of that name; `stddev` is the "gaussian" one's."""
+    """The observation model called `name`; `stddev` is only for "gaussian".
+
+    Raises:
+        ValueError: the name is unknown.
+    """
     match name:
         case "bernoulli":
             return Bernoulli()
@@ -192,4 +196,6 @@ def observation_model(name: str, stddev: float = 1.0) -> Observation:
         case "discretized_logistic":
             return DiscretizedLogistic()
         case _:
-            raise ValueError(f"observation must be one of {OBSERVATIONS}, got {name!r}")
+            raise ValueError(
+                f"observation must be one of {OBSERVATIONS}, got {name!r}."
+            )

@@ -1,6 +1,6 @@
 """Vector quantisation with a learned codebook (van den Oord et al. 2017).
 
-Shapes: B examples, P places of an example, M = B·P vectors, K codes, D dimensions.
+Shapes: B examples, P places per example, M = B·P vectors, K codes, D dimensions.
 """
 
 from typing import Any, NamedTuple
@@ -15,15 +15,15 @@ LEARNING = ("moving_average", "gradient")
 
 
 class Quantized(NamedTuple):
-    """What became of some vectors.
+    """The result of quantising vectors.
 
     Attributes:
-        vectors: (B, ..., D) the nearest codes' vectors, through which gradients pass
-            as if they were the inputs (straight-through, section 3.2).
-        codes: (B, ...) which codes, int32.
-        commitment: scalar, the mean squared distance to the codes' vectors; its
-            gradient moves the inputs.
-        codebook: scalar, the same number; its gradient moves the codebook, where that
+        vectors: (B, ..., D) the nearest code vectors; gradients pass through to the
+            inputs (straight-through, section 3.2).
+        codes: (B, ...) the code indices, int32.
+        commitment: scalar, the mean squared distance to the code vectors; its gradient
+            goes to the inputs.
+        codebook: scalar, the same value; its gradient goes to the codebook, if that
             learns by gradient.
     """
 
@@ -37,25 +37,27 @@ class Quantized(NamedTuple):
 class VectorQuantizer(Layer):
     """Replaces each vector by the nearest of K codes.
 
-    The codebook is the moving average of the vectors that chose each code (appendix
-    A.1), or learns by gradient (equation 3). For the average, the layer keeps shares
-    of the vectors and sums, not the codebook itself: they are linear in the batch, so
-    that their mean over micro-batches and replicas is the whole batch's.
+    The codebook is the moving average of the vectors assigned to each code (appendix
+    A.1), or learns by gradient (equation 3). For the average, the layer stores shares
+    and sums of the vectors, not the codebook itself: they are linear in the batch, so
+    that their mean over micro-batches and replicas is that of the whole batch.
 
-    A code that fewer and fewer vectors choose is placed anew, on a vector of the batch
-    (as in Dhariwal et al. 2020, Jukebox, section 3). All codes begin like that, so the
-    first batch places the codebook. Which vectors are taken is drawn beforehand, by
-    `draw_restarts`.
+    A code that is rarely used is restarted at a vector of the batch (as in Dhariwal et
+    al. 2020, Jukebox, section 3). All codes start out unused, so the first batch
+    initialises the codebook. `draw_restarts` draws the vectors beforehand.
 
     Args:
         num_codes: K.
-        dim: of the vectors, D.
+        dim: D.
         learning: "moving_average" or "gradient".
-        decay: of the moving averages.
-        restart_below: codes are dead whose average share of the vectors is below this
-            part of 1/K; 0 never restarts any. Only for moving averages.
-        smoothing: Laplace's, added to each code's share of the vectors.
-        **kwargs: of Keras's layers.
+        decay: decay of the moving averages, in [0, 1).
+        restart_below: codes whose average share of the vectors is below this fraction
+            of 1/K are restarted; 0 never restarts. Only for moving averages.
+        smoothing: Laplace smoothing, added to each code's share of the vectors.
+        **kwargs: arguments of Keras's layers.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -72,24 +74,26 @@ class VectorQuantizer(Layer):
         super().__init__(**kwargs)
         for name, count in (("num_codes", num_codes), ("dim", dim)):
             if not isinstance(count, int) or count < 1:
-                raise ValueError(f"{name} must be a whole number from 1, got {count!r}")
+                raise ValueError(
+                    f"{name} must be a whole number from 1, got {count!r}."
+                )
         if learning not in LEARNING:
-            raise ValueError(f"learning must be one of {LEARNING}, got {learning!r}")
+            raise ValueError(f"learning must be one of {LEARNING}, got {learning!r}.")
         if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1), got {decay!r}")
+            raise ValueError(f"decay must be in [0, 1), got {decay!r}.")
         if not 0 <= restart_below < 1:
-            raise ValueError(f"restart_below must be in [0, 1), got {restart_below!r}")
+            raise ValueError(f"restart_below must be in [0, 1), got {restart_below!r}.")
         if learning == "gradient" and restart_below:
             raise ValueError(
-                f"restart_below={restart_below} places codes anew, which a codebook "
-                "that learns by gradient can't do: set it to 0."
+                "A codebook that learns by gradient can't restart codes, "
+                f"got restart_below={restart_below}. Set it to 0."
             )
         self.num_codes, self.dim = num_codes, dim
         self.learning, self.decay = learning, decay
         self.restart_below, self.smoothing = restart_below, smoothing
 
     def build(self, input_shape=None) -> None:
-        """Makes the codebook and the averages, in float32 at any precision."""
+        """Creates the codebook and the averages, in float32 at any precision."""
         each = 1 / self.num_codes
         initial = keras.initializers.RandomUniform(-each, each)
         if self.learning == "gradient":
@@ -102,7 +106,7 @@ class VectorQuantizer(Layer):
             )
         else:
             self.counts = self._average("counts", keras.initializers.Constant(each))
-            # As if every code had been chosen equally often.
+            # As if all codes had been used equally often.
             self.sums = self._average(
                 "sums", lambda shape, dtype: initial(shape, dtype) * each, self.dim
             )
@@ -121,7 +125,7 @@ class VectorQuantizer(Layer):
 
     @property
     def codebook(self):
-        """The codes' vectors (K, D), in float32."""
+        """The code vectors (K, D), in float32."""
         if self.learning == "gradient":
             return ops.convert_to_tensor(self.vectors)
         counts = ops.convert_to_tensor(self.counts)
@@ -131,10 +135,10 @@ class VectorQuantizer(Layer):
         return ops.convert_to_tensor(self.sums) / smoothed[:, None]
 
     def perplexity(self):
-        """How many codes are in use: exp of the entropy of their average shares.
+        """The effective number of codes in use: exp of the entropy of their shares.
 
-        Of the moving average, since a batch's own depends on how the batch is cut; 1
-        before the first update.
+        Uses the moving average, since a batch's own value depends on how the batch is
+        split; 1 before the first update.
         """
         usage = ops.convert_to_tensor(self.usage)
         shares = usage / ops.maximum(ops.sum(usage), 1e-12)
@@ -144,9 +148,9 @@ class VectorQuantizer(Layer):
         """The nearest codes (B, ...), int32, of vectors (B, ..., D)."""
         codebook = self.codebook if codebook is None else codebook
         rows = ops.reshape(ops.cast(vectors, "float32"), (-1, self.dim))
-        # |z - e|² without |z|², which all codes have in common.
+        # |z - e|² without |z|², which is the same for all codes.
         products = ops.matmul(rows, ops.transpose(codebook))
-        # The largest of the negative, since DTensor lays out no ArgMin.
+        # The argmax of the negative, since DTensor does not support ArgMin.
         closeness = 2 * products - ops.sum(ops.square(codebook), axis=-1)
         codes = ops.cast(ops.argmax(closeness, axis=-1), "int32")
         return ops.reshape(codes, ops.shape(vectors)[:-1])
@@ -157,7 +161,7 @@ class VectorQuantizer(Layer):
         return ops.take(codebook, codes, axis=0)
 
     def draw_restarts(self, num_examples, num_places: int, seed):
-        """Which vectors dead codes take, for use as `call(..., restarts=)`.
+        """Draws the vectors at which dead codes restart, for `call(..., restarts=)`.
 
         Args:
             num_examples: B, of the whole batch.
@@ -165,8 +169,8 @@ class VectorQuantizer(Layer):
             seed: a SeedGenerator.
 
         Returns:
-            (B, K) int32: the place of the code's vector if this example has it,
-            else -1.
+            (B, K) int32: the place of a code's vector if it is in this example, else
+            -1.
         """
         uniform = engine().uniform((self.num_codes,), seed)
         count = num_examples * num_places
@@ -177,7 +181,16 @@ class VectorQuantizer(Layer):
         return ops.cast(here, "int32") * (place[None, :] + 1) - 1
 
     def call(self, vectors, restarts=None, training: bool = False) -> Quantized:
-        """Quantises vectors (B, ..., D), and in training learns from them."""
+        """Quantises vectors (B, ..., D); in training, updates the averages.
+
+        Args:
+            vectors: (B, ..., D).
+            restarts: from `draw_restarts`; needed in training if codes can restart.
+            training: whether to update the averages.
+
+        Raises:
+            ValueError: `restarts` is missing.
+        """
         z = ops.cast(vectors, "float32")
         codebook = self.codebook
         codes = self.nearest(z, codebook)
@@ -193,13 +206,13 @@ class VectorQuantizer(Layer):
         )
 
     def _learn(self, z, codes, restarts) -> None:
-        """Moves all averages on by one batch."""
+        """Updates all averages with one batch."""
         rows = ops.reshape(z, (-1, self.dim))  # (M, D)
         places = ops.shape(rows)[0] // ops.shape(z)[0]
         each = 1.0 / ops.cast(ops.shape(rows)[0], "float32")  # a vector's share
 
         def averages(taken):
-            """Shares (K,) and sums (K, D) of the rows that each code takes (M, K)."""
+            """Shares (K,) and sums (K, D) of the rows assigned by (M, K)."""
             taken = ops.cast(taken, "float32")
             sums = ops.matmul(ops.transpose(taken), rows)
             return ops.sum(taken, axis=0) * each, sums * each
@@ -216,8 +229,8 @@ class VectorQuantizer(Layer):
         if self.restart_below:
             if restarts is None:
                 raise ValueError(
-                    "Dead codes restart on vectors that are drawn beforehand: pass "
-                    "restarts=draw_restarts(...), or set restart_below=0."
+                    "Dead codes restart at vectors drawn beforehand, got restarts=None. "
+                    "Pass restarts=draw_restarts(...), or set restart_below=0."
                 )
             least = self.restart_below / self.num_codes
             dead = ops.cast(ops.convert_to_tensor(self.usage) < least, "float32")
@@ -226,7 +239,7 @@ class VectorQuantizer(Layer):
             one, vector = averages(ops.reshape(drawn, (-1, self.num_codes)))
             counts = (1 - dead) * counts + dead * one
             sums = (1 - dead)[:, None] * sums + dead[:, None] * vector
-            # Above the threshold, so that it has time to be found.
+            # Above the threshold, so that restarted codes have time to be used.
             usage = (1 - dead) * usage + dead * (2 * least)
         self.counts.assign(counts)
         self.sums.assign(sums)

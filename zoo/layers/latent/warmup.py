@@ -1,4 +1,4 @@
-"""A coefficient that rises over the first updates."""
+"""A coefficient that increases over the first updates."""
 
 import keras
 from keras import ops
@@ -8,10 +8,13 @@ from zoo.layers.layer import Layer
 
 @keras.saving.register_keras_serializable("zoo")
 class Warmup(Layer):
-    """Rises in even parts from 1/updates to 1, one a training update, and stays there.
+    """Increases linearly from 1/updates to 1, one step per update, and stays there.
 
     For terms of a loss, such as a VAE's KL term (Sønderby et al. 2016, section 2.3). It
-    counts by itself; its count is saved with the weights.
+    keeps its own count, which is saved with the weights.
+
+    Args:
+        updates: training updates until the coefficient is 1.
     """
 
     def __init__(self, updates: int, **kwargs) -> None:
@@ -19,7 +22,7 @@ class Warmup(Layer):
         self.updates = updates
 
     def build(self, input_shape=None) -> None:
-        """Makes the count, a float, which micro-batches move on once together."""
+        """Creates the count, a float, which advances once for all micro-batches."""
         self.count = self.add_weight(
             shape=(),
             dtype="float32",
@@ -31,7 +34,7 @@ class Warmup(Layer):
         self.built = True
 
     def call(self, training: bool = False):
-        """The coefficient; 1 but in training, where each call counts."""
+        """The coefficient; in training each call advances it, otherwise it is 1."""
         if not training:
             return 1.0
         self.count.assign_add(1.0)

@@ -1,4 +1,4 @@
-"""Recurrent layers: Elman's, the GRU and the LSTM."""
+"""Recurrent layers: Elman network, GRU and LSTM."""
 
 from zoo.layers.recurrent.cells import CELLS, GRU, LSTM, Elman, Recurrent
 

@@ -1,4 +1,4 @@
-"""The state of a recurrent network from one update to the next."""
+"""The state that a recurrent network carries from one update to the next."""
 
 import keras
 from keras import ops
@@ -9,18 +9,18 @@ from zoo.layers.places import at_places
 
 @keras.saving.register_keras_serializable("zoo")
 class CarriedState(Layer):
-    """A state for each row of a batch whose text goes on in the next batch.
+    """One state per batch row, whose text continues in the next batch.
 
     Gradients stop at it: truncated backpropagation through time (Williams & Peng 1990;
-    Mikolov et al. 2010). A checkpoint holds it. A preset does not, since it belongs to
-    a text and not to what was learned from it.
+    Mikolov et al. 2010). A checkpoint contains it; a preset does not, since it belongs
+    to the text, not to what was learned.
 
-    The rows of micro-batches and devices find theirs by number, so that `before` is
-    for a global batch, and `keep` for any rows of it.
+    Rows of micro-batches and devices find their state by row number: `before` is for a
+    global batch, `keep` for any of its rows.
 
     Args:
-        rows: of a global batch, B.
-        width: of one row's state, S.
+        rows: rows of a global batch, B.
+        width: width of one row's state, S.
     """
 
     def __init__(self, rows: int, width: int, **kwargs) -> None:
@@ -28,7 +28,7 @@ class CarriedState(Layer):
         self.rows, self.width = rows, width
 
     def build(self, input_shape=None) -> None:
-        """Makes room, in float32 at any precision."""
+        """Creates the states, in float32 at any precision."""
         self.state = self.add_weight(
             name="state",
             shape=(self.rows, self.width),
@@ -42,17 +42,18 @@ class CarriedState(Layer):
 
     @property
     def weights(self) -> list:
-        """None; the state is among `variables`."""
+        """Empty, so that presets leave the state out; `variables` has it."""
         return []
 
     def before(self, continues=None) -> dict:
-        """What the rows of a batch start from.
+        """The initial states of a batch.
 
         Args:
-            continues: (B,) booleans, False at rows that begin anew; default all True.
+            continues: (B,) booleans, False at rows that start a new text; default all
+                True.
 
         Returns:
-            `states` (B, S), and `rows` (B,), their numbers.
+            A dict of `states` (B, S) and the row numbers `rows` (B,).
         """
         states = ops.convert_to_tensor(self.state)
         if continues is not None:
@@ -60,7 +61,7 @@ class CarriedState(Layer):
         return {"states": states, "rows": ops.arange(self.rows, dtype="int32")}
 
     def keep(self, states, rows) -> None:
-        """Takes the states (b, S) of some rows (b,) for the next update."""
+        """Stores the states (b, S) of some rows (b,) for the next update."""
         states, new = at_places(ops.stop_gradient(states), rows, self.rows)
         old = ops.convert_to_tensor(self.state)
         self.state.assign(ops.where(new[:, None], states, old))

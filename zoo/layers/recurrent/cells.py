@@ -1,14 +1,14 @@
-"""Recurrent layers: Elman's, the GRU and the LSTM.
+"""Recurrent layers: Elman network, GRU and LSTM.
 
-Elman 1990; Cho et al. 2014, in cuDNN's form, whose candidate is reset after its
-product; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000. Gates,
-their order and both biases are those of `torch.nn.RNN`, `GRU` and `LSTM`.
+Elman 1990; Cho et al. 2014, in cuDNN's form, which applies the reset gate after the
+candidate's product; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al.
+2000. Gates, their order and both biases are those of `torch.nn.RNN`, `GRU` and `LSTM`.
 
-The inputs of all tokens go through one product, so that the loop over tokens is left
-with the product of the state. Backpropagation through time (Werbos 1990) is written
-out: its loop has one product a token as well, and the gradient for the recurrent
-matrix is one product for all tokens. Where the backend has a kernel for a whole layer,
-that takes the loop's place.
+The inputs of all tokens go through one product, so that the loop over tokens only
+multiplies the state. Backpropagation through time (Werbos 1990) is written out: its
+loop also has one product per token, and the gradient of the recurrent matrix is one
+product for all tokens. If the backend has a kernel for a whole layer, that replaces the
+loop.
 
 Shapes: B batch, T tokens, D input width, H width, G gates times H, S state: H, or 2·H
 for the LSTM's hidden and cell state.
@@ -24,14 +24,15 @@ from zoo.layers.layer import Layer
 
 
 class Recurrent(Layer):
-    """What the three have in common: weights, and the way through time and back.
+    """Base class: weights, and forward and backward passes through time.
 
-    A state is one array (B, S) in float32 at any precision, since it sums over many
-    tokens. It begins with what the layer puts out.
+    A state is one array (B, S) in float32 at any precision, since it accumulates over
+    many tokens. Its first H values are the layer's output.
 
     Args:
         width: H.
-        backward: read from the last token to the first; outputs stay in order.
+        backward: whether to read from the last token to the first; outputs stay in the
+            order of the input.
     """
 
     cell: ClassVar[str]
@@ -44,7 +45,7 @@ class Recurrent(Layer):
         self.width, self.backward = width, backward
 
     def build(self, input_shape) -> None:
-        """Makes both matrices and their biases for inputs (B, T, D)."""
+        """Creates both matrices and their biases for inputs (B, T, D)."""
         gates = self.num_gates * self.width
         self.kernel = self.add_weight(
             name="kernel", shape=(input_shape[-1], gates), initializer="glorot_uniform"
@@ -63,11 +64,11 @@ class Recurrent(Layer):
 
     @classmethod
     def initial_bias(cls, shape, dtype=None):
-        """Zeros (G,)."""
+        """The initial input bias, zeros (G,)."""
         return ops.zeros(shape, dtype=dtype)
 
     def empty_state(self, batch):
-        """The state before any token: zeros (B, S)."""
+        """The state before the first token, zeros (B, S)."""
         return ops.zeros((batch, self.num_states * self.width), dtype="float32")
 
     def call(self, x_BTD, state_BS=None, mask_BT=None):
@@ -75,11 +76,11 @@ class Recurrent(Layer):
 
         Args:
             x_BTD: the inputs.
-            state_BS: from `empty_state`, or what an earlier call gave; default zeros.
-            mask_BT: False at padding, which leaves the state as it was.
+            state_BS: the state from `empty_state` or an earlier call; default zeros.
+            mask_BT: booleans, False at padding, which leaves the state unchanged.
 
         Returns:
-            Outputs (B, T, H), and the state (B, S) after the token that is read last.
+            Outputs (B, T, H), and the state (B, S) after the last token read.
         """
         if state_BS is None:
             state_BS = self.empty_state(ops.shape(x_BTD)[0])
@@ -117,34 +118,34 @@ class Recurrent(Layer):
         return ops.cast(out_BTH, self.compute_dtype), last_BS
 
     def step(self, x_BG, product_BG, state_BS):
-        """The next state, from a token's input and the product of the hidden state."""
+        """The next state, from a token's input and the hidden state's product."""
         raise NotImplementedError
 
     def factors(self, x_TBG, product_TBG, before_TBS, after_TBS) -> list:
-        """What `step_back` needs of each token, for all of them at once."""
+        """The inputs of `step_back`, computed for all tokens at once."""
         raise NotImplementedError
 
     def step_back(self, d_BS, through, *factors):
-        """The gradients for the state before a token, and for its input (B, G).
+        """The gradients of the state before a token and of its input (B, G).
 
-        `through` takes a gradient for the product to the hidden state.
+        `through` maps the product's gradient to the hidden state's.
         """
         raise NotImplementedError
 
     def to_product(self, d_gates, *factors):
-        """The gradient for the product, from that for the input that it is added to."""
+        """The product's gradient, from that of the input to which it is added."""
         return d_gates
 
     def compute_output_shape(self, input_shape, *_, **__):
-        """Outputs and state."""
+        """The shapes of outputs and state."""
         batch, length, _ = input_shape
         return (batch, length, self.width), (batch, self.num_states * self.width)
 
 
 def _through_time(layer: Recurrent, keep: list):
-    """A function that gives the states (T, B, S) after each token, and the way back.
+    """A function of the states (T, B, S) after each token, with its backward pass.
 
-    `keep` holds the mask (T, B, 1), if there is one.
+    `keep` contains the mask (T, B, 1), if there is one.
     """
 
     def forward(x_TBG, state_BS, kernel, bias):
@@ -167,7 +168,7 @@ def _through_time(layer: Recurrent, keep: list):
             shifted = [after[1:], first] if layer.backward else [first, after[:-1]]
             before = ops.concatenate(shifted, axis=0)
             hidden = before[:, :, : layer.width]
-            # Activations once more, by one product: cheaper than keeping them.
+            # Recomputes activations by one product, cheaper than storing them.
             factors = layer.factors(x_TBG, product(hidden), before, after)
             transposed = ops.transpose(kernel)
 
@@ -208,14 +209,14 @@ def _rows(x):
 
 
 def _parts(x, count: int):
-    """The `count` parts (..., H) of (..., count·H)."""
+    """Splits (..., count·H) into `count` parts (..., H)."""
     width = x.shape[-1] // count
     return ops.unstack(ops.reshape(x, (*ops.shape(x)[:-1], count, width)), axis=-2)
 
 
 @keras.saving.register_keras_serializable("zoo")
 class Elman(Recurrent):
-    """h' = tanh(x + Uh); as `torch.nn.RNN`."""
+    """h' = tanh(x + Uh), as in `torch.nn.RNN`."""
 
     cell = "elman"
     num_gates = 1
@@ -233,7 +234,10 @@ class Elman(Recurrent):
 
 @keras.saving.register_keras_serializable("zoo")
 class GRU(Recurrent):
-    """h' = (1 - z) n + z h with n = tanh(x + r Uh); gates r, z, n as `torch.nn.GRU`."""
+    """h' = (1 - z) n + z h with n = tanh(x + r Uh).
+
+    The gates r, z, n are ordered as in `torch.nn.GRU`.
+    """
 
     cell = "gru"
     num_gates = 3
@@ -275,7 +279,7 @@ class GRU(Recurrent):
 
 @keras.saving.register_keras_serializable("zoo")
 class LSTM(Recurrent):
-    """c' = f c + i g, h' = o tanh(c'); gates i, f, g, o as `torch.nn.LSTM`.
+    """c' = f c + i g, h' = o tanh(c'), gates i, f, g, o as in `torch.nn.LSTM`.
 
     Forget gates start open: their bias is 1 (Jozefowicz et al. 2015, section 5).
     """
@@ -286,7 +290,7 @@ class LSTM(Recurrent):
 
     @classmethod
     def initial_bias(cls, shape, dtype=None):
-        """Ones for the forget gates."""
+        """The initial input bias (G,), 1 for the forget gates."""
         gate = ops.arange(shape[0]) // (shape[0] // cls.num_gates)
         return ops.cast(gate == 1, dtype or "float32")
 
