@@ -107,7 +107,7 @@ def test_bad_arguments_are_named(wider):
         wider(x, 0)
     with pytest.raises(ValueError, match=r"chunk must be .* got 2.5"):
         sampler(LINEAR, chunk=2.5)
-    with pytest.raises(ValueError, match=r"Received shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"got shape \(3,\)"):
         wider(x[:, 0])
     with pytest.raises(ValueError, match=r"first is x\[1\]"):
         wider(np.where(np.arange(3)[:, None] == 1, np.nan, x))

@@ -40,7 +40,7 @@ def test_it_says_what_it_is_not():
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="bandwidths must be above 0"):
         parzen_log_likelihood(TEST, SAMPLES, VALIDATION, bandwidths=[0.1, 0])
-    with pytest.raises(ValueError, match=r"one shape.*'samples': \(2,\)"):
+    with pytest.raises(ValueError, match=r"same shape.*'samples': \(2,\)"):
         parzen_log_likelihood(TEST, SAMPLES[:, 0, :, 0], VALIDATION)
     with pytest.raises(ValueError, match=r"first is validation\[3\]"):
         bad = VALIDATION.copy()

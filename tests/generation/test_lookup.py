@@ -80,5 +80,5 @@ def test_without_smoothing_a_dead_end_is_left_by_a_shorter_context():
 def test_beams_are_refused(alphabet):
     with pytest.raises(ValueError, match="Leave num_beams=1"):
         alphabet.generate("a", 4, num_beams=2)
-    with pytest.raises(ValueError, match="A prompt needs at least one token"):
+    with pytest.raises(ValueError, match="A prompt must have at least one token"):
         alphabet.generate("", 4)

@@ -35,7 +35,7 @@ def test_without_words_or_with_others():
 
 
 def test_examples_are_pairs():
-    with pytest.raises(ValueError, match=r"a pair.*Received: \('a', 'b', 'c'\)"):
+    with pytest.raises(ValueError, match=r"a pair.*got \('a', 'b', 'c'\)"):
         few_shot("x", examples=[("a", "b", "c")])
-    with pytest.raises(ValueError, match="a pair.*Received: 'ab'"):
+    with pytest.raises(ValueError, match="a pair.*got 'ab'"):
         few_shot("x", examples=["ab"])

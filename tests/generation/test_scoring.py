@@ -50,7 +50,7 @@ def test_probabilities_of_all_continuations_sum_to_one(gpt):
 def test_a_whole_context_and_one_more(gpt):
     text = np.arange(CONTEXT + 1) % 13
     assert gpt.score(text).shape == (CONTEXT,)
-    with pytest.raises(ValueError, match=r"from 2 to 33 tokens.*Received: 34"):
+    with pytest.raises(ValueError, match=r"from 2 to 33 tokens.*got 34"):
         gpt.score(np.arange(CONTEXT + 2) % 13)
 
 
@@ -64,9 +64,9 @@ def test_strings():
 
 
 def test_errors(gpt):
-    with pytest.raises(ValueError, match=r"from 2 to 33 tokens.*Received: 1"):
+    with pytest.raises(ValueError, match=r"from 2 to 33 tokens.*got 1"):
         gpt.score([1])
-    with pytest.raises(ValueError, match="Received 2 prompts for 3 texts"):
+    with pytest.raises(ValueError, match="got 2 prompts for 3 texts"):
         gpt.score([[1], [2], [3]], prompt=[[1], [2]])
     with pytest.raises(ValueError, match="Token ids must be from 0 to 12"):
         gpt.score([1, 13])

@@ -31,5 +31,5 @@ def test_tiles_fade_into_each_other():
 
 
 def test_tiles_must_move_on():
-    with pytest.raises(ValueError, match="overlap=16; expected 0 to 15"):
+    with pytest.raises(ValueError, match="overlap must be from 0 to 15.*got 16"):
         by_tiles(lambda part: part, np.zeros((1, 20, 20, 1)), 16, 16)

@@ -255,7 +255,7 @@ def test_bad_requests_say_what_is_wrong(model, request_, options, message):
 
 
 def test_bad_scores_say_what_is_wrong(model):
-    with pytest.raises(ValueError, match="Received 1 targets for 3 sources"):
+    with pytest.raises(ValueError, match="got 1 targets for 3 sources"):
         model.score(SOURCES, [[3]])
     with pytest.raises(ValueError, match="A target of 32 tokens and its end"):
         model.score([3], [3] * CONTEXT)

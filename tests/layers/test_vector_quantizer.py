@@ -215,7 +215,7 @@ def test_averages_stay_in_float32(policy):
         ({"learning": "magic"}, "'magic'"),
         ({"decay": 1.0}, r"decay must be in \[0, 1\), got 1.0"),
         ({"restart_below": -1.0}, "restart_below must be"),
-        ({"learning": "gradient"}, "set it to 0"),
+        ({"learning": "gradient"}, "Set it to 0"),
     ],
 )
 def test_bad_options(options, words):

@@ -337,5 +337,5 @@ def test_bad_requests():
         model.probabilities([7])
     with pytest.raises(ValueError, match="at least two tokens"):
         model.log_probs(np.asarray([1]))
-    with pytest.raises(ValueError, match="needs from 2 to inf tokens.*Received: 1"):
+    with pytest.raises(ValueError, match="must have from 2 to inf tokens.*got 1"):
         model.score([1])

@@ -1,4 +1,4 @@
-"""Text from language models, and their opinion of text."""
+"""Text generation by language models, and scoring of text."""
 
 from zoo.generation.generate import Generates
 from zoo.generation.prompts import few_shot

@@ -1,7 +1,7 @@
 """Beam search (Sutskever et al. 2014) with the length penalty of Wu et al. 2016.
 
-Live beams and the best finished hypothesis are kept apart, so that it is neither
-extended nor crowded out.
+The best finished hypothesis is kept apart from the live beams, so that it is neither
+extended nor displaced by them.
 
 Shapes: B batch, K beams, C candidates, S slots, V vocabulary.
 """
@@ -16,17 +16,17 @@ from zoo.generation.sampling import NEVER, inside
 
 
 class Beams(NamedTuple):
-    """What a loop over tokens carries.
+    """The state of a loop over tokens.
 
     Attributes:
-        slot: scalar, where the next token goes.
+        slot: scalar, the slot of the next token.
         tokens: (B * K, S) ids of the live beams.
-        logits: (B * K, V) for the next token.
+        logits: (B * K, V) scores for the next token.
         caches: see `State`.
         scores: (B, K) log-probabilities of the live beams.
         best_tokens: (B, 1, S) the best finished hypothesis.
-        best_scores: (B, 1) its score, with the penalty.
-        best_lengths: (B, 1) its new tokens.
+        best_scores: (B, 1) its score, including the penalty.
+        best_lengths: (B, 1) its number of new tokens.
         pads: (B * K,), see `State`.
         context: see `State`.
     """
@@ -44,13 +44,13 @@ class Beams(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Live beams with one more token, the most probable first.
+    """Live beams extended by one token, the most probable first.
 
     Attributes:
         scores: (B, C) log-probabilities.
-        histories: (B, C, S) ids, the new one included.
-        chosen: (B, C) the new one.
-        beams: (B, C) which beam went on.
+        histories: (B, C, S) ids, including the new one.
+        chosen: (B, C) the new ids.
+        beams: (B, C) the indices of the extended beams.
     """
 
     scores: Any
@@ -61,18 +61,18 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """The steps of a search, for loops on the device and on the host.
+    """The steps of a beam search, for loops on the device and on the host.
 
-    A hypothesis of n new tokens scores its log-probability divided by
-    ((offset + n) / (offset + 1))**penalty: with an offset of 5 that is Wu et al. 2016,
-    equation 14; with one of 0 it is n**penalty.
+    The score of a hypothesis with n new tokens is its log-probability divided by
+    ((offset + n) / (offset + 1))**penalty: for an offset of 5 this is Wu et al. 2016,
+    equation 14; for an offset of 0 it is n**penalty.
 
     Attributes:
-        advance: of `one_token_step`.
-        length: of the padded prompts.
+        advance: the function from `one_token_step`.
+        length: the length of the padded prompts.
         num_beams: K.
-        length_penalty: the power above.
-        length_offset: likewise.
+        length_penalty: the penalty above.
+        length_offset: the offset above.
         allowed: the only ids that may be chosen; None for all.
     """
 
@@ -84,7 +84,7 @@ class BeamSearch:
     allowed: range | None
 
     def begin(self, first) -> Beams:
-        """One beam a prompt, from the `State` after the prompts."""
+        """The initial beams, one per prompt, from the `State` after the prompts."""
         batch, slots = first.tokens.shape
         count = self.num_beams
         state = tree.map_structure(lambda x: _spread(x, count), first[1:])
@@ -104,7 +104,7 @@ class BeamSearch:
         )
 
     def candidates(self, state: Beams, count: int) -> Candidates:
-        """The `count` most probable ones of each row."""
+        """The `count` most probable candidates of each row."""
         batch, slots = state.scores.shape[0], state.tokens.shape[-1]
         vocabulary = state.logits.shape[-1]
         log_probs = ops.log_softmax(state.logits, axis=-1)
@@ -122,7 +122,14 @@ class BeamSearch:
         return Candidates(found, histories, chosen, beams)
 
     def settle(self, state: Beams, found: Candidates, stopped, last_slot) -> Beams:
-        """Keeps the best, by which of them a stop has ended, (B, C)."""
+        """Keeps the best candidates, live and finished.
+
+        Args:
+            state: the beams before.
+            found: the candidates.
+            stopped: (B, C), whether a stop has ended each.
+            last_slot: the slot at which hypotheses end.
+        """
         slot = state.slot
         slots = state.tokens.shape[-1]
         over = ops.logical_or(stopped, slot + 1 >= last_slot)
@@ -159,9 +166,9 @@ class BeamSearch:
         )
 
     def goes_on(self, state: Beams, last_slot):
-        """Whether a live beam may still become better than the best."""
-        # A live beam's score only falls; its best normaliser is the longest length
-        # for positive penalties, the present one otherwise.
+        """Whether a live beam may still overtake the best finished hypothesis."""
+        # A live beam's log-probability only falls; its best normaliser is that of the
+        # longest length for positive penalties, otherwise of the current one.
         furthest = last_slot - 1 if self.length_penalty > 0 else state.slot
         hope = self._penalised(ops.max(state.scores, axis=1), furthest)
         settled = ops.all(state.best_scores[:, 0] >= hope)
@@ -174,18 +181,18 @@ class BeamSearch:
 
 
 def beam_search(search: BeamSearch, first, last_slot, stops) -> Beams:
-    """The whole search in one loop on the device.
+    """Runs the whole search in one loop on the device.
 
     Args:
-        search: its steps.
+        search: the steps.
         first: the `State` after the prompts.
-        last_slot: where the longest hypothesis ends.
-        stops: single tokens; they count as the last new token.
+        last_slot: the slot at which the longest hypothesis ends.
+        stops: single ids that end a hypothesis, as its last new token.
     """
     begun = search.begin(first)
     held = ("pads", "context")
     same = {name: getattr(begun, name) for name in held}
-    # At most so many of the candidates that are looked at end in a stop.
+    # Enough candidates to keep K live beams if every stop is among them.
     count = search.num_beams * (1 + max(len(stops), 1))
     stops = ops.convert_to_tensor(stops or (-1,), "int32")
 
@@ -203,10 +210,10 @@ def beam_search(search: BeamSearch, first, last_slot, stops) -> Beams:
 
 
 def _spread(x, count):
-    """Each row `count` times, one after another."""
+    """Repeats each row `count` times in a row."""
     return ops.repeat(x, count, axis=0)
 
 
 def _pick(x, indices):
-    """Rows of (B, C, S) by index (B, K) along C."""
+    """Selects rows of (B, C, S) by indices (B, K) along C."""
     return ops.take_along_axis(x, ops.cast(indices, "int32")[:, :, None], axis=1)

@@ -1,7 +1,7 @@
-"""Cached decoding: the prompt in one pass, then a token at a time, compiled.
+"""Cached, compiled decoding: the prompt in one pass, then one token at a time.
 
 Prompts are padded on the left, so that all rows write to the same slot of the cache.
-A slot is a column of the padded batch; a token's position does not count padding.
+A slot is a column of the padded batch; a token's position excludes padding.
 
 Shapes: B batch, P padded prompt, S slots (P + new tokens), V vocabulary.
 """
@@ -22,19 +22,19 @@ from zoo.generation.stops import Stops, Written
 
 
 class State(NamedTuple):
-    """What a loop over tokens carries.
+    """The state of a loop over tokens.
 
     Attributes:
-        slot: scalar, where the next token goes.
-        tokens: (B, S) ids; slots from `slot` on are not yet meaningful.
-        pads: (B,) padding before each row's prompt.
-        logits: (B, V) for the next token.
-        seen: (B, V) whether a token occurred; (B, 1) where nobody asks.
+        slot: scalar, the slot of the next token.
+        tokens: (B, S) ids; slots from `slot` on are undefined.
+        pads: (B,) number of padding columns before each row's prompt.
+        logits: (B, V) scores for the next token.
+        seen: (B, V) whether a token has occurred; (B, 1) if not needed.
         done: (B,) whether a stop has been generated.
-        caches: the arrays of `model.empty_caches`, one after the other: keys and values
-            of the blocks, or a recurrent model's states.
-        context: what the model looks at besides the tokens, as `model.context` gave
-            it; empty for a language model.
+        caches: the flattened arrays of `model.empty_caches`: keys and values of the
+            blocks, or a recurrent model's states.
+        context: the model's other inputs, from `model.context`; empty for a language
+            model.
     """
 
     slot: object
@@ -52,8 +52,14 @@ def start(
 ) -> State:
     """Runs the model over the padded prompts (B, P) and fills the caches.
 
-    `sources` are arrays, one row a prompt, of which `model.context` makes what stays
-    the same from token to token.
+    Args:
+        model: the model.
+        prompts: (B, P) ids, padded on the left.
+        pads: (B,) number of padding columns per row.
+        new_tokens: slots for new tokens.
+        keep_seen: whether to record the tokens that have occurred.
+        sources: arrays with one row per prompt, from which `model.context` computes
+            what stays the same from token to token.
     """
     batch, length = prompts.shape
     context = model.context(*sources) if sources else []
@@ -90,15 +96,16 @@ def start(
 
 
 def _hidden(model, context) -> Callable:
-    """`model.hidden`, told of the context where there is one."""
+    """`model.hidden`, given the context if there is one."""
     return partial(model.hidden, context=context) if context else model.hidden
 
 
 def one_token_step(model):
-    """The model on one more token a row.
+    """Runs the model on one more token per row.
 
-    Returns a function from the slot, the tokens (B,), the pads (B,), the caches and the
-    context to the scores (B, V) and the new caches.
+    Returns:
+        A function of the slot, the tokens (B,), the pads (B,), the caches and the
+        context that returns the scores (B, V) and the new caches.
     """
     structure = tree.map_structure(lambda _: 0, model.empty_caches(1, 1))
     held = len(tree.flatten(structure))
@@ -127,7 +134,7 @@ def one_token_step(model):
 
 
 class Decoder:
-    """The compiled functions of one model, kept for the next call."""
+    """Decodes with one model; keeps its compiled functions for the next call."""
 
     def __init__(self, model) -> None:
         self.model = model
@@ -135,10 +142,10 @@ class Decoder:
         self._compiled: dict = {}
 
     def compiled(self, key, function):
-        """`function` compiled, or what was compiled under `key` before."""
+        """The compiled `function`, or the one compiled earlier under `key`."""
         if key not in self._compiled:
             made = engine().compile(function, lambda: self.model.variables)
-            # Of several threads that come here, all use what the first one made.
+            # If several threads get here, all use the first one's result.
             return self._compiled.setdefault(key, made)
         return self._compiled[key]
 
@@ -194,15 +201,15 @@ class Decoder:
         """Yields new tokens of all rows, (B, n) at a time.
 
         Args:
-            prompts: (B, P), padded on the left.
-            pads: (B,), how many columns of each row are padding.
+            prompts: (B, P) ids, padded on the left.
+            pads: (B,) number of padding columns per row.
             new_tokens: slots for new tokens.
             sampling: how to choose them.
-            stops: the loop ends once ids among them have ended all rows; strings are
-                the caller's to find.
-            seed: of the noise.
-            last_slot: one more than the last slot that is filled.
-            chunk: how many at a time; 0 for all, in one compiled call.
+            stops: the loop ends once ids among these have ended all rows; the caller
+                must look for strings.
+            seed: seed of the noise.
+            last_slot: the last slot to fill, plus one.
+            chunk: tokens at a time; 0 for all, in one compiled call.
             sources: see `start`.
         """
         steps, length = sampling.steps, prompts.shape[1]
@@ -257,7 +264,7 @@ class Decoder:
         sources: tuple = (),
         length_offset: int = 0,
     ) -> list[np.ndarray]:
-        """Each row's new tokens by `BeamSearch`, the stop that ended them included."""
+        """Each row's new tokens by `BeamSearch`, including the stop that ended them."""
         options = (num_beams, length_penalty, length_offset, allowed)
         search = BeamSearch(self.advance, prompts.shape[1], *options)
         key = (prompts.shape, new_tokens, options, _shapes(sources))
@@ -288,10 +295,10 @@ class Decoder:
         return [row[: int(n)] for row, n in zip(tokens, lengths, strict=True)]
 
     def _beams_on_the_host(self, search, key, state, prompts, stops, last_slot):
-        """The loop for stops that the text or several tokens show.
+        """The loop for stops that are strings or several tokens.
 
-        Candidates go to the host at each step. So many may end there that fewer than K
-        go on: then it looks at twice as many, up to all.
+        Candidates go to the host at each step. If so many end there that fewer than K
+        continue, twice as many are examined, up to all.
         """
         goes_on = self.compiled(
             ("beams go on", *key),
@@ -337,7 +344,7 @@ def _ended(stops: Stops, prompt: np.ndarray, new: np.ndarray) -> bool:
 
 
 def ended(tokens, slot, stops, prompt_length: int):
-    """Whether each row's new tokens up to `slot` end in one of the stop sequences."""
+    """Whether each row's new tokens up to `slot` end in a stop sequence, (B,)."""
     found = ops.zeros((tokens.shape[0],), dtype="bool")
     for stop in stops:
         first = slot - len(stop) + 1

@@ -1,9 +1,9 @@
 """`generate` and `score`, for every model that predicts the next token.
 
-A network that mixes `Generates` in has a `config` with `vocab_size` and
-`context_length`, and `hidden`, `logits` and `empty_caches` as
-`zoo.models.language.language_model.LanguageModel` says. A model that computes nothing
-on a device (`zoo.NgramLM`) brings a decoder and a scorer of its own.
+A network with the mixin `Generates` has a `config` with `vocab_size` and
+`context_length`, and `hidden`, `logits` and `empty_caches` as documented in
+`zoo.models.language.language_model.LanguageModel`. A model that computes nothing on a
+device (`zoo.NgramLM`) provides its own decoder and scorer.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from zoo.generation.scoring import pad_right, token_log_probs
 from zoo.generation.stops import Stop, Stops, Written, write
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 
-# Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
+# Lengths are rounded up to multiples of this, so that few shapes are compiled.
 BUCKET = 64
-# With stops that are strings, the text is looked at whenever there are so many more.
+# With string stops, the text is checked after this many new tokens.
 CHUNK = 16
 SCORE_BATCH = 16
 
@@ -52,31 +52,34 @@ class Generates(TakesTexts):
         Args:
             prompts: a string, a list of ids, or a list of either; or an array of ids
                 (T,) or (B, T). Strings need `model.tokenizer`.
-            max_new_tokens: at most so many after each prompt.
-            temperature: 0 is greedy.
+            max_new_tokens: the maximum number of new tokens per prompt.
+            temperature: see `Sampling`; 0 is greedy.
             top_k: see `Sampling`.
             top_p: see `Sampling`.
             repetition_penalty: see `Sampling`.
-            allowed: see `Sampling`; a model with ids of several kinds continues in
-                one kind. Ids that the tokenizer does not know are only chosen if they
-                are named here.
-            num_beams: above 1, beam search; `temperature` and the like must be left.
+            allowed: see `Sampling`; it restricts a model with several kinds of ids to
+                one kind. Ids unknown to the tokenizer are only chosen if they are
+                listed here.
+            num_beams: above 1, beam search; then leave `temperature` and the other
+                sampling options at their defaults.
             length_penalty: beams are ranked by log-probability / length**this.
             stop: strings, ids or sequences of ids that end a row; they are not
-                part of what is returned. Strings are looked for in the text, and cut
-                it within a token if they begin there; of ids, those of whole tokens
-                before it are returned.
-            window: a way past the context. Where the tokens before the next one fill
-                the context, all but the last `window` are forgotten, and the model
-                reads on from those: each token is chosen by `window` to
-                `context_length` before it (or by all there are). Half the context is
-                a good choice; larger ones remember more and take longer.
-            seed: for sampling; the same seed gives the same text on a backend.
-            stream: return an iterator over the new tokens (or pieces of text) of one
-                prompt as they are chosen.
+                returned. Strings are searched for in the text and may end it within a
+                token; returned ids are those of whole tokens before the stop.
+            window: allows texts longer than the context. When the context is full, all
+                but the last `window` tokens are dropped and the model rereads those:
+                each token is predicted from the `window` to `context_length` tokens
+                before it (or from all, if fewer). Half the context is a good choice;
+                larger windows remember more and take longer.
+            seed: seed for sampling; the same seed gives the same text on a backend.
+            stream: whether to return an iterator over the new tokens (or pieces of
+                text) of one prompt as they are chosen.
 
         Returns:
             Prompt and continuation, in the form of `prompts`.
+
+        Raises:
+            ValueError: an argument is invalid, or the text does not fit the context.
         """
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty, allowed)
         prompts = plain(prompts)
@@ -86,7 +89,10 @@ class Generates(TakesTexts):
         num_beams = whole("num_beams", num_beams, 1)
         self._check_request(rows, max_new_tokens, num_beams, sampling, window)
         if stream and (len(rows) > 1 or num_beams > 1):
-            raise ValueError("stream=True takes one prompt and no beams.")
+            raise ValueError(
+                f"stream=True takes one prompt and no beams, got {len(rows)} prompts "
+                f"and num_beams={num_beams}."
+            )
         sampling = self._drawable(sampling, prompts)
         rng = generator(seed)
         written = [Written(stops, row) for row in rows]
@@ -126,13 +132,16 @@ class Generates(TakesTexts):
 
         Args:
             texts: a string, ids, or a list of either.
-            prompt: what comes before; one for all texts, or one a text. The scores
-                are then of every token of the text, p(text | prompt); without it
-                they begin with the second token. They are the model's, whose ids may be
-                more than its tokenizer's.
+            prompt: the text before; one for all texts, or one per text. With it, every
+                token of the text is scored, p(text | prompt); without it, all but the
+                first. Probabilities are over the model's ids, which may be more than
+                its tokenizer's.
 
         Returns:
             A float array for one text, a list of them for several.
+
+        Raises:
+            ValueError: a text is too short or too long, or the prompts do not match.
         """
         texts = plain(texts)
         rows, single = self._rows(texts), is_single(texts)
@@ -142,16 +151,16 @@ class Generates(TakesTexts):
             prompts = prompts * len(rows) if len(prompts) == 1 else prompts
             if len(prompts) != len(rows):
                 raise ValueError(
-                    f"Give one prompt, or one a text. Received {len(prompts)} prompts "
-                    f"for {len(rows)} texts."
+                    "prompt must be one prompt, or one per text, "
+                    f"got {len(prompts)} prompts for {len(rows)} texts."
                 )
         joined = [np.concatenate(pair) for pair in zip(prompts, rows, strict=True)]
         limit = self.longest + 1
         for row in joined:
             if not 2 <= len(row) <= limit:
                 raise ValueError(
-                    f"A text to score needs from 2 to {limit} tokens, its prompt "
-                    f"counted (context_length={limit - 1}). Received: {len(row)}"
+                    f"A text to score must have from 2 to {limit} tokens, including "
+                    f"its prompt (context_length={limit - 1}), got {len(row)}."
                 )
         scores: list[np.ndarray] = []
         for at in range(0, len(joined), SCORE_BATCH):
@@ -167,7 +176,7 @@ class Generates(TakesTexts):
 
     @property
     def longest(self) -> float:
-        """The most tokens that a prompt and its continuation may have."""
+        """The maximum number of tokens of a prompt and its continuation."""
         return self.config.context_length
 
     @property
@@ -182,7 +191,7 @@ class Generates(TakesTexts):
     def _check_request(self, rows, max_new_tokens, num_beams, sampling, window) -> None:
         if not rows or min(len(row) for row in rows) == 0:
             raise ValueError(
-                "A prompt needs at least one token. To start from nothing, use the "
+                "A prompt must have at least one token. To start from nothing, use the "
                 "tokenizer's end-of-text token or a newline."
             )
         longest = max(len(row) for row in rows)
@@ -191,29 +200,29 @@ class Generates(TakesTexts):
             whole("window", window, 1, self.longest - 1)
             if num_beams > 1 and not fits:
                 raise ValueError(
-                    "Beam search compares whole texts, and has no window: leave window "
-                    f"and num_beams={num_beams}, or stay within context_length="
-                    f"{self.longest}."
+                    "Beam search compares whole texts and has no window, got "
+                    f"num_beams={num_beams} and window={window}. Leave one out, or "
+                    f"stay within context_length={self.longest}."
                 )
         elif not fits:
             raise ValueError(
                 f"A prompt of {longest} tokens and {max_new_tokens} new ones do not "
-                f"fit into context_length={self.longest}. Shorten the prompt or ask "
-                "for fewer; or let the model forget the beginning of a long text: "
-                f"window={max(self.longest // 2, 1)} keeps so many of the last tokens "
-                "whenever the context is full."
+                f"fit into context_length={self.longest}. Shorten the prompt, ask for "
+                "fewer new tokens, or let the model drop the beginning of a long text: "
+                f"window={max(self.longest // 2, 1)} keeps that many of the last "
+                "tokens when the context is full."
             )
         if num_beams > 1 and sampling != Sampling():
             raise ValueError(
-                "Beam search ranks by probability alone: leave temperature, top_k, "
-                "top_p, repetition_penalty and allowed at their defaults. Received: "
-                f"{sampling}"
+                f"Beam search ranks by probability alone, got {sampling}. Leave "
+                "temperature, top_k, top_p, repetition_penalty and allowed at their "
+                "defaults."
             )
         if sampling.allowed is not None:
             self.check_ids(np.asarray([sampling.allowed.stop - 1]))
 
     def _padded(self, rows, max_new_tokens):
-        """Prompts padded on the left to a bucket, and the room made for new tokens."""
+        """Left-padded prompts, padding per row, and slots for new tokens."""
         longest = max(len(row) for row in rows)
         length = int(min(-(-longest // BUCKET) * BUCKET, self.longest))
         padded = np.zeros((len(rows), length), "int32")
@@ -225,9 +234,9 @@ class Generates(TakesTexts):
     def _parts(
         self, rows, max_new_tokens, sampling, stops, window, rng, chunk
     ) -> Iterator[np.ndarray]:
-        """New tokens of all rows, (B, n) at a time, past the context by its window.
+        """New tokens of all rows, (B, n) at a time, beyond the context by a window.
 
-        Each row forgets when it is full itself, whatever the other ones do.
+        Each row drops tokens when it is full, independently of the others.
         """
         while max_new_tokens:
             rows = [row if len(row) < self.longest else row[-window:] for row in rows]
@@ -250,7 +259,7 @@ class Generates(TakesTexts):
 
 
 def _ids(row: Written, parts: Iterator[np.ndarray]) -> Iterator[int]:
-    """New ids one by one, holding back what may turn out to be a stop."""
+    """Yields new ids one by one, but holds back a possible start of a stop."""
     given = 0
     for _ in _grown(row, parts):
         found = row.ids()
@@ -259,7 +268,7 @@ def _ids(row: Written, parts: Iterator[np.ndarray]) -> Iterator[int]:
 
 
 def _pieces(row: Written, parts: Iterator[np.ndarray]) -> Iterator[str]:
-    """Text as it grows, holding back likewise, and unfinished characters."""
+    """Yields new text, but holds back a possible stop and unfinished characters."""
     given = ""
     for _ in _grown(row, parts):
         found = row.new_text()
@@ -269,7 +278,7 @@ def _pieces(row: Written, parts: Iterator[np.ndarray]) -> Iterator[str]:
 
 
 def _grown(row: Written, parts: Iterator[np.ndarray]) -> Iterator[None]:
-    """After each token, and once more at the end."""
+    """Extends the row; yields after each token, and once more at the end."""
     for part in parts:
         row.extend(part[0].tolist())
         yield

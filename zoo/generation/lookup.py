@@ -1,6 +1,6 @@
-"""Decoding where the host looks each next token's distribution up, as in a table.
+"""Decoding with next-token distributions looked up on the host, as in a table.
 
-It takes the place of the compiled `Decoder` and is asked in the same way.
+It replaces the compiled `Decoder` and has the same methods.
 
 Shapes: B batch, P padded prompt, V vocabulary.
 """
@@ -17,11 +17,11 @@ from zoo.generation.stops import Stops
 
 
 class LookupDecoder:
-    """Chooses token by token from distributions that a function gives.
+    """Chooses token by token from the distributions that a function returns.
 
     Args:
-        log_probs: from a row of ids, of any length from one, to log-probabilities (V,)
-            of the token after it.
+        log_probs: maps a row of at least one id to the log-probabilities (V,) of the
+            next token.
     """
 
     def __init__(self, log_probs: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -29,10 +29,10 @@ class LookupDecoder:
         self._compiled: dict[tuple, Callable] = {}
 
     def beams(self, *args: Any, **options: Any) -> list[np.ndarray]:
-        """Raises: beam search runs compiled, on the device."""
+        """Raises a ValueError: beam search runs compiled, on the device."""
         raise ValueError(
-            "This model looks its distributions up on the host, and beam search does "
-            "not reach them. Leave num_beams=1; temperature=0 is greedy."
+            "Beam search can't use this model's distributions, which are looked up on "
+            "the host. Leave num_beams=1; temperature=0 is greedy."
         )
 
     def tokens(
@@ -47,7 +47,7 @@ class LookupDecoder:
         chunk: int = 1,
     ) -> Iterator[np.ndarray]:
         """Yields the next tokens (B, 1) of each step; see `Decoder.tokens`."""
-        del stops, chunk  # the caller has each token before the next is looked up
+        del stops, chunk  # the caller gets each token before the next is looked up
         rng = np.random.default_rng(int(seed))
         batch, length = prompts.shape
         texts = np.concatenate([prompts, np.zeros((batch, new_tokens), "int32")], 1)
@@ -59,7 +59,7 @@ class LookupDecoder:
     def _choose(
         self, rows: Sequence[np.ndarray], sampling: Sampling, rng: np.random.Generator
     ) -> np.ndarray:
-        """The next token of each row, (B,), by the code that all models share."""
+        """The next token of each row, (B,), by the code shared by all models."""
         steps = sampling.steps
         if steps not in self._compiled:
             made = engine().compile(

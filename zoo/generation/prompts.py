@@ -1,4 +1,4 @@
-"""Prompts that show a task by examples (Brown et al. 2020, figure 2.1)."""
+"""Prompts that demonstrate a task by examples (Brown et al. 2020, figure 2.1)."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,19 @@ def few_shot(
     arrow: str = " => ",
     separator: str = "\n",
 ) -> str:
-    r"""A prompt that ends where the model has to go on.
+    r"""A prompt that ends where the model should continue.
 
-    Without examples it is zero-shot, with one one-shot, with more few-shot.
+    It is zero-shot without examples, one-shot with one, few-shot with more.
 
     Args:
-        query: the input to be answered.
-        instruction: says the task in words; may be left out.
+        query: the input to answer.
+        instruction: a description of the task; may be empty.
         examples: pairs of an input and its answer.
-        arrow: between an input and its answer.
-        separator: between lines; also a good `stop` for `generate`.
+        arrow: text between an input and its answer.
+        separator: text between lines; also a good `stop` for `generate`.
+
+    Raises:
+        ValueError: an example is not a pair.
 
     >>> few_shot("cheese", "Translate English to French:", [("sea otter", "loutre")])
     'Translate English to French:\nsea otter => loutre\ncheese =>'
@@ -28,7 +31,7 @@ def few_shot(
     for example in examples:
         if isinstance(example, str) or len(example) != 2:
             raise ValueError(
-                f"An example is a pair (input, answer). Received: {example!r}"
+                f"An example must be a pair (input, answer), got {example!r}."
             )
     lines = [instruction] if instruction else []
     lines += [f"{given}{arrow}{answer}" for given, answer in examples]

@@ -1,4 +1,4 @@
-"""From a distribution over the vocabulary to the next token.
+"""Chooses the next token from a distribution over the vocabulary.
 
 Shapes: B batch, V vocabulary.
 """
@@ -10,10 +10,10 @@ from keras import ops
 
 from zoo.generation.arguments import real, whole
 
-# Of what a model holds impossible; ids that may not be chosen get minus infinity, so
-# that even those are chosen before them.
+# The score of impossible tokens; disallowed ids get minus infinity, so that even
+# impossible tokens are preferred to them.
 NEVER = -1e30
-# The temperatures and shares that float32 divides by; those beyond act as these do.
+# Limits on divisors in float32; temperatures and shares are clipped to them.
 LEAST, MOST = float(np.finfo("float32").tiny), 1e20
 PENALTIES = (1e-3, 1e3)
 
@@ -24,14 +24,17 @@ class Sampling:
 
     Attributes:
         temperature: divides the logits; 0 takes the most probable token (greedy).
-        top_k: choose among the k most probable only; 0 or None for all (Fan et al.
-            2018).
-        top_p: choose among the fewest tokens that hold this probability; 1 or None for
-            all (nucleus sampling, Holtzman et al. 2020).
-        repetition_penalty: above 1 makes tokens that occurred less probable (Keskar
-            et al. 2019, section 4.1).
+        top_k: choose only among the k most probable tokens; 0 or None for all (Fan et
+            al. 2018).
+        top_p: choose among the fewest tokens that together have this probability; 1 or
+            None for all (nucleus sampling, Holtzman et al. 2020).
+        repetition_penalty: above 1 makes tokens that have occurred less probable
+            (Keskar et al. 2019, section 4.1).
         allowed: the only ids that may be chosen, such as `range(10, 20)`; None for
             all.
+
+    Raises:
+        ValueError: an option is out of range.
     """
 
     temperature: float = 1.0
@@ -41,7 +44,7 @@ class Sampling:
     allowed: range | None = None
 
     def __post_init__(self) -> None:
-        """Checks each knob's range."""
+        """Checks the range of each option."""
         checked = {
             "temperature": real("temperature", self.temperature),
             "top_k": 0 if self.top_k is None else whole("top_k", self.top_k, 0),
@@ -51,17 +54,17 @@ class Sampling:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.temperature < 0:
-            raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
+            raise ValueError(f"temperature must be 0 or more, got {self.temperature}.")
         if not 0 < checked["top_p"] <= 1:
-            raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
+            raise ValueError(f"top_p must be in (0, 1], got {self.top_p}.")
         if not self.repetition_penalty > 0:
             raise ValueError(
-                f"repetition_penalty must be above 0, got {self.repetition_penalty}"
+                f"repetition_penalty must be above 0, got {self.repetition_penalty}."
             )
         if not PENALTIES[0] <= self.repetition_penalty <= PENALTIES[1]:
             raise ValueError(
                 f"repetition_penalty must be from {PENALTIES[0]} to {PENALTIES[1]}, "
-                f"beyond which scores overflow, got {self.repetition_penalty}"
+                f"beyond which scores overflow, got {self.repetition_penalty}."
             )
         if self.allowed is not None and not (
             isinstance(self.allowed, range)
@@ -70,19 +73,19 @@ class Sampling:
         ):
             raise ValueError(
                 "allowed must be a range of ids without gaps, such as range(10, 20), "
-                f"got {self.allowed!r}"
+                f"got {self.allowed!r}."
             )
 
     @property
     def steps(self) -> tuple:
-        """What the compiled code depends on; the knobs' values are arguments to it."""
+        """The options that compiled code depends on; `knobs` are its arguments."""
         penalise = self.repetition_penalty != 1
         greedy, nucleus = self.temperature == 0, self.top_p != 1
         return (greedy, self.top_k, nucleus, penalise, self.allowed)
 
     @property
     def knobs(self) -> list[float]:
-        """The values that may change without compiling anew."""
+        """The values that may change without recompilation."""
         temperature = min(max(self.temperature, LEAST), MOST)
         return [temperature, max(self.top_p or 1.0, LEAST), self.repetition_penalty]
 
@@ -94,8 +97,8 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
         logits_BV: the model's scores.
         steps: `Sampling.steps`.
         knobs: `Sampling.knobs` as an array.
-        seen_BV: True at tokens that occurred; used for the penalty only.
-        noise_BV: a function giving uniform noise in (0, 1); not called when greedy.
+        seen_BV: True for tokens that have occurred; used only for the penalty.
+        noise_BV: returns uniform noise (B, V) in (0, 1); not called when greedy.
     """
     greedy, top_k, nucleus, penalise, allowed = steps
     temperature, top_p, penalty = knobs[0], knobs[1], knobs[2]
@@ -106,32 +109,32 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
         logits_BV = ops.where(inside(allowed, logits_BV), logits_BV, -np.inf)
     if greedy:
         return ops.argmax(logits_BV, axis=-1)
-    # From the largest one, which no small temperature then makes infinite.
+    # Relative to the largest, so that a small temperature makes none infinite.
     logits_BV = logits_BV - ops.max(logits_BV, axis=-1, keepdims=True)
     logits_BV = logits_BV / temperature
     if top_k:
         logits_BV = keep_top_k(logits_BV, top_k)
     if nucleus:
         logits_BV = keep_top_p(logits_BV, top_p)
-    # The largest of logits plus Gumbel noise is distributed as their softmax.
+    # The argmax of logits plus Gumbel noise is distributed as their softmax.
     return ops.argmax(logits_BV - ops.log(-ops.log(noise_BV())), axis=-1)
 
 
 def inside(allowed: range, logits_BV):
-    """Which ids may be chosen, (V,)."""
+    """Whether each id is allowed, (V,)."""
     ids = ops.arange(logits_BV.shape[-1])
     return ops.logical_and(ids >= allowed.start, ids < allowed.stop)
 
 
 def keep_top_k(logits_BV, k: int):
-    """All but the k largest become impossible."""
+    """Makes all but the k largest logits impossible."""
     k = min(k, logits_BV.shape[-1])
     least = ops.top_k(logits_BV, k)[0][:, -1:]
     return ops.where(logits_BV < least, NEVER, logits_BV)
 
 
 def keep_top_p(logits_BV, p):
-    """Keeps the fewest most probable tokens whose probabilities reach p together."""
+    """Keeps the fewest most probable tokens whose total probability reaches p."""
     descending = ops.flip(ops.sort(logits_BV, axis=-1), axis=-1)
     probabilities = ops.softmax(descending, axis=-1)
     before = ops.cumsum(probabilities, axis=-1) - probabilities

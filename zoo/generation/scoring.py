@@ -1,4 +1,4 @@
-"""How probable a text is under a language model.
+"""The probability of a text under a language model.
 
 Shapes: B batch, T tokens.
 """
@@ -8,12 +8,15 @@ from keras import ops
 
 
 def token_log_probs(model, token_ids):
-    """Log-probabilities (B, T-1) of tokens 1 … T-1 (B, T), each given those before."""
+    """Log-probabilities (B, T-1) of tokens 1 … T-1 of (B, T), each given those before.
+
+    In nats.
+    """
     return log_probs_of(model(token_ids[:, :-1], training=False), token_ids[:, 1:])
 
 
 def log_probs_of(logits, token_ids):
-    """Log-probabilities (B, T) of the tokens (B, T) under scores (B, T, V)."""
+    """Log-probabilities (B, T) in nats of tokens (B, T) under scores (B, T, V)."""
     nats = ops.sparse_categorical_crossentropy(
         ops.reshape(token_ids, (-1,)),
         ops.reshape(logits, (-1, logits.shape[-1])),
@@ -25,10 +28,15 @@ def log_probs_of(logits, token_ids):
 def pad_right(
     rows: list[np.ndarray], multiple: int, limit: float, padding: int = 0
 ) -> np.ndarray:
-    """Rows of ids as one int32 array, its length rounded up to a `multiple`.
+    """Pads rows of ids into one int32 array, its length rounded up to a `multiple`.
 
-    Rounding up bounds the number of shapes that have to be compiled; `limit` is the
-    longest that the model takes.
+    Rounding up bounds the number of shapes to compile.
+
+    Args:
+        rows: the rows of ids.
+        multiple: the array's length is a multiple of this, up to `limit`.
+        limit: the maximum length that the model takes.
+        padding: the id for padding.
     """
     longest = max(len(row) for row in rows)
     length = int(max(min(-(-longest // multiple) * multiple, limit), longest))

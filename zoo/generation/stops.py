@@ -1,7 +1,7 @@
-"""Where a text ends: at a stop, which is a string or ids.
+"""Ends texts at stops, which are strings or ids.
 
-A string is looked for in the text, wherever it lies in tokens, and the text is cut just
-before it. Ids are looked for among the tokens.
+A string is searched for in the text, regardless of token boundaries, and the text is
+cut just before it. Ids are searched for among the tokens.
 """
 
 import os
@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 Stop = str | int | Sequence[str | int | Sequence[int]] | None
-# What stands for bytes that are no whole character (yet).
+# Replaces bytes that do not (yet) form a whole character.
 UNFINISHED = "\ufffd"
-# How many tokens of a prompt say how the next ones are written: whether a blank comes
-# first, and which bytes of a character are already there.
+# How many of a prompt's last tokens affect the text of the next ones: whether a space
+# comes first, and which bytes of a character are already there.
 NEIGHBORS = 8
 
 
 @dataclass(frozen=True)
 class Stops:
-    """What ends a text.
+    """The stops of a text.
 
     Attributes:
-        ids: sequences of ids.
-        strings: what is looked for in the text.
-        decode: from ids to their text; None for a model that has no tokenizer.
+        ids: sequences of ids that end it.
+        strings: strings that end it.
+        decode: maps ids to text; None for a model without a tokenizer.
     """
 
     ids: tuple[tuple[int, ...], ...] = ()
@@ -35,7 +35,11 @@ class Stops:
 
     @classmethod
     def of(cls, stop: Stop, model: Any) -> "Stops":
-        """What a caller of the model's `generate` asks for."""
+        """The stops from the argument of a model's `generate`.
+
+        Raises:
+            ValueError: a stop is empty or has invalid ids.
+        """
         decode = None if model.tokenizer is None else model.tokenizer.decode
         if stop is None:
             return cls(decode=decode)
@@ -50,7 +54,7 @@ class Stops:
             if not isinstance(item, str)
         ]
         if not all([*ids, *strings]):
-            raise ValueError(f"A stop must not be empty. Received: {stop!r}")
+            raise ValueError(f"A stop must not be empty, got {stop!r}.")
         if strings:
             decode = model.need_tokenizer().decode
         return cls(tuple(ids), tuple(strings), decode)
@@ -60,8 +64,8 @@ class Written:
     """The new tokens of a row, up to a stop.
 
     Args:
-        stops: what ends it.
-        prompt: the ids before, where no stop is looked for.
+        stops: the stops that end it.
+        prompt: the ids before, which are not searched for stops.
     """
 
     def __init__(self, stops: Stops, prompt: Sequence[int] | np.ndarray = ()) -> None:
@@ -69,11 +73,11 @@ class Written:
         self.ended = False
         self._prompt = [int(token) for token in prompt]
         self._tokens: list[int] = []
-        # Where the text ends in that of all tokens, if a string ended it.
+        # If a string ended it, the end of the text within that of all new tokens.
         self._place: int | None = None
 
     def extend(self, tokens: Iterable[int]) -> None:
-        """Takes more tokens, unless it has ended."""
+        """Adds tokens, unless the row has ended."""
         if self.ended:
             return
         seen = len(self._tokens)
@@ -94,15 +98,15 @@ class Written:
         self._look_for_strings()
 
     def close(self) -> None:
-        """Says that no more tokens come."""
+        """Ends the row: no more tokens follow."""
         if not self.ended:
             self.ended = True
             self._look_for_strings()
 
     def ids(self) -> list[int]:
-        """The new tokens; once it has ended, those that are wholly before a stop.
+        """The new tokens; once the row has ended, those entirely before a stop.
 
-        Before, those that can be part of no stop.
+        Until then, those that can't be part of a stop.
         """
         if self.ended and self._place is None:
             return self._tokens
@@ -114,9 +118,9 @@ class Written:
         return tokens
 
     def new_text(self) -> str:
-        """The text after the prompt; once it has ended, up to a stop.
+        """The text after the prompt; once the row has ended, up to a stop.
 
-        Before, what can change no more and be part of no stop.
+        Until then, the part that is final and can't be part of a stop.
         """
         if self._place is not None:
             return self._new_text_of(self._tokens)[: self._place]
@@ -128,7 +132,7 @@ class Written:
         return text[: len(text) - self._held(text, "strings")]
 
     def text(self) -> str:
-        """The prompt's text and the new one, up to a stop."""
+        """The text of prompt and new tokens, up to a stop."""
         text = self.stops.decode(self._prompt + self._tokens)
         if self._place is None:
             return text
@@ -149,7 +153,7 @@ class Written:
         return text[len(os.path.commonprefix([self.stops.decode(before), text])) :]
 
     def _held(self, written: Sequence, kind: str) -> int:
-        """How many of the last tokens or characters may be the beginning of a stop."""
+        """How many of the last tokens or characters may be the start of a stop."""
         if self.ended:
             return 0
         return max(
@@ -164,7 +168,7 @@ class Written:
 
 
 def write(rows: Sequence[Written], parts: Iterable[np.ndarray]) -> None:
-    """Gives rows their tokens, of (B, n) at a time, until a stop has ended them all."""
+    """Adds tokens, (B, n) at a time, to the rows until stops have ended them all."""
     for part in parts:
         for row, tokens in zip(rows, part.tolist(), strict=True):
             row.extend(tokens)

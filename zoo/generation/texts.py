@@ -1,4 +1,4 @@
-"""Strings or token ids in, one or several; the same form out."""
+"""Takes texts as strings or token ids, one or several, and returns the same form."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,16 +17,19 @@ Texts = Any
 
 
 class TakesTexts:
-    """What a model needs to read texts and to answer in their form."""
+    """Methods with which a model reads texts and answers in the same form."""
 
     config: Any
     variables: Any
     tokenizer: Any
 
     def check_ids(self, token_ids: np.ndarray) -> None:
-        """Raises for ids outside the vocabulary, naming the worst.
+        """Raises for ids outside the vocabulary.
 
-        To be called before ids are cast, which may turn others into valid ones.
+        Call it before ids are cast, which may turn invalid ids into valid ones.
+
+        Raises:
+            ValueError: an id is invalid; the message gives the extremes.
         """
         if token_ids.size and token_ids.dtype.kind not in "iu":
             raise ValueError(
@@ -35,7 +38,7 @@ class TakesTexts:
         token_range(token_ids, self.config).check()
 
     def check_length(self, length: int | None) -> None:
-        """Raises for more tokens than the model can look at."""
+        """Raises a ValueError if there are more tokens than the context holds."""
         limit = self.config.context_length
         if length is not None and length > limit:
             raise ValueError(
@@ -50,7 +53,11 @@ class TakesTexts:
         return self.__dict__["compiled_decoder"]
 
     def need_tokenizer(self) -> Any:
-        """The tokenizer, or ValueError that says how to get one."""
+        """The tokenizer.
+
+        Raises:
+            ValueError: there is none; the message says how to get one.
+        """
         if self.tokenizer is None:
             raise ValueError(
                 "Strings need a tokenizer: set model.tokenizer = "
@@ -60,7 +67,7 @@ class TakesTexts:
         return self.tokenizer
 
     def _rows(self, texts: Texts) -> list[np.ndarray]:
-        """The ids of each."""
+        """The ids of each text."""
         items = [texts] if is_single(texts) else list(texts)
         rows = []
         for item in items:
@@ -70,24 +77,28 @@ class TakesTexts:
         return rows
 
     def row_of(self, ids: Any, what: str) -> np.ndarray:
-        """Token ids of one dimension, of the vocabulary; ValueError for all else."""
+        """Token ids (T,) of the vocabulary.
+
+        Raises:
+            ValueError: they are not one row of valid ids.
+        """
         try:
             row = np.asarray(ids)
         except ValueError:  # lists within it, of different lengths
             row = np.zeros((1, 1), object)
         if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
             raise ValueError(
-                f"{what} is a string or a list of whole-number token ids. "
-                f"Received: {ids!r}"
+                f"{what} must be a string or a list of whole-number token ids, "
+                f"got {ids!r}."
             )
         self.check_ids(row)
         return row
 
     def _drawable(self, sampling: Sampling, texts: Texts) -> Sampling:
-        """Such that no id is chosen that the tokenizer does not know.
+        """Restricts sampling to ids that the tokenizer knows.
 
-        A vocabulary may be larger than its tokenizer's, rounded up for speed. `allowed`
-        may name such ids, of whatever they stand for, in answer to ids.
+        A vocabulary may be larger than its tokenizer's, rounded up for speed. For
+        prompts of ids, `allowed` may list ids beyond the tokenizer's.
         """
         if not isinstance(self.tokenizer, Tokenizer):
             return sampling
@@ -99,7 +110,7 @@ class TakesTexts:
         if sampling.allowed.stop > known and any_text(texts):
             raise ValueError(
                 f"allowed={sampling.allowed} has ids that the tokenizer of {known} "
-                "tokens cannot write as text. Give ids as prompts."
+                "tokens cannot write as text. Pass ids as prompts."
             )
         return sampling
 
@@ -109,7 +120,7 @@ class TakesTexts:
         rows: Sequence[np.ndarray],
         text: Callable[[int], str],
     ) -> Any:
-        """Rows of ids in the form of `texts`; `text` gives that of a row by number."""
+        """Rows of ids in the form of `texts`; `text` returns a row's text by number."""
         if isinstance(texts, str):
             return text(0)
         if is_single(texts):
@@ -124,19 +135,19 @@ class TakesTexts:
 
 
 def plain(texts: Texts) -> Texts:
-    """Tensors of any backend as NumPy's arrays."""
+    """Converts tensors of any backend to NumPy arrays."""
     if isinstance(texts, (str, list, tuple, np.ndarray)):
         return texts
     return ops.convert_to_numpy(texts)
 
 
 def any_text(texts: Texts) -> bool:
-    """Whether any of them is a string."""
+    """Whether any text is a string."""
     return isinstance(texts, str) or any(isinstance(text, str) for text in texts)
 
 
 def is_single(texts: Texts) -> bool:
-    """Whether it is one text, not several."""
+    """Whether this is one text, not several."""
     if isinstance(texts, str):
         return True
     if isinstance(texts, np.ndarray):

@@ -1,4 +1,4 @@
-"""Large pictures in parts: tiles that overlap and fade into each other."""
+"""Processes large images in overlapping tiles that are blended."""
 
 from collections.abc import Callable
 
@@ -11,22 +11,27 @@ def by_tiles(
     tile: int,
     overlap: int,
 ) -> np.ndarray:
-    """What `function` gives for pictures, computed tile by tile.
+    """Applies `function` to images tile by tile.
 
-    Each tile's weight falls linearly to its sides where it has a neighbour, and the
-    weights of all tiles at a pixel are made to add up to 1.
+    Each tile's weight falls linearly toward sides with a neighbour; the weights of all
+    tiles at a pixel are normalised to sum to 1.
 
     Args:
-        function: from (N, h, w, C) to (N, h, w, D), for h and w up to `tile`.
+        function: maps (N, h, w, C) to (N, h, w, D), for h and w up to `tile`.
         images: (N, H, W, C).
-        tile: the longest side of a tile.
-        overlap: the least that neighbours share, below `tile`.
+        tile: the maximum side of a tile, in pixels.
+        overlap: the minimum overlap of neighbours, in pixels, below `tile`.
 
     Returns:
         (N, H, W, D), float32.
+
+    Raises:
+        ValueError: the overlap is out of range.
     """
     if not 0 <= overlap < tile:
-        raise ValueError(f"overlap={overlap}; expected 0 to {tile - 1}, below tile")
+        raise ValueError(
+            f"overlap must be from 0 to {tile - 1}, below tile={tile}, got {overlap}."
+        )
     height, width = images.shape[1:3]
     total = None
     weights = np.zeros((1, height, width, 1), "float32")
@@ -44,12 +49,12 @@ def by_tiles(
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, np.ndarray]]:
-    """Starts of the tiles along one side, evenly spread, and weights in each."""
+    """The starts of evenly spaced tiles along one side, and the weights in each."""
     if length <= tile:
         return [(0, np.ones(length, "float32"))]
     count = -(-(length - overlap) // (tile - overlap))
     starts = np.round(np.linspace(0, length - tile, count)).astype(int)
-    # At least a little, for pixels that one tile alone has.
+    # Above 0, for pixels that only one tile covers.
     ramp = np.minimum(np.arange(tile) + 1, max(overlap, 1)) / max(overlap, 1)
     return [
         (

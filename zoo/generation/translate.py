@@ -1,8 +1,8 @@
 """`generate` and `score`, for every model that writes one text given another.
 
-A model that mixes `Translates` in has a `config` with `vocab_size`, `context_length`,
-`num_layers`, `pad_id`, `begin_id` and `end_id`; it is called with sources and targets;
-and it has `context`, `hidden`, `logits` and `empty_caches` as `zoo.Transformer` has.
+A model with the mixin `Translates` has a `config` with `vocab_size`, `context_length`,
+`num_layers`, `pad_id`, `begin_id` and `end_id`; it is called with sources and targets
+and has `context`, `hidden`, `logits` and `empty_caches`, as in `zoo.Transformer`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from zoo.generation.stops import Stop, Stops, Written, write
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 from zoo.training.batched import Batched
 
-# Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
+# Lengths are rounded up to multiples of this, so that few shapes are compiled.
 BUCKET = 8
-# With stops that are strings, the text is looked at whenever there are so many more.
+# With string stops, the text is checked after this many new tokens.
 CHUNK = 8
 GREEDY = Sampling(temperature=0.0)
 
@@ -28,8 +28,8 @@ GREEDY = Sampling(temperature=0.0)
 class Translates(TakesTexts):
     """Sampling, beam search and scoring on top of a cached encoder-decoder.
 
-    Texts are strings, or ids without special tokens; such tokens around them (begin,
-    end, padding) do no harm.
+    Texts are strings, or ids without special tokens; special tokens around them (begin,
+    end, padding) are ignored.
     """
 
     def generate(
@@ -52,21 +52,25 @@ class Translates(TakesTexts):
         Args:
             sources: a string, a list of ids, or a list of either; or an array of ids
                 (S,) or (B, S). Strings need `model.tokenizer`.
-            max_new_tokens: the longest target, its end counted; None for 50 more than
-                the source has, as in Vaswani et al. 2017, section 6.1.
-            num_beams: above 1, beam search; `temperature` and the like must be left.
+            max_new_tokens: the maximum target length, including the end token; None for
+                50 more than the source, as in Vaswani et al. 2017, section 6.1.
+            num_beams: above 1, beam search; then leave `temperature` and the other
+                sampling options at their defaults.
             length_penalty: the α of Wu et al. 2016, equation 14, for beams.
-            temperature: 0 is greedy.
+            temperature: see `Sampling`; 0 is greedy.
             top_k: see `Sampling`.
             top_p: see `Sampling`.
             repetition_penalty: see `Sampling`.
-            stop: strings, ids or sequences of ids that end a target besides its end;
-                see `Generates.generate`.
-            seed: for sampling; the same seed gives the same texts on a backend.
-            batch_size: sources at a time, of about one length.
+            stop: strings, ids or sequences of ids that end a target, besides the end
+                token; see `Generates.generate`.
+            seed: seed for sampling; the same seed gives the same texts on a backend.
+            batch_size: sources at a time, of similar length.
 
         Returns:
             The targets, without special tokens around them, in the form of `sources`.
+
+        Raises:
+            ValueError: an argument is invalid, or a source does not fit the context.
         """
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
         sources = plain(sources)
@@ -127,20 +131,23 @@ class Translates(TakesTexts):
         """Log-probabilities (nats) of targets given sources, token by token.
 
         Args:
-            sources: what `generate` takes.
-            targets: one a source, likewise.
-            batch_size: pairs at a time, of about one length.
+            sources: as for `generate`.
+            targets: one per source, in a form that `generate` takes.
+            batch_size: pairs at a time, of similar length.
 
         Returns:
-            A float array for one pair, a list of them for several. Each has a value a
-            target token, and one more for the end.
+            A float array for one pair, a list of them for several. Each has one value
+            per target token, and one more for the end token.
+
+        Raises:
+            ValueError: the numbers differ, or a text does not fit the context.
         """
         sources, targets = plain(sources), plain(targets)
         batch_size = whole("batch_size", batch_size, 1)
         rows, outs = self._sentences(sources), self._sentences(targets)
         if len(rows) != len(outs):
             raise ValueError(
-                f"Give one target a source. Received {len(outs)} targets for "
+                f"There must be one target per source, got {len(outs)} targets for "
                 f"{len(rows)} sources."
             )
         self._check_sources(rows)
@@ -172,7 +179,7 @@ class Translates(TakesTexts):
         return self.__dict__["scorer"]
 
     def _sentences(self, texts: Texts) -> list[np.ndarray]:
-        """Ids without special tokens around them."""
+        """The ids of each text, without special tokens around them."""
         return [self._bare(row) for row in self._rows(texts)]
 
     def _bare(self, row: np.ndarray) -> np.ndarray:
@@ -182,11 +189,11 @@ class Translates(TakesTexts):
         return row[np.cumsum(row[::-1] != config.pad_id)[::-1] > 0]
 
     def _text(self, ids: Sequence[int]) -> str:
-        """What a target says, without special tokens around it."""
+        """A target's text, without special tokens around it."""
         return self.need_tokenizer().decode(self._bare(np.asarray(ids, "int32")))
 
     def _padded(self, rows: Sequence[np.ndarray], begin: bool = False) -> np.ndarray:
-        """Sentences with their end and, of targets, their begin; padded to a bucket."""
+        """Sentences with the end token, targets with the begin token; padded."""
         config = self.config
         before = [config.begin_id] if begin else []
         rows = [np.concatenate([before, row, [config.end_id]]) for row in rows]
@@ -197,7 +204,7 @@ class Translates(TakesTexts):
         lengths = [len(row) for row in rows]
         if not rows or min(lengths) == 0:
             raise ValueError(
-                "A source needs at least one token that is not padding. Received "
+                "A source must have at least one token that is not padding, got "
                 f"lengths {lengths[:8]}."
             )
         self._check_lengths(rows, "source")
@@ -215,13 +222,13 @@ class Translates(TakesTexts):
         self._check_sources(rows)
         if num_beams > 1 and sampling != GREEDY:
             raise ValueError(
-                "Beam search ranks by probability alone: leave temperature, top_k, "
-                f"top_p and repetition_penalty at their defaults. Received: {sampling}"
+                f"Beam search ranks by probability alone, got {sampling}. Leave "
+                "temperature, top_k, top_p and repetition_penalty at their defaults."
             )
 
 
 def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """The numbers of rows, in batches of about one length."""
+    """Yields row numbers in batches of similar length."""
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size].tolist()

@@ -1,1 +1,1 @@
-"""Estimates of likelihood from functions that sample and score."""
+"""Estimates of the likelihood, from functions that sample and score."""

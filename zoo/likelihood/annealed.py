@@ -1,13 +1,14 @@
-"""Likelihood of any decoder by annealed importance sampling, and how far off it is.
+"""Likelihood of any decoder by annealed importance sampling, and bounds on its error.
 
 Neal 2001, "Annealed importance sampling"; with Hamiltonian transitions as in Wu et
 al. 2017 (arXiv 1611.04273), "On the Quantitative Analysis of Decoder-Based Generative
 Models"; bounded from both sides as in Grosse et al. 2015 (arXiv 1511.02543),
 "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
 
-Chains move in the noise u of z = mean + stddev · u, where the initial distribution,
-the prior or an encoder's posterior, is a standard normal. With the importance weight
-w(u) = p(x, z) / q(z) the path is N(u; 0, 1) · w(u)^beta, from q to the posterior.
+Chains move in the space of the noise u of z = mean + stddev · u, in which the initial
+distribution, the prior or an encoder's posterior, is a standard normal. With the
+importance weight w(u) = p(x, z) / q(z), the path is N(u; 0, 1) · w(u)^beta, from q to
+the posterior.
 
 Shapes: C chains, N examples, L latent dimensions, T temperatures.
 """
@@ -49,14 +50,14 @@ SIGMOID_REACH = 4.0
 
 @dataclass(frozen=True, eq=False)
 class AnnealedEstimate:
-    """What the chains say about log p(x), in nats an example.
+    """The chains' estimate of log p(x), in nats per example.
 
     Attributes:
         log_likelihood: (N,) log of the chains' mean weight: in expectation a lower
             bound.
-        effective_sample_size: (N,) from 1 to C; near 1, take more temperatures.
-        acceptance: (N,) the fraction of trajectories that were accepted.
-        step_sizes: (C, N) at the end.
+        effective_sample_size: (N,) from 1 to C; near 1, use more temperatures.
+        acceptance: (N,) the fraction of accepted trajectories.
+        step_sizes: (C, N) the final step sizes.
     """
 
     log_likelihood: np.ndarray
@@ -67,11 +68,13 @@ class AnnealedEstimate:
 
 @dataclass(frozen=True, eq=False)
 class BidirectionalBounds:
-    """Bounds of log p(x) on data that the model itself made, in nats an example.
+    """Bounds on log p(x) for data sampled from the model, in nats per example.
 
     Attributes:
-        lower: (N,) by chains from the initial distribution; a bound in expectation.
-        upper: (N,) by chains from exact posterior samples, likewise.
+        lower: (N,) from chains that start at the initial distribution; a lower bound in
+            expectation.
+        upper: (N,) from chains that start at exact posterior samples; an upper bound in
+            expectation.
         x: (N, ...) the data.
     """
 
@@ -81,7 +84,7 @@ class BidirectionalBounds:
 
     @property
     def gap(self) -> np.ndarray:
-        """(N,); its mean bounds the mean error of either side."""
+        """The gap (N,) in nats; its mean bounds the mean error of either bound."""
         return self.upper - self.lower
 
 
@@ -99,20 +102,23 @@ def annealed_importance_sampling(
 ) -> AnnealedEstimate:
     """Estimates log p(x) by chains from the prior to the posterior.
 
-    Unlike `importance_weighted_bound` it needs no encoder, and finds the posterior
-    where the encoder's is poor.
+    Unlike `importance_weighted_bound`, it needs no encoder, and finds the posterior
+    even if the encoder's is poor.
 
     Args:
         x: (N, ...) data.
-        decode: see `AnnealedSampler`; so `observation`, `latent_dim` and `options`.
-        observation: likewise.
-        latent_dim: likewise.
+        decode: see `AnnealedSampler`.
+        observation: see `AnnealedSampler`.
+        latent_dim: see `AnnealedSampler`.
         num_temperatures: T; more make the bound tighter.
-        schedule: of beta: "sigmoid", slow at both ends, or "linear".
-        seed: of all that is drawn.
-        progress: whether to show a bar.
-        options: encode, num_chains, num_leapfrog, step_size, adapt, batch_size,
-            variables.
+        schedule: schedule of beta: "sigmoid", slow at both ends, or "linear".
+        seed: seed of the chains.
+        progress: whether to show a progress bar.
+        options: encode, num_chains, num_leapfrog, step_size, adapt, batch_size and
+            variables of `AnnealedSampler`.
+
+    Raises:
+        ValueError: see `AnnealedSampler.estimate`.
     """
     sampler = AnnealedSampler(decode, observation, latent_dim, **options)
     return sampler.estimate(x, num_temperatures, schedule, seed=seed, progress=progress)
@@ -130,18 +136,21 @@ def bidirectional_bounds(
     progress: bool = True,
     **options: Any,
 ) -> BidirectionalBounds:
-    """How tight annealing is for this decoder: `AnnealedSampler.bounds` once.
+    """Measures how tight annealing is for a decoder, by `AnnealedSampler.bounds`.
 
     Args:
-        decode: as in `annealed_importance_sampling`, as all that is not named here.
-        observation: also draws the data.
+        decode: see `AnnealedSampler`.
+        observation: see `AnnealedSampler`; also samples the data.
         latent_dim: L.
-        num_examples: N, to draw.
+        num_examples: N, the number of examples to sample.
         num_temperatures: T.
-        schedule: of beta.
-        seed: of the data and the chains.
-        progress: whether to show bars, one a direction.
-        options: of `AnnealedSampler`.
+        schedule: schedule of beta, "sigmoid" or "linear".
+        seed: seed of the data and the chains.
+        progress: whether to show progress bars, one per direction.
+        options: options of `AnnealedSampler`.
+
+    Raises:
+        ValueError: see `AnnealedSampler.bounds`.
     """
     sampler = AnnealedSampler(decode, observation, latent_dim, **options)
     return sampler.bounds(
@@ -150,7 +159,7 @@ def bidirectional_bounds(
 
 
 def temperatures(count: int, schedule: str = "sigmoid") -> np.ndarray:
-    """The inverse temperatures beta (T + 1,) from 0 to 1, for T = `count` changes."""
+    """The inverse temperatures beta (T + 1,) from 0 to 1, for T = `count` steps."""
     check_counts(num_temperatures=count)
     even = np.linspace(0.0, 1.0, count + 1)
     match schedule:
@@ -160,20 +169,20 @@ def temperatures(count: int, schedule: str = "sigmoid") -> np.ndarray:
             ends = expit([-SIGMOID_REACH, SIGMOID_REACH])
             return (expit(SIGMOID_REACH * (2 * even - 1)) - ends[0]) / np.ptp(ends)
         case _:
-            raise ValueError(f"schedule must be sigmoid or linear, got {schedule!r}")
+            raise ValueError(f"schedule must be sigmoid or linear, got {schedule!r}.")
 
 
 class _State(NamedTuple):
     """The chains of a batch.
 
     Attributes:
-        u: (C, N, L) where they are.
-        log_w: (C, N) importance log-weights there.
-        gradient: (C, N, L) of those for u.
-        log_weight: (C, N) of the chains so far.
-        step_size: (C, N).
-        acceptance: (C, N) moving average.
-        accepted: (C, N) count.
+        u: (C, N, L) the chains' positions.
+        log_w: (C, N) importance log-weights at u.
+        gradient: (C, N, L) gradient of `log_w` for u.
+        log_weight: (C, N) the chains' accumulated log-weights.
+        step_size: (C, N) step sizes.
+        acceptance: (C, N) moving average of the acceptance.
+        accepted: (C, N) number of accepted trajectories.
     """
 
     u: Any
@@ -188,22 +197,25 @@ class _State(NamedTuple):
 class AnnealedSampler:
     """Chains for one decoder, in either direction.
 
-    It keeps what was compiled for the next call, which sees new values of `variables`.
+    Compiled functions are kept for the next call, which sees new values of `variables`.
 
     Args:
-        decode: from latents (N, L) to the observation model's parameters (N, ...).
-        observation: gives log p(x | parameters).
+        decode: maps latents (N, L) to the observation model's parameters (N, ...).
+        observation: computes log p(x | parameters).
         latent_dim: L; the prior is a standard normal.
-        encode: from data to mean and log-variance, (N, L) each, of the Gaussian to
-            start from instead of the prior.
-        num_chains: C, for each example.
-        num_leapfrog: steps of a Hamiltonian trajectory.
-        step_size: of the leapfrog, at first.
-        adapt: whether each chain's step size follows its acceptance rate. It then
-            depends on the chain's past, and the weights are only nearly unbiased.
-        batch_size: examples at a time, of C chains each.
-        variables: those that `decode` and `encode` read, such as a model's. JAX
-            compiles the values of others in.
+        encode: maps data to mean and log-variance, (N, L) each, of the Gaussian to
+            start from; None for the prior.
+        num_chains: C, per example.
+        num_leapfrog: leapfrog steps per Hamiltonian trajectory.
+        step_size: initial step size of the leapfrog.
+        adapt: whether each chain's step size follows its acceptance rate. The step size
+            then depends on the chain's past, and the weights are only nearly unbiased.
+        batch_size: examples at a time, with C chains each.
+        variables: the variables that `decode` and `encode` read, such as a model's. JAX
+            treats all others as constants.
+
+    Raises:
+        ValueError: an option is out of range.
     """
 
     def __init__(
@@ -227,13 +239,13 @@ class AnnealedSampler:
             batch_size=batch_size,
         )
         if not step_size > 0:
-            raise ValueError(f"step_size must be above 0, got {step_size!r}")
+            raise ValueError(f"step_size must be above 0, got {step_size!r}.")
         self.decode, self.observation = decode, observation
         self.latent_dim, self.encode = latent_dim, encode
         self.num_chains, self.num_leapfrog = num_chains, num_leapfrog
         self.step_size, self.adapt = step_size, adapt
         self.batch_size = batch_size
-        # Where loops are eager, most of the time would go to the decoder's Python.
+        # In eager loops, the decoder's Python code would take most of the time.
         self._slope = engine().capture(self._differentiated)
         self._initial = engine().compile(self._start, lambda: variables)
         self._begin = engine().compile(self._weighed, lambda: variables)
@@ -252,9 +264,8 @@ class AnnealedSampler:
         """Estimates log p(x) of data (N, ...).
 
         Raises:
-            ValueError: an option is out of its range; x is empty, not finite, or not
-                of the shape that the decoder gives; or an estimate came out NaN or
-                infinite.
+            ValueError: an option is out of range; x is empty, not finite, or not of the
+                decoder's output shape; or an estimate is NaN or infinite.
         """
         betas = temperatures(num_temperatures, schedule)
         x = checked_examples(x)
@@ -278,16 +289,15 @@ class AnnealedSampler:
         seed: int = 0,
         progress: bool = True,
     ) -> BidirectionalBounds:
-        """Bidirectional Monte Carlo on `num_examples` draws of the model itself.
+        """Bidirectional Monte Carlo on `num_examples` samples of the model itself.
 
-        The z that made an example is an exact sample of its posterior. Chains that go
-        back from it estimate 1 / p(x), and so an upper bound. A small mean gap says
-        that the same options can be trusted on data like the model's own (Wu et al.
-        2017, section 4.2).
+        The z that generated an example is an exact sample of its posterior. Reverse
+        chains from it estimate 1 / p(x), and so give an upper bound. A small mean gap
+        means that the same options can be trusted on data like the model's samples (Wu
+        et al. 2017, section 4.2).
 
         Raises:
-            ValueError: an option is out of its range, or a bound came out NaN or
-                infinite.
+            ValueError: an option is out of range, or a bound is NaN or infinite.
         """
         check_counts(num_examples=num_examples)
         betas = temperatures(num_temperatures, schedule)
@@ -309,9 +319,9 @@ class AnnealedSampler:
         )
 
     def _run(self, x, betas, rng, progress, latents=None) -> _State:
-        """The chains' end along `betas`, as NumPy's arrays over all examples.
+        """The chains' final state along `betas`, as NumPy arrays over all examples.
 
-        They start at `latents` (N, L), or where chance puts them.
+        They start at `latents` (N, L), or at random.
         """
         steps = (len(betas) - 1) * -(-len(x) // self.batch_size)
         bar = progress_bar(steps, "temperature", progress)
@@ -371,7 +381,10 @@ class AnnealedSampler:
         )
 
     def _moved(self, state, beta, change, momentum, uniform, *data):
-        """A Hamiltonian transition that keeps beta's distribution; then its weight."""
+        """A Hamiltonian transition that leaves beta's distribution invariant.
+
+        Then adds the next temperature's log-weight.
+        """
         state = _State(*state)
         size = state.step_size[..., None]
 
@@ -418,5 +431,5 @@ class AnnealedSampler:
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
-    """Over the first axis, in float64."""
+    """The log of the mean of exp over the first axis, in float64."""
     return logsumexp(values.astype("float64"), axis=0) - np.log(len(values))

@@ -2,10 +2,10 @@
 
 Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", equation 8. The
 prior is a standard normal. An encoder maps data to the mean and log-variance of a
-diagonal Gaussian, a decoder maps latents to the parameters of an observation model
-(`zoo.layers.latent.observations`); both are made of Keras's operations and layers.
+diagonal Gaussian; a decoder maps latents to the parameters of an observation model
+(`zoo.layers.latent.observations`). Both consist of Keras operations and layers.
 
-Shapes: N examples, K samples of a latent, L latent dimensions.
+Shapes: N examples, K latent samples per example, L latent dimensions.
 """
 
 import math
@@ -28,14 +28,14 @@ Decode = Callable[[Tensor], Any]
 
 @dataclass(frozen=True, eq=False)
 class ImportanceEstimate:
-    """What K draws from the encoder say about log p(x), in nats an example.
+    """Bounds on log p(x) from K samples of the encoder, in nats per example.
 
     Attributes:
         bound: (N,) log of the mean weight: in expectation a lower bound of log p(x),
             tighter with more samples.
-        elbo: (N,) mean of the log-weights, the bound of one sample.
-        effective_sample_size: (N,) from 1 to K. Near 1, one draw decided the bound,
-            which is then far too low: take `annealed_importance_sampling`.
+        elbo: (N,) mean of the log-weights, the bound with one sample.
+        effective_sample_size: (N,) from 1 to K. Near 1, a single sample dominates the
+            bound, which is then far too low: use `annealed_importance_sampling`.
     """
 
     bound: np.ndarray
@@ -58,13 +58,16 @@ def importance_weighted_bound(
 
     Args:
         x: (N, ...) data.
-        encode: see `ImportanceSampler`; so `decode`, `observation` and `options`.
-        decode: likewise.
-        observation: likewise.
-        num_samples: K, for each example.
-        seed: of the draws.
-        progress: whether to show a bar.
-        options: batch_size, chunk, variables.
+        encode: see `ImportanceSampler`.
+        decode: see `ImportanceSampler`.
+        observation: see `ImportanceSampler`.
+        num_samples: K.
+        seed: seed of the samples.
+        progress: whether to show a progress bar.
+        options: batch_size, chunk and variables of `ImportanceSampler`.
+
+    Raises:
+        ValueError: see `ImportanceSampler`.
     """
     sampler = ImportanceSampler(encode, decode, observation, **options)
     return sampler(x, num_samples, seed=seed, progress=progress).bound
@@ -81,25 +84,28 @@ def elbo(
     progress: bool = True,
     **options: Any,
 ) -> np.ndarray:
-    """The evidence lower bound in nats, (N,); as `importance_weighted_bound`."""
+    """The evidence lower bound in nats, (N,).
+
+    The arguments are those of `importance_weighted_bound`.
+    """
     sampler = ImportanceSampler(encode, decode, observation, **options)
     return sampler(x, num_samples, seed=seed, progress=progress).elbo
 
 
 class ImportanceSampler:
-    """Weighs draws from an encoder's posterior by p(x, z) / q(z | x).
+    """Weights samples from an encoder's posterior by p(x, z) / q(z | x).
 
-    It keeps what was compiled for the next call, which sees new values of `variables`.
+    Compiled functions are kept for the next call, which sees new values of `variables`.
 
     Args:
-        encode: from data to mean and log-variance, (N, L) each.
-        decode: from latents (N, L) to the observation model's parameters (N, ...).
-        observation: gives log p(x | parameters).
+        encode: maps data to mean and log-variance, (N, L) each.
+        decode: maps latents (N, L) to the observation model's parameters (N, ...).
+        observation: computes log p(x | parameters).
         batch_size: examples at a time.
-        chunk: samples of each of them at a time: chunk · batch_size latents are
-            decoded at once, however many samples are drawn.
-        variables: those that `encode` and `decode` read, such as a model's. JAX
-            compiles the values of others in.
+        chunk: samples per example at a time: chunk · batch_size latents are decoded at
+            once, whatever the number of samples.
+        variables: the variables that `encode` and `decode` read, such as a model's.
+            JAX treats all others as constants.
     """
 
     def __init__(
@@ -130,13 +136,13 @@ class ImportanceSampler:
 
         Args:
             x: (N, ...) data.
-            num_samples: K, for each example.
-            seed: of the draws, which depend on `batch_size` and `chunk` too.
-            progress: whether to show a bar.
+            num_samples: K.
+            seed: seed of the samples, which also depend on `batch_size` and `chunk`.
+            progress: whether to show a progress bar.
 
         Raises:
             ValueError: num_samples is below 1; x is empty, not finite, or not of the
-                shape that the decoder gives; or a bound came out NaN or infinite.
+                decoder's output shape; or a bound is NaN or infinite.
         """
         check_counts(num_samples=num_samples)
         x = checked_examples(x)
@@ -173,9 +179,9 @@ class ImportanceSampler:
         )
 
     def _summed(self, noise, count, x, mean, log_variance):
-        """Log of the sum of a chunk's weights, of their squares, and sum of the logs.
+        """Log-sums of a chunk's weights and squared weights, and sum of log-weights.
 
-        The first `count` of the chunk's samples are meant.
+        Only the first `count` samples of the chunk are used.
         """
         weights = log_weights(
             noise, x, mean, log_variance, self.decode, self.observation
@@ -200,12 +206,12 @@ def log_weights(
     """Log p(x, z) - log q(z) at z = mean + stddev · noise, (K, N) in nats.
 
     Args:
-        noise: (K, N, L), the place of z under a standard normal.
-        x: (N, ...).
-        mean: of q, (N, L).
-        log_variance: of q, (N, L).
-        decode: from latents to parameters.
-        observation: gives log p(x | parameters).
+        noise: (K, N, L), standard normal.
+        x: data (N, ...).
+        mean: mean of q, (N, L).
+        log_variance: log-variance of q, (N, L).
+        decode: maps latents to parameters.
+        observation: computes log p(x | parameters).
     """
     samples, examples, latent_dim = noise.shape
     z = reparameterised(mean, log_variance, noise)
@@ -214,7 +220,7 @@ def log_weights(
         decode(ops.reshape(z, (samples * examples, latent_dim))),
     )
     likelihood = ops.cast(observation.log_prob(x, parameters), "float32")
-    # q's density is that of the noise, over the stddevs.
+    # q's density is the noise's density divided by the stddevs.
     prior = standard_normal_log_prob(z) - standard_normal_log_prob(noise)
     return likelihood + prior + 0.5 * ops.sum(log_variance, axis=-1)
 
@@ -223,28 +229,28 @@ def log_weights(
 
 
 def batches(x: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Batches of one size, the last filled up with the last example."""
+    """Yields batches of one size; the last is padded with the last example."""
     size = min(batch_size, len(x))
     for start in range(0, len(x), size):
         yield x[np.minimum(np.arange(start, start + size), len(x) - 1)]
 
 
 def drawn_seed(rng: np.random.Generator) -> int:
-    """A seed for one draw of `keras.random`."""
+    """Draws a seed for one call of `keras.random`."""
     return int(rng.integers(2**31))
 
 
 def standard_normal(shape: Sequence[int], rng: np.random.Generator) -> Tensor:
-    """Noise for a compiled function.
+    """Noise for a compiled function, float32.
 
-    Drawn outside of it: JAX and TensorFlow would take longer to compile the generator
-    than most decoders, for each function anew.
+    Drawn outside the function: for each function, JAX and TensorFlow would take longer
+    to compile the generator than most decoders.
     """
     return keras.random.normal(shape, dtype="float32", seed=drawn_seed(rng))
 
 
 def progress_bar(target: int, unit: str, shown: bool) -> keras.utils.Progbar:
-    """Keras's bar, or one that prints nothing."""
+    """Keras's progress bar; it prints nothing unless `shown`."""
     return keras.utils.Progbar(target, unit_name=unit, verbose=int(shown))
 
 
@@ -252,19 +258,23 @@ def progress_bar(target: int, unit: str, shown: bool) -> keras.utils.Progbar:
 
 
 def check_counts(**counts: int) -> None:
-    """Raises for what isn't a whole number from 1."""
+    """Raises a ValueError for counts that are not whole numbers from 1."""
     for name, value in counts.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+            raise ValueError(f"{name} must be a whole number from 1, got {value!r}.")
 
 
 def checked_examples(x: Any, name: str = "x") -> np.ndarray:
-    """Examples (N, ...) in float32; raises if there are none, or NaN among them."""
+    """Examples (N, ...) in float32.
+
+    Raises:
+        ValueError: there are none, or some are not finite.
+    """
     x = np.asarray(x, "float32", order="C")
     if x.ndim < 2 or not x.size:
         raise ValueError(
-            f"{name} must hold examples of at least one value, (N, D) or (N, H, W, C). "
-            f"Received shape {x.shape}."
+            f"{name} must hold examples of at least one value, (N, D) or (N, H, W, C), "
+            f"got shape {x.shape}."
         )
     bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
     if bad.size:
@@ -276,10 +286,14 @@ def checked_examples(x: Any, name: str = "x") -> np.ndarray:
 
 
 def checked_posterior(mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-    """What an encoder gave, in float32, if it is one row of latents an example."""
+    """An encoder's mean and log-variance in float32.
+
+    Raises:
+        ValueError: they are not (N, L) each.
+    """
     if len(mean.shape) != 2 or mean.shape != log_variance.shape:
         raise ValueError(
-            "An encoder gives a mean and a log-variance, (N, L) each. Received shapes "
+            "An encoder must return a mean and a log-variance, (N, L) each, got shapes "
             f"{tuple(mean.shape)} and {tuple(log_variance.shape)}."
         )
     return ops.cast(mean, "float32"), ops.cast(log_variance, "float32")
@@ -288,23 +302,27 @@ def checked_posterior(mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tenso
 def check_decoder(
     x: np.ndarray, latent_dim: int, decode: Decode, observation: Observation
 ) -> None:
-    """Raises unless data is decoded in the shape of x: others might broadcast."""
+    """Raises a ValueError unless decoded data have x's shape; others may broadcast."""
     decoded = observation.mean(decode(ops.zeros((1, latent_dim))))
     if tuple(decoded.shape[1:]) != x.shape[1:]:
         raise ValueError(
-            f"The decoder gives examples of shape {tuple(decoded.shape[1:])}, but "
-            f"those of x have shape {x.shape[1:]}."
+            f"The decoder returns examples of shape {tuple(decoded.shape[1:])}, but "
+            f"those of x have shape {x.shape[1:]}. Reshape x."
         )
 
 
 def checked_finite(log_likelihood: np.ndarray) -> np.ndarray:
-    """Log-likelihoods (N,), none of them NaN or infinite."""
+    """Log-likelihoods (N,) as they are.
+
+    Raises:
+        ValueError: one is NaN or infinite.
+    """
     bad = np.flatnonzero(~np.isfinite(log_likelihood))
     if bad.size:
         raise ValueError(
             f"The log-likelihood of {bad.size} of {len(log_likelihood)} examples is "
             f"not finite; that of x[{bad[0]}] is {log_likelihood[bad[0]]}. The "
-            "encoder or the decoder gives NaN or overflows."
+            "encoder or the decoder returns NaN or overflows."
         )
     return log_likelihood
 
@@ -312,13 +330,16 @@ def checked_finite(log_likelihood: np.ndarray) -> np.ndarray:
 def likelihood_metrics(
     vae: Any, images: np.ndarray, num_samples: int, seed: int = 0
 ) -> dict[str, float]:
-    """The importance-weighted bound on images' -log p(x), with its error, as a record.
+    """The importance-weighted bound on images' -log p(x), with its standard error.
 
     Args:
         vae: a `zoo.VAE`.
-        images: (N, H, W, C), as the observation model takes them.
-        num_samples: of each bound.
-        seed: of the samples.
+        images: (N, H, W, C), in the range of the observation model.
+        num_samples: samples per image.
+        seed: seed of the samples.
+
+    Returns:
+        The figures by name: in nats, per image, and in bits per dimension.
     """
     log_likelihoods = vae.log_likelihood(images, num_samples=num_samples, seed=seed)
     nll = -float(log_likelihoods.mean())

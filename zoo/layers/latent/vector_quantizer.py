@@ -229,7 +229,7 @@ class VectorQuantizer(Layer):
         if self.restart_below:
             if restarts is None:
                 raise ValueError(
-                    "Dead codes restart at vectors drawn beforehand, got restarts=None. "
+                    "Dead codes restart at vectors drawn beforehand, got none. "
                     "Pass restarts=draw_restarts(...), or set restart_below=0."
                 )
             least = self.restart_below / self.num_codes
