@@ -157,7 +157,7 @@ def test_streamed_characters_are_whole():
         ("a", {"stop": 16}, "Token ids must be from 0 to 15"),
         ("a", {"num_beams": 0}, "num_beams must be a whole number from 1, got 0"),
         ("a", {"num_beams": 2, "top_k": 3}, "Beam search ranks by probability alone"),
-        ("a", {"num_beams": 2, "temperature": 0}, "leave temperature"),
+        ("a", {"num_beams": 2, "temperature": 0}, "Leave temperature"),
         ("a", {"num_beams": 2, "stream": True}, "one prompt and no beams"),
         (["a", "b"], {"stream": True}, "one prompt and no beams"),
     ],

@@ -205,7 +205,7 @@ def test_stops_that_are_none():
     model = NgramLM(NgramConfig(3, 2)).fit([0, 1, 2] * 9)
     model.tokenizer = Tokenizer.characters("abc")
     for stop in (1.5, [[1.0]], True, b"a", [None], [[1, [2]]]):
-        with pytest.raises(ValueError, match=r"A stop is|Token ids must be"):
+        with pytest.raises(ValueError, match=r"A stop must be|Token ids must be"):
             model.generate("a", 3, stop=stop, **GREEDY)
     for stop in ([], (), None, "never", 0):
         assert model.generate("a", 1, stop=stop, **GREEDY) == "ab"
