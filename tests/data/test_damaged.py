@@ -31,7 +31,7 @@ def panic():
         (lambda: b"\xff".decode("utf-8"), "codec can't decode"),
         (lambda: json.loads("{"), "Expecting property name"),
         (lambda: zipfile.ZipFile(__file__), "BadZipFile: File is not a zip file"),
-        (nested, "nested too deep"),
+        (nested, "nested too deeply"),
         (panic, "PanicException: x"),
     ],
 )

@@ -13,7 +13,7 @@ def test_a_file_up_to_a_limit(tmp_path):
     file = tmp_path / "a.json"
     file.write_bytes(b"12345")
     assert limits.read_bytes(file, 5) == b"12345"
-    with pytest.raises(ValueError, match="a.json has 5 bytes; .* at most 4 are read"):
+    with pytest.raises(ValueError, match="a.json must have at most 4 bytes, got 5"):
         limits.read_bytes(file, 4)
     with pytest.raises(FileNotFoundError, match="b.json"):
         limits.read_bytes(tmp_path / "b.json", 5)
@@ -23,7 +23,7 @@ def test_what_has_no_end(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
-        with pytest.raises(ValueError, match=f"{name} is no plain file"):
+        with pytest.raises(ValueError, match=f"{name} must be a regular file"):
             limits.read_bytes(tmp_path / name, 5)
 
 

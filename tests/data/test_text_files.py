@@ -75,7 +75,7 @@ def test_compressed_files_grow_within_limits(tmp_path):
 
 def test_another_policy_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(ValueError, match=r"on_bad='ignore'; expected one of"):
+    with pytest.raises(ValueError, match=r"on_bad must be one of .*, got 'ignore'"):
         load("text", tmp_path, on_bad="ignore")
     for name in ("docs", "digits", "animal_sentences"):
         with pytest.raises(
@@ -142,7 +142,7 @@ def test_one_bad_line_of_a_dataset(tmp_path, name):
     options = {"source": "en", "target": "de"} if name == "parallel" else {}
     with pytest.raises(ValueError, match=rf"{message}.*\. on_bad=.skip."):
         load(name, tmp_path, **options)
-    left_out = f"1 bad lines or entries of '{name}' are left out, the first one: "
+    left_out = f"1 bad lines or entries of '{name}' are left out; the first: "
     with pytest.warns(UserWarning, match=left_out + message):
         found = load(name, tmp_path, on_bad="skip", **options)
     assert found.left_out == 1

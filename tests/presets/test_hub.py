@@ -209,9 +209,9 @@ def test_two_at_once(server, model):
     ("name", "message"),
     [
         ("hf://nobody/nothing", "The hub has no checkpoint 'nobody/nothing'"),
-        ("hf://gpt2", "expected hf://owner/name"),
-        ("hf://own/../x", "expected hf://owner/name"),
-        ("hf://own/g pt", "is no address"),
+        ("hf://gpt2", "must be hf://owner/name"),
+        ("hf://own/../x", "must be hf://owner/name"),
+        ("hf://own/g pt", "is not an address"),
     ],
 )
 def test_bad_addresses(server, name, message):

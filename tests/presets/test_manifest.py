@@ -66,13 +66,13 @@ def test_a_flipped_bit_is_noticed(folder):
 def test_a_cut_file_is_noticed(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="it has 1,000 bytes of 425,248"):
+    with pytest.raises(ValueError, match="it must have 425,248 bytes, got 1,000"):
         zoo.ImageClassifier.from_preset(folder)
 
 
 def test_a_missing_file_is_noticed(folder):
     (folder / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="Get the checkpoint anew"):
+    with pytest.raises(FileNotFoundError, match="Get the checkpoint again"):
         zoo.ImageClassifier.from_preset(folder)
 
 

@@ -185,5 +185,5 @@ def test_parts_and_texts_are_no_weights(tmp_path):
     tensorflow.raw_ops.SaveV2(
         prefix=prefix, tensor_names=["a"], shape_and_slices=[""], tensors=["b"]
     )
-    with pytest.raises(ValueError, match="a is in parts, or of TensorFlow's type 7"):
+    with pytest.raises(ValueError, match="it is in parts or has TensorFlow's type 7"):
         entries(prefix)

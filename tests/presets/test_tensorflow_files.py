@@ -36,9 +36,9 @@ def test_a_whole_one(tmp_path):
         (block([HEAD, (b"w", b"\x08" + b"\xff" * 3_000_000)]), (), "64 bits"),
         (KEYS, [varint(0) + varint(len(KEYS))] * 20_000, "blocks are larger"),
         (LONG, (), "names are many times"),
-        (block([HEAD, (b"w", tensor([2**20] * 1000, 9))]), (), "1000 axes"),
+        (block([HEAD, (b"w", tensor([2**20] * 1000, 9))]), (), "at most .* got 1000"),
         (block([(b"w", tensor([2], 8))]), (), "KeyError"),
-        (block([HEAD, (b"w", tensor([2, 3], 4))]), (), "w of .2, 3. has"),
+        (block([HEAD, (b"w", tensor([2, 3], 4))]), (), "w of shape .2, 3. must"),
     ],
     ids=["number", "shared blocks", "long names", "axes", "no head", "size"],
 )
@@ -57,5 +57,5 @@ def test_a_tensor_beyond_its_file(power, tmp_path):
     write_index(tmp_path / "m.ckpt", block([HEAD, (b"w", tensor([size], 4 * size))]))
     (tmp_path / "m.ckpt.data-00000-of-00001").write_bytes(bytes(100))
     (entry,) = entries(tmp_path / "m.ckpt").values()
-    with pytest.raises(ValueError, match="00001 is damaged: .* it has 100 bytes of|it"):
+    with pytest.raises(ValueError, match="00001 is damaged: .* bytes, got 100"):
         entry.array()

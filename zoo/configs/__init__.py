@@ -1,1 +1,1 @@
-"""Configurations: fields that check themselves."""
+"""Configurations, whose fields check themselves."""

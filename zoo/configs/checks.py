@@ -1,4 +1,4 @@
-"""Checks of a configuration's fields, before anything is built from it."""
+"""Checks a configuration's fields before anything is built from it."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from zoo.files.damaged import LONGEST
 from zoo.files.limits import MAX_LAYERS, MAX_SIZE
 
-# Fields that say how often something is built or done one after the other.
+# Fields that count things that are built or done one after another.
 DEPTHS = (
     "num_layers",
     "num_highways",
@@ -23,8 +23,8 @@ DEPTHS = (
     "downsampling",
     "order",
 )
-# Activations by their names in Keras, which would make an object of whatever else a
-# file says.
+# The names of Keras's activations; Keras would construct an object from any other value
+# in a file.
 KERAS_ACTIVATIONS = (
     "celu",
     "elu",
@@ -66,14 +66,17 @@ KINDS = {
 
 
 def check_fields(config: Any, most: int = MAX_SIZE) -> None:
-    """Raises unless each field of a dataclass is of the kind that it is declared.
+    """Checks that each field of a dataclass has its declared type.
 
-    Numbers must be finite and within the limits of `zoo.files.limits`. NumPy's become
-    Python's and lists become tuples, as files and saving need it.
+    Numbers must be finite and within the limits of `zoo.files.limits`. NumPy numbers
+    become Python's and lists become tuples, as saving requires.
 
     Args:
         config: the dataclass, which may be frozen.
-        most: the largest whole number.
+        most: the largest integer allowed.
+
+    Raises:
+        ValueError: a field has another type, or is out of range.
     """
     cls: Any = type(config)
     for name, kind in _kinds(cls).items():
@@ -90,9 +93,19 @@ def _kinds(cls: type) -> dict[str, Any]:
 
 
 def checked(name: str, value: Any, kind: Any, most: int = MAX_SIZE) -> Any:
-    """The value of a field, or an error that says what kind it must be of."""
+    """The value of a field, converted to its declared type.
+
+    Args:
+        name: of the field, for the error message.
+        value: to check.
+        kind: the declared type.
+        most: the largest integer allowed.
+
+    Raises:
+        ValueError: the value has another type, or is out of range.
+    """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # with None
+    if origin is types.UnionType:  # the other type is None
         return None if value is None else checked(name, value, inner[0], most)
     if origin is typing.Literal:
         return checked(name, value, type(inner[0]), most)
@@ -115,7 +128,7 @@ def checked(name: str, value: Any, kind: Any, most: int = MAX_SIZE) -> Any:
 
 
 def _entries(name: str, value: Any, kind: Any, most: int) -> tuple[Any, ...]:
-    """Those of a list, which are of one kind."""
+    """The checked entries of a list, which all have one type."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"{name} must be a list, got {shown(value)}")
     if kind is not str and len(value) > MAX_LAYERS:
@@ -126,12 +139,12 @@ def _entries(name: str, value: Any, kind: Any, most: int) -> tuple[Any, ...]:
 
 
 def _is(value: Any, kind: type) -> bool:
-    """Whether it is a number of that kind; a truth value is none."""
+    """Whether a value is a number of this kind; booleans are not numbers."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def shown(value: Any) -> str:
-    """What was given, in short: a file may hold a value of any length and depth."""
+    """A value in short form: a file may hold one of any length and depth."""
     if isinstance(value, dict | list | tuple | set):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 64:
@@ -141,13 +154,13 @@ def shown(value: Any) -> str:
 
 
 def check_whole(config: Any, *names: str, least: int = 1) -> None:
-    """Raises unless these fields are whole numbers from `least` up."""
+    """Raises ValueError unless these fields are integers of at least `least`."""
     for name in names:
         check_count(name, getattr(config, name), least)
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raises unless `value` is a whole number from `least` up."""
+    """Raises ValueError unless `value` is an integer of at least `least`."""
     if not _is(value, int) or value < least:
         raise ValueError(
             f"{name} must be a whole number from {least}, got {shown(value)}"
@@ -155,14 +168,14 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 
 def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
-    """Raises unless the field is one of the choices."""
+    """Raises ValueError unless the field is one of the choices."""
     value = getattr(config, name)
     if value not in choices:
         raise ValueError(f"{name} must be one of {tuple(choices)}, got {shown(value)}")
 
 
 def check_rate(config: Any, name: str) -> None:
-    """Raises unless the field is a rate of dropout."""
+    """Raises ValueError unless the field is a dropout rate, in [0, 1)."""
     value = getattr(config, name)
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}")

@@ -1,4 +1,4 @@
-"""Names of classes: a field of configurations, and an attribute of their models."""
+"""Class names: a field of configurations, and an attribute of their models."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def check_class_names(config: Any) -> None:
-    """Raises unless `class_names` has one for each class, or none at all."""
+    """Raises ValueError unless `class_names` names every class, or none."""
     count = len(config.class_names)
     if count not in (0, config.num_classes):
         raise ValueError(
@@ -22,7 +22,7 @@ class NamesClasses:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the classes are called, in their order; presets and exports keep it."""
+        """The names of the classes, in order; presets and exports keep them."""
         return self.config.class_names
 
     @class_names.setter

@@ -1,4 +1,4 @@
-"""Configurations of what files say."""
+"""Makes configurations from the values in files."""
 
 import inspect
 from collections.abc import Mapping
@@ -6,10 +6,14 @@ from typing import Any
 
 
 def made(cls: Any, values: Mapping[str, Any]) -> Any:
-    """A configuration of the fields that a file says.
+    """Makes a configuration from the fields in a file.
+
+    Args:
+        cls: the configuration's class.
+        values: the fields by name; lists become tuples.
 
     Raises:
-        ValueError: it has no such fields, or needs others, or a value is a wrong one.
+        ValueError: a field is unknown or missing, or has an invalid value.
     """
     accepted = inspect.signature(cls).parameters
     if unknown := sorted(set(values) - set(accepted)):
@@ -20,6 +24,6 @@ def made(cls: Any, values: Mapping[str, Any]) -> Any:
     needed = [k for k, field in accepted.items() if field.default is field.empty]
     if missing := [name for name in needed if name not in values]:
         raise ValueError(
-            f"{cls.__name__} needs the fields {missing}; the file has none"
+            f"{cls.__name__} needs the fields {missing}, which the file lacks"
         )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

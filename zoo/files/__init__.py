@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, read within limits, whatever they hold."""
+"""Files: written whole or not at all, and read within limits, whatever they hold."""

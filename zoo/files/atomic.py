@@ -1,8 +1,8 @@
-"""Files that are the old ones or the new ones, never a part and never a mixture.
+"""Atomic writes: files are the old ones or the new ones, never partial or mixed.
 
-What is being written lies beside its place under a name that nobody can guess, and is
-locked by its writer. A killed writer's lock is gone, so the next writer knows that what
-it left can be swept away. All is on the disk before it takes its place.
+A file is written beside its final place, under a random name and locked by its writer.
+A killed writer's lock is released, so the next writer knows that it can delete the
+leftovers. Everything is synced to disk before it takes its place.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-# A folder of files that are to replace those beside it, all together; a name with the
-# suffix stands for a file that is to go.
+# A folder of files that will replace those beside it, all together; a name with the
+# suffix GONE marks a file to delete.
 COMMITTED = ".committed"
 GONE = ".gone"
 TEMPORARY = r"^\..*\.[0-9a-f]{16}\.tmp$"
@@ -25,20 +25,20 @@ TEMPORARY = r"^\..*\.[0-9a-f]{16}\.tmp$"
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens a temporary file beside `path` that replaces it if all goes well.
+    """Opens a temporary file beside `path` that replaces it if the block succeeds.
 
     Args:
-        path: The file to write. Its folder is made if it is not there.
+        path: the file to write; its folder is made if missing.
 
     Yields:
-        A binary file, to be written through this object and not by its name.
+        A binary file; write through this object, not by name.
 
     Raises:
-        OSError: It can't be written, or `path` is a folder or a device.
+        OSError: the file can't be written, or `path` is a folder or a device.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise OSError(f"{path} can't be written: it exists, and is not a file.")
+        raise OSError(f"{path} can't be written: it exists and is not a regular file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, descriptor = _beside(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
@@ -56,18 +56,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def replacing_files(
     folder: str | os.PathLike[str], gone: Collection[str] = ()
 ) -> Iterator[Path]:
-    """Gives an empty folder, whose files replace those of `folder` all together.
+    """Makes an empty folder, whose files then replace those of `folder` all together.
 
-    One rename decides: a writer that is killed before it leaves the old files, after
-    it the new ones, which the next `unchanged` or writing puts in their places. Other
-    files of the folder stay as they are.
+    One rename commits: a writer killed before it leaves the old files, and after it the
+    new ones, which the next `unchanged` or write moves into place. Other files in the
+    folder are left alone.
 
     Args:
-        folder: To write into; made if it is not there.
-        gone: Names of files that are removed unless they are written.
+        folder: to write into; made if missing.
+        gone: names of files that are deleted unless they are written.
 
     Yields:
-        Where to write files, or folders of files, under the names that they will have.
+        The folder to write files or folders of files to, under their final names.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def replacing_files(
 
 @contextlib.contextmanager
 def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a place for a folder that becomes `folder`, which is new or empty."""
+    """Yields a path for a folder that then becomes `folder`, which is new or empty."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as temporary:
@@ -101,10 +101,10 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Within, the files of a folder are those of one writer: others have to wait.
+    """Within, a folder's files are those of one writer: other writers wait.
 
     Raises:
-        OSError: Its last writer was killed while files took their places, and that
+        OSError: the last writer was killed while it moved files into place, and that
             can't be completed.
     """
     folder = Path(folder)
@@ -115,23 +115,24 @@ def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
                 _complete(folder)
             except OSError as error:
                 raise OSError(
-                    f"{folder} was not written to its end: what is in "
-                    f"{folder / COMMITTED} belongs into it, and can't be moved there "
-                    f"({error}). Read it where it can be written, or write it anew."
+                    f"{folder} was not fully written: the files in "
+                    f"{folder / COMMITTED} belong in it but can't be moved there "
+                    f"({error}). Read it where the folder is writable, or save it "
+                    "again."
                 ) from error
             _lock(descriptor, fcntl.LOCK_SH)
         yield
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but what killed writers have left."""
+    """Whether a folder holds nothing but killed writers' leftovers."""
     with unchanged(folder):
         return all(re.search(TEMPORARY, file.name) for file in folder.iterdir())
 
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A folder beside `path` that is removed at the end, a killed one's by the next."""
+    """A folder beside `path`, deleted at the end or, after a kill, by the next call."""
     temporary, descriptor = _beside(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield temporary
@@ -141,7 +142,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path, flags: int) -> tuple[Path, int]:
-    """Makes a temporary file or folder, locked while its descriptor is open."""
+    """Makes a temporary file or folder that is locked while its descriptor is open."""
     _sweep(path)
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -160,9 +161,9 @@ def _beside(path: Path, flags: int) -> tuple[Path, int]:
 
 
 def _sweep(path: Path) -> None:
-    """Removes what killed writers of a file have left beside it."""
+    """Deletes what killed writers of a file have left beside it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(OSError):  # gone, a link, or somebody else's
+        with contextlib.suppress(OSError):  # gone, a link, or another user's
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(left, flags)
             try:
@@ -174,7 +175,7 @@ def _sweep(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
-    """Within, no other process has a lock of the folder, or only shared ones."""
+    """Within, this process holds a lock on the folder, exclusive by default."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _lock(descriptor, how)
@@ -184,7 +185,7 @@ def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
 
 
 def _lock(descriptor: int, how: int) -> bool:
-    """Whether a lock was got; not all file systems have locks."""
+    """Whether the lock was acquired; not all file systems have locks."""
     try:
         fcntl.flock(descriptor, how)
     except OSError:
@@ -193,8 +194,8 @@ def _lock(descriptor: int, how: int) -> bool:
 
 
 def _settle(folder: Path) -> None:
-    """Gives all files the mode that new ones have here, and writes them to the disk."""
-    mode = folder.stat().st_mode & 0o666  # some libraries make them their owner's alone
+    """Gives all files the mode of new files, and syncs them to disk."""
+    mode = folder.stat().st_mode & 0o666  # some libraries write owner-only files
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(parent, name)
@@ -210,13 +211,13 @@ def _is_pending(folder: Path) -> bool:
 
 
 def _complete(folder: Path) -> None:
-    """Moves the committed files into their places, those that have not been yet."""
+    """Moves the committed files into place, those that have not been moved yet."""
     if not _is_pending(folder):
         return
     committed = folder / COMMITTED
     for parent, _, names in os.walk(committed, topdown=False):
         place = folder / Path(parent).relative_to(committed)
-        # The folder may come from elsewhere: a link in it must lead nowhere else.
+        # The folder may come from elsewhere: no link in it may lead outside.
         if not place.resolve().is_relative_to(folder.resolve()):
             raise OSError(f"{place} leads out of {folder}")
         for name in names:
@@ -233,7 +234,7 @@ def _complete(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Writes a file, or which files a folder holds, to the disk."""
+    """Syncs a file's content, or a folder's list of files, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

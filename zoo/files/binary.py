@@ -1,4 +1,4 @@
-"""Files that are kept open: what happens to their names later is another file's."""
+"""Files that are kept open, so that replacing them by name does not affect readers."""
 
 import io
 import sys
@@ -10,18 +10,18 @@ from zoo.files.limits import check_plain, read_bytes
 
 
 class _Kept(io.BufferedReader):
-    """A file that is closed when nobody has it any more."""
+    """A file that is closed when its last reference goes."""
 
     def __del__(self) -> None:
         self.close()
 
 
 def opened(file: Path) -> BinaryIO:
-    """A file to read parts of, of any size; in memory where it must be checked.
+    """Opens a file of any size to read parts of it; in memory if it must be checked.
 
     Raises:
         ValueError: it is a pipe or a device, or not what the check expects.
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
     """
     if checked_reads.current() is not None:
         return io.BytesIO(read_bytes(file, sys.maxsize))

@@ -1,8 +1,8 @@
-"""A check of each file that is read, on the very bytes that are used.
+"""Checks each file that is read, on the very bytes that are used.
 
-Hashing a file and then reading it again leaves a moment in which another program may
-change it. Within `checking` there is none: whatever is read whole by `read_bytes` or
-`opened`, by whomever, is handed to the check and then used.
+If a file is hashed and then read again, another program may change it in between.
+Within `checking` it can't: the bytes of every file that `read_bytes` or `opened` reads,
+whoever calls them, are checked and then used.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _check: ContextVar[Check | None] = ContextVar("check", default=None)
 def checking(check: Check) -> Iterator[None]:
     """Within, each file's path and bytes go to `check`, which raises if they are wrong.
 
-    A check within another takes its place.
+    A nested check replaces the outer one.
     """
     token = _check.set(check)
     try:
@@ -28,5 +28,5 @@ def checking(check: Check) -> Iterator[None]:
 
 
 def current() -> Check | None:
-    """The check that is in force."""
+    """The check in force; None if there is none."""
     return _check.get()

@@ -1,9 +1,9 @@
 """One error for the many that parsers raise on a damaged file.
 
-A parser that meets bytes it did not expect raises whatever its authors did not think
-of: KeyError, TypeError, struct.error, zipfile.BadZipFile, RuntimeError (of h5py and of
-encrypted zips), RecursionError, MemoryError, panics of Rust. Within `reading` each of
-them becomes a ValueError that names the file, what was expected of it, and what to do.
+A parser that meets unexpected bytes may raise anything: KeyError, TypeError,
+struct.error, zipfile.BadZipFile, RuntimeError (h5py and encrypted zips),
+RecursionError, MemoryError, Rust panics. Within `reading` each of them becomes a
+ValueError that names the file, what was expected of it, and what to do.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import NoReturn
 
-LONGEST = 300  # characters of a cause; parsers quote what they met, at any length
-# About the path, not about what the file holds: these say all there is to say.
+LONGEST = 300  # characters of a cause; parsers quote their input at any length
+# Errors about the path, not the content: they say all there is to say.
 PASSED_ON = (
     FileNotFoundError,
     PermissionError,
@@ -25,27 +25,27 @@ PASSED_ON = (
 def reading(
     file: str | os.PathLike[str],
     expected: str,
-    advice: str = "Copy or save it anew.",
+    advice: str = "Copy or save it again.",
 ) -> Iterator[None]:
-    """Within, each error of a parser becomes a ValueError that names the file.
+    """Within, each error that a parser raises becomes a ValueError naming the file.
 
         with reading(path, "a JSON object with class_name and config"):
             config = json.loads(text)["config"]
 
     raises "PATH is damaged: expected a JSON object with class_name and config
-    (KeyError: 'config'). Copy or save it anew."
+    (KeyError: 'config'). Copy or save it again."
 
-    What passes unchanged: a ValueError that names the file already, such as a reader's
+    Passed on unchanged: a ValueError that already names the file, such as a reader's
     own; errors about the path (no such file, no permission); and whatever ends the
     program or a test (KeyboardInterrupt, SystemExit).
 
     Args:
-        file: what is read; its name begins the message.
-        expected: what it should hold, as it goes on after "expected".
-        advice: a sentence, the way out.
+        file: the file to read; its name begins the message.
+        expected: what it should hold, to follow the word "expected".
+        advice: a sentence that says what to do.
 
     Raises:
-        ValueError: what is within raised an error.
+        ValueError: the block raised an error.
     """
     try:
         yield
@@ -64,10 +64,9 @@ def reading(
 
 @contextlib.contextmanager
 def naming(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Within, a ValueError that does not name the file gets the name in front.
+    """Within, a ValueError that does not name the file is prefixed with its name.
 
-    For what is read right and can't be used, of which `reading` would say that it is
-    damaged.
+    For files that are readable but can't be used; `reading` would call them damaged.
     """
     try:
         yield
@@ -78,7 +77,7 @@ def naming(file: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust gave up; its exception is no Exception."""
+    """Whether this is a Rust panic, which is not an `Exception`."""
     return type(error).__module__ == "pyo3_runtime"
 
 
@@ -90,11 +89,11 @@ def _refuse(
 
 
 def cause(error: BaseException) -> str:
-    """An error in one short line that can be printed."""
+    """An error as one short, printable line."""
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     if isinstance(error, RecursionError):
-        return "it is nested too deep"
+        return "it is nested too deeply"
     text = " ".join(str(error).split())
     if not isinstance(error, ValueError | OSError) or not text:
         text = f"{type(error).__name__}: {text}"
@@ -104,5 +103,5 @@ def cause(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """A text less what can't be printed, or would move a terminal's cursor."""
+    """A text with everything escaped that can't be printed or moves the cursor."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""Files that are downloaded once and verified."""
+"""Downloads files once, and verifies them."""
 
 import os
 import tempfile
@@ -8,19 +8,19 @@ from zoo.files.atomic import locked
 
 
 def downloaded(name: str, url: str, sha256: str, instead: str) -> Path:
-    """Returns the place of a file in Keras's cache, downloading it if need be.
+    """The path of a file in Keras's cache, downloaded if it is not there.
 
-    Of several processes that want it one downloads it, and the others wait.
+    If several processes need the file, one downloads it and the others wait.
 
     Args:
-        name: The file's name in the cache.
-        url: Where it lies.
-        sha256: Of its content.
-        instead: What to do without a network, for the error message.
+        name: the file's name in the cache.
+        url: its address.
+        sha256: checksum of its content, in hexadecimal digits.
+        instead: what to do without a network, for the error message.
 
     Raises:
-        ConnectionError: It could not be downloaded.
-        ValueError: The checksum differs.
+        ConnectionError: the download failed.
+        ValueError: the checksum differs.
     """
     import keras
 
@@ -39,7 +39,7 @@ def downloaded(name: str, url: str, sha256: str, instead: str) -> Path:
 
 
 def _keras_home() -> Path:
-    """Where Keras has its cache, or a folder for temporary files, as it does itself."""
+    """Keras's cache, or the temporary folder if it can't be made, as Keras does."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         home.mkdir(parents=True, exist_ok=True)

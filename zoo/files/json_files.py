@@ -11,15 +11,15 @@ from zoo.files.limits import MAX_CONFIG_BYTES, read_bytes
 def read_json(
     file: Path, expected: str = "a JSON object", limit: int = MAX_CONFIG_BYTES
 ) -> dict[str, Any]:
-    """The object.
+    """Reads the object in a JSON file.
 
     Args:
         file: its path.
-        expected: what it should hold, for the error.
-        limit: how many bytes it may have.
+        expected: what it should hold, for the error message.
+        limit: the most bytes that it may have.
 
     Raises:
-        ValueError: it holds something else, or is larger.
+        ValueError: the file holds something else, or is larger.
         FileNotFoundError: there is no such file.
     """
     data = read_bytes(file, limit)

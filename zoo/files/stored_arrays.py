@@ -1,12 +1,12 @@
 """Arrays that stay in their file until they are asked for, one by one.
 
-Each is read into memory of its own, from a file that is opened once: what happens to
-the file later changes no model and ends no process, which it would if the file was
-mapped into memory. At no time is more than one array in memory beside the model.
+Each is read into its own memory, from a file that is opened once: later changes to the
+file can't change a model or crash the process, as they could if the file was mapped
+into memory. At most one array is in memory beside the model.
 
-The format is safetensors': eight bytes that say how long the header is, the header,
-which is JSON, and the bytes. The header is checked here and not by the library, which
-opens a file by its name: by then that may be another file.
+The format is safetensors: eight bytes that give the length of the header, the header as
+JSON, and the data. The header is checked here, not by the library, which would open the
+file by name: by then that may be another file.
 """
 
 import json
@@ -44,11 +44,11 @@ EXPECTED = "a safetensors file"
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
-    """Arrays by name, each made anew whenever it is asked for.
+    """Arrays by name, each made again whenever it is asked for.
 
     Args:
-        makers: what gives each.
-        shapes: of each.
+        makers: functions that return the arrays, by name.
+        shapes: the arrays' shapes, by name.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class LazyArrays(Mapping[str, np.ndarray]):
         return len(self.makers)
 
     def renamed(self, names: Mapping[str, str]) -> "LazyArrays":
-        """Some of them, by names of one's own.
+        """Some of the arrays, under new names.
 
         Args:
-            names: theirs by the new ones.
+            names: their present names, by the new ones.
         """
         return LazyArrays(
             {new: self.makers[name] for new, name in names.items()},
@@ -80,14 +80,14 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
 
 def is_own(array: np.ndarray) -> bool:
-    """Whether a change of it changes nothing else than the array that it is part of."""
+    """Whether the memory of an array, or of the array it views, is NumPy's own."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array.flags.owndata
 
 
 def shape_of(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
-    """The shape of one, without reading it where that can be."""
+    """The shape of one array, without reading the array if possible."""
     shapes = getattr(arrays, "shapes", None)
     return tuple(arrays[name].shape if shapes is None else shapes[name])
 
@@ -95,25 +95,25 @@ def shape_of(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
 def read_array(
     file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
-    """An array of a file's bytes from `offset` on, in memory of its own.
+    """Reads an array from a file's bytes at `offset` into its own memory.
 
     Raises:
-        ValueError: the file has fewer bytes; nothing is allocated then.
+        ValueError: the file is too short; nothing is allocated then.
     """
     num_bytes = math.prod(shape) * dtype.itemsize
     size = file.seek(0, os.SEEK_END)
     if offset + num_bytes > size:
-        raise ValueError(f"it has {size:,} bytes of {offset + num_bytes:,}")
+        raise ValueError(f"it must have {offset + num_bytes:,} bytes, got {size:,}")
     array = np.empty(shape, dtype)
     file.seek(offset)
     if file.readinto(array.reshape(-1).view("u1").data) != num_bytes:  # type: ignore[attr-defined]
-        raise ValueError("it became shorter while it was read")
+        raise ValueError("it shrank while it was being read")
     return array
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An array, and where it begins after the header."""
+    """An array's shape and type, and where its data start after the header."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -125,18 +125,21 @@ class _Entry:
 
 
 def of_file(file: Path) -> LazyArrays:
-    """Those of a safetensors file, whose header is checked and nothing else is read.
+    """The arrays of a safetensors file; only its header is read and checked.
 
     Raises:
-        ValueError: the file is damaged, or holds numbers of a kind that NumPy has not;
-            also when an array is asked for.
+        ValueError: the file is damaged, or holds a type that NumPy lacks. Also raised
+            later, when an array is asked for.
     """
     source = opened(file)
     with reading(file, EXPECTED):
         size = source.seek(0, os.SEEK_END)
         (length,) = read_array(source, 0, (1,), np.dtype("<u8")).tolist()
         if length > MAX_CONFIG_BYTES:
-            raise ValueError(f"its header would have {length:,} bytes")
+            raise ValueError(
+                f"its header must have at most {MAX_CONFIG_BYTES:,} bytes, got "
+                f"{length:,}"
+            )
         header = read_array(source, 8, (length,), np.dtype("u1"))
         entries = _entries(header.tobytes(), size - 8 - length)
 
@@ -155,7 +158,7 @@ def of_file(file: Path) -> LazyArrays:
 
 
 def _entries(header: bytes, size: int) -> dict[str, _Entry]:
-    """What the header says of `size` bytes, of which each must be of one array."""
+    """The header's entries; together they must cover `size` bytes exactly once."""
     described = json.loads(header)
     described.pop("__metadata__", None)
     entries, ends = {}, {}
@@ -164,19 +167,26 @@ def _entries(header: bytes, size: int) -> dict[str, _Entry]:
             entry[key] for key in ("dtype", "shape", "data_offsets")
         )
         if kind not in DTYPES:
-            raise ValueError(f"{name} is of {kind}; read are {', '.join(DTYPES)}")
+            raise ValueError(
+                f"the type of {name} must be one of {', '.join(DTYPES)}, got {kind}"
+            )
         numbers = (*shape, start, end)
         if any(type(x) is not int or x < 0 for x in numbers) or len(shape) > MAX_AXES:
-            raise ValueError(f"the shape or place of {name} is none")
+            raise ValueError(f"the shape or offsets of {name} are invalid")
         entries[name] = _Entry(tuple(shape), np.dtype(DTYPES[kind]), start)
         ends[name] = end
         if entries[name].num_bytes != end - start:
-            raise ValueError(f"{name} of {tuple(shape)} has {end - start} bytes")
+            raise ValueError(
+                f"{name} of shape {tuple(shape)} must have {entries[name].num_bytes} "
+                f"bytes, got {end - start}"
+            )
     place = 0
     for name in sorted(entries, key=lambda name: (entries[name].start, ends[name])):
         if entries[name].start != place:
-            raise ValueError(f"{name} does not begin where the one before it ends")
+            raise ValueError(f"{name} does not start where the array before it ends")
         place = ends[name]
     if place != size:
-        raise ValueError(f"{size:,} bytes follow its header of {place:,}")
+        raise ValueError(
+            f"{place:,} bytes must follow its header, but {size:,} bytes do"
+        )
     return entries

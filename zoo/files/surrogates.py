@@ -1,7 +1,7 @@
-"""Halves of surrogate pairs: no characters, and in no encoding.
+"""Lone surrogates: halves of surrogate pairs, which no encoding can represent.
 
-Cut or broken JSON has them (logs, tweets), and so have bytes that are not UTF-8 where a
-program read them with errors="surrogateescape", as Python reads its command line.
+Truncated or broken JSON contains them (logs, tweets), and so does text decoded from
+bytes that are not UTF-8 with errors="surrogateescape", as Python's command line is.
 """
 
 import re
@@ -10,15 +10,15 @@ HALF = re.compile("[\ud800-\udfff]")
 REMEDY = 'text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
 
 
-def half_in(text: str) -> re.Match | None:
-    """The first half of a surrogate pair in a text, if there is one."""
+def half_in(text: str) -> re.Match[str] | None:
+    """The first lone surrogate in a text; None if there is none."""
     return None if text.isascii() else HALF.search(text)
 
 
 def refuse_halves(text: str, name: str = "the text") -> None:
-    """Raises ValueError if a text has one; the name says which text it is."""
+    """Raises ValueError if a text has a lone surrogate; `name` names the text."""
     if found := half_in(text):
         raise ValueError(
             f"{name} has half of a surrogate pair (U+{ord(found[0]):04X}) at position "
-            f"{found.start()}, which is no character; {REMEDY} replaces it"
+            f"{found.start()}, which is not a character; {REMEDY} replaces it"
         )

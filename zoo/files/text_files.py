@@ -1,7 +1,7 @@
-"""Text from files: which encodings are read, and what becomes of bad lines.
+"""Text from files: which encodings are read, and how bad lines are handled.
 
-Files are UTF-8, or UTF-16 or UTF-32 with a byte order mark, which is no part of the
-text. Lines end in a line feed, of which a carriage return before it is a part.
+Files are UTF-8, or UTF-16 or UTF-32 with a byte order mark, which is not part of the
+text. Lines end in a line feed, or a carriage return and a line feed.
 """
 
 import codecs
@@ -19,7 +19,7 @@ from zoo.files.surrogates import half_in
 OnBad = Literal["error", "skip"]
 SKIP = 'on_bad="skip" (--on-bad skip) leaves out what is bad'
 
-# In this order: UTF-32's mark of little-endian files begins with UTF-16's.
+# In this order: the little-endian UTF-32 mark begins with the UTF-16 one.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -30,12 +30,12 @@ MARKS = {
 
 @dataclass
 class BadLines:
-    """What becomes of lines, or other entries of files, that can't be used.
+    """Handles lines, or other entries of files, that can't be used.
 
     Attributes:
-        on_bad: "error" raises at the first; "skip" leaves them out and counts.
-        count: How many were left out.
-        first: What is wrong with the first of them, and where it is.
+        on_bad: "error" raises at the first; "skip" leaves them out and counts them.
+        count: how many were left out.
+        first: what is wrong with the first of them, and where it is.
     """
 
     on_bad: OnBad = "error"
@@ -46,14 +46,14 @@ class BadLines:
         """Raises ValueError for another policy."""
         if self.on_bad not in get_args(OnBad):
             raise ValueError(
-                f"on_bad={self.on_bad!r}; expected one of {get_args(OnBad)}"
+                f"on_bad must be one of {get_args(OnBad)}, got {self.on_bad!r}"
             )
 
     def found(self, problem: str) -> None:
-        """Notes a line that can't be used, or raises.
+        """Records a line that can't be used, or raises.
 
         Args:
-            problem: Names the file and the line, and says what was expected.
+            problem: names the file and the line, and says what was expected.
 
         Raises:
             ValueError: `on_bad` is "error".
@@ -64,20 +64,20 @@ class BadLines:
         self.first = self.first or problem
 
     def warn(self, name: str) -> None:
-        """Says how much was left out of a dataset, and the first of it."""
+        """Warns how many lines of a dataset were left out, and quotes the first."""
         if self.count:
             warnings.warn(
-                f"{self.count:,} bad lines or entries of {name!r} are left out, the "
-                f"first one: {self.first}",
+                f"{self.count:,} bad lines or entries of {name!r} are left out; the "
+                f"first: {self.first}",
                 stacklevel=2,
             )
 
 
 def read_text(file: Path, bad: BadLines) -> str:
-    """A file's text, less its bad lines.
+    """A file's text without its bad lines.
 
     Raises:
-        ValueError: A line is bad, and bad lines are not left out.
+        ValueError: a line is bad, and `bad` does not skip.
     """
     text = _decoded(file)
     if _is_clean(text):
@@ -87,12 +87,12 @@ def read_text(file: Path, bad: BadLines) -> str:
 
 
 def read_lines(file: Path, bad: BadLines) -> list[str | None]:
-    """A file's lines, None for each that is left out.
+    """A file's lines, with None for each that is left out.
 
     A file whose name ends in .gz is decompressed.
 
     Raises:
-        ValueError: The file is empty, or a line is bad and those are not left out.
+        ValueError: the file is empty, or a line is bad and `bad` does not skip.
     """
     text = _decoded(file)
     if not text:
@@ -103,14 +103,14 @@ def read_lines(file: Path, bad: BadLines) -> list[str | None]:
 
 
 def read_whole(file: Path, limit: int | None = None) -> str:
-    """A file's text where no line can be left out, as of JSON.
+    """A file's text, for formats such as JSON where no line can be left out.
 
     Args:
-        file: The file.
-        limit: The most bytes that are read of it, if there is a limit.
+        file: the file's path.
+        limit: the most bytes that it may have; None for no limit.
 
     Raises:
-        ValueError: The file is not text, or larger.
+        ValueError: the file is not text, or is larger.
     """
     text = _decoded(file, None if limit is None else limits.read_bytes(file, limit))
     if not _is_clean(text):
@@ -119,7 +119,7 @@ def read_whole(file: Path, limit: int | None = None) -> str:
 
 
 def _decoded(file: Path, data: bytes | None = None) -> str:
-    """A file's text; what can't be decoded is there as halves of surrogate pairs."""
+    """A file's text; bytes that can't be decoded become lone surrogates."""
     data = file.read_bytes() if data is None else data
     if file.suffix == ".gz":
         data = _decompressed(file, data)
@@ -129,8 +129,8 @@ def _decoded(file: Path, data: bytes | None = None) -> str:
             text = data.decode(MARKS[mark], "surrogatepass")
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{file} is {MARKS[mark].upper()} text by its first bytes, but "
-                f"damaged: {error.reason} at byte {error.start}. Convert it to UTF-8"
+                f"{file} starts as {MARKS[mark].upper()} text but is damaged: "
+                f"{error.reason} at byte {error.start}. Convert it to UTF-8"
             ) from error
     else:
         text = data.decode("utf-8-sig", "surrogateescape")
@@ -166,21 +166,21 @@ def _checked(file: Path, text: str, bad: BadLines) -> list[str | None]:
 
 
 def _problems(file: Path, lines: list[str]) -> Iterator[str]:
-    """Why each line is no text; "" where it is."""
+    """For each line, why it is not text; "" if it is."""
     for number, line in enumerate(lines, 1):
         place = f"line {number} of {file}"
         if found := half_in(line):
             code = ord(found[0])
             what = f"has half of a surrogate pair (U+{code:04X})"
-            if 0xDC80 <= code <= 0xDCFF:  # of "surrogateescape"
+            if 0xDC80 <= code <= 0xDCFF:  # from "surrogateescape"
                 byte = len(line[: found.start()].encode())
                 what = f"is not UTF-8 text: its byte {byte} (0x{code - 0xDC00:02x})"
             yield f"{place} {what}; convert the file to UTF-8"
         elif "\0" in line:
             yield (
                 f"{place} has a NUL character after {line.index(chr(0))} others: the "
-                "file is no text, or UTF-16 without a byte order mark; convert it to "
-                "UTF-8"
+                "file is not text, or is UTF-16 without a byte order mark; convert it "
+                "to UTF-8"
             )
         else:
             yield ""

@@ -1,9 +1,9 @@
-"""PyTorch's weight files (`.pth`, `.bin`), read without torch and without their code.
+"""Reads PyTorch weight files (`.pth`, `.bin`) without torch and without running code.
 
-Such a file is a pickle, which may name any function to call on loading. Here its names
-stand for what follows and nothing else: dicts, tensors and their storages. Only the
-pickle is read at first; an array's numbers are read when it is asked for, and one that
-claims more numbers than its storage has is refused.
+Such a file is a pickle, which may name any function to call on loading. Here only the
+names of dicts, tensors and their storages are allowed. At first only the pickle is
+read; an array's numbers are read when it is asked for. A tensor that claims more
+numbers than its storage has is refused.
 """
 
 import io
@@ -24,7 +24,7 @@ from zoo.files.damaged import reading
 from zoo.files.limits import MAX_AXES, MAX_PICKLE_BYTES
 from zoo.files.stored_arrays import LazyArrays, read_array
 
-MAGIC = 0x1950A86A20F9469CFC6C  # of files before torch 1.6
+MAGIC = 0x1950A86A20F9469CFC6C  # in files from before torch 1.6
 DTYPES: dict[str, Any] = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -41,9 +41,12 @@ DTYPES: dict[str, Any] = {
 
 @dataclass
 class _Storage:
-    """A run of numbers, which files keep apart from the pickle.
+    """A run of numbers, stored outside of the pickle.
 
-    `place` is where it begins: in the file, or in the zip by the name of its member.
+    Attributes:
+        dtype: of the numbers.
+        count: how many.
+        place: where they start: an offset in the file, or the name of a zip member.
     """
 
     dtype: np.dtype
@@ -65,38 +68,42 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def check(self) -> None:
-        """Raises if it shows more than its storage has."""
+        """Raises ValueError if the view is invalid or reaches beyond its storage."""
         numbers = (self.offset, *self.shape, *self.strides)
         if not all(isinstance(x, int) for x in numbers) or min(numbers) < 0:
-            raise ValueError("a tensor's shape and strides are no whole numbers")
+            raise ValueError("a tensor's shape and strides must be whole numbers")
         if len(self.shape) > MAX_AXES:
-            raise ValueError(f"a tensor has {len(self.shape)} axes")
+            raise ValueError(
+                f"a tensor must have at most {MAX_AXES} axes, got {len(self.shape)}"
+            )
         last = self.offset + sum(
             (n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)
         )
         empty = 0 in self.shape
         if not empty and max(last + 1, math.prod(self.shape)) > self.storage.count:
-            raise ValueError(f"a tensor of {self.shape} reaches beyond its storage")
+            raise ValueError(
+                f"a tensor of shape {self.shape} reaches beyond its storage"
+            )
 
     def array(self, numbers: np.ndarray) -> np.ndarray:
-        """What it shows of the storage's numbers."""
+        """The tensor's values, from the storage's numbers."""
         strides = [s * numbers.itemsize for s in self.strides]
         offset = self.offset * numbers.itemsize
         if 0 in self.shape:
             return np.empty(self.shape, numbers.dtype)
         raw = numbers.view("u1")
         view = np.ndarray(self.shape, numbers.dtype, raw, offset, strides)
-        # Of strides that meet a number twice, a view would change both.
+        # Copied: strides may visit a number twice, and a write to a view changes both.
         return np.ascontiguousarray(view).reshape(self.shape)
 
 
 def _named(items: Iterable[Any] = ()) -> dict[Any, Any]:
-    """What an ordered dict is made from."""
+    """Stands for `OrderedDict`: a dict with checked keys."""
     return {_key(key): value for key, value in items}
 
 
 def _key(key: Any) -> Any:
-    # A key of nested tuples takes a time that doubles with each, and all of the stack.
+    # Hashing nested tuples takes exponential time, and may exhaust the stack.
     if not isinstance(key, str | int):
         raise ValueError(f"it names something by a {type(key).__name__}")
     return key
@@ -118,20 +125,20 @@ KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-def _readers(*names: str) -> dict[int, Callable]:
-    """What reads opcodes of these names."""
+def _readers(*names: str) -> dict[int, Callable[..., Any]]:
+    """The methods that read the opcodes with these names."""
     codes = [getattr(pickle, name)[0] for name in names]
     return {code: pickle._Unpickler.dispatch[code] for code in codes}
 
 
 class _Reader(pickle._Unpickler):
-    """Knows a few names, and makes nothing but dicts, lists, tensors and numbers.
+    """Knows a few names, and makes only dicts, lists, tensors and numbers.
 
-    Python's own unpickler, slower than C's, but none of its steps can be other than
-    those that torch needs, and what a key may be is ours to say.
+    This is Python's own unpickler, slower than the one in C. It is limited to the
+    opcodes that torch needs, and lets us restrict keys.
     """
 
-    dispatch: ClassVar[dict[int, Callable]] = _readers(
+    dispatch: ClassVar[dict[int, Callable[..., Any]]] = _readers(
         *("PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE"),
         *("BINPERSID", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
         *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1"),
@@ -157,7 +164,7 @@ class _Reader(pickle._Unpickler):
         self.stack[-1].update(_named(pairs))
 
     def load_build(self) -> None:
-        """Passes over attributes, such as the versions of modules."""
+        """Ignores attributes, such as modules' versions."""
         self.stack.pop()
 
     dispatch[pickle.SETITEM[0]] = load_setitem
@@ -166,24 +173,24 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
-            raise ValueError(f"it names {module}.{name}, which is no part of weights")
+            raise ValueError(f"it names {module}.{name}, which no weight file needs")
         return KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        # In old files a sixth entry follows, for storages within storages.
+        # Old files have a sixth entry, for storages within storages.
         kind, dtype, key, _, count, *view = pid
         right = (kind, type(key), type(count)) == ("storage", str, int)
         if not right or not isinstance(dtype, np.dtype) or any(view):
-            raise ValueError("it refers to something other than a storage of numbers")
+            raise ValueError("it must refer to storages of numbers only")
         return self.storages.setdefault(key, _Storage(dtype, count))
 
 
 def read_state_dict(file: str | os.PathLike[str]) -> LazyArrays:
-    """The weights of a file that `torch.save(module.state_dict(), file)` wrote.
+    """The weights in a file written by `torch.save(module.state_dict(), file)`.
 
     Raises:
-        ValueError: it holds anything but named arrays, or is damaged; also when an
-            array is asked for.
+        ValueError: the file holds anything but named arrays, or is damaged. Also raised
+            later, when an array is asked for.
     """
     path = Path(file).expanduser()
     expected = "weights as torch.save(module.state_dict(), file) writes them"
@@ -215,25 +222,31 @@ Found = tuple[Any, Callable[[_Storage], np.ndarray]]
 
 
 def _from_zip(file: BinaryIO) -> Found:
-    """What is pickled, and what reads a storage."""
+    """The pickled object, and a function that reads a storage."""
     archive = zipfile.ZipFile(file)
     members = {member.filename: member for member in archive.infolist()}
     for member in members.values():
-        # torch compresses nothing; a small file could ask for all memory there is.
+        # torch does not compress; a small compressed file could fill all memory.
         if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"its {member.filename} is compressed")
     if sum(member.file_size for member in members.values()) > _size(file):
-        raise ValueError("its members are larger than itself")
+        raise ValueError("its members are larger than the file")
     (pickled,) = (name for name in members if name.endswith("/data.pkl"))
     if members[pickled].file_size > MAX_PICKLE_BYTES:
-        raise ValueError(f"its pickle is larger than {MAX_PICKLE_BYTES:,} bytes")
+        raise ValueError(
+            f"its pickle must have at most {MAX_PICKLE_BYTES:,} bytes, got "
+            f"{members[pickled].file_size:,}"
+        )
     storages: dict[str, _Storage] = {}
     found = _Reader(io.BytesIO(archive.read(pickled)), storages).load()
     folder = pickled.removesuffix("data.pkl")
     for key, storage in storages.items():
         storage.place = f"{folder}data/{key}"
         if members[storage.place].file_size != storage.num_bytes:
-            raise ValueError(f"storage {key} has not {storage.count} elements")
+            raise ValueError(
+                f"storage {key} must have {storage.count} elements, got "
+                f"{members[storage.place].file_size} bytes"
+            )
 
     def numbers(storage: _Storage) -> np.ndarray:
         array = np.empty(storage.count, storage.dtype)
@@ -245,11 +258,11 @@ def _from_zip(file: BinaryIO) -> Found:
 
 
 def _from_stream(file: BinaryIO) -> Found:
-    """Of torch before 1.6: magic number, version, platform, object, storages."""
+    """As `_from_zip`, before torch 1.6: magic, version, platform, object, storages."""
     storages: dict[str, _Storage] = {}
     pickles = io.BytesIO(file.read(min(_size(file), MAX_PICKLE_BYTES)))
     if _Reader(pickles, storages).load() != MAGIC:
-        raise ValueError("it does not begin as weights do")
+        raise ValueError("it does not start as a weight file must")
     for _ in range(2):
         _Reader(pickles, storages).load()
     found = _Reader(pickles, storages).load()
@@ -259,7 +272,9 @@ def _from_stream(file: BinaryIO) -> Found:
         storage = storages[_key(key)]
         (count,) = read_array(file, place, (1,), np.dtype("<i8"))
         if count != storage.count:
-            raise ValueError(f"storage {key} has {count} elements, not {storage.count}")
+            raise ValueError(
+                f"storage {key} must have {storage.count} elements, got {count}"
+            )
         storage.place = place + 8
         place += 8 + storage.num_bytes
     if place > _size(file) or set(keys) != set(storages):

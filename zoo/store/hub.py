@@ -1,9 +1,9 @@
-"""Checkpoints of the Hugging Face hub, kept in a cache of ours.
+"""Checkpoints from the Hugging Face hub, kept in zoo's own cache.
 
-Downloads go on where they were cut off and take their place whole, so that several
-processes may fetch the same one at once: that is `huggingface_hub`'s, which compares
-sizes. What was downloaded is compared with the hub's hash here, once. Configurations,
-tokenizers and safetensors files alone are fetched; nothing of them is run.
+`huggingface_hub` resumes interrupted downloads, moves whole files into place, so that
+several processes may fetch the same checkpoint at once, and compares sizes. Here each
+download is also compared once with the hub's hash. Only configurations, tokenizers and
+safetensors files are fetched, and no code in them is run.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 PREFIX = "hf://"
-# Names of well-known checkpoints, by where they are.
+# Well-known checkpoints: zoo's names and the hub's.
 NAMES = {
     "gpt2.webtext": "openai-community/gpt2",
     "gpt2_medium.webtext": "openai-community/gpt2-medium",
@@ -32,25 +32,25 @@ UNWANTED = ["onnx/*", "coreml/*", "openvino/*", "*/*.safetensors"]
 
 
 def home() -> Path:
-    """Where downloads are kept: ZOO_HOME, or .cache/zoo in the user's folder."""
+    """The folder of downloads: ZOO_HOME, or .cache/zoo in the user's home."""
     return Path(os.environ.get("ZOO_HOME", "~/.cache/zoo")).expanduser()
 
 
 def is_offline() -> bool:
-    """Whether ZOO_OFFLINE or HF_HUB_OFFLINE says that there is no network."""
+    """Whether ZOO_OFFLINE or HF_HUB_OFFLINE is set, to use no network."""
     names = ("ZOO_OFFLINE", "HF_HUB_OFFLINE")
     return any(os.environ.get(name, "0") not in ("", "0") for name in names)
 
 
 def address(preset: str) -> str | None:
-    """The hub's name for a preset; None if it is not one of the hub's."""
+    """The hub's name for a preset; None if it is not on the hub."""
     if preset.startswith(PREFIX):
         return preset.removeprefix(PREFIX)
     return NAMES.get(preset)
 
 
 def fetched(name: str) -> Path | None:
-    """The folder of a checkpoint that was downloaded before, without a network."""
+    """The folder of a checkpoint that is already downloaded; None if it isn't."""
     from huggingface_hub import try_to_load_from_cache
 
     repository, _, revision = name.partition("@")
@@ -61,22 +61,22 @@ def fetched(name: str) -> Path | None:
 
 
 def fetch(name: str) -> Path:
-    """The folder of a checkpoint, downloaded unless it is there.
+    """The folder of a checkpoint, downloaded if it is not in the cache.
 
     Args:
         name: `owner/name`, or `owner/name@revision`.
 
     Raises:
         ValueError: there is no such checkpoint.
-        OSError: it could not be fetched; what was fetched stays for the next time.
+        OSError: the download failed; the next one resumes it.
     """
     from huggingface_hub import errors, snapshot_download
 
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1:
         raise ValueError(
-            f"{PREFIX}{name} is no address of a checkpoint: expected hf://owner/name "
-            "or hf://owner/name@revision."
+            f"A checkpoint's address must be {PREFIX}owner/name or "
+            f"{PREFIX}owner/name@revision, got {PREFIX}{name}."
         )
     started = time.time()
     try:
@@ -89,34 +89,35 @@ def fetch(name: str) -> Path:
             local_files_only=is_offline(),
         )
     except errors.HFValidationError as error:
-        raise ValueError(f"{PREFIX}{name} is no address: {error}") from error
+        raise ValueError(f"{PREFIX}{name} is not an address: {error}") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise ValueError(
-            f"The hub has no checkpoint {name!r}, or it asks for a login: "
-            "https://huggingface.co/settings/tokens gives a token, which the "
-            "environment's HF_TOKEN may hold."
+            f"The hub has no checkpoint {name!r}, or it requires a login: get a token "
+            "from https://huggingface.co/settings/tokens, and set the environment "
+            "variable HF_TOKEN to it."
         ) from error
     except errors.LocalEntryNotFoundError as error:
         why = "ZOO_OFFLINE is set" if is_offline() else "the hub could not be reached"
         raise OSError(
-            f"{name!r} is not in {home() / 'hub'}, and {why}. With a network it is "
-            "fetched once; or pass a folder that holds config.json and "
-            "model.safetensors."
+            f"{name!r} is not in {home() / 'hub'}, and {why}. Fetch it once with a "
+            "network, or pass a folder that holds config.json and model.safetensors."
         ) from error
     except (errors.HfHubHTTPError, ConnectionError, TimeoutError) as error:
         raise OSError(
-            f"{name!r} could not be fetched: {error}. Try again: what was fetched "
-            "is kept."
+            f"{name!r} could not be fetched: {error}. Try again: the download resumes."
         ) from error
     _verify(Path(folder), started - 1)
     return Path(folder)
 
 
 def _verify(folder: Path, since: float) -> None:
-    """Raises, and removes it, if a file written since then is not what the hub says.
+    """Checks the hashes of files written since a time; deletes those that differ.
 
-    Each is a link to a file whose name is the hash that the hub gave: SHA-256 of large
-    ones, and Git's of the others.
+    Each is a link to a file whose name is the hash that the hub gave: SHA-256 for large
+    files, and Git's hash for the others.
+
+    Raises:
+        OSError: a file's hash differs.
     """
     for link in folder.rglob("*"):
         file = link.resolve()
@@ -132,6 +133,6 @@ def _verify(folder: Path, since: float) -> None:
             link.unlink()
             file.unlink()
             raise OSError(
-                f"{link} is not the file that the hub has: its hash is {found[:12]}... "
-                f"and not {file.name[:12]}... It was removed. Try again."
+                f"{link} is not the file that the hub has: its hash must be "
+                f"{file.name[:12]}..., got {found[:12]}... It was deleted. Try again."
             )

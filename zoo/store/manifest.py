@@ -1,6 +1,6 @@
 """`manifest.toml`: what a checkpoint is, and the hashes of its files.
 
-Read without importing a backend, so that `zoo list` answers at once.
+It is read without importing a backend, so that `zoo list` is fast.
 """
 
 import contextlib
@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from zoo.configs.checks import check_fields
+from zoo.files import checked_reads
+from zoo.files.damaged import reading
+from zoo.files.limits import MAX_CONFIG_BYTES, read_bytes
+
 PACKAGE = Path(__file__).parents[1]
-# Beside the installed package's modules, or in a checkout.
+# In the installed package, or in a checkout.
 PRETRAINED = (PACKAGE / "pretrained", PACKAGE.parent / "pretrained")
 MANIFEST = "manifest.toml"
-# How names of files end that may be read.
+# Suffixes of the files that may be read.
 READ = (".json", ".safetensors", ".txt", ".bin", ".h5", ".index")
 
 
@@ -26,9 +31,9 @@ class Checked:
     """A file of the checkpoint.
 
     Attributes:
-        name: in its folder.
-        bytes: its size.
-        sha256: of its bytes, in hexadecimal digits.
+        name: path within the checkpoint's folder.
+        bytes: size in bytes.
+        sha256: hash of its content, in hexadecimal digits.
     """
 
     name: str
@@ -38,12 +43,12 @@ class Checked:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A measurement that can be repeated.
+    """A reproducible measurement.
 
     Attributes:
-        command: that measures.
-        figures: what it found, by their names in `summary.json`.
-        tolerances: how far another machine or backend may be from each.
+        command: the command that measures.
+        figures: its results, by their names in `summary.json`.
+        tolerances: how far each may differ on another machine or backend.
     """
 
     command: str
@@ -56,16 +61,16 @@ class Manifest:
     """A checkpoint, without its weights.
 
     Attributes:
-        folder: that it was read from.
-        architecture: the model class.
-        summary: what it is, in one line.
-        parameters: how many.
+        folder: where the manifest was read.
+        architecture: the model's class.
+        summary: what the checkpoint is, in one line.
+        parameters: how many parameters the model has.
         source: the command that made it, with backend and seed.
-        license: of the weights, and of the data behind them.
-        preprocessing: what data must look like.
-        zoo_version: that it was made with.
-        files: all that it needs.
-        evaluation: how good it is.
+        license: of the weights and of the data that they were trained on.
+        preprocessing: the form that data must have.
+        zoo_version: the version of zoo that made it.
+        files: all files that the checkpoint needs.
+        evaluation: how good the checkpoint is, if it was measured.
     """
 
     folder: Path
@@ -81,17 +86,12 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Of a checkpoint's folder.
+        """Reads the manifest of a checkpoint's folder.
 
         Raises:
-            FileNotFoundError: it has none.
-            ValueError: it is damaged.
+            FileNotFoundError: the folder has none.
+            ValueError: the manifest is damaged.
         """
-        # Here, since `zoo.data` imports this module, and is large.
-        from zoo.configs.checks import check_fields
-        from zoo.files.damaged import reading
-        from zoo.files.limits import MAX_CONFIG_BYTES, read_bytes
-
         file = folder / MANIFEST
         data = read_bytes(file, MAX_CONFIG_BYTES)
         with reading(file, "what a checkpoint is and the hashes of its files"):
@@ -109,21 +109,24 @@ class Manifest:
 
     @contextlib.contextmanager
     def checking(self) -> Iterator[None]:
-        """Within, files of the folder are checked as they are read.
+        """Within, the folder's files are checked as they are read.
 
         Raises:
-            FileNotFoundError: one that is listed is not there.
-            ValueError: one is not what the manifest says, or is read and not listed.
+            FileNotFoundError: a listed file is missing.
+            ValueError: a file differs from its entry, or is read but not listed.
         """
-        from zoo.files import checked_reads
-
         for file in self.files:
             self._check_size(file)
         with checked_reads.checking(self._check):
             yield
 
     def verify(self) -> None:
-        """Raises unless all files are there, and byte for byte what they were."""
+        """Checks that all files are present, and the same byte for byte.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file differs from its entry.
+        """
         for file in self.files:
             self._check_size(file)
             self._compare(file, checked(self.folder / file.name, file.name))
@@ -131,16 +134,16 @@ class Manifest:
     def _check_size(self, file: Checked) -> None:
         path = self.folder / file.name
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing. Get the checkpoint anew.")
+            raise FileNotFoundError(f"{path} is missing. Get the checkpoint again.")
         if (size := path.stat().st_size) != file.bytes:
             raise ValueError(
-                f"{path} is not the file that {MANIFEST} names: it has {size:,} bytes "
-                f"of {file.bytes:,}. It is damaged or was changed; get the checkpoint "
-                "anew."
+                f"{path} is not the file that {MANIFEST} lists: it must have "
+                f"{file.bytes:,} bytes, got {size:,}. It is damaged or was changed; "
+                "get the checkpoint again."
             )
 
     def _check(self, path: Path, data: bytes) -> None:
-        """Raises for a file of the folder that is not what is listed, or not listed."""
+        """Raises ValueError if a file in the folder is not listed, or differs."""
         if not path.is_relative_to(self.folder) or path == self.folder / MANIFEST:
             return
         name = path.relative_to(self.folder).as_posix()
@@ -157,15 +160,15 @@ class Manifest:
     def _compare(self, file: Checked, found: Checked) -> None:
         if found != file:
             raise ValueError(
-                f"{self.folder / file.name} is not the file that {MANIFEST} names: its "
-                f"sha256 is {found.sha256[:12]}... and not {file.sha256[:12]}... It is "
-                "damaged or was changed; get the checkpoint anew."
+                f"{self.folder / file.name} is not the file that {MANIFEST} lists: its "
+                f"sha256 must be {file.sha256[:12]}..., got {found.sha256[:12]}... It "
+                "is damaged or was changed; get the checkpoint again."
             )
 
 
 @contextlib.contextmanager
 def checking(folder: Path) -> Iterator[None]:
-    """Within, what is read of a folder is checked by its manifest, if it has one."""
+    """Within, a folder's files are checked against its manifest, if it has one."""
     if not (folder / MANIFEST).is_file():
         yield
         return
@@ -174,14 +177,14 @@ def checking(folder: Path) -> Iterator[None]:
 
 
 def _check_inside(folder: Path, name: str) -> None:
-    """Raises for a file outside of its folder, whose hash is nobody's business."""
+    """Raises ValueError for a file outside of the folder, which must not be hashed."""
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{folder / MANIFEST} names {name!r}, outside of its folder.")
+        raise ValueError(f"{folder / MANIFEST} lists {name!r}, outside of its folder.")
 
 
 def checked(path: Path, name: str) -> Checked:
-    """A file's size and hash."""
+    """A file's entry: its size and hash, under this name."""
     with path.open("rb") as file:
         return Checked(
             name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
@@ -189,13 +192,13 @@ def checked(path: Path, name: str) -> Checked:
 
 
 def checkpoints() -> dict[str, Path]:
-    """The folders of the checkpoints at hand, by name."""
+    """The folders of the checkpoints that come with zoo, by name."""
     files = (file for root in PRETRAINED for file in root.glob("*.*/config.json"))
     return {file.parent.name: file.parent for file in sorted(files)}
 
 
 def with_hashes(text: str, folder: Path) -> str:
-    """A manifest's text with the files that the folder holds now at its end."""
+    """A manifest's text, with the folder's present files listed at its end."""
     head = text.partition("[[files]]")[0].rstrip()
     parts = [head]
     for path in sorted(folder.rglob("*")):
@@ -209,7 +212,7 @@ def with_hashes(text: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    # python -m zoo.store.manifest pretrained/NAME ...: sizes and hashes anew.
+    # python -m zoo.store.manifest pretrained/NAME ... updates sizes and hashes.
     for name in sys.argv[1:]:
         manifest = Path(name) / MANIFEST
         new = with_hashes(manifest.read_text("utf-8"), Path(name))
