@@ -57,7 +57,7 @@ def test_text_of_16_bits_without_a_mark_or_cut_is_refused(tmp_path):
     with pytest.raises(ValueError, match="UTF-16 without a byte order mark"):
         load("text", file)
     file.write_bytes("hello".encode("utf-16")[:-1])
-    with pytest.raises(ValueError, match=r"a.txt starts as UTF-16 text .* truncated data"):
+    with pytest.raises(ValueError, match=r"a.txt starts as UTF-16 text.*truncated"):
         load("text", file)
 
 

@@ -166,9 +166,9 @@ def test_generation(seen_slowly, cell):
         ("too many", ["64 devices", "there are 4"]),
         ("no devices", ["data must be", "got 0"]),
         ("strategy", ["'horovod'"]),
-        ("outside", ["outside of this block"]),
+        ("outside", ["outside this block"]),
         ("batch", ["10 rows", "multiple of 4"]),
-        ("left", ["outside of this block"]),
+        ("left", ["outside this block"]),
         ("heads", ["num_heads=3", "model=4"]),
     ],
 )
