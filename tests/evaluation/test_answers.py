@@ -78,5 +78,5 @@ def test_refusals():
     with pytest.raises(ValueError, match="0 predictions for 0"):
         answer_metrics([], [])
     for scores in (np.zeros(2), np.array([np.nan])):
-        with pytest.raises(ValueError, match="no_answer_scores are of shape"):
+        with pytest.raises(ValueError, match="no_answer_scores must have shape"):
             best_no_answer_threshold([["a"]], ["a"], scores)

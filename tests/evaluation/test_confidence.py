@@ -42,7 +42,7 @@ def test_runs_that_agree():
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match=r"values .* two runs, got \[1.0\]"):
         mean_interval([1.0])
-    with pytest.raises(ValueError, match="theirs must be the finite"):
+    with pytest.raises(ValueError, match="theirs must be finite"):
         difference_interval([1, 2], [1, np.nan])
     with pytest.raises(ValueError, match="level must be between 0 and 1, got 95"):
         mean_interval([1, 2], 95)

@@ -50,5 +50,5 @@ def test_what_can_not_be_compared(measure):
     with pytest.raises(ValueError, match="from 0 to 1, got values from .* to 255"):
         measure(X, 255 * np.ones_like(X))
     if measure is ssim:
-        with pytest.raises(ValueError, match="11 x 11 .* have 10 x 13"):
+        with pytest.raises(ValueError, match="11 x 11 .* got 10 x 13"):
             ssim(X[:, :10], Y[:, :10])

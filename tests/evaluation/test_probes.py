@@ -93,5 +93,5 @@ def test_spans(words, one_hot):
 
 def test_values_are_refused(words, one_hot):
     sequences = labelled_sequences([LabelledText("the cat", 0.5)], words, 9)
-    with pytest.raises(ValueError, match="learns classes; got labels: float32"):
+    with pytest.raises(ValueError, match="needs classes, got labels: float32"):
         linear_probe(one_hot, sequences)

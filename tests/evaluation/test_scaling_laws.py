@@ -80,7 +80,7 @@ def test_isoflop_minimum():
     losses = 3.0 + 0.1 * np.log(sizes / 3e6) ** 2
     size, loss = isoflop_minimum(sizes, losses)
     assert size == pytest.approx(3e6) and loss == pytest.approx(3.0)
-    with pytest.raises(ValueError, match="train larger ones too"):
+    with pytest.raises(ValueError, match="train larger models"):
         isoflop_minimum(sizes[:3], [3.0, 2.0, 1.5])
     with pytest.raises(ValueError, match="three sizes"):
         isoflop_minimum(sizes[:2], losses[:2])
@@ -89,8 +89,8 @@ def test_isoflop_minimum():
 @pytest.mark.parametrize(
     ("losses", "inputs", "message"),
     [
-        ([1.0] * 5, ([1.0] * 5, [1.0] * 5), "5 constants and needs more trainings"),
-        ([1.0] * 6, ([1.0] * 6, [1.0] * 5), "with a figure of each kind"),
+        ([1.0] * 5, ([1.0] * 5, [1.0] * 5), "5 constants and needs more training runs"),
+        ([1.0] * 6, ([1.0] * 6, [1.0] * 5), "with a value of each kind"),
         ([1.0] * 5 + [0.0], ([1.0] * 6, [1.0] * 6), "losses must be"),
         ([1.0] * 6, ([1.0] * 6, [float("nan")] * 6), "tokens must be"),
     ],
@@ -119,7 +119,7 @@ def test_tables(tmp_path):
         ("parameters,tokens,loss\n1,2\n", "line 2"),
         ("parameters,tokens,loss\n1,x,3\n", "'x'"),
         ("parameters,tokens,loss,loss\n1,2,3,4\n", "column loss more than once"),
-        ("parameters,tokens,loss\n", "has no trainings"),
+        ("parameters,tokens,loss\n", "has no training runs"),
     ],
 )
 def test_bad_tables(tmp_path, text, message):

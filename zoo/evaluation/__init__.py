@@ -1,4 +1,4 @@
-"""Figures that say how good a model is."""
+"""Metrics of model quality."""
 
 from zoo.evaluation.classification import classification_metrics, regression_metrics
 from zoo.evaluation.confidence import (

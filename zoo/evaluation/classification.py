@@ -1,4 +1,4 @@
-"""How well classes or values are predicted, as GLUE reports it (Wang et al. 2018)."""
+"""Metrics of predicted classes or values, as GLUE reports them (Wang et al. 2018)."""
 
 import numpy as np
 
@@ -7,20 +7,23 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict:
     """Accuracy, F1 and Matthews correlation of predicted classes.
 
     Args:
-        labels: The classes, integers of shape (N,).
-        predictions: Those predicted, of the same shape.
+        labels: the true classes, integers (N,).
+        predictions: the predicted classes, integers (N,).
 
     Returns:
-        `accuracy`; `macro_f1`, the mean of the classes' F1; `matthews`; and `f1`, of
-        class 1, where there are no other classes than 0 and 1.
+        `accuracy`; `macro_f1`, the mean of the classes' F1; `matthews`; and `f1` of
+        class 1, if there are no classes but 0 and 1.
+
+    Raises:
+        ValueError: an array is empty, has another shape or no integers.
     """
     from sklearn import metrics
 
     labels, predictions = _checked(labels, predictions)
     if labels.dtype.kind not in "iu" or predictions.dtype.kind not in "iu":
         raise ValueError(
-            f"labels are {labels.dtype} and predictions {predictions.dtype}; expected "
-            "integers, such as logits.argmax(-1)"
+            "labels and predictions must be integers, such as logits.argmax(-1), got "
+            f"labels {labels.dtype} and predictions {predictions.dtype}."
         )
     found = {
         "accuracy": metrics.accuracy_score(labels, predictions),
@@ -35,24 +38,28 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict:
 
 
 def regression_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict:
-    """Pearson's and Spearman's correlation of predicted values, as of STS-B.
+    """Pearson's and Spearman's correlation of predicted values, as for STS-B.
 
     Args:
-        labels: The values, of shape (N,).
-        predictions: Those predicted, of the same shape.
+        labels: the true values (N,).
+        predictions: the predicted values (N,).
 
     Returns:
         `pearson` and `spearman`.
 
     Raises:
-        ValueError: All labels or all predictions are alike, so that there is none.
+        ValueError: an array is empty or has another shape, or all its values are
+            equal, so that the correlation is undefined.
     """
     from scipy import stats
 
     labels, predictions = _checked(labels, predictions)
     for name, values in (("labels", labels), ("predictions", predictions)):
         if np.ptp(values) == 0:
-            raise ValueError(f"all {name} are {values[0]}; a correlation needs others")
+            raise ValueError(
+                f"{name} must have different values for a correlation, got {values[0]} "
+                "only."
+            )
     return {
         "pearson": float(stats.pearsonr(labels, predictions).statistic),
         "spearman": float(stats.spearmanr(labels, predictions).statistic),
@@ -63,7 +70,7 @@ def _checked(labels, predictions) -> tuple[np.ndarray, np.ndarray]:
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.ndim != 1 or labels.shape != predictions.shape or not labels.size:
         raise ValueError(
-            f"labels are of shape {labels.shape} and predictions of "
-            f"{predictions.shape}; expected (N,) of both, and some"
+            "labels and predictions must have shape (N,) with N above 0, got labels "
+            f"{labels.shape} and predictions {predictions.shape}."
         )
     return labels, predictions

@@ -1,4 +1,4 @@
-"""What a few runs with different seeds say about a figure's mean."""
+"""Confidence intervals of a metric's mean from a few runs with different seeds."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how far it can be trusted.
+    """A confidence interval around a mean.
 
     Attributes:
-        mean: of the runs, or the difference of two means.
-        half_width: of the interval around it.
-        n: runs, of both groups for a difference.
+        mean: the mean of the runs, or the difference of two means.
+        half_width: half the width of the interval around the mean.
+        n: the number of runs, in both groups for a difference.
     """
 
     mean: float
@@ -37,11 +37,12 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's interval of the mean of runs.
+    """Student's confidence interval of the mean of runs.
 
     Args:
-        values: a figure of two runs or more, with different seeds.
-        level: how often such an interval holds the mean of infinitely many runs.
+        values: a metric of at least two runs with different seeds.
+        level: the confidence level: how often such an interval contains the mean of
+            infinitely many runs.
 
     Raises:
         ValueError: there are fewer than two values, one is not finite, or the level
@@ -55,24 +56,24 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 def difference_interval(
     ours: Sequence[float], theirs: Sequence[float], level: float = 0.95
 ) -> Interval:
-    """Welch's interval of mean(ours) - mean(theirs), whose variances may differ.
+    """Welch's confidence interval of mean(ours) - mean(theirs); variances may differ.
 
-    Where lower is better and a difference of `margin` does not matter, ours are no
-    worse if `high <= margin`; an interval that holds 0 does not say as much.
+    If lower is better and a difference of `margin` does not matter, ours are no worse
+    if `high <= margin`. An interval that contains 0 does not show that.
 
     Args:
-        ours: a figure of two runs or more.
-        theirs: likewise.
-        level: as in `mean_interval`.
+        ours: a metric of at least two runs.
+        theirs: the metric of at least two other runs.
+        level: the confidence level, as in `mean_interval`.
 
     Raises:
-        ValueError: as `mean_interval`.
+        ValueError: as in `mean_interval`.
     """
     groups = [_checked(ours, "ours", level), _checked(theirs, "theirs", level)]
     squares = np.array([stats.sem(runs) ** 2 for runs in groups])
     spread = squares.sum()
     counts = np.array([len(runs) for runs in groups])
-    # Welch & Satterthwaite; with no spread at all they don't matter.
+    # Welch & Satterthwaite; with no variance at all, any value does.
     freedom = spread**2 / np.sum(squares**2 / (counts - 1)) if spread else 1.0
     half_width = _half_width(math.sqrt(spread), freedom, level)
     difference = groups[0].mean() - groups[1].mean()
@@ -87,7 +88,7 @@ def _checked(values, name, level):
     runs = np.asarray(values, "float64")
     if runs.ndim != 1 or len(runs) < 2 or not np.isfinite(runs).all():
         raise ValueError(
-            f"{name} must be the finite figures of at least two runs, got {values!r}"
+            f"{name} must be finite numbers from at least two runs, got {values!r}"
         )
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")

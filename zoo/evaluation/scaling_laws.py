@@ -1,9 +1,8 @@
 """Scaling laws: the loss as a function of parameters, tokens and compute.
 
-Three published forms and one way to fit them: a robust least-squares fit of the log of
-the loss (Hoffmann et al. 2022, section 3.3 and appendix D.3). Losses are in nats,
-compute in FLOPs, C = 6·N·D for N parameters and D tokens (Kaplan et al. 2020,
-section 2.1).
+Three published forms and one way to fit them: robust least squares on the log of the
+loss (Hoffmann et al. 2022, section 3.3 and appendix D.3). Losses are in nats, compute
+in FLOPs, C = 6·N·D for N parameters and D tokens (Kaplan et al. 2020, section 2.1).
 """
 
 import itertools
@@ -15,27 +14,30 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from scipy.optimize import least_squares
 
-# Log-losses further than this from the law count linearly (Hoffmann et al., D.3).
+# Huber's loss is linear for log-losses further than this from the law (Hoffmann et
+# al., D.3).
 HUBER_DELTA = 1e-3
 EXPONENTS = (0.1, 0.3, 0.6)
 FLOPS_PER_TOKEN_AND_PARAMETER = 6
 
 
 def compute(parameters, tokens):
-    """The FLOPs of a training, forward and backward: 6·N·D."""
+    """The FLOPs of a training run, forward and backward: 6·N·D."""
     return FLOPS_PER_TOKEN_AND_PARAMETER * np.asarray(parameters) * np.asarray(tokens)
 
 
 @dataclass(frozen=True)
 class ScalingLaw:
-    """A form that `fit_scaling_law` can fit.
+    """A form of law that `fit_scaling_law` can fit.
 
     Attributes:
-        inputs: what the loss depends on.
-        loss: the loss for these, in nats a token.
-        log_loss: its log for logs of the inputs, by the parameters that are searched.
-        starts: where the search begins, given the log of the lowest loss.
-        from_logs: the law, from what was found with the inputs' logs less `centres`.
+        inputs: the names of the quantities that the loss depends on.
+        loss: computes the loss for these inputs, in nats per token.
+        log_loss: computes the log of the loss for logs of the inputs, from the
+            parameters that the fit searches.
+        starts: the search's starting points, given the log of the lowest loss.
+        from_logs: makes the law from the fitted parameters, with the inputs' logs
+            shifted by `centres`.
     """
 
     inputs: ClassVar[tuple[str, ...]]
@@ -57,12 +59,12 @@ class ChinchillaLaw(ScalingLaw):
     inputs: ClassVar[tuple[str, ...]] = ("parameters", "tokens")
 
     def loss(self, parameters, tokens):
-        """Nats a token, of a model of so many parameters after so many tokens."""
+        """The loss in nats per token, given N parameters and D tokens."""
         n, d = np.asarray(parameters, "float64"), np.asarray(tokens, "float64")
         return self.E + self.A / n**self.alpha + self.B / d**self.beta
 
     def optimal(self, flops):
-        """Parameters and tokens of the lowest loss for a compute (equation 4)."""
+        """The compute-optimal numbers of parameters and tokens (equation 4)."""
         exponent = self.alpha + self.beta
         ratio = (self.alpha * self.A / (self.beta * self.B)) ** (1 / exponent)
         budget = np.asarray(flops, "float64") / FLOPS_PER_TOKEN_AND_PARAMETER
@@ -71,7 +73,7 @@ class ChinchillaLaw(ScalingLaw):
 
     @staticmethod
     def from_logs(theta, centres) -> "ChinchillaLaw":
-        """See `ScalingLaw`."""
+        """The law of the fitted parameters."""
         e, a, alpha, b, beta = theta
         n, d = centres
         return ChinchillaLaw(
@@ -84,13 +86,13 @@ class ChinchillaLaw(ScalingLaw):
 
     @staticmethod
     def log_loss(theta, n, d):
-        """Log L of log N and log D."""
+        """Log L, given log N and log D."""
         e, a, alpha, b, beta = theta
         return np.logaddexp(np.logaddexp(a - alpha * n, b - beta * d), e)
 
     @staticmethod
     def starts(lowest: float) -> Iterator[tuple[float, ...]]:
-        """See `ScalingLaw`."""
+        """Starting points of the search, given the log of the lowest loss."""
         for share, alpha, beta in itertools.product((0.2, 0.8), EXPONENTS, EXPONENTS):
             part = lowest + math.log((1 - share) / 2)
             yield lowest + math.log(share), part, alpha, part, beta
@@ -110,22 +112,22 @@ class KaplanLaw(ScalingLaw):
     inputs: ClassVar[tuple[str, ...]] = ("parameters", "tokens")
 
     def loss(self, parameters, tokens):
-        """Nats a token, of a model of so many parameters after so many tokens."""
+        """The loss in nats per token, given N parameters and D tokens."""
         n, d = np.asarray(parameters, "float64"), np.asarray(tokens, "float64")
         ratio = self.alpha_N / self.alpha_D
         return ((self.N_c / n) ** ratio + self.D_c / d) ** self.alpha_D
 
     def optimal(self, flops):
-        """Parameters and tokens of the lowest loss for a compute."""
+        """The compute-optimal numbers of parameters and tokens."""
         ratio = self.alpha_N / self.alpha_D
         budget = np.asarray(flops, "float64") / FLOPS_PER_TOKEN_AND_PARAMETER
-        # Where the derivative of both terms to log N is the same, with D = budget / N.
+        # Where both terms have the same derivative by log N, with D = budget / N.
         parameters = (ratio * self.N_c**ratio * budget / self.D_c) ** (1 / (1 + ratio))
         return parameters, budget / parameters
 
     @staticmethod
     def from_logs(theta, centres) -> "KaplanLaw":
-        """See `ScalingLaw`."""
+        """The law of the fitted parameters."""
         n_c, alpha_n, d_c, alpha_d = theta
         n, d = centres
         return KaplanLaw(
@@ -134,13 +136,13 @@ class KaplanLaw(ScalingLaw):
 
     @staticmethod
     def log_loss(theta, n, d):
-        """Log L of log N and log D."""
+        """Log L, given log N and log D."""
         n_c, alpha_n, d_c, alpha_d = theta
         return alpha_d * np.logaddexp(alpha_n / alpha_d * (n_c - n), d_c - d)
 
     @staticmethod
     def starts(lowest: float) -> Iterator[tuple[float, ...]]:
-        """See `ScalingLaw`."""
+        """Starting points of the search, given the log of the lowest loss."""
         for alpha_n, alpha_d in itertools.product(EXPONENTS, EXPONENTS):
             half = lowest / alpha_d - math.log(2)
             yield half * alpha_d / alpha_n, alpha_n, half, alpha_d
@@ -148,7 +150,7 @@ class KaplanLaw(ScalingLaw):
 
 @dataclass(frozen=True)
 class ComputeLaw(ScalingLaw):
-    """L(C) = a·C^b + c, with b below 0: the best that a compute can buy.
+    """L(C) = a·C^b + c with b below 0: the lowest loss for a compute budget.
 
     Kaplan et al. (equation 1.3) have c = 0; Henighan et al. 2020 (equation 1.1) add
     the irreducible loss.
@@ -160,24 +162,24 @@ class ComputeLaw(ScalingLaw):
     inputs: ClassVar[tuple[str, ...]] = ("flops",)
 
     def loss(self, flops):
-        """Nats a token, after so many FLOPs well spent."""
+        """The loss in nats per token, after this many FLOPs spent optimally."""
         return self.a * np.asarray(flops, "float64") ** self.b + self.c
 
     @staticmethod
     def from_logs(theta, centres) -> "ComputeLaw":
-        """See `ScalingLaw`."""
+        """The law of the fitted parameters."""
         a, b, c = theta
         return ComputeLaw(math.exp(a - b * centres[0]), float(b), math.exp(c))
 
     @staticmethod
     def log_loss(theta, flops):
-        """Log L of log C."""
+        """Log L, given log C."""
         a, b, c = theta
         return np.logaddexp(a + b * flops, c)
 
     @staticmethod
     def starts(lowest: float) -> Iterator[tuple[float, ...]]:
-        """See `ScalingLaw`."""
+        """Starting points of the search, given the log of the lowest loss."""
         for share, exponent in itertools.product((0.2, 0.5, 0.8), EXPONENTS):
             yield lowest + math.log(1 - share), -exponent, lowest + math.log(share)
 
@@ -187,13 +189,13 @@ L = TypeVar("L", bound=ScalingLaw)
 
 @dataclass(frozen=True)
 class Prediction:
-    """A loss, and between which losses it should come out.
+    """A predicted loss with its prediction interval.
 
     Attributes:
-        loss: of the law, in nats.
+        loss: the law's loss, in nats per token.
         low: the interval's lower end.
-        high: its upper end.
-        level: how often such an interval holds what is then measured.
+        high: the interval's upper end.
+        level: how often such an interval contains the measured loss.
     """
 
     loss: float
@@ -207,13 +209,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit(Generic[L]):
-    """A law, and what the same trainings with other noise would have given.
+    """A fitted law and its bootstrap.
 
     Attributes:
         law: the best fit.
-        resampled: fits of the bootstrap.
-        residuals: log of each measured loss less the law's, widened for the degrees
-            of freedom that the fit took.
+        resampled: the fits to bootstrap samples.
+        residuals: log of each measured loss minus the law's, scaled up for the degrees
+            of freedom that the fit used.
     """
 
     law: L
@@ -221,14 +223,20 @@ class Fit(Generic[L]):
     residuals: np.ndarray
 
     def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Between what each constant of the law lies."""
+        """The confidence interval of each constant of the law, by name."""
         draws = np.array([astuple(law) for law in self.resampled])
         ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
         names = (field.name for field in fields(self.law))
         return {name: (low, high) for name, low, high in zip(names, *ends, strict=True)}
 
     def predict(self, *inputs: float, level: float = 0.95, seed: int = 0) -> Prediction:
-        """What one more training will come to, the noise of a training included."""
+        """Predicts the loss of one more run, including the noise of a run.
+
+        Args:
+            inputs: the law's inputs.
+            level: the confidence level of the interval.
+            seed: the seed of the noise.
+        """
         losses = np.array([float(law.loss(*inputs)) for law in self.resampled])
         noise = np.random.default_rng(seed).choice(self.residuals, len(losses))
         ends = np.quantile(losses * np.exp(noise), [(1 - level) / 2, (1 + level) / 2])
@@ -239,30 +247,30 @@ class Fit(Generic[L]):
 def fit_scaling_law(
     form: type[L], losses, *inputs, resamples: int = 200, seed: int = 0
 ) -> Fit[L]:
-    """Fits a law to trainings.
+    """Fits a law to training runs.
 
-    The uncertainty is that of a residual bootstrap: the trainings keep their sizes, and
-    are given losses of the law with residuals drawn anew. (Drawing whole trainings, as
-    is done with hundreds of them, would leave sizes out where there are six.)
+    The uncertainty comes from a residual bootstrap: the runs keep their sizes and get
+    the law's losses with resampled residuals. (Resampling whole runs, as is done with
+    hundreds of them, would leave out sizes if there are six.)
 
     Args:
         form: `ChinchillaLaw`, `KaplanLaw` or `ComputeLaw`.
-        losses: (R,) nats a token, of R trainings.
-        inputs: what the form's `inputs` name, (R,) each.
-        resamples: fits of the bootstrap.
-        seed: of the bootstrap.
+        losses: losses (R,) of R runs, in nats per token.
+        inputs: the inputs that the form's `inputs` name, (R,) each.
+        resamples: the number of bootstrap fits.
+        seed: the seed of the bootstrap.
 
     Raises:
-        ValueError: there are fewer trainings than constants, or a figure is not above 0
-            and finite.
+        ValueError: there are not more runs than constants, or a value is not finite
+            and above 0.
     """
     named = dict(zip(("losses", *form.inputs), (losses, *inputs), strict=True))
     arrays = [_positive(name, values) for name, values in named.items()]
     count, constants = len(arrays[0]), len(fields(form))
     if any(len(values) != count for values in arrays) or count <= constants:
         raise ValueError(
-            f"{form.__name__} has {constants} constants and needs more trainings than "
-            f"that, with a figure of each kind. Received: "
+            f"{form.__name__} has {constants} constants and needs more training runs "
+            f"than that, with a value of each kind, got "
             f"{ {name: len(values) for name, values in named.items()} }"
         )
     log_losses, *logs = (np.log(values) for values in arrays)
@@ -286,30 +294,34 @@ def fit_scaling_law(
 
 
 def isoflop_minimum(parameters, losses) -> tuple[float, float]:
-    """The best size for a compute, and its loss, from trainings that spent it.
+    """The best model size for a compute budget, and its loss, from runs that spent it.
 
-    The lowest point of a parabola in log N (Hoffmann et al. 2022, section 3.2).
+    This is the minimum of a parabola in log N (Hoffmann et al. 2022, section 3.2).
+
+    Args:
+        parameters: N of each run, (R,).
+        losses: the loss of each run, (R,), in nats per token.
 
     Raises:
-        ValueError: there are fewer than three sizes, or their losses have no lowest
-            point between them.
+        ValueError: there are fewer than three sizes, or the losses have no minimum
+            between them.
     """
     n = np.log(_positive("parameters", parameters))
     values = _positive("losses", losses)
     if len(set(n)) < 3:
         raise ValueError(
-            "A lowest point needs three sizes that spent the same compute. Received "
-            f"parameters={np.asarray(parameters).tolist()}"
+            "parameters must have at least three sizes that spent the same compute, "
+            f"got {np.asarray(parameters).tolist()}"
         )
     centre = n.mean()
     quadratic, linear, constant = np.polyfit(n - centre, values, 2)
     lowest = -linear / (2 * quadratic) if quadratic > 0 else math.inf
     if not n.min() <= centre + lowest <= n.max():
         raise ValueError(
-            "The lowest loss lies outside the sizes that were trained: train "
+            "The lowest loss must lie between the trained sizes, got parameters="
+            f"{np.asarray(parameters).tolist()}, losses={values.tolist()}. Also train "
             f"{'smaller' if values[n.argmin()] < values[n.argmax()] else 'larger'} "
-            f"ones too. Received parameters={np.asarray(parameters).tolist()}, "
-            f"losses={values.tolist()}"
+            "models."
         )
     return math.exp(centre + lowest), float(constant - linear**2 / (4 * quadratic))
 
@@ -317,7 +329,7 @@ def isoflop_minimum(parameters, losses) -> tuple[float, float]:
 def _robust_fit(
     expected: Callable[..., Any], log_losses, logs, starts
 ) -> tuple[float, ...]:
-    """The best of searches from several starts, by Huber's loss."""
+    """The parameters of the lowest Huber loss over searches from several starts."""
     found = [
         least_squares(
             lambda theta: expected(theta, *logs) - log_losses,
@@ -338,6 +350,6 @@ def _positive(name: str, values) -> np.ndarray:
     array = np.asarray(values, "float64")
     if array.ndim != 1 or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(
-            f"{name} must be a list of finite numbers above 0. Received: {values!r}"
+            f"{name} must be a list of finite numbers above 0, got {values!r}"
         )
     return array

@@ -1,4 +1,4 @@
-"""A table of trainings: how large, how long, and how good the model became."""
+"""A table of training runs: model size, tokens and final loss."""
 
 import csv
 import io
@@ -14,18 +14,18 @@ from zoo.files.atomic import replacing
 from zoo.files.text_files import BadLines, OnBad, read_text
 
 COLUMNS = ("parameters", "tokens", "loss")
-# Trainings whose computes differ by less are of one budget.
+# Runs whose compute differs by less than this factor share a budget.
 SAME_BUDGET = 1.1
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """R trainings of one family of models.
+    """R training runs of one family of models.
 
     Attributes:
-        parameters: (R,) N of each.
-        tokens: (R,) D that each was trained on, repeated ones counted again.
-        losses: (R,) in nats a token, on text that was held out.
+        parameters: (R,) the number of parameters N of each run.
+        tokens: (R,) the training tokens D of each run; repeated tokens count again.
+        losses: (R,) losses on held-out text, in nats per token.
     """
 
     parameters: np.ndarray
@@ -34,7 +34,7 @@ class Trainings:
 
     @property
     def flops(self) -> np.ndarray:
-        """(R,) 6·N·D."""
+        """The compute of each run, 6·N·D, (R,)."""
         return compute(self.parameters, self.tokens)
 
     def __len__(self) -> int:
@@ -42,20 +42,21 @@ class Trainings:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[float, ...]]) -> "Trainings":
-        """Of (parameters, tokens, loss) of each."""
+        """Makes a table from one row (parameters, tokens, loss) per run."""
         return cls(*np.array(rows, "float64").reshape(-1, 3).T)
 
     @classmethod
     def read(cls, path: Path, on_bad: OnBad = "error") -> "Trainings":
-        """Of a CSV with the columns parameters, tokens and loss; others may be there.
+        """Reads a CSV file with the columns parameters, tokens, loss, among others.
 
         Args:
-            path: the CSV.
-            on_bad: of lines that are no text or have a figure that is not a number
-                above 0: "error" refuses the first, "skip" leaves them out.
+            path: the CSV file.
+            on_bad: what to do with lines that are not UTF-8 or have a value that is
+                not a number above 0: "error" raises at the first, "skip" leaves them
+                out and warns.
 
         Raises:
-            ValueError: a column is missing or there twice, a line is bad, or there are
+            ValueError: a column is missing or duplicated, a line is bad, or there are
                 no lines.
         """
         bad = BadLines(on_bad)
@@ -63,11 +64,13 @@ class Trainings:
         header = list(reader.fieldnames or ())
         if missing := set(COLUMNS) - set(header):
             raise ValueError(
-                f"{path} needs the columns {', '.join(COLUMNS)} in its first line. "
+                f"{path} must have the columns {', '.join(COLUMNS)} in its first line. "
                 f"Missing: {', '.join(sorted(missing))}"
             )
         if twice := [name for name in COLUMNS if header.count(name) > 1]:
-            raise ValueError(f"{path} has the column {twice[0]} more than once.")
+            raise ValueError(
+                f"{path} has the column {twice[0]} more than once. Remove the others."
+            )
         rows = []
         for row in reader:
             try:
@@ -82,12 +85,12 @@ class Trainings:
                 continue
             rows.append(figures)
         if not rows:
-            raise ValueError(f"{path} has no trainings. {bad.first}".rstrip(". "))
+            raise ValueError(f"{path} has no training runs. {bad.first}".rstrip(". "))
         bad.warn(str(path))
         return cls.of(rows)
 
     def write(self, path: Path) -> None:
-        """Writes the CSV that `read` reads, whole or not at all."""
+        """Writes a CSV file that `read` reads, atomically."""
         rows = np.stack([self.parameters, self.tokens, self.losses], axis=1).tolist()
         lines = [",".join(COLUMNS)]
         lines += [f"{n:.0f},{d:.0f},{loss!r}" for n, d, loss in rows]
@@ -95,7 +98,7 @@ class Trainings:
             file.write(("\n".join(lines) + "\n").encode())
 
     def budgets(self) -> list["Trainings"]:
-        """Those that spent the same compute, from the least to the most."""
+        """Groups the runs by compute budget, in increasing order."""
         order = np.argsort(self.flops, kind="stable")
         steps = np.diff(np.log(self.flops[order])) > math.log(SAME_BUDGET)
         return [

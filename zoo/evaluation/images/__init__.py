@@ -1,1 +1,1 @@
-"""Figures for models of images."""
+"""Metrics for models of images."""

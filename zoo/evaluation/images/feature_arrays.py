@@ -1,4 +1,4 @@
-"""Arrays of features, one row an example: what all figures of samples check first.
+"""Checks arrays of features, one row per example, for all sample metrics.
 
 Shapes: N examples, F features.
 """
@@ -9,22 +9,26 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
-# Numbers of a block at most, 64 MB in float64.
+# The most numbers in a block: 64 MB in float64.
 BLOCK = 2**23
 
 
 def checked_features(
-    arrays: Mapping[str, Any], least: int = 1, reason: str = "a figure"
+    arrays: Mapping[str, Any], least: int = 1, reason: str = "a metric"
 ) -> list[np.ndarray]:
-    """Finite arrays (N, F) of one width, in float32 or float64.
+    """Checks that arrays are finite, (N, F) and of one width; converts to floats.
 
     Args:
-        arrays: by the names that errors use.
-        least: rows that each must have.
-        reason: what needs them.
+        arrays: the arrays, by the names that errors use.
+        least: the least number of rows of each.
+        reason: what needs this many rows, for the error.
+
+    Returns:
+        The arrays in float32 or float64.
 
     Raises:
-        ValueError: an array has another shape, fewer rows or NaN among its values.
+        ValueError: an array has another shape, too few rows or values that are not
+            finite.
     """
     checked = {}
     for name, array in arrays.items():
@@ -33,7 +37,7 @@ def checked_features(
             array = array.astype("float32", copy=False)
         if array.ndim != 2 or not array.size:
             raise ValueError(
-                f"{name} must hold features (N, F), one row an example. Received shape "
+                f"{name} must hold features (N, F), one row per example, got shape "
                 f"{array.shape}."
             )
         if len(array) < least:
@@ -49,10 +53,10 @@ def checked_features(
         checked[name] = array
     widths = {name: array.shape[1] for name, array in checked.items()}
     if len(set(widths.values())) > 1:
-        raise ValueError(f"Features must have one width. Received {widths}.")
+        raise ValueError(f"Features must have one width, got {widths}.")
     return list(checked.values())
 
 
 def row_blocks(count: int, width: int) -> Iterator[slice]:
-    """Slices over `count` rows of `width` numbers, of at most BLOCK numbers each."""
+    """Slices of `count` rows of `width` numbers, of at most BLOCK numbers each."""
     return gen_batches(count, max(1, BLOCK // width))

@@ -1,4 +1,4 @@
-"""What turns images into features, between whose distributions distances are taken.
+"""Networks that turn images into the features that sample metrics compare.
 
 Shapes: N images, (H, W, C) of an image, F features.
 """
@@ -20,24 +20,24 @@ from zoo.training.batched import Batched
 
 
 class Features(Protocol):
-    """Features of images, whose name is stored with every figure.
+    """A function from images to features, whose name is stored with every metric.
 
-    Figures of features with different names don't compare.
+    Metrics of features with different names are not comparable.
     """
 
     @property
     def name(self) -> str:
-        """Says which network, and with which weights."""
+        """Identifies the network and its weights."""
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Features (N, F) of any number of images (N, H, W, C) in [0, 1]."""
+        """Features (N, F) of images (N, H, W, C) in [0, 1]."""
 
 
 class ClassifierFeatures:
-    """Those of a classifier's layer before the last.
+    """Features from a classifier's penultimate layer.
 
-    Good where Inception is not: small grey pictures, and no network at hand. The name
-    holds a checksum of the weights.
+    Use these if Inception does not suit: for small grey pictures, or without internet
+    access. The name contains a checksum of the weights.
     """
 
     def __init__(self, classifier: ImageClassifier) -> None:
@@ -52,18 +52,21 @@ class ClassifierFeatures:
 
 
 class InceptionFeatures:
-    """Those of InceptionV3's last pooling, 2048 of them, on images of 299 x 299.
+    """The 2048 features of InceptionV3's last pooling, on images of 299 x 299 pixels.
 
-    The weights are those that `keras.applications` trained on ImageNet, not the ones
-    of the FID paper (Heusel et al. 2017), which are a TensorFlow graph of 2015: figures
-    compare with others of this name only, and not with published FIDs.
+    The weights are those of `keras.applications`, trained on ImageNet, not those of the
+    FID paper (Heusel et al. 2017), which are a TensorFlow graph of 2015. Metrics are
+    comparable with others of this name only, not with published FIDs.
 
     Images of another size are resized by Pillow's bicubic filter on floats (Parmar et
-    al. 2022, arXiv 2104.11222); grey ones are repeated as RGB. Computed in float32,
+    al. 2022, arXiv 2104.11222); grey ones are repeated as RGB. Computes in float32,
     whatever the precision of training. The weights, 88 MB, are downloaded once.
 
+    Args:
+        batch_size: images per batch.
+
     Raises:
-        OSError: they are not there and can't be downloaded.
+        OSError: the weights can't be downloaded.
     """
 
     name = "keras_inception_v3.imagenet"
@@ -74,15 +77,14 @@ class InceptionFeatures:
                 self.model = keras.applications.InceptionV3(
                     include_top=False, weights="imagenet", pooling="avg"
                 )
-            except Exception as error:  # of no narrower class, in Keras
+            except Exception as error:  # Keras raises no narrower class
                 raise OSError(
-                    f"InceptionV3's weights could not be had: {error}. They are "
-                    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 of "
+                    f"InceptionV3's weights can't be downloaded: {error}. Get "
+                    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 from "
                     "https://storage.googleapis.com/tensorflow/keras-applications/"
-                    "inception_v3/. Download them where there is a network, and put "
-                    "the file into the folder `models` of ~/.keras, or of what "
-                    "KERAS_HOME names; or use zoo.evaluation.ClassifierFeatures, "
-                    "which needs no download."
+                    "inception_v3/ on another machine, and put it into the folder "
+                    "`models` of ~/.keras, or of KERAS_HOME. Or use zoo.evaluation."
+                    "ClassifierFeatures, which needs no download."
                 ) from error
         self._pool = Batched(self._pooled, lambda: self.model.variables, batch_size)
 
@@ -92,9 +94,9 @@ class InceptionFeatures:
         check_images(images, images.shape[1:])
         if images.shape[-1] not in (1, 3):
             raise ValueError(
-                f"InceptionV3 sees grey or RGB images, got shape {images.shape}"
+                f"InceptionV3 needs grey or RGB images, got shape {images.shape}"
             )
-        # Resized images are large: only one batch of them is held.
+        # Resized images are large, so only one batch is kept in memory.
         parts = [
             self._pool(np.stack([_resized(image) for image in images[rows]]))
             for rows in gen_batches(len(images), self._pool.batch_size)
@@ -116,7 +118,7 @@ def _resized(image: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """Within, layers are made with the policy float32."""
+    """Makes layers within it use the dtype policy float32."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

@@ -1,6 +1,6 @@
-"""How near images are to the ones they should be, pixel by pixel.
+"""Pixelwise similarity of images to reference images.
 
-Shapes: N images, H height, W width, C channels; values from 0 to 1.
+Shapes: N images, H height, W width, C channels; values in [0, 1].
 """
 
 import numpy as np
@@ -14,11 +14,14 @@ K1, K2 = 0.01, 0.03
 def psnr(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio of each image, (N,), in decibels.
 
-    10 log10(1 / mean squared error); infinite where there is no error.
+    10 log10(1 / mean squared error); infinite for equal images.
 
     Args:
-        images: (N, H, W, C).
-        reference: likewise.
+        images: (N, H, W, C), in [0, 1].
+        reference: the references, of the same shape and range.
+
+    Raises:
+        ValueError: shapes differ, or values lie outside [0, 1].
     """
     x, y = _checked(images, reference)
     errors = np.square(x - y).mean(axis=(1, 2, 3))
@@ -29,18 +32,22 @@ def psnr(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def ssim(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Structural similarity of each image, (N,), at most 1 (Wang et al. 2004).
 
-    Local statistics by a Gaussian window of 11 x 11 pixels with standard deviation
-    1.5; the mean over channels and all pixels whose window lies within the image.
+    Local statistics use a Gaussian window of 11 x 11 pixels with standard deviation
+    1.5; the result is the mean over channels and all pixels whose window lies within
+    the image.
 
     Args:
-        images: (N, H, W, C), at least 11 x 11 pixels.
-        reference: likewise.
+        images: (N, H, W, C), in [0, 1], at least 11 x 11 pixels.
+        reference: the references, of the same shape and range.
+
+    Raises:
+        ValueError: shapes differ, images are too small, or values lie outside [0, 1].
     """
     x, y = _checked(images, reference)
     if min(x.shape[1:3]) <= 2 * RADIUS:
         raise ValueError(
-            f"SSIM looks at windows of {2 * RADIUS + 1} x {2 * RADIUS + 1} pixels; the "
-            f"images have {x.shape[1]} x {x.shape[2]}"
+            f"SSIM needs images of at least {2 * RADIUS + 1} x {2 * RADIUS + 1} "
+            f"pixels, got {x.shape[1]} x {x.shape[2]}"
         )
 
     def local(values):
@@ -60,12 +67,10 @@ def _checked(images, reference) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(images, "float64"), np.asarray(reference, "float64")
     if x.shape != y.shape or x.ndim != 4:
         raise ValueError(
-            "Images are compared with as many of the same shape (N, H, W, C); got "
-            f"shapes {x.shape} and {y.shape}"
+            "images and reference must have the same shape (N, H, W, C), got "
+            f"{x.shape} and {y.shape}"
         )
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"expected values from 0 to 1, got values from {low} to {high}"
-        )
+        raise ValueError(f"Values must be from 0 to 1, got values from {low} to {high}")
     return x, y

@@ -1,4 +1,4 @@
-"""What a trained classifier says of pictures that a model drew or translated."""
+"""Judges generated or translated pictures by a trained classifier."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,19 +19,20 @@ def judged_samples(
     most: int,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """How samples differ from training images, by a classifier's features.
+    """Compares samples with training images by a classifier's features.
 
-    Test images in the samples' place give the floor; so there are as many of each.
+    Test images take the samples' place for the floor, so all sets have the same size.
 
     Args:
-        sample: gives so many images (N, H, W, C) in [0, 1].
+        sample: draws a given number of images (N, H, W, C) in [0, 1].
         judge: a `zoo.ImageClassifier` of the data's classes.
         data: real images.
-        most: images of each kind, if the data have as many.
-        seed: of which real images are taken.
+        most: the number of images of each kind, or fewer if the data have fewer.
+        seed: the seed for choosing real images.
 
     Returns:
-        Those of `sample_metrics`, and of classes that occur, as `judge_...`.
+        The metrics of `sample_metrics`, `modes_covered` and `modes_kl`, with the prefix
+        `judge_`.
     """
     parts = (data.train_images, data.test_images)
     count = min(most, *map(len, parts))
@@ -51,7 +52,7 @@ def judged_samples(
     classes, real = (judge.predict_classes(images) for images in (samples, train))
     modes = mode_coverage(classes, judge.config.num_classes, real)
     metrics |= {"modes_covered": modes.covered, "modes_kl": modes.kl}
-    # A GAN's "precision" is another one.
+    # The prefix, since a GAN's own "precision" means something else.
     return {f"judge_{name}": value for name, value in metrics.items()}
 
 
@@ -61,13 +62,17 @@ def judged_requests(
     class_names: Sequence[str],
     samples_per_class: int,
 ) -> dict[str, Any]:
-    """The share of samples that a classifier gives the class that was asked for.
+    """The share of samples that a classifier assigns to the requested class.
 
     Args:
-        draw: gives the images that an array of class numbers asks for.
+        draw: draws images for an array of class numbers.
         judge: a `zoo.ImageClassifier` of these classes.
-        class_names: by number.
-        samples_per_class: how many to ask for.
+        class_names: the classes' names, by number.
+        samples_per_class: the number of images to draw per class.
+
+    Returns:
+        `class_accuracy`, `worst_class` and its `worst_class_accuracy`, and the number
+        of `samples`.
     """
     labels = np.repeat(np.arange(len(class_names)), samples_per_class)
     right = judge.predict_classes(draw(labels)) == labels
@@ -83,17 +88,17 @@ def judged_requests(
 def judged_translations(
     cyclegan: Any, a: np.ndarray, b: np.ndarray, *, paired: bool, judge: Any = None
 ) -> dict[str, float]:
-    """How good translations are, both ways, by what there is to judge them.
+    """Measures translations in both directions, by references, a judge, or both.
 
     Args:
         cyclegan: a `zoo.CycleGAN`.
         a: pictures of A in [0, 1], (N, H, W, C).
-        b: pictures of B, likewise.
-        paired: whether `b[i]` is what `a[i]` should become: gives `psnr_`, `ssim_` and
-            `identity_psnr_`, of pictures left as they are.
-        judge: a `zoo.ImageClassifier` of the two domains: gives `passes_`, the share
-            that it takes for the other domain, and `untranslated_passes_`, of pictures
-            left as they are.
+        b: pictures of B in [0, 1], (N, H, W, C).
+        paired: whether `b[i]` is the reference for `a[i]`. Adds `psnr_` and `ssim_`,
+            and `identity_psnr_` of the untranslated pictures.
+        judge: a `zoo.ImageClassifier` of the two domains. Adds `passes_`, the share of
+            translations that it assigns to the target domain, and
+            `untranslated_passes_`, the same for untranslated pictures.
     """
     metrics = {}
     for way, given, wanted, target in (("a_to_b", a, b, 1), ("b_to_a", b, a, 0)):

@@ -1,9 +1,9 @@
-"""Kernel distance between the features of real and of generated images.
+"""Kernel distance between the features of real and generated images.
 
 Binkowski et al. 2018 (arXiv 1801.01401), section 4: the unbiased estimate of the
 squared maximum mean discrepancy (Gretton et al. 2012, lemma 6) under the kernel
-(x·y / F + 1)³. Of Inception's features it is the KID. Its expectation is the same for
-any number of examples, and 0 for one distribution, so that estimates may be below 0.
+(x·y / F + 1)³. With Inception's features it is the KID. Its expectation does not depend
+on the number of examples and is 0 for equal distributions; estimates may be negative.
 
 Shapes: N real and M generated examples, F features.
 """
@@ -22,8 +22,8 @@ class KernelDistance:
     """Estimates on random subsets.
 
     Attributes:
-        mean: of the estimates.
-        stddev: theirs, for a subset; not that of the mean.
+        mean: the mean of the estimates.
+        stddev: the standard deviation of one subset's estimate, not of the mean.
     """
 
     mean: float
@@ -43,9 +43,9 @@ def kernel_distance(
     Args:
         real: features (N, F).
         fake: features (M, F).
-        subsets: how many pairs, as in the paper.
-        subset_size: rows of each, drawn without replacement.
-        seed: of the subsets.
+        subsets: the number of pairs; the default is the paper's.
+        subset_size: rows per subset, drawn without replacement.
+        seed: the seed for drawing subsets.
 
     Raises:
         ValueError: there are fewer rows than `subset_size`, widths differ, or values
@@ -66,7 +66,11 @@ def kernel_distance(
 
 
 def squared_mmd(real: np.ndarray, fake: np.ndarray) -> float:
-    """The unbiased estimate from all rows: less noise, at the price of N · M kernels.
+    """The unbiased estimate from all rows: less noise, but N · M kernel values.
+
+    Args:
+        real: features (N, F).
+        fake: features (M, F).
 
     Raises:
         ValueError: there are fewer than two rows, widths differ, or values are not
@@ -83,7 +87,7 @@ def _squared_mmd(x, y):
 
 
 def _mean(x, y):
-    """Of the kernel, over all pairs."""
+    """The mean of the kernel over all pairs of rows."""
     total = sum(
         polynomial_kernel(x[rows], y, degree=3).sum()
         for rows in row_blocks(len(x), len(y))
@@ -92,7 +96,7 @@ def _mean(x, y):
 
 
 def _mean_of_others(x):
-    """Of the kernel, over the pairs of two different rows."""
+    """The mean of the kernel over all pairs of different rows."""
     count, width = x.shape
     own = np.mean((np.square(x).sum(axis=1) / width + 1) ** 3)
     return (count * _mean(x, x) - own) / (count - 1)

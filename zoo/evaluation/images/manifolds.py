@@ -1,10 +1,10 @@
-"""How realistic and how varied samples are, by balls around features.
+"""Realism and variety of samples, by balls around features.
 
 Precision and recall: Kynkaanniemi et al. 2019 (arXiv 1904.06991), "Improved precision
 and recall metric for assessing generative models", equations 1 and 2. Density and
 coverage: Naeem et al. 2020 (arXiv 2002.09797), section 3. The manifold of a set is the
-union of balls around its features, each as large as the distance to the k-th nearest
-other one. A feature on a ball's surface is outside, as in the latter's code, `prdc`.
+union of balls around its features, each reaching to the k-th nearest other feature. A
+feature on a ball's surface counts as outside, as in the latter's code, `prdc`.
 
 Shapes: N real and M generated examples, F features.
 """
@@ -21,15 +21,16 @@ from zoo.likelihood.importance import check_counts
 
 @dataclass(frozen=True)
 class ManifoldScores:
-    """Shares from 0 to 1; the density may exceed 1.
+    """Scores from 0 to 1; the density may exceed 1.
 
     Attributes:
-        precision: of samples that lie in a real ball: realism.
-        recall: of real examples that lie in a sample's ball: variety. An outlier among
-            the samples has a large ball and raises it.
-        density: the real balls that a sample lies in, over k; 1 is expected of one
-            distribution. Outliers among the real ones count less than for precision.
-        coverage: of real balls that hold a sample: variety, by real balls alone.
+        precision: realism: the share of samples inside a real example's ball.
+        recall: variety: the share of real examples inside a sample's ball. Outliers
+            among the samples have large balls and inflate it.
+        density: realism: the mean number of real balls around a sample, over k; 1 is
+            expected for equal distributions. Less sensitive than precision to outliers
+            among the real examples.
+        coverage: variety: the share of real balls that contain a sample.
     """
 
     precision: float
@@ -41,17 +42,16 @@ class ManifoldScores:
 def manifold_scores(real: np.ndarray, fake: np.ndarray, k: int = 5) -> ManifoldScores:
     """Precision, recall, density and coverage of generated features.
 
-    No matrix of N · M distances is held.
+    Works in blocks, without a matrix of all N · M distances.
 
     Args:
         real: features (N, F).
         fake: features (M, F).
-        k: the neighbour that a ball reaches to; 3 in Kynkaanniemi et al., 5 in Naeem
-            et al.
+        k: the nearest neighbour that a ball reaches to; 3 in Kynkaanniemi et al., 5 in
+            Naeem et al.
 
     Raises:
-        ValueError: there are not more than k rows, widths differ, or values are not
-            finite.
+        ValueError: there are at most k rows, widths differ, or values are not finite.
     """
     check_counts(k=k)
     arrays = checked_features({"real": real, "fake": fake}, k + 1, f"k={k}")
@@ -74,6 +74,6 @@ def manifold_scores(real: np.ndarray, fake: np.ndarray, k: int = 5) -> ManifoldS
 
 
 def _radii(x, k):
-    """Distance of each row to the k-th nearest other one, (N,)."""
+    """The distance from each row to its k-th nearest neighbour, (N,)."""
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
     return search.kneighbors()[0][:, -1]

@@ -1,7 +1,7 @@
-"""Which modes samples cover, by the classes that a classifier gives them.
+"""Mode coverage of samples, by the classes that a classifier assigns to them.
 
-As in Metz et al. 2017 (arXiv 1611.02163), section 3.3.1: modes covered, and the
-divergence of the samples' classes from the real ones.
+As in Metz et al. 2017 (arXiv 1611.02163), section 3.3.1: the number of modes covered,
+and the KL divergence of the samples' classes from the real ones.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class ModeCoverage:
     """How samples spread over L classes.
 
     Attributes:
-        shares: (L,) of the samples, by class.
-        covered: classes that have a fair part of the samples.
-        entropy: of the shares, in nats; log L at most.
-        kl: divergence of the shares from the real ones, in nats; infinite where
+        shares: (L,) the share of samples in each class.
+        covered: the number of classes with enough samples.
+        entropy: the entropy of the shares, in nats; at most log L.
+        kl: the KL divergence of the shares from the real ones, in nats; infinite if
             samples have a class that no real example has.
     """
 
@@ -40,13 +40,13 @@ def mode_coverage(
     """Counts the classes of samples.
 
     Args:
-        classes: (N,) of samples, from 0 to `num_classes` - 1.
-        num_classes: L.
-        real: (M,) classes of real examples; equal shares if there are none.
-        least: what covers a class: its share of samples over 1 / L.
+        classes: (N,) classes of samples, from 0 to `num_classes` - 1.
+        num_classes: the number of classes, L.
+        real: (M,) classes of real examples; None assumes equal shares.
+        least: the share of samples that covers a class, as a multiple of 1 / L.
 
     Raises:
-        ValueError: there are no samples, or other classes than `num_classes`.
+        ValueError: there are no samples, or classes are out of range.
     """
     check_counts(num_classes=num_classes)
     if not 0 < least <= 1:
@@ -67,7 +67,7 @@ def _shares(classes, num_classes, name):
     classes = np.asarray(classes)
     if classes.ndim != 1 or not classes.size or classes.dtype.kind not in "iu":
         raise ValueError(
-            f"{name} must be whole numbers (N,), at least one. Received shape "
+            f"{name} must be whole numbers (N,), at least one, got shape "
             f"{classes.shape} of {classes.dtype}."
         )
     if classes.min() < 0 or classes.max() >= num_classes:

@@ -1,9 +1,9 @@
-"""Whether samples are copies: the training examples that are nearest to them.
+"""Detects copies among samples by their nearest training examples.
 
 Meehan, Chaudhuri & Dasgupta 2020 (arXiv 2004.05675), "A non-parametric test to detect
-data-copying in generative models": samples of a model that copies lie nearer to the
-training set than unseen examples of the same distribution do. Examples are pixels or
-features, in the same units everywhere.
+data-copying in generative models": a model that copies draws samples that are nearer to
+the training set than unseen examples of the same distribution are. Examples are pixels
+or features, in the same units throughout.
 
 Shapes: N examples, K neighbours.
 """
@@ -22,12 +22,13 @@ from zoo.likelihood.importance import check_counts
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """How near samples lie to the training set, beside examples that it lacks.
+    """Distances of samples and of test examples to the training set.
 
     Attributes:
-        indices: (N,) of the training example nearest to each sample.
-        distances: (N,) to it.
-        test_distances: (M,) of test examples to the training examples nearest to them.
+        indices: (N,) the index of the training example nearest to each sample.
+        distances: (N,) the distance to it.
+        test_distances: (M,) the distances from test examples to the nearest training
+            examples.
     """
 
     indices: np.ndarray
@@ -36,16 +37,16 @@ class Memorisation:
 
     @property
     def ratio(self) -> float:
-        """Median distance of samples over that of test examples; near 0 for copies."""
+        """Median distance of samples over that of test examples; copies give 0."""
         return float(np.median(self.distances) / np.median(self.test_distances))
 
     @property
     def nearer(self) -> float:
-        """How often a sample lies nearer than a test example, of all pairs of them.
+        """The share of pairs in which a sample is nearer than a test example.
 
-        0.5 where samples are like new examples, 1 where all are copies; below 0.5
-        where they lie off the data. It is the Mann-Whitney statistic over its maximum
-        (Meehan et al. 2020, section 3).
+        It is 0.5 if samples are like new examples, 1 if all are copies, and below 0.5
+        if they lie off the data: the Mann-Whitney statistic over its maximum (Meehan
+        et al. 2020, section 3).
         """
         wins = stats.mannwhitneyu(self.test_distances, self.distances).statistic
         return float(wins / (len(self.test_distances) * len(self.distances)))
@@ -57,9 +58,9 @@ def memorisation(
     """Compares the samples' distances to the training set with those of test examples.
 
     Args:
-        samples: (N, ...).
-        train: (T, ...).
-        test: (M, ...), of the training set's distribution and not in it.
+        samples: generated examples (N, ...).
+        train: training examples (T, ...).
+        test: examples (M, ...) from the same distribution as, but not in, `train`.
 
     Raises:
         ValueError: sizes differ, or values are not finite.
@@ -72,15 +73,15 @@ def memorisation(
 def nearest_neighbours(
     queries: np.ndarray, points: np.ndarray, k: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest points to each query, in blocks: no matrix of all distances is held.
+    """The points nearest to each query, without a matrix of all distances.
 
     Args:
         queries: (N, ...).
         points: (T, ...).
-        k: how many, K.
+        k: the number of neighbours, K.
 
     Returns:
-        Indices and Euclidean distances (N, K), the nearest first.
+        Indices and Euclidean distances (N, K), nearest first.
 
     Raises:
         ValueError: there are fewer than k points, sizes differ, or values are not
@@ -93,7 +94,7 @@ def nearest_neighbours(
     checked_features({"points": points}, k, f"k={k}")
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points)
     indices = search.kneighbors(queries, return_distance=False)
-    # The search takes |x|² + |y|² - 2 x·y, which for copies is not quite 0.
+    # The search computes |x|² + |y|² - 2 x·y, which is not exactly 0 for copies.
     distances = np.zeros(indices.shape)
     for rows in row_blocks(len(queries), k * points.shape[1]):
         rest = points[indices[rows]] - queries[rows, None].astype("float64")
@@ -109,14 +110,14 @@ def neighbour_grid(
     *,
     title: str = "Samples (left) and the training images nearest to them",
 ) -> None:
-    """Draws samples (N, H, W, C) in rows, each beside training images, into a PNG.
+    """Draws a PNG with one row per sample, next to its nearest training images.
 
     Args:
-        path: of the PNG.
-        samples: with values in [0, 1].
-        train: (T, H, W, C), likewise.
-        indices: (N, K) of those to show, by pixels or by features.
-        title: above the grid.
+        path: the PNG file.
+        samples: images (N, H, W, C) in [0, 1].
+        train: training images (T, H, W, C) in [0, 1].
+        indices: (N, K) the training images to show, nearest by pixels or by features.
+        title: the text above the grid.
     """
     rows = np.concatenate([samples[:, None], train[indices]], axis=1)
     columns = rows.shape[1]

@@ -1,4 +1,4 @@
-"""Pictures of a training run."""
+"""Plots and image grids, as PNG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,17 @@ def loss_curves(
     curves: Mapping[str, Sequence[float | None]],
     *,
     title: str,
-    unit: str = "nats a token",
+    unit: str = "nats per token",
 ) -> None:
-    """Draws losses over updates into a PNG; gaps (None) are bridged."""
+    """Plots losses over updates as a PNG.
+
+    Args:
+        path: the PNG file.
+        updates: the numbers of the updates.
+        curves: values by name, one per update; missing ones (None) are bridged.
+        title: the text above the plot.
+        unit: the unit of the values.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -49,15 +57,18 @@ def image_grid(
     row_names: Sequence[str] = (),
     captions: Sequence[str] = (),
 ) -> None:
-    """Draws images in rows into a PNG, every pixel at least two pixels wide.
+    """Draws a grid of images as a PNG, each pixel at least two pixels wide.
 
     Args:
-        path: of the PNG.
-        images: (N, H, W, C) with values in [0, 1], C 1 or 3; others are clipped.
-        columns: images a row; N must be a multiple.
-        title: above the grid.
-        row_names: to the left of the rows.
-        captions: below each image, a line of text, cut to the image's width.
+        path: the PNG file.
+        images: (N, H, W, C), with C 1 or 3; values are clipped to [0, 1].
+        columns: images per row; must divide N.
+        title: the text above the grid.
+        row_names: labels on the left of the rows.
+        captions: one line of text below each image, cut to the image's width.
+
+    Raises:
+        ValueError: the images do not fill the rows, or are neither grey nor RGB.
     """
     from matplotlib.figure import Figure
 
@@ -65,11 +76,11 @@ def image_grid(
     rows, rest = divmod(count, columns)
     if rest or channels not in (1, 3):
         raise ValueError(
-            f"A grid needs rows of columns={columns} grey or RGB images, got an array "
-            f"of shape {images.shape}"
+            f"A grid needs full rows of columns={columns} grey or RGB images, got an "
+            f"array of shape {images.shape}"
         )
     scale = max(2, 56 // height)
-    # A caption takes 12 pixels of the picture, and 6 a letter.
+    # A caption takes 12 pixels in height and 6 per letter.
     below = -(-12 // scale) if captions else 0
     letters = max(1, width * scale // 6)
     gap = max(1, height // 14) + below
@@ -110,7 +121,7 @@ def scatter(
     title: str,
     axis_names: tuple[str, str],
 ) -> None:
-    """Draws points (N, 2), coloured by their labels (N,), into a PNG."""
+    """Plots points (N, 2), coloured by their labels (N,), as a PNG."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -136,7 +147,7 @@ def attention_map(
     *,
     title: str,
 ) -> None:
-    """Draws how much each row looks at each column, (T, S) in [0, 1], into a PNG."""
+    """Plots how much each row attends to each column, (T, S) in [0, 1], as a PNG."""
     from matplotlib.figure import Figure
 
     rows, columns = shares.shape
@@ -152,7 +163,7 @@ def attention_map(
 
 
 def save_figure(figure, path: Path, dpi: int = 120) -> None:
-    """Writes a matplotlib figure as a PNG, whole or not at all."""
+    """Writes a matplotlib figure as a PNG, atomically."""
     from zoo.files.atomic import replacing
 
     with replacing(path) as file:

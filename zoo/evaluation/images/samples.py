@@ -1,4 +1,4 @@
-"""All figures of samples at once, with the protocol that they were taken by."""
+"""All metrics of samples at once, with the protocol by which they were measured."""
 
 import dataclasses
 from typing import Any
@@ -25,31 +25,31 @@ def sample_metrics(
 ) -> dict[str, Any]:
     """Compares generated images with real ones by their features.
 
-    Figures depend on the features, on both counts and on the split, so these belong to
-    them: a distance compares with another one of the same protocol only.
+    The metrics depend on the features, both counts and the split, so the result records
+    them: metrics are only comparable under the same protocol.
 
     Args:
         real: images (N, H, W, C) in [0, 1].
-        fake: samples (M, H, W, C), as many as will be compared with.
-        features: of images.
-        test: real images that are not among `real`. They are judged as if they were
-            samples: the floor, which a perfect model reaches. Give M of them.
-        split: which part of the data `real` is, for the record.
-        k: neighbours of `manifold_scores`.
-        subsets: of `kernel_distance`.
-        subset_size: likewise.
-        seed: likewise.
+        fake: samples (M, H, W, C) in [0, 1].
+        features: the function from images to features.
+        test: M real images that are not among `real`. Measured as if they were
+            samples, they give the floor, which a perfect model reaches.
+        split: the part of the data that `real` is, for the protocol.
+        k: the number of neighbours for `manifold_scores`.
+        subsets: the number of subsets for `kernel_distance`.
+        subset_size: the size of subsets for `kernel_distance`.
+        seed: the seed for `kernel_distance`.
 
     Returns:
-        A flat dict: the figures of `feature_metrics`, with `test` also as `floor_...`,
+        A flat dict: the metrics of `feature_metrics`, those of `test` as `floor_...`,
         and the protocol as `protocol_...`.
 
     Raises:
-        ValueError: there are too few images for k or the subsets, or they don't suit
+        ValueError: there are too few images for k or the subsets, or they do not suit
             the features.
     """
     options = {"k": k, "subsets": subsets, "subset_size": subset_size, "seed": seed}
-    # Before features are computed, which can take long.
+    # Checked before the features are computed, which can take long.
     for name, images in (("real", real), ("fake", fake), ("test", test)):
         if images is not None and len(images) < (least := max(k + 1, subset_size)):
             raise ValueError(
@@ -81,7 +81,15 @@ def feature_metrics(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """`sample_metrics` of features (N, F) and (M, F) that are already there.
+    """The metrics of `sample_metrics`, from features (N, F) and (M, F).
+
+    Args:
+        real: features (N, F) of real images.
+        fake: features (M, F) of samples.
+        k: the number of neighbours for `manifold_scores`.
+        subsets: the number of subsets for `kernel_distance`.
+        subset_size: the size of subsets for `kernel_distance`.
+        seed: the seed for `kernel_distance`.
 
     Returns:
         `fid`, `kid` and `kid_stddev`, `precision`, `recall`, `density`, `coverage`.

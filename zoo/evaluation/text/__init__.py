@@ -1,1 +1,1 @@
-"""Figures for models of text."""
+"""Metrics for models of text."""

@@ -1,6 +1,6 @@
-"""Exact match and F1 of answers, as SQuAD's own script counts them.
+"""Exact match and F1 of answers, as computed by SQuAD's official script.
 
-Rajpurkar et al. 2016, section 6.1; Rajpurkar et al. 2018 for questions without answer.
+Rajpurkar et al. 2016, section 6.1; Rajpurkar et al. 2018 for unanswerable questions.
 """
 
 import re
@@ -16,18 +16,18 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalized_answer(text: str) -> str:
-    """An answer in small letters, without punctuation, articles and further blanks."""
+    """An answer in lower case, without punctuation, articles and extra whitespace."""
     text = ARTICLES.sub(" ", text.lower().translate(PUNCTUATION))
     return " ".join(text.split())
 
 
 def exact_match(prediction: str, answer: str) -> float:
-    """1.0 if both are the same but for `normalized_answer`, else 0.0."""
+    """1.0 if the normalised answers are equal, else 0.0."""
     return float(normalized_answer(prediction) == normalized_answer(answer))
 
 
 def token_f1(prediction: str, answer: str) -> float:
-    """The harmonic mean of precision and recall of the normalised answers' words."""
+    """F1 of the words of two normalised answers, from 0.0 to 1.0."""
     predicted, true = (normalized_answer(x).split() for x in (prediction, answer))
     if not predicted or not true:
         return float(predicted == true)
@@ -38,15 +38,18 @@ def token_f1(prediction: str, answer: str) -> float:
 def answer_metrics(
     answers: Sequence[Sequence[str]], predictions: Sequence[str]
 ) -> dict[str, float]:
-    """Exact match and F1 in percent, of each question the best over its answers.
+    """Exact match and F1 in percent; each question counts its best-matching answer.
 
     Args:
-        answers: The right answers to each question; none if there is no answer.
-        predictions: One a question; "" says that there is no answer.
+        answers: the correct answers to each question; empty if it is unanswerable.
+        predictions: one answer per question; "" if it has none.
 
     Returns:
-        `exact_match` and `f1`; where there are questions without an answer, the same of
-        both sorts, as in `has_answer/f1` and `no_answer/f1`.
+        `exact_match` and `f1`. If there are unanswerable questions, also the same for
+        both kinds of questions, as in `has_answer/f1` and `no_answer/f1`.
+
+    Raises:
+        ValueError: there are no questions, or not one prediction for each.
     """
     exact, f1 = _scores(answers, predictions)
     found = {"exact_match": 100 * exact.mean(), "f1": 100 * f1.mean()}
@@ -61,13 +64,13 @@ def answer_metrics(
 
 @dataclass(frozen=True)
 class NoAnswerThreshold:
-    """Above which score a question is best said to have no answer.
+    """The best score thresholds above which questions count as unanswerable.
 
     Attributes:
-        exact_match: The highest exact match over all thresholds, in percent.
-        exact_match_threshold: The threshold that gives it.
-        f1: The highest F1, in percent.
-        f1_threshold: The threshold that gives it.
+        exact_match: the highest exact match over all thresholds, in percent.
+        exact_match_threshold: the threshold with the highest exact match.
+        f1: the highest F1 over all thresholds, in percent.
+        f1_threshold: the threshold with the highest F1.
     """
 
     exact_match: float
@@ -81,25 +84,28 @@ def best_no_answer_threshold(
     predictions: Sequence[str],
     no_answer_scores: np.ndarray,
 ) -> NoAnswerThreshold:
-    """The thresholds by which SQuAD 2.0's `best_exact` and `best_f1` are the highest.
+    """The thresholds that maximise SQuAD 2.0's `best_exact` and `best_f1`.
 
-    A prediction is replaced by "" where its score is above the threshold; -inf replaces
-    all. Choose it on one part and report on another.
+    A prediction is replaced by "" if its score is above the threshold; -inf replaces
+    all. Choose the threshold on one split and report on another.
 
     Args:
-        answers: The right answers to each question; none if there is no answer.
-        predictions: One a question, of the text wherever possible.
-        no_answer_scores: How much likelier there is none, of shape (N,).
+        answers: the correct answers to each question; empty if it is unanswerable.
+        predictions: one answer per question, from the text if possible.
+        no_answer_scores: (N,) by how much no answer is more likely than the prediction.
+
+    Raises:
+        ValueError: there are no questions, or not one prediction and score for each.
     """
     scores = np.asarray(no_answer_scores, "float64")
     if scores.shape != (len(predictions),) or np.isnan(scores).any():
         raise ValueError(
-            f"no_answer_scores are of shape {scores.shape}; expected "
-            f"({len(predictions)},), one for each prediction, and none of them NaN"
+            f"no_answer_scores must have shape ({len(predictions)},), one for each "
+            f"prediction, and no NaN, got shape {scores.shape}"
         )
     order = np.argsort(scores, kind="stable")
     thresholds = np.concatenate([[-np.inf], scores[order]])
-    # Questions of one score are answered together, or not.
+    # A threshold can't separate questions with equal scores.
     possible = np.append(thresholds[1:] != thresholds[:-1], True)
     empty = _scores(answers, [""] * len(predictions))
     best = []
@@ -113,11 +119,11 @@ def best_no_answer_threshold(
 def _scores(
     answers: Sequence[Sequence[str]], predictions: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Exact match and F1 of each question."""
+    """Exact match and F1 of each question, (N,) each."""
     if len(answers) != len(predictions) or not len(answers):
         raise ValueError(
-            f"{len(predictions)} predictions for {len(answers)} questions; expected "
-            "one for each, and some"
+            "There must be one prediction for each question, and at least one, got "
+            f"{len(predictions)} predictions for {len(answers)} questions."
         )
     exact, f1 = [], []
     for some, prediction in zip(answers, predictions, strict=True):

@@ -1,6 +1,6 @@
-"""How well a language model predicts a text, in units that compare.
+"""How well a language model predicts a text, in comparable units.
 
-A loss in nats a token depends on the tokenizer; bits a byte do not.
+A loss in nats per token depends on the tokenizer; bits per byte do not.
 """
 
 import math
@@ -9,25 +9,28 @@ import numpy as np
 
 
 def perplexity(log_probs: np.ndarray) -> float:
-    """Exp of the mean negative log-probability (nats) of some tokens."""
+    """The exponential of the mean negative log-probability (nats) of tokens."""
     log_probs = np.asarray(log_probs, "float64")
     if not log_probs.size:
-        raise ValueError("The perplexity of no tokens is undefined.")
+        raise ValueError("A perplexity needs at least one token, got no tokens.")
     return math.exp(-log_probs.mean())
 
 
 def bits_per_byte(log_probs: np.ndarray, text: str | bytes | int) -> float:
-    """The bits that a text's tokens cost, for each of its UTF-8 bytes.
+    """The information of a text's tokens in bits per UTF-8 byte of the text.
 
     Args:
-        log_probs: of the tokens, in nats.
-        text: the text, its bytes, or how many bytes it has.
+        log_probs: the tokens' log-probabilities, in nats.
+        text: the text, its bytes, or its number of bytes.
+
+    Raises:
+        ValueError: the text is empty.
     """
     if isinstance(text, str):
         text = text.encode()
     num_bytes = text if isinstance(text, int) else len(text)
     if num_bytes < 1:
-        raise ValueError(f"Bits per byte need at least one byte. Received: {text!r}")
+        raise ValueError(f"Bits per byte need at least one byte, got {text!r}")
     return -float(np.sum(np.asarray(log_probs, "float64"))) / math.log(2) / num_bytes
 
 
@@ -38,21 +41,21 @@ def text_metrics(
     batch_size: int = 32,
     stride: int | None = None,
 ) -> dict:
-    """Loss and its equivalents over every token of a text but the first.
+    """The loss, perplexity and bits per byte over every token of a text but the first.
 
-    The text is cut into windows of the model's context length, one after the other,
-    so the first tokens of a window are predicted from little context: as in nanoGPT's
-    evaluation, and unlike a sliding window, which `stride` makes and which flatters.
+    The text is cut into consecutive windows of the model's context length, so the first
+    tokens of a window have little context: as in nanoGPT's evaluation. A `stride`
+    smaller than the context makes the windows overlap, which gives lower losses.
 
     Args:
         model: a compiled language model with a `config.context_length`.
-        tokens: all of the text's ids.
+        tokens: the ids of the whole text.
         text: the text that they encode.
-        batch_size: windows at a time.
-        stride: from one window to the next; see `windows_with_weights`.
+        batch_size: windows per batch.
+        stride: tokens from one window to the next; see `windows_with_weights`.
 
     Returns:
-        `loss` (nats a token), `perplexity` and `bits_per_byte`.
+        `loss` (nats per token), `perplexity` and `bits_per_byte`.
     """
     from zoo.data import windows_with_weights
 

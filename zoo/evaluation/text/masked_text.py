@@ -1,4 +1,4 @@
-"""Held-out text, masked once: what BERT's pretraining is judged by."""
+"""Evaluates BERT's pretraining on held-out text, masked once."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ RATE = 0.15
 def masked_once(
     sequences: Sequences, tokenizer: Tokenizer, length: int, count: int
 ) -> dict[str, np.ndarray]:
-    """Sequences masked by BERT's own rule, always alike, so that figures compare.
+    """Masks sequences by BERT's rule, with a fixed seed to keep metrics comparable.
 
     Args:
-        sequences: of held-out text.
-        tokenizer: that they are of.
-        length: tokens of the longest.
-        count: how many, at most.
+        sequences: sequences of held-out text.
+        tokenizer: the tokenizer of the sequences.
+        length: tokens in the longest sequence.
+        count: the most sequences to mask.
 
     Returns:
         One batch, as `MaskedBatches` makes them.
@@ -49,18 +49,18 @@ def masked_text_metrics(
     count: int = 500,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Losses and accuracies of a `BertPretrainer` with a tokenizer on a text.
+    """Losses and accuracies of a `BertPretrainer` on a text.
 
     Args:
-        model: compiled.
-        text: paragraph by paragraph.
-        paragraphs: that make up a document.
-        duplicates: times that documents are cut into pairs.
-        negatives: what pairs are that do not belong together: of a model that learned
-            the order of sentences "swapped", see `sentence_pairs`.
-        length: tokens of a sequence; the most that the model can read if None.
-        count: sequences to mask, at most.
-        seed: of the pairs.
+        model: a compiled model with a tokenizer.
+        text: the text, in paragraphs.
+        paragraphs: the number of paragraphs per document.
+        duplicates: how often documents are cut into pairs.
+        negatives: the kind of negative pairs; "swapped" for a model that learned
+            sentence order, see `sentence_pairs`.
+        length: tokens per sequence; by default the model's context length.
+        count: the most sequences to mask.
+        seed: the seed for drawing pairs.
     """
     length = length or model.config.context_length
     tokenizer = model.tokenizer

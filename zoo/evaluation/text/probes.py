@@ -1,8 +1,8 @@
-"""Linear probes: what a frozen encoder's features say of a task by themselves.
+"""Linear probes: how much a frozen encoder's features tell about a task.
 
-A probe predicts as the fine-tuned model does, by methods of the same names, so that
-both are measured alike (feature-based beside fine-tuned, Devlin et al. 2019, section
-5.3; probes, Alain & Bengio 2016).
+A probe has the prediction methods of the fine-tuned model, so that both are measured
+alike (feature-based versus fine-tuned: Devlin et al. 2019, section 5.3; probes: Alain &
+Bengio 2016).
 
 Shapes: B batch, T tokens, D width, C classes, R rows of features.
 """
@@ -24,7 +24,7 @@ Encode = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
 class TextProbe:
-    """Classes of texts from the mean of their tokens' features."""
+    """Classifies texts by the mean of their tokens' features."""
 
     def __init__(self, encode: Encode, sequences: Sequences) -> None:
         self.encode = encode
@@ -35,7 +35,7 @@ class TextProbe:
         self.classifier = _fitted(*map(np.concatenate, zip(*rows, strict=True)))
 
     def predict_probabilities(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Probabilities (B, C)."""
+        """Class probabilities (B, C)."""
         return self.classifier.predict_proba(self._features(inputs))
 
     def _features(self, inputs):
@@ -44,7 +44,7 @@ class TextProbe:
 
 
 class TagProbe:
-    """Tags of tokens from their own features, learned at words' first tokens."""
+    """Tags tokens by their own features, learned from words' first tokens."""
 
     def __init__(self, encode: Encode, sequences: TaggedSequences) -> None:
         self.encode = encode
@@ -55,7 +55,7 @@ class TagProbe:
         self.classifier = _fitted(*map(np.concatenate, zip(*rows, strict=True)))
 
     def predict_probabilities(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Probabilities (B, T, C) of tags up to the highest that was learned."""
+        """Tag probabilities (B, T, C), up to the highest learned tag."""
         features = self.encode(inputs)
         found = self.classifier.predict_proba(features.reshape(-1, features.shape[-1]))
         learned = self.classifier.classes_
@@ -65,10 +65,10 @@ class TagProbe:
 
 
 class SpanProbe:
-    """Ends of answers: whether a token's features look like a first or a last one's.
+    """Finds answers: scores each token as the first and as the last of an answer.
 
-    Of the other tokens a share is kept, where all would be more than `most` rows. Which
-    spans score highest does not hang on it: it moves the intercepts alone.
+    Above `most` tokens, only a share of those that are neither is kept. This shifts
+    the intercepts only, not which spans score highest.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class SpanProbe:
         self.classifiers = [_fitted(found, is_end[:, end]) for end in range(2)]
 
     def predict_logits(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`start_logits` and `end_logits`, log-odds (B, T)."""
+        """`start_logits` and `end_logits`, the log-odds (B, T)."""
         mask = inputs["padding_mask"]
         features = self.encode(inputs)[mask]
         found = {}
@@ -102,16 +102,18 @@ class SpanProbe:
 
 
 def linear_probe(encode: Encode, sequences: Sequences) -> Any:
-    """Fits the probe of a task: its kind is known by its sequences'.
+    """Fits the probe that suits the sequences' task.
 
     Args:
-        encode: An encoder's features (B, T, D) of inputs as `Sequences.pack` makes
-            them.
-        sequences: `labelled_sequences` with classes, `tagged_sequences` or
-            `question_windows`, to learn from.
+        encode: computes features (B, T, D) of inputs that `Sequences.pack` makes.
+        sequences: training data: `labelled_sequences` with classes, `tagged_sequences`
+            or `question_windows`.
 
     Returns:
-        `TextProbe`, `TagProbe` or `SpanProbe`.
+        A `TextProbe`, `TagProbe` or `SpanProbe`.
+
+    Raises:
+        ValueError: the sequences' labels are not classes.
     """
     match sequences:
         case TaggedSequences():
@@ -121,11 +123,11 @@ def linear_probe(encode: Encode, sequences: Sequences) -> Any:
     labels = sequences.labels
     if labels is None or labels.dtype.kind != "i":
         kind = "none" if labels is None else str(labels.dtype)
-        raise ValueError(f"A linear probe learns classes; got labels: {kind}.")
+        raise ValueError(f"A linear probe needs classes, got labels: {kind}.")
     return TextProbe(encode, sequences)
 
 
 def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
-    """Of features (R, D) and classes (R,), each feature scaled to variance one."""
+    """Fits classes (R,) to features (R, D), which are scaled to unit variance."""
     classifier = LogisticRegression(C=0.1, max_iter=300)
     return make_pipeline(StandardScaler(), classifier).fit(features, labels)

@@ -1,6 +1,7 @@
-"""Precision, recall and F1 of whole entities, as CoNLL's `conlleval` counts them.
+"""Precision, recall and F1 of whole entities, as in CoNLL's `conlleval`.
 
-Tjong Kim Sang & De Meulder 2003. Equal to `seqeval` in its default mode.
+Tjong Kim Sang & De Meulder 2003. Gives the same results as `seqeval` in its default
+mode.
 """
 
 from collections import Counter
@@ -12,21 +13,21 @@ Entity = tuple[str, int, int]
 def entities(tags: Sequence[str]) -> list[Entity]:
     """The entities of a sentence: (type, first word, last word).
 
-    One begins at B-TYPE, and where there is no such tag, at the first I-TYPE after
-    another type or O: models write those too.
+    An entity begins at B-TYPE, or at an I-TYPE that follows O or another type, since
+    models predict those too.
 
     Args:
-        tags: "O", "B-TYPE" or "I-TYPE", one a word.
+        tags: "O", "B-TYPE" or "I-TYPE", one per word.
 
     Raises:
-        ValueError: A tag is of another form.
+        ValueError: a tag has another form.
     """
     found: list[Entity] = []
     previous = "O"
     for place, tag in enumerate(tags):
         if tag != "O" and tag[:2] not in ("B-", "I-"):
             raise ValueError(
-                f"tag {tag!r} at word {place}; expected O, B-TYPE or I-TYPE"
+                f"Tags must be O, B-TYPE or I-TYPE, got tag {tag!r} at word {place}"
             )
         kind = tag[2:]
         if tag[0] == "I" and previous != "O" and previous[2:] == kind:
@@ -40,24 +41,27 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 def entity_metrics(
     labels: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """How many entities are found, of the right type and with the right words.
+    """Precision, recall and F1 of entities with the right type and the right words.
 
-    What is divided by zero is 0.
+    A division by zero gives 0.
 
     Args:
-        labels: The sentences' tags.
-        predictions: Those predicted, of the same lengths.
+        labels: the true tags of each sentence.
+        predictions: the predicted tags, of the same lengths.
 
     Returns:
         `precision`, `recall` and `f1` over all entities; `macro_f1`, the mean of the
         types' F1; and `TYPE/precision`, `TYPE/recall` and `TYPE/f1` of each type.
+
+    Raises:
+        ValueError: lengths differ, or a tag has another form.
     """
     lengths = [[len(tags) for tags in part] for part in (labels, predictions)]
     if lengths[0] != lengths[1]:
         raise ValueError(
-            f"labels have {sum(lengths[0])} tags in {len(lengths[0])} sentences, "
-            f"predictions {sum(lengths[1])} in {len(lengths[1])}; expected a tag for "
-            "each word of each sentence"
+            "labels and predictions must have one tag for each word of each sentence, "
+            f"but labels have {sum(lengths[0])} tags in {len(lengths[0])} sentences, "
+            f"predictions {sum(lengths[1])} in {len(lengths[1])}."
         )
     there: Counter[str] = Counter()
     named: Counter[str] = Counter()

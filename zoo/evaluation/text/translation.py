@@ -1,6 +1,6 @@
-"""BLEU and chrF of translations, as `sacrebleu` counts them.
+"""BLEU and chrF of translations, computed by `sacrebleu`.
 
-Papineni et al. 2002; Popović 2015; Post 2018, for why a figure needs its signature.
+Papineni et al. 2002; Popović 2015; Post 2018 on why scores need a signature.
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,25 @@ from collections.abc import Sequence
 def translation_metrics(
     translations: Sequence[str], references: Sequence[str]
 ) -> dict[str, float | str]:
-    """How near translations are to references, over all sentences together.
+    """Corpus BLEU and chrF of translations against one reference each.
 
     Args:
-        translations: Plain text, one a sentence; `sacrebleu` cuts it into words.
-        references: One for each.
+        translations: plain text, one per sentence; `sacrebleu` splits it into words.
+        references: one reference per translation.
 
     Returns:
         `bleu` and `chrf`, from 0 to 100; and `bleu_signature` and `chrf_signature`,
-        without which such figures don't compare.
+        without which such scores are not comparable.
+
+    Raises:
+        ValueError: there are no translations, or not one reference for each.
     """
     from sacrebleu.metrics import BLEU, CHRF
 
     if len(translations) != len(references) or not len(references):
         raise ValueError(
-            f"{len(translations)} translations for {len(references)} references; "
-            "expected one for each, and some"
+            "There must be one reference for each translation, and at least one, got "
+            f"{len(translations)} translations for {len(references)} references."
         )
     found: dict[str, float | str] = {}
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
