@@ -238,7 +238,7 @@ class Discriminator(Layer):
         if not self.config.spectral_norm:
             # As torch's layers draw them. Beside kernels as small as these, biases of
             # zero would bend the first features of a picture all at one place: on
-            # MNIST, samples then are a tenth further from the data (README).
+            # MNIST, samples then are a tenth further from the data (docs/figures.md).
             bound = 1 / math.sqrt(fan_in)
             options["bias_initializer"] = RandomUniform(-bound, bound)
             return kind(*arguments, use_bias=use_bias, name=name, **options)
