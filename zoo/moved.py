@@ -141,7 +141,6 @@ MOVED = {
     "zoo.training.checkpoint": "zoo.training.runs.checkpoint",
     "zoo.training.collapse": "zoo.training.adversarial.collapse",
     "zoo.training.configurations": "zoo.configs.made",
-    "zoo.training.engine": "zoo.engine.base",
     "zoo.training.engine_jax": "zoo.engine.jax.engine",
     "zoo.training.engine_jax_state": "zoo.engine.jax.state",
     "zoo.training.engine_tensorflow": "zoo.engine.tensorflow.engine",
@@ -246,6 +245,11 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         """Of a moved module."""
         del path, target
+        if fullname == "zoo.training.engine":
+            # As a module it would hide the function `zoo.training.engine`.
+            raise ModuleNotFoundError(
+                "zoo.training.engine is now zoo.engine.", name=fullname
+            )
         if fullname not in MOVED:
             return None
         return importlib.machinery.ModuleSpec(fullname, self)

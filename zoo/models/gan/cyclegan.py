@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from zoo import moved
 from zoo.configs.checks import (
     check_choice,
     check_count,
@@ -609,3 +610,7 @@ def served_direction(model: Any, direction: Direction = "a_to_b") -> Served:
 
 register(CycleGAN, presets=PRESETS, measured="translations", served=served_direction)
 register(CycleGANGenerator, served=served_translator)
+
+
+def __getattr__(name: str) -> object:
+    return moved.renamed(name)
