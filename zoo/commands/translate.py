@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -67,7 +67,7 @@ def run(config: TranslateConfig) -> None:
     print(f"Wrote {config.target}")
 
 
-def write_png(path: Path, image) -> None:
+def write_png(path: Path, image: Any) -> None:
     """Writes an image (H, W, C) with values in [0, 1], atomically."""
     import numpy as np
     from PIL import Image

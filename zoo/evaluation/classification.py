@@ -66,7 +66,9 @@ def regression_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict:
     }
 
 
-def _checked(labels, predictions) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    labels: np.ndarray, predictions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.ndim != 1 or labels.shape != predictions.shape or not labels.size:
         raise ValueError(

@@ -80,11 +80,11 @@ def difference_interval(
     return Interval(float(difference), half_width, int(counts.sum()))
 
 
-def _half_width(standard_error, freedom, level):
+def _half_width(standard_error: float, freedom: float, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, freedom) * standard_error)
 
 
-def _checked(values, name, level):
+def _checked(values: Sequence[float], name: str, level: float) -> np.ndarray:
     runs = np.asarray(values, "float64")
     if runs.ndim != 1 or len(runs) < 2 or not np.isfinite(runs).all():
         raise ValueError(

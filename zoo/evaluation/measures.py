@@ -130,7 +130,7 @@ def requests(model: Any, config: Request) -> dict[str, Any]:
     names = [str(number) for number in range(judge.config.num_classes)]
     count = max(1, (config.images or 1000) // len(names))
 
-    def drawn(labels):
+    def drawn(labels: Any) -> Any:
         return model.sample(
             prompts=labels, seed=config.seed, temperature=config.temperature
         )
@@ -191,7 +191,7 @@ def _validation_text(model: Any, config: Request) -> str:
     return text.validation
 
 
-def _images(model: Any, config: Request):
+def _images(model: Any, config: Request) -> Any:
     """Images, and pictures of any size brought to the model's as recipes do."""
     from zoo.data import ImageDataset, load
 

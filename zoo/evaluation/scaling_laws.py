@@ -7,11 +7,12 @@ in FLOPs, C = 6·N·D for N parameters and D tokens (Kaplan et al. 2020, section
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
 # Huber's loss is linear for log-losses further than this from the law (Hoffmann et
@@ -21,7 +22,7 @@ EXPONENTS = (0.1, 0.3, 0.6)
 FLOPS_PER_TOKEN_AND_PARAMETER = 6
 
 
-def compute(parameters, tokens):
+def compute(parameters: ArrayLike, tokens: ArrayLike) -> Any:
     """The FLOPs of a training run, forward and backward: 6·N·D."""
     return FLOPS_PER_TOKEN_AND_PARAMETER * np.asarray(parameters) * np.asarray(tokens)
 
@@ -58,12 +59,12 @@ class ChinchillaLaw(ScalingLaw):
     beta: float
     inputs: ClassVar[tuple[str, ...]] = ("parameters", "tokens")
 
-    def loss(self, parameters, tokens):
+    def loss(self, parameters: ArrayLike, tokens: ArrayLike) -> Any:
         """The loss in nats per token, given N parameters and D tokens."""
         n, d = np.asarray(parameters, "float64"), np.asarray(tokens, "float64")
         return self.E + self.A / n**self.alpha + self.B / d**self.beta
 
-    def optimal(self, flops):
+    def optimal(self, flops: ArrayLike) -> tuple[Any, Any]:
         """The compute-optimal numbers of parameters and tokens (equation 4)."""
         exponent = self.alpha + self.beta
         ratio = (self.alpha * self.A / (self.beta * self.B)) ** (1 / exponent)
@@ -72,7 +73,7 @@ class ChinchillaLaw(ScalingLaw):
         return parameters, budget / parameters
 
     @staticmethod
-    def from_logs(theta, centres) -> "ChinchillaLaw":
+    def from_logs(theta: Sequence[float], centres: Sequence[float]) -> "ChinchillaLaw":
         """The law of the fitted parameters."""
         e, a, alpha, b, beta = theta
         n, d = centres
@@ -85,7 +86,7 @@ class ChinchillaLaw(ScalingLaw):
         )
 
     @staticmethod
-    def log_loss(theta, n, d):
+    def log_loss(theta: Sequence[float], n: Any, d: Any) -> Any:
         """Log L, given log N and log D."""
         e, a, alpha, b, beta = theta
         return np.logaddexp(np.logaddexp(a - alpha * n, b - beta * d), e)
@@ -111,13 +112,13 @@ class KaplanLaw(ScalingLaw):
     alpha_D: float
     inputs: ClassVar[tuple[str, ...]] = ("parameters", "tokens")
 
-    def loss(self, parameters, tokens):
+    def loss(self, parameters: ArrayLike, tokens: ArrayLike) -> Any:
         """The loss in nats per token, given N parameters and D tokens."""
         n, d = np.asarray(parameters, "float64"), np.asarray(tokens, "float64")
         ratio = self.alpha_N / self.alpha_D
         return ((self.N_c / n) ** ratio + self.D_c / d) ** self.alpha_D
 
-    def optimal(self, flops):
+    def optimal(self, flops: ArrayLike) -> tuple[Any, Any]:
         """The compute-optimal numbers of parameters and tokens."""
         ratio = self.alpha_N / self.alpha_D
         budget = np.asarray(flops, "float64") / FLOPS_PER_TOKEN_AND_PARAMETER
@@ -126,7 +127,7 @@ class KaplanLaw(ScalingLaw):
         return parameters, budget / parameters
 
     @staticmethod
-    def from_logs(theta, centres) -> "KaplanLaw":
+    def from_logs(theta: Sequence[float], centres: Sequence[float]) -> "KaplanLaw":
         """The law of the fitted parameters."""
         n_c, alpha_n, d_c, alpha_d = theta
         n, d = centres
@@ -135,7 +136,7 @@ class KaplanLaw(ScalingLaw):
         )
 
     @staticmethod
-    def log_loss(theta, n, d):
+    def log_loss(theta: Sequence[float], n: Any, d: Any) -> Any:
         """Log L, given log N and log D."""
         n_c, alpha_n, d_c, alpha_d = theta
         return alpha_d * np.logaddexp(alpha_n / alpha_d * (n_c - n), d_c - d)
@@ -161,18 +162,18 @@ class ComputeLaw(ScalingLaw):
     c: float
     inputs: ClassVar[tuple[str, ...]] = ("flops",)
 
-    def loss(self, flops):
+    def loss(self, flops: ArrayLike) -> Any:
         """The loss in nats per token, after this many FLOPs spent optimally."""
         return self.a * np.asarray(flops, "float64") ** self.b + self.c
 
     @staticmethod
-    def from_logs(theta, centres) -> "ComputeLaw":
+    def from_logs(theta: Sequence[float], centres: Sequence[float]) -> "ComputeLaw":
         """The law of the fitted parameters."""
         a, b, c = theta
         return ComputeLaw(math.exp(a - b * centres[0]), float(b), math.exp(c))
 
     @staticmethod
-    def log_loss(theta, flops):
+    def log_loss(theta: Sequence[float], flops: Any) -> Any:
         """Log L, given log C."""
         a, b, c = theta
         return np.logaddexp(a + b * flops, c)
@@ -245,7 +246,11 @@ class Fit(Generic[L]):
 
 
 def fit_scaling_law(
-    form: type[L], losses, *inputs, resamples: int = 200, seed: int = 0
+    form: type[L],
+    losses: Sequence[float] | np.ndarray,
+    *inputs: Sequence[float] | np.ndarray,
+    resamples: int = 200,
+    seed: int = 0,
 ) -> Fit[L]:
     """Fits a law to training runs.
 
@@ -293,7 +298,7 @@ def fit_scaling_law(
     )
 
 
-def isoflop_minimum(parameters, losses) -> tuple[float, float]:
+def isoflop_minimum(parameters: ArrayLike, losses: ArrayLike) -> tuple[float, float]:
     """The best model size for a compute budget, and its loss, from runs that spent it.
 
     This is the minimum of a parabola in log N (Hoffmann et al. 2022, section 3.2).
@@ -327,7 +332,10 @@ def isoflop_minimum(parameters, losses) -> tuple[float, float]:
 
 
 def _robust_fit(
-    expected: Callable[..., Any], log_losses, logs, starts
+    expected: Callable[..., Any],
+    log_losses: np.ndarray,
+    logs: Sequence[np.ndarray],
+    starts: Sequence[Sequence[float]],
 ) -> tuple[float, ...]:
     """The parameters of the lowest Huber loss over searches from several starts."""
     found = [
@@ -346,7 +354,7 @@ def _robust_fit(
     return tuple(min(found, key=lambda result: result.cost).x)
 
 
-def _positive(name: str, values) -> np.ndarray:
+def _positive(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values, "float64")
     if array.ndim != 1 or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(

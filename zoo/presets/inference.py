@@ -103,7 +103,7 @@ class Served(keras.Model):
         self.as_dict = True
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """The function's results, in inference."""
         results = self.function(inputs)
         if self.as_dict:

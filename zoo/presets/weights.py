@@ -32,7 +32,7 @@ COMPILED, PARALLEL = re.compile(r"(?<![^.])_orig_mod\."), "module."
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
-def named_weights(model) -> dict[str, Any]:
+def named_weights(model: Any) -> dict[str, Any]:
     """A model's weights by their names within it (`block_0/attention/output/bias`).
 
     LoRA's are left out: files hold the equivalent plain model.
@@ -56,7 +56,7 @@ def named_weights(model) -> dict[str, Any]:
     return named
 
 
-def arrays_of(model) -> dict[str, np.ndarray]:
+def arrays_of(model: Any) -> dict[str, np.ndarray]:
     """Copies of a model's weights by name; floats become float32."""
     adapted = {id(layer._kernel): layer for layer in lora_layers(model)}
     arrays = {}
@@ -72,7 +72,7 @@ def arrays_of(model) -> dict[str, np.ndarray]:
 
 
 def assign(
-    model,
+    model: Any,
     arrays: Mapping[str, np.ndarray],
     source: Any,
     new: Collection[str] = (),
@@ -107,7 +107,7 @@ def assign(
         layer.lora_kernel_b.assign(np.zeros(layer.lora_kernel_b.shape, "float32"))
 
 
-def _initialize(weight, array: np.ndarray) -> None:
+def _initialize(weight: Any, array: np.ndarray) -> None:
     """Initialises a weight with an array, without a copy if the backend allows it."""
     if not (is_own(array) and array.flags.writeable and array.flags.aligned):
         array = array.copy()
@@ -262,7 +262,7 @@ def write(
             raise OSError(f"{folder / WEIGHTS} can't be written: {error}") from error
 
 
-def tokenizer_texts(model) -> dict[str, str | None]:
+def tokenizer_texts(model: Any) -> dict[str, str | None]:
     """The tokenizer's file for `write`, which removes files of other tokenizers."""
     texts: dict[str, str | None] = dict.fromkeys(TOKENIZER_FILES)
     if model.tokenizer is not None:
@@ -270,7 +270,7 @@ def tokenizer_texts(model) -> dict[str, str | None]:
     return texts
 
 
-def transformers_tokenizer_texts(model, **settings: Any) -> dict[str, Any]:
+def transformers_tokenizer_texts(model: Any, **settings: Any) -> dict[str, Any]:
     """The tokenizer's files for `transformers`, with the class that changes no rule.
 
     Args:

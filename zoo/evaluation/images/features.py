@@ -6,7 +6,7 @@ Shapes: N images, (H, W, C) of an image, F features.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -103,7 +103,7 @@ class InceptionFeatures:
         ]
         return np.concatenate(parts)
 
-    def _pooled(self, images):
+    def _pooled(self, images: Any) -> Any:
         return self.model(images * 2 - 1, training=False)
 
 

@@ -50,7 +50,7 @@ def ssim(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
             f"pixels, got {x.shape[1]} x {x.shape[2]}"
         )
 
-    def local(values):
+    def local(values: np.ndarray) -> np.ndarray:
         blurred = gaussian_filter(values, SIGMA, radius=RADIUS, axes=(1, 2))
         return blurred[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
 
@@ -63,7 +63,9 @@ def ssim(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return (luminance * structure).mean(axis=(1, 2, 3))
 
 
-def _checked(images, reference) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    images: np.ndarray, reference: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(images, "float64"), np.asarray(reference, "float64")
     if x.shape != y.shape or x.ndim != 4:
         raise ValueError(

@@ -81,12 +81,12 @@ def squared_mmd(real: np.ndarray, fake: np.ndarray) -> float:
     )
 
 
-def _squared_mmd(x, y):
+def _squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x.astype("float64"), y.astype("float64")
     return float(_mean_of_others(x) + _mean_of_others(y) - 2 * _mean(x, y))
 
 
-def _mean(x, y):
+def _mean(x: np.ndarray, y: np.ndarray) -> float:
     """The mean of the kernel over all pairs of rows."""
     total = sum(
         polynomial_kernel(x[rows], y, degree=3).sum()
@@ -95,7 +95,7 @@ def _mean(x, y):
     return total / (len(x) * len(y))
 
 
-def _mean_of_others(x):
+def _mean_of_others(x: np.ndarray) -> float:
     """The mean of the kernel over all pairs of different rows."""
     count, width = x.shape
     own = np.mean((np.square(x).sum(axis=1) / width + 1) ** 3)

@@ -73,7 +73,7 @@ def manifold_scores(real: np.ndarray, fake: np.ndarray, k: int = 5) -> ManifoldS
     )
 
 
-def _radii(x, k):
+def _radii(x: np.ndarray, k: int) -> np.ndarray:
     """The distance from each row to its k-th nearest neighbour, (N,)."""
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
     return search.kneighbors()[0][:, -1]

@@ -63,7 +63,7 @@ def mode_coverage(
     )
 
 
-def _shares(classes, num_classes, name):
+def _shares(classes: np.ndarray, num_classes: int, name: str) -> np.ndarray:
     classes = np.asarray(classes)
     if classes.ndim != 1 or not classes.size or classes.dtype.kind not in "iu":
         raise ValueError(

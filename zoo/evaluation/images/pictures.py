@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def attention_map(
     save_figure(figure, path)
 
 
-def save_figure(figure, path: Path, dpi: int = 120) -> None:
+def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
     """Writes a matplotlib figure as a PNG, atomically."""
     from zoo.files.atomic import replacing
 

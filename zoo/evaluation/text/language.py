@@ -4,6 +4,7 @@ A loss in nats per token depends on the tokenizer; bits per byte do not.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def bits_per_byte(log_probs: np.ndarray, text: str | bytes | int) -> float:
 
 
 def text_metrics(
-    model,
+    model: Any,
     tokens: np.ndarray,
     text: str,
     batch_size: int = 32,

@@ -38,7 +38,7 @@ class TextProbe:
         """Class probabilities (B, C)."""
         return self.classifier.predict_proba(self._features(inputs))
 
-    def _features(self, inputs):
+    def _features(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         mask = inputs["padding_mask"][..., None]
         return (self.encode(inputs) * mask).sum(axis=1) / mask.sum(axis=1)
 

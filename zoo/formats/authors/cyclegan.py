@@ -139,7 +139,7 @@ def _translator_config(arrays: LazyArrays, file: object) -> CycleGANGeneratorCon
 
 
 def _assign(
-    network, arrays: LazyArrays, names: Mapping[str, str], file: object
+    network: Any, arrays: LazyArrays, names: Mapping[str, str], file: object
 ) -> None:
     """Sets a network's weights, or raises if any are missing or left over."""
     expected = {

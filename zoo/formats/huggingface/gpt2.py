@@ -210,7 +210,9 @@ def _table(config: Any) -> list[tuple[str, str, str | None]]:
     return table if config.tie_embeddings else [*table, HEAD]
 
 
-def _transformed(x: np.ndarray, transform: str | None, config: Any, inward: bool):
+def _transformed(
+    x: np.ndarray, transform: str | None, config: Any, inward: bool
+) -> np.ndarray:
     if transform == "transpose":
         x = x.T
     elif transform == "by_head" and x.shape[-1] == 3 * config.width:
