@@ -145,10 +145,10 @@ def test_ids_are_checked_before_they_are_cast(model, ids):
         message += "|Give one context"
     if hasattr(model, "context"):
         requests += [lambda: model.score(ids, [1]), lambda: model.score([1], ids)]
-        message += "|Give one target"
+        message += "|one target per source"
     else:
         requests += [lambda: model.score(ids), lambda: model.score([1, 2], prompt=ids)]
-        message += "|Give one prompt"
+        message += "|one per text"
     for request in requests:
         with pytest.raises(ValueError, match=message):
             request()

@@ -299,7 +299,7 @@ def test_a_schedule_is_scaled_and_keeps_its_shape():
         ),
         (
             lambda: adam_pair() | {"generator": LossScaleOptimizer(Adam())},
-            "'generator' is a LossScaleOptimizer.*optimizer inside it",
+            "'generator' is a LossScaleOptimizer.*inner optimizer",
         ),
         (
             lambda: adam_pair() | {"generator": Adam(loss_scale_factor=8.0)},
