@@ -1,11 +1,9 @@
 """`zoo.training.Model`: a Keras model that declares its losses as phases."""
 
 import contextlib
-import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import keras
@@ -29,6 +27,7 @@ from zoo.training.optimizers.building import built_group
 from zoo.training.phases import Batch, Phase
 from zoo.training.saving.config import SavesConfig
 from zoo.training.saving.kept_tokenizer import KeepsTokenizer
+from zoo.training.saving.one_writer import written
 from zoo.training.saving.unsaved_layers import check_saved
 from zoo.training.step_plan import StepPlan
 from zoo.training.terms import TermMeans
@@ -368,29 +367,13 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Keras's `save`; only the main process writes."""
-        with self._written(filepath) as path:
+        with written(self, filepath) as path:
             super().save(path, *args, **kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Keras's `save_weights`; only the main process writes."""
-        with self._written(filepath) as path:
+        with written(self, filepath) as path:
             super().save_weights(path, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def _written(self, filepath: Any) -> Iterator[Any]:
-        """The path to write to: all processes gather weights, one keeps the file."""
-        check_saved(self)
-        variables = [
-            *self.variables,
-            *(self.optimizer.variables if self.compiled else ()),
-        ]
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            self.engine.readable(variables),
-        ):
-            kept = self.engine.is_main
-            yield filepath if kept else Path(folder) / Path(filepath).name
-        self.engine.wait()
 
     @property
     def metrics(self) -> list:

@@ -10,26 +10,35 @@ If devices see one global batch (`zoo.distribution`), nothing here changes. If t
 runs once per replica, `engine.total` and `engine.average` combine the replicas.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from keras import ops, tree
 
 from zoo.engine.loss_state import loss_state
 from zoo.training.added_losses import ADDED, collected, penalties, with_sum
+from zoo.training.optimizers.loss_scale import DynamicLossScale
 from zoo.training.phases import (
     Batch,
     Phase,
+    Tensor,
     WeightedMean,
     as_weighted,
     batch_size,
     with_training,
 )
 
+# Terms by name, and the loss scale of a phase, None at full precision.
+Means = dict[str, WeightedMean]
+Scale = DynamicLossScale | None
 
-def train(model, data) -> dict:
+
+def train(model: Any, data: Any) -> dict:
     """Updates every phase once on a batch; returns the running means of the terms."""
     data, good = _watched(model, data)
     batch = model.plan.engine.prepare(model, data)
     shared = Shared(model, batch)
-    terms: dict[str, WeightedMean] = {}
+    terms: Means = {}
     for phase in model.phases():
         terms |= _train_phase(model, phase, batch, shared)
     with model.plan.engine.after(terms):
@@ -37,19 +46,19 @@ def train(model, data) -> dict:
     return _log(model, terms, good)
 
 
-def test(model, data) -> dict:
+def test(model: Any, data: Any) -> dict:
     """The running means of every phase's terms, without dropout and updates."""
     data, good = _watched(model, data)
     batch = model.plan.engine.prepare(model, data)
     if model.plan.has_shared:
         batch = {**batch, **_shared_work(model, batch, training=False)}
-    terms: dict[str, WeightedMean] = {}
+    terms: Means = {}
     for phase in model.phases():
         terms |= _prefixed(model, phase, _terms(model, phase, batch, training=False))
     return _log(model, terms, good)
 
 
-def _watched(model, data):
+def _watched(model: Any, data: Any) -> tuple[Any, Tensor | None]:
     """The batch clipped to its ranges, and whether it was in range before.
 
     The second value is a boolean scalar, or None if the model declares no ranges.
@@ -64,7 +73,7 @@ def _watched(model, data):
     return tree.map_structure(lambda x: cleaned.get(id(x), x), data), good
 
 
-def _signed(x):
+def _signed(x: Tensor) -> Tensor:
     if x is None or "uint" not in ops.dtype(x):
         return x
     return ops.cast(x, "int32")
@@ -77,7 +86,7 @@ class Shared:
     at the start of the step.
     """
 
-    def __init__(self, model, batch: Batch) -> None:
+    def __init__(self, model: Any, batch: Batch) -> None:
         self.value: dict = {}
         self.state: dict = {}
         if not model.plan.has_shared:
@@ -122,7 +131,7 @@ class Shared:
         return tree.map_structure(ops.stop_gradient, value)
 
 
-def _shared_work(model, batch: Batch, training: bool) -> dict:
+def _shared_work(model: Any, batch: Batch, training: bool) -> dict:
     """The result of `shared`, with the losses that its layers add."""
     producers = [phase for phase in model.phases() if phase.through_shared]
     layers = model.plan.phase_layers[producers[0].name] if producers else []
@@ -131,7 +140,7 @@ def _shared_work(model, batch: Batch, training: bool) -> dict:
     return with_sum(value, added)
 
 
-def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
+def _train_phase(model: Any, phase: Phase, batch: Batch, shared: Shared) -> dict:
     scale = model.optimizer.loss_scales.get(phase.name)
     state = _float_state(model) if scale else []
     earlier = shared.state if phase.through_shared else {}
@@ -170,11 +179,13 @@ def _train_phase(model, phase: Phase, batch: Batch, shared: Shared) -> dict:
     return _prefixed(model, phase, terms)
 
 
-def _whole_batch(model, phase, batch, shared, scale):
+def _whole_batch(
+    model: Any, phase: Phase, batch: Batch, shared: Shared, scale: Scale
+) -> tuple[Means, list[Tensor]]:
     """Terms and gradients of a phase on the whole batch."""
     leaves = tree.flatten(shared.value)
 
-    def objective(*leaves):
+    def objective(*leaves: Tensor) -> tuple[Tensor, Means]:
         value = tree.pack_sequence_as(shared.value, leaves)
         given = {**batch, **value} if value else batch
         terms = _terms(model, phase, given, training=True)
@@ -197,7 +208,9 @@ def _whole_batch(model, phase, batch, shared, scale):
     return terms, [d + b for d, b in zip(direct, back, strict=True)]
 
 
-def _micro_batches(model, phase, batch, shared, scale):
+def _micro_batches(
+    model: Any, phase: Phase, batch: Batch, shared: Shared, scale: Scale
+) -> tuple[Means, list[Tensor]]:
     """Terms and gradients from `accumulate` micro-batches, in a compiled loop.
 
     All of them use one divisor, the weight of the whole batch, so that the mean of
@@ -223,13 +236,13 @@ def _micro_batches(model, phase, batch, shared, scale):
     state = _float_state(model)
     start = model.plan.engine.copies(state)
 
-    def objective(micro):
+    def objective(micro: Batch) -> tuple[Tensor, Means]:
         if model.plan.has_shared:
             micro = {**micro, **shared.again(phase, micro)}
         terms = _terms(model, phase, micro, training=True, known=known)
         return _objective(phase, terms, divisors, scale), terms
 
-    def part(index):
+    def part(index: Any) -> tuple[Means, list[Tensor], list[Tensor]]:
         _assign(state, start)
         micro = tree.map_structure(lambda x: _micro_batch(x, index, parts), batch)
         terms, gradients, _ = model.plan.engine.gradients(
@@ -250,7 +263,7 @@ def _micro_batches(model, phase, batch, shared, scale):
     return terms, [g / parts for g in gradients]
 
 
-def _micro_batch(x, index, parts):
+def _micro_batch(x: Tensor, index: Any, parts: int) -> Tensor:
     """Rows index, index + parts, ...: micro-batches are strided, as device shards."""
     if x is None or not len(x.shape):
         return x
@@ -258,7 +271,13 @@ def _micro_batch(x, index, parts):
     return ops.take(strided, index, axis=1)
 
 
-def _terms(model, phase, batch, training, known=None):
+def _terms(
+    model: Any,
+    phase: Phase,
+    batch: Batch,
+    training: bool,
+    known: Mapping[str, Tensor] | None = None,
+) -> Means:
     """A phase's terms as `WeightedMean`s; `known` are the whole batch's weights."""
     with collected(model.plan.phase_layers[phase.name]) as added:
         found = with_training(phase.loss, batch, training)
@@ -266,10 +285,27 @@ def _terms(model, phase, batch, training, known=None):
     if unknown:
         raise ValueError(
             f"The loss of phase {phase.name!r} returned the terms {sorted(found)}, "
-            f"but its objective names {sorted(unknown)}."
+            f"but its objective names {sorted(unknown)}. Return these too, or change "
+            "the objective."
         )
-    for name in phase.objective if known is not None else ():
-        weighted = isinstance(found[name], WeightedMean)
+    if known is not None:
+        _check_weights(phase, found, known)
+    if phase.through_shared and model.plan.has_shared and ADDED in batch:
+        added.append(batch[ADDED])
+    added += penalties(model.plan.phase_variables[phase.name])
+    examples = batch_size(batch)
+    return {
+        name: as_weighted(term, examples)
+        for name, term in with_sum(found, added).items()
+    }
+
+
+def _check_weights(
+    phase: Phase, terms: Mapping[str, Any], known: Mapping[str, Tensor]
+) -> None:
+    """Raises a ValueError unless the whole batch's weights of the terms are known."""
+    for name in phase.objective:
+        weighted = isinstance(terms[name], WeightedMean)
         if name in known and not weighted:
             raise ValueError(
                 f"Term {name!r} of phase {phase.name!r} has a weight in "
@@ -282,22 +318,16 @@ def _terms(model, phase, batch, training, known=None):
                 "weight must be known before its batch is split into micro-batches. "
                 "Set Phase(weights=...)."
             )
-    if phase.through_shared and model.plan.has_shared and ADDED in batch:
-        added.append(batch[ADDED])
-    added += penalties(model.plan.phase_variables[phase.name])
-    examples = batch_size(batch)
-    return {
-        name: as_weighted(term, examples)
-        for name, term in with_sum(found, added).items()
-    }
 
 
-def _coefficients(phase, terms) -> dict[str, float]:
+def _coefficients(phase: Phase, terms: Means) -> dict[str, float]:
     """The coefficients of the terms to minimise; added losses have 1."""
     return {**phase.objective, **({ADDED: 1.0} if ADDED in terms else {})}
 
 
-def _objective(phase, terms, divisors, scale):
+def _objective(
+    phase: Phase, terms: Means, divisors: Mapping[str, Tensor], scale: Scale
+) -> Tensor:
     """The scalar to differentiate: the weighted sum of the terms' means."""
     total = sum(
         coefficient * terms[name].total / divisors[name]
@@ -306,12 +336,12 @@ def _objective(phase, terms, divisors, scale):
     return total if scale is None else total * ops.convert_to_tensor(scale.scale)
 
 
-def _prefixed(model, phase, terms):
+def _prefixed(model: Any, phase: Phase, terms: Means) -> Means:
     prefix = model.plan.log_prefix(phase)
     return {prefix + name: term for name, term in terms.items()}
 
 
-def _log(model, terms, good) -> dict:
+def _log(model: Any, terms: Means, good: Tensor | None) -> dict:
     """The running means by name; a phase's `loss` is its whole objective.
 
     It sums several terms if the objective has them, and includes the losses that layers
@@ -331,29 +361,29 @@ def _log(model, terms, good) -> dict:
     return logs
 
 
-def _float_state(model):
+def _float_state(model: Any) -> list[Any]:
     return [v for v in loss_state(model) if "float" in v.dtype]
 
 
-def _producers_state(model):
+def _producers_state(model: Any) -> set[int]:
     producers = [phase for phase in model.phases() if phase.through_shared]
     layers = [layer for phase in producers for layer in phase.trains]
     return {id(v) for layer in layers for v in layer.non_trainable_variables}
 
 
-def _assign(variables, values):
+def _assign(variables: Iterable[Any], values: Iterable[Tensor]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def _divisor(model, weight, parts):
+def _divisor(model: Any, weight: Tensor, parts: int) -> Tensor:
     """A part's share of the batch's weight, summed over all replicas."""
     engine = model.plan.engine
     weight = engine.total(ops.cast(weight, "float32"))
     return ops.where(weight > 0, weight, 1.0) / (parts * engine.replicas)
 
 
-def _all_finite(gradients):
+def _all_finite(gradients: Sequence[Tensor]) -> Tensor:
     """Whether all are finite, a boolean scalar; counted in floats, which add up."""
     infinite = [ops.logical_not(ops.isfinite(g)) for g in gradients]
     return sum(ops.sum(ops.cast(x, "float32")) for x in infinite) == 0

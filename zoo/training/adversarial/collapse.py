@@ -67,7 +67,7 @@ class WatchForCollapse(keras.callbacks.Callback):
         self.seen: list[str] = []
         self._streaks = {"discriminator wins": 0, "samples are alike": 0}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the epoch's means and fixed samples."""
         self.look(logs or {})
 

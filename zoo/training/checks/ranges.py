@@ -194,7 +194,7 @@ class Watch(keras.metrics.Metric):
         return {}
 
 
-def _counted(shape, initializer, name):
+def _counted(shape: tuple[int, ...], initializer: Any, name: str) -> keras.Variable:
     """A variable that is equal on all replicas; `add_variable`'s would be summed."""
     return keras.Variable(
         initializer,

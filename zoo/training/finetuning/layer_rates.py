@@ -8,6 +8,7 @@ at once, and in weight decay, which is proportional to the rate.
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -64,16 +65,16 @@ def scale_rates(
         )
     by_index = [factors.get(id(v), 1.0) for v in optimizer._trainable_variables]
 
-    def factor(variable) -> float:
+    def factor(variable: Any) -> float:
         # By index: TensorFlow's optimizers are passed TensorFlow's own variables.
         return by_index[optimizer._get_variable_index(variable)]
 
     update, decay = optimizer.update_step, optimizer._apply_weight_decay
 
-    def update_step(gradient, variable, learning_rate):
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> Any:
         return update(gradient, variable, learning_rate * factor(variable))
 
-    def apply_weight_decay(variables):
+    def apply_weight_decay(variables: Any) -> None:
         decayed = [v for v in variables if optimizer._use_weight_decay(v)]
         for share in sorted({factor(v) for v in decayed}):
             with _rate_times(optimizer, share):
@@ -85,7 +86,9 @@ def scale_rates(
     if together is None:
         return
 
-    def parallel_update_step(gradients, variables, learning_rate):
+    def parallel_update_step(
+        gradients: Any, variables: Any, learning_rate: Any
+    ) -> None:
         # Nadam's running product, which must advance once, not once per factor.
         product = getattr(optimizer, "_u_product", None)
         before = None if product is None else ops.copy(product)
@@ -103,10 +106,10 @@ def scale_rates(
 
 
 @contextlib.contextmanager
-def _rate_times(optimizer, factor: float) -> Iterator[None]:
+def _rate_times(optimizer: Any, factor: float) -> Iterator[None]:
     """Within the block, the optimizer's learning rate is multiplied by `factor`."""
 
-    def rate():
+    def rate() -> Any:
         return type(optimizer)._get_current_learning_rate(optimizer) * factor
 
     optimizer._get_current_learning_rate = rate

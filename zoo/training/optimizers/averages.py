@@ -41,7 +41,7 @@ def unbias(optimizer: keras.optimizers.Optimizer) -> None:
     )
 
 
-def _update(optimizer, variables) -> None:
+def _update(optimizer: Any, variables: Any) -> None:
     """Moves the average toward the new weights by (1 - m) / (1 - m^t)."""
     momentum = optimizer.ema_momentum
     updates = ops.cast(optimizer.iterations, "float32") + 1.0

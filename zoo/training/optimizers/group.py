@@ -119,12 +119,12 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return own
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         """The first member's current rate; setting it scales every member's."""
         return engine().numpy(next(iter(self.members.values())).learning_rate)
 
     @learning_rate.setter
-    def learning_rate(self, value) -> None:
+    def learning_rate(self, value: Any) -> None:
         variables = self._rate_variables()
         if self._first_rate() == 0:
             # Zero can't be scaled; start from the last rates before it.

@@ -1,5 +1,7 @@
 """Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -37,11 +39,11 @@ class DynamicLossScale:
         """Both state variables: the scale and the count of good updates."""
         return [self.scale, self.good_updates]
 
-    def at_floor(self):
+    def at_floor(self) -> Any:
         """Whether the scale has reached its minimum, a boolean scalar."""
         return ops.convert_to_tensor(self.scale) <= FLOOR
 
-    def update(self, finite) -> None:
+    def update(self, finite: Any) -> None:
         """Adjusts the scale after an update; `finite` is a boolean scalar."""
         scale = ops.convert_to_tensor(self.scale)
         good = ops.where(finite, self.good_updates + 1, 0)

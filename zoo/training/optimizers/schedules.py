@@ -1,6 +1,7 @@
 """Learning-rate schedules; they advance once per update, also with micro-batches."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -37,7 +38,7 @@ class WarmupCosine(LearningRateSchedule):
         self.peak, self.final = peak, final
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         """The rate for update `step`, counted from 0."""
         step = ops.cast(step, "float32")
         warm = self.peak * (step + 1) / (self.warmup_steps + 1)
@@ -81,7 +82,7 @@ class WarmupInverseSqrt(LearningRateSchedule):
         """The schedule of equation 3 of the paper, for a model of width `width`."""
         return cls((width * warmup_steps) ** -0.5, warmup_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         """The rate for update `step`, counted from 0."""
         progress = (ops.cast(step, "float32") + 1) / self.warmup_steps
         return self.peak * ops.minimum(progress, ops.rsqrt(progress))
@@ -122,7 +123,7 @@ class ConstantThenLinear(LearningRateSchedule):
         self.peak, self.total_steps = peak, total_steps
         self.constant_steps, self.warmup_steps = constant_steps, warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         """The rate for update `step`, counted from 0."""
         step = ops.cast(step, "float32")
         warm = (step + 1) / (self.warmup_steps + 1)
@@ -150,7 +151,7 @@ class Scaled(LearningRateSchedule):
             scale, dtype="float32", trainable=False, name="learning_rate_scale"
         )
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         """The wrapped schedule's rate for update `step`, scaled."""
         return self.schedule(step) * ops.convert_to_tensor(self.scale)
 

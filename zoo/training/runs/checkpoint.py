@@ -7,7 +7,7 @@ random states, and the update number, which determines the position in the data.
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ CHECKSUM = b'"sha256":"%s"'
 BLANK = CHECKSUM % (b"0" * 64)
 
 
-def save_checkpoint(path: str | Path, model, **extra: Any) -> None:
+def save_checkpoint(path: str | Path, model: Any, **extra: Any) -> None:
     """Writes the state of a compiled model, atomically.
 
     Args:
@@ -119,12 +119,16 @@ class Resume(keras.callbacks.Callback):
             or another backend, whose random states differ.
     """
 
-    def __init__(self, path: str | Path, model, *, keep_rates: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, model: Any, *, keep_rates: bool = False
+    ) -> None:
         super().__init__()
         self.extra, self._restore = _load(path, model, keep_rates)
         self._started = False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: Mapping[str, Any] | None = None
+    ) -> None:
         """Restores the random states, once."""
         if not self._started:
             self._started = True
@@ -132,7 +136,7 @@ class Resume(keras.callbacks.Callback):
 
 
 def _load(
-    path: str | Path, model, keep_rates: bool
+    path: str | Path, model: Any, keep_rates: bool
 ) -> tuple[dict[str, Any], Callable[[], None]]:
     """Restores the variables; returns the extra values and a function for the rest."""
     from safetensors import SafetensorError, safe_open
@@ -194,12 +198,12 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.extra = Path(path), extra
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the checkpoint."""
         save_checkpoint(self.path, self.model, **self.extra())
 
 
-def _named_variables(model) -> dict[str, keras.Variable]:
+def _named_variables(model: Any) -> dict[str, keras.Variable]:
     """All state by position, since automatic names change between processes."""
     named = {f"model.{index}": v for index, v in enumerate(model.variables)}
     for name, variable in model.optimizer.named_variables().items():

@@ -289,12 +289,12 @@ class Run:
 
     def fit(
         self,
-        model,
-        batches,
+        model: Any,
+        batches: Callable[[int], Any],
         *,
         updates: int,
         evaluate_every: int,
-        evaluate,
+        evaluate: Callable[[], Mapping[str, Any]],
         batch_tokens: int,
         unit: Literal["tokens", "images", "sequences"] = "tokens",
         stop: Callable[[], bool] = lambda: False,
@@ -362,7 +362,7 @@ class Run:
             verbose=2 if not sys.stdout.isatty() else 1,
         )
 
-    def save(self, model) -> None:
+    def save(self, model: Any) -> None:
         """Writes the checkpoint and the metrics so far."""
         self._check_folder()
         save_checkpoint(
@@ -418,30 +418,39 @@ class Run:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    with reading(path, "a JSON object, as a run writes it", "Start the run anew."):
+    with reading(path, "a JSON object, as a run writes it", "Start a new run."):
         return dict(json.loads(path.read_text("utf-8")))
 
 
 class _Logger(keras.callbacks.Callback):
     """Evaluates, logs and checkpoints at the end of every epoch."""
 
-    def __init__(self, run: Run, evaluate, batch_tokens: int, unit: str, stop) -> None:
+    def __init__(
+        self,
+        run: Run,
+        evaluate: Callable[[], Mapping[str, Any]],
+        batch_tokens: int,
+        unit: str,
+        stop: Callable[[], bool],
+    ) -> None:
         super().__init__()
         self.run, self.evaluate_fn, self.stop = run, evaluate, stop
         self.batch_tokens, self.unit = batch_tokens, unit
         self.updates, self.counted = 0, 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._start = self._first_done = time.perf_counter()
         self.updates = 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: Mapping[str, Any] | None = None
+    ) -> None:
         self.updates += 1
         if self.updates == 1:
             # The first update of an epoch may compile, so it is not timed.
             self._first_done = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         now = time.perf_counter()
         self.run.seconds += now - self._start
         rate = (self.updates - 1) * self.batch_tokens / (now - self._first_done)
