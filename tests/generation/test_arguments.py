@@ -142,7 +142,7 @@ def test_ids_are_checked_before_they_are_cast(model, ids):
     requests = [lambda: model.generate(ids, 2)]
     if isinstance(model, NgramLM):
         requests += [lambda: model.fit(ids), lambda: model.probabilities(ids)]
-        message += "|Give one context"
+        message += "|context must be one text"
     if hasattr(model, "context"):
         requests += [lambda: model.score(ids, [1]), lambda: model.score([1], ids)]
         message += "|one target per source"

@@ -179,7 +179,7 @@ def test_inputs_that_do_not_fit(backbone):
     with pytest.raises(ValueError, match="15 tokens do not fit into context_length=14"):
         model(np.ones((1, 15), "int32"))
     with pytest.raises(
-        ValueError, match=r"Received: \['attention_mask', 'token_ids'\]"
+        ValueError, match=r"got a dict of \['attention_mask', 'token_ids'\]"
     ):
         model({"token_ids": ids, "attention_mask": MASK})
     with pytest.raises(ValueError, match="BertBackbone has no loss.*BertPretrainer"):
@@ -269,14 +269,14 @@ def test_mixed_precision(dtype, error):
     ("field", "value", "message"),
     [
         ("token_ids", np.full((4, LENGTH), VOCAB), "token_ids must be from 0 to 36"),
-        ("token_ids", np.ones(4, int), r"of shape \(texts, tokens\), got shape \(4,\)"),
+        ("token_ids", np.ones(4, int), r"shape \(texts, tokens\), got shape \(4,\)"),
         ("segment_ids", np.full((4, LENGTH), 2), "segment_ids must be from 0 to 1"),
         ("padding_mask", np.ones((4, 3)), r"token_ids' shape \(4, 10\), got \(4, 3\)"),
         ("mask_positions", np.full((4, 3), LENGTH), "positions must be from 0 to 9"),
-        ("mask_positions", np.zeros((4, 2), int), "must be of one shape"),
+        ("mask_positions", np.zeros((4, 2), int), "must have one shape"),
         ("mask_ids", np.full((4, 3), -1), "mask_ids must be from 0 to 36 .*got .* -1"),
         ("next_sentence", np.full(4, 2), "next_sentence must be from 0 to 1"),
-        ("attention_mask", MASK, "Received: .*'attention_mask'"),
+        ("attention_mask", MASK, "got a dict of .*'attention_mask'"),
     ],
 )
 def test_batches_that_do_not_fit(field, value, message):

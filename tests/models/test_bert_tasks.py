@@ -216,8 +216,8 @@ def test_the_best_spans_are_the_best_of_all(max_length):
         (tagger, np.zeros(4, int), r"of shape \(4, 10\), got shape \(4,\)"),
         (reader, np.zeros(4, int), r"targets of shape \(4, 2\), got shape \(4,\)"),
         (reader, np.full((4, 2), LENGTH), "spans must be from 0 to 9"),
-        (reader, np.array([[0, 1]] * 3 + [[2, 1]]), r"Row 3 has \[2, 1\]"),
-        (reader, np.array([[0, 9]] * 4), r"both in the text. Row 1 has \[0, 9\]"),
+        (reader, np.array([[0, 1]] * 3 + [[2, 1]]), r"got \[2, 1\] in row 3"),
+        (reader, np.array([[0, 9]] * 4), r"both in the text, got \[0, 9\] in row 1"),
     ],
 )
 def test_targets_that_do_not_fit(make, targets, message):

@@ -42,18 +42,18 @@ def test_starts_as_every_second_layer():
 
 @pytest.mark.parametrize("fields", [{"num_layers": 1}, {"shared_layers": True}])
 def test_a_teacher_without_layers_to_leave_out(fields):
-    with pytest.raises(ValueError, match="expected several layers of their own"):
+    with pytest.raises(ValueError, match="several layers with weights of their own"):
         student_of(teacher(**fields))
 
 
 def test_arguments_that_do_not_fit():
     encoder = zoo.BertBackbone(zoo.BertConfig(**SIZES))
     for pair in ((encoder,), (teacher(), encoder)):
-        with pytest.raises(TypeError, match="are BertPretrainers.* <BertBackbone"):
+        with pytest.raises(TypeError, match="must be BertPretrainers.* <BertBackbone"):
             zoo.Distiller(*pair)
     with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
         zoo.Distiller(teacher(), temperature=0)
-    with pytest.raises(ValueError, match="needs its teacher's width=24, got 48"):
+    with pytest.raises(ValueError, match="must have its teacher's width=24, got 48"):
         zoo.Distiller(teacher(), teacher(width=48))
     with pytest.raises(ValueError, match="is trained with dicts of token_ids"):
         zoo.Distiller(teacher()).check(texts())

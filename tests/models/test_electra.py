@@ -59,7 +59,7 @@ def test_the_generator_is_smaller_and_shares_the_embeddings():
     ("fields", "message"),
     [
         ({"generator_divisor": 0}, "generator_divisor must be a whole number from 1"),
-        ({"generator_divisor": 5}, "generator_divisor=5 must divide width=24"),
+        ({"generator_divisor": 5}, "generator_divisor must divide width=24, got 5"),
         ({"feed_forward_width": 42}, "must divide feed_forward_width=42"),
     ],
 )

@@ -84,7 +84,7 @@ def nats(scores, targets) -> np.ndarray:
         ({"dropout": 1.0}, "dropout must be in"),
         ({"width": 0}, "width must be a whole number from 1, got 0"),
         ({"feed_forward_width": -1}, "feed_forward_width must be"),
-        ({"width": 6, "positions": "rotary"}, "num_heads must be even, got width=6"),
+        ({"width": 6, "positions": "rotary"}, "num_heads must be even .*got width=6"),
         ({"window": -1}, "window must be a whole number from 0, got -1"),
     ],
 )

@@ -193,9 +193,9 @@ def test_bad_presets(by_class, tmp_path):
 
 
 def test_bad_input(vqvae, by_class, by_text):
-    with pytest.raises(ValueError, match="from 0 to 2, got 1 to 3"):
+    with pytest.raises(ValueError, match="from 0 to 2, got values from 1 to 3"):
         by_class.sample(prompts=[1, 3])
-    with pytest.raises(ValueError, match="list of their numbers"):
+    with pytest.raises(ValueError, match="list of class numbers"):
         by_class.sample(prompts=["two"])
     with pytest.raises(ValueError, match="at least one prompt"):
         by_class.sample(prompts=np.zeros(0, "int32"))
@@ -209,7 +209,7 @@ def test_bad_input(vqvae, by_class, by_text):
         by_text.sample(prompts=["x"])
     with pytest.raises(ValueError, match="2 images and 1 prompts"):
         by_class.sequences(CODES, [1])
-    with pytest.raises(ValueError, match="codes from 0 to 6"):
+    with pytest.raises(ValueError, match="values from 0 to 6"):
         by_class.sequences(CODES + 1, [1, 1])
     with pytest.raises(ValueError, match="num_classes"):
         LabelPrefix(0)

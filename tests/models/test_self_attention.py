@@ -189,7 +189,7 @@ def test_maps_show_one_text():
     assert maps.shape == (1, 3, 3)
     assert np.abs(maps.sum(-1) - 1).max() < 1e-6
     assert np.abs(maps - model.attention_maps([1, 2, 3])).max() < 1e-6
-    with pytest.raises(ValueError, match="one text"):
+    with pytest.raises(ValueError, match="single text"):
         model.attention_maps(["bcd"])
 
 
@@ -258,9 +258,9 @@ def test_saved_as_a_preset(tmp_path):
         ({"attention": "local"}, "attention must be one of .*got 'local'"),
         ({"positions": "rotary"}, "positions must be one of .*got 'rotary'"),
         ({"pooling": "sum"}, "pooling must be one of .*got 'sum'"),
-        ({"num_heads": 2}, 'num_heads=2 heads .* need attention="learned"'),
+        ({"num_heads": 2}, "attention must be 'learned' for num_heads=2"),
         ({"attention": "learned", "num_heads": 3}, "Nearest widths: 6 and 9"),
-        ({"positions": "sinusoidal", "width": 7}, "width must be even, got 7"),
+        ({"positions": "sinusoidal", "width": 7}, "width must be even .* got 7"),
         ({"num_classes": 1}, "num_classes must be a whole number from 2, got 1"),
         ({"pad_id": 11}, "pad_id must be an id from 0 to 10, got 11"),
     ],
@@ -282,7 +282,7 @@ def test_bad_data_say_what_is_wrong():
             model.fit(PADDED, *data, verbose=0)
     empty = PADDED.copy()
     empty[1] = 0
-    with pytest.raises(ValueError, match="Text 1 has no tokens but padding"):
+    with pytest.raises(ValueError, match="only padding .* in text 1"):
         model.fit(empty, CLASSES, verbose=0)
     with pytest.raises(ValueError, match="7 tokens do not fit into context_length=6"):
         model.predict_probabilities([1] * 7)

@@ -283,9 +283,11 @@ def test_published_size():
 def test_bad_requests_say_what_to_do():
     with pytest.raises(ValueError, match="observation must be one of .* got 'mse'"):
         replace(CONFIG, observation="mse")
-    with pytest.raises(ValueError, match=r"beta must be from 0 up, got -1"):
+    with pytest.raises(ValueError, match=r"beta must be at least 0, got -1"):
         replace(CONFIG, beta=-1.0)
-    with pytest.raises(ValueError, match=r"free_bits=0.5 .*objective='elbo'"):
+    with pytest.raises(
+        ValueError, match=r"free_bits must be 0 .*got 0.5.*objective='elbo'"
+    ):
         replace(CONFIG, objective="iwae", free_bits=0.5)
     with pytest.raises(ValueError, match="num_samples must be a whole number from 1"):
         replace(CONFIG, num_samples=0)

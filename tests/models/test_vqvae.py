@@ -199,9 +199,9 @@ def test_bad_configurations(changes, words):
 def test_bad_input(model):
     with pytest.raises(ValueError, match=r"\(N, 8, 4, 1\)"):
         model.encode(images(2, (4, 8, 1)))
-    with pytest.raises(ValueError, match="Divide images of 8 bits by 255"):
+    with pytest.raises(ValueError, match="Divide 8-bit images by 255"):
         model.encode(images(2) * 255)
-    with pytest.raises(ValueError, match="codes from 0 to 6"):
+    with pytest.raises(ValueError, match="values from 0 to 6"):
         model.decode(np.array([[[0], [6]]]))
     with pytest.raises(ValueError, match=r"shape \(N, \*\(2, 1\)\)"):
         model.decode(np.zeros((1, 2)))

@@ -164,7 +164,7 @@ REFUSED = {
     "dcgan": (
         lambda: zoo.DCGAN(zoo.DCGANConfig(image_shape=(8, 8, 1), width=4)),
         (IMAGES,),
-        "compare real data with generated",
+        "compare real and generated data",
     ),
     "cyclegan": (
         lambda: zoo.CycleGAN(

@@ -1,1 +1,1 @@
-"""One file a family."""
+"""The models, one family per module or folder."""

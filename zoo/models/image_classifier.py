@@ -1,8 +1,8 @@
-"""A small convolutional classifier of images.
+"""A small convolutional image classifier.
 
-It judges what generative models draw: by the class it gives a picture, and by its
-features, between whose distributions distances can be measured. After LeCun et al.
-1998 (LeNet-5), with batch norm (Ioffe & Szegedy 2015) and ReLUs.
+It judges generated images: by the classes it assigns, and by the distance between
+distributions of its features. After LeCun et al. 1998 (LeNet-5), with batch norm (Ioffe
+& Szegedy 2015) and ReLUs.
 
 Shapes: B images, (H, W, C) of an image, F features, L classes.
 """
@@ -39,15 +39,15 @@ from zoo.training.phases import shape_of
 
 @dataclass(frozen=True)
 class ImageClassifierConfig:
-    """The shape of a classifier.
+    """Configuration of a classifier.
 
     Attributes:
         image_shape: (height, width, channels).
-        num_classes: L.
-        class_names: what they are called, in their order; none where nobody said.
-        hidden: channels of the convolutions, each of which halves the picture's sides.
-        num_features: of the layer before the last, F.
-        dropout: of the features, in training.
+        num_classes: number of classes, L.
+        class_names: names of the classes, in order; empty if unknown.
+        hidden: channels of the convolutions, each of which halves the image's sides.
+        num_features: width of the penultimate layer, F.
+        dropout: dropout rate of the features.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -58,7 +58,7 @@ class ImageClassifierConfig:
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         check_coders(self.image_shape, "convolutional", self.hidden)
         check_whole(self, "num_classes", least=2)
@@ -78,14 +78,15 @@ PRESETS: dict[str, ImageClassifierConfig] = {
 
 @keras.saving.register_keras_serializable("zoo")
 class ImageClassifier(NamesClasses, FromPreset, Model):
-    """Gives images (B, H, W, C) in [0, 1] scores (B, L) of the classes, in float32.
+    """Classifies images.
 
+    Called with images (B, H, W, C) in [0, 1], it gives class scores (B, L) in float32.
     `fit` takes (images, labels) and logs `loss`, the cross-entropy in nats, and
     `accuracy`.
     """
 
     Config = ImageClassifierConfig
-    # What follows or makes pictures can't be computed in parts.
+    # Convolutions and flattened images can't be computed in shards.
     layout = (
         (r"convolution_\d+/kernel$", (None, None, None, "model"), GATHERED),
         (r"features/kernel$", (None, "model"), GATHERED),
@@ -106,7 +107,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
                     name=f"convolution_{index}",
                     **dtype,
                 ),
-                # Pooled before the norm, which so costs a quarter.
+                # Pooled before the norm, which then costs a quarter.
                 layers.MaxPooling2D(2, **dtype),
                 BatchNorm(momentum=0.9, name=f"norm_{index}", **dtype),
                 layers.ReLU(**dtype),
@@ -121,7 +122,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
         self.head.build(self.body.output_shape)
 
     def call(self, images, training: bool = False):
-        """See the class."""
+        """Class scores (B, L) of images (B, H, W, C)."""
         features = self.body(images, training=training)
         scores = self.head(self.dropout(features, training=training))
         return ops.cast(scores, "float32")
@@ -130,7 +131,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
     def check_judge(cls, preset: str | os.PathLike[str], image_shape: Sequence) -> None:
         """Raises unless a preset is a trained classifier of images of this shape.
 
-        To be asked before a training whose outcome it is to judge.
+        Call it before training a model that the classifier is to judge.
         """
         found = registry.find(preset)
         shape = tuple(found.fields.get("image_shape", ()))
@@ -146,42 +147,42 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
     # === Training ===
 
     def phases(self):
-        """One: the classes' cross-entropy."""
+        """A single phase: cross-entropy."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """(images, labels[, weights]) as a dict."""
+        """A batch (images, labels[, weights]) as a dict."""
         images, labels, weights = parts(batch)
         prepared = {"images": ops.cast(images, "float32"), "labels": labels}
         return prepared if weights is None else {**prepared, "weights": weights}
 
     def loss_weights(self, batch) -> dict:
-        """How much all images count."""
+        """The images' total weight."""
         return total_of(batch, "loss")
 
     def form(self, batch) -> None:
-        """Anything but images of the configured shape with a label each raises."""
+        """Raises unless a batch is images of the configured shape and their labels."""
         images, labels, _ = parts(batch)
         check_image_shape(images, self.config.image_shape)
         check_classes(self, labels, images, "image")
 
     def ranges(self, batch):
-        """Pixels and labels."""
+        """The ranges of pixels and labels."""
         images, labels, _ = parts(batch)
         limit = self.config.num_classes
         field = f"num_classes={limit}"
         return pixels(images), Range("Labels", labels, 0, limit - 1, field=field)
 
     def weight_shapes(self, batch):
-        """One for each image."""
+        """One weight per image."""
         return [shape_of(batch[1])]
 
     def check_inputs(self, inputs) -> None:
-        """Images of another shape, or with values outside [0, 1], raise."""
+        """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
     def class_loss(self, batch, training):
-        """Cross-entropy, and the share of images whose best score is right."""
+        """Cross-entropy in nats, and accuracy."""
         scores, labels = self(batch["images"], training=training), batch["labels"]
         labels = ops.cast(labels, "int32")
         nats = ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
@@ -194,12 +195,12 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
     # === Any number of images ===
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """Features (N, F) in float32 of any number of images (N, H, W, C)."""
+        """Features (N, F), float32, of any number of images (N, H, W, C)."""
         check_images(images, self.config.image_shape)
         return self._features(np.asarray(images, "float32"))
 
     def predict_classes(self, images: np.ndarray) -> np.ndarray:
-        """The likeliest classes (N,), int32, of any number of images (N, H, W, C)."""
+        """The most probable classes (N,), int32, of any number of images."""
         check_images(images, self.config.image_shape)
         return self._classes(np.asarray(images, "float32"))
 

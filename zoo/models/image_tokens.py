@@ -1,12 +1,12 @@
-"""Images as words: a GPT over the codes of a VQ-VAE, prompted by classes or text.
+"""Images as tokens: a GPT over the codes of a VQ-VAE, prompted by classes or text.
 
 van den Oord et al. 2017, section 4.1 (a second model learns the codes' distribution);
 Ramesh et al. 2021 (DALL-E: one transformer for text tokens, then image tokens).
 
-A sequence is a prefix, which says what to draw, and then an image's codes row by row.
-Token ids are the prefix's first, then the codes'.
+A sequence is a prefix that says what to draw, followed by the image's codes in
+row-major order. The prefix has the first token ids, and the codes those after them.
 
-Shapes: N images, L tokens of the prefix, (h, w) of an image's code, K codes.
+Shapes: N images, L prefix tokens, (h, w) of an image's code, K codes.
 """
 
 import json
@@ -35,26 +35,26 @@ SETTINGS, PARTS = "config.json", ("vqvae", "gpt")
 
 @dataclass(frozen=True)
 class ImageTokensConfig:
-    """What a preset says besides its two models.
+    """What a preset records besides its two models.
 
     Attributes:
-        prompts: "classes", by their numbers, or "text".
+        prompts: "classes", given as numbers, or "text".
     """
 
     prompts: str = "classes"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         check_choice(self, "prompts", ("classes", "text"))
 
 
 class Prefix(Protocol):
-    """What precedes an image's codes.
+    """Encodes prompts as the tokens that precede an image's codes.
 
     Attributes:
-        length: tokens, L; the same for all prompts.
-        vocab_size: token ids, 0 … vocab_size - 1.
+        length: tokens per prompt, L.
+        vocab_size: number of token ids.
     """
 
     length: int
@@ -65,7 +65,7 @@ class Prefix(Protocol):
 
 
 class LabelPrefix:
-    """One token: the number of a class."""
+    """A single token: the class number."""
 
     length = 1
 
@@ -74,25 +74,24 @@ class LabelPrefix:
         self.vocab_size = num_classes
 
     def encode(self, prompts: Sequence[int]) -> np.ndarray:
-        """See `Prefix`; prompts are class numbers."""
+        """Token ids (N, 1), int32, of N class numbers."""
         labels = np.asarray(prompts)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
-                "This model draws classes: give a list of their numbers, got "
-                f"{prompts!r:.80}"
+                f"Prompts must be a list of class numbers, got {prompts!r:.80}"
             )
         if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < self.vocab_size:
             raise ValueError(
-                f"Classes must be from 0 to {self.vocab_size - 1}, got "
+                f"Classes must be from 0 to {self.vocab_size - 1}, got values from "
                 f"{labels.min()} to {labels.max()}"
             )
         return labels[:, None].astype("int32")
 
 
 class TextPrefix:
-    """The tokens of a text, filled up on the left with one more token.
+    """The tokens of a text, left-padded to a fixed length.
 
-    So an image's codes have the same positions whatever is said before them.
+    The codes thus have the same positions after every prompt.
     """
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
@@ -103,31 +102,28 @@ class TextPrefix:
 
     @classmethod
     def of(cls, prompts: Sequence[str]) -> "TextPrefix":
-        """With the characters of all these prompts, and room for the longest."""
+        """A prefix with these prompts' characters, and room for the longest of them."""
         tokenizer = Tokenizer.characters("".join(prompts))
         return cls(tokenizer, max(map(len, prompts)))
 
     def encode(self, prompts: Sequence[str]) -> np.ndarray:
-        """See `Prefix`; prompts are texts."""
+        """Token ids (N, L), int32, of N texts."""
         if isinstance(prompts, str) or not all(isinstance(p, str) for p in prompts):
-            raise ValueError(
-                f"This model draws what a text says: give a list of strings, got "
-                f"{prompts!r:.80}"
-            )
+            raise ValueError(f"Prompts must be a list of strings, got {prompts!r:.80}")
         found = np.full((len(prompts), self.length), self.padding, "int32")
         for row, prompt in zip(found, prompts, strict=True):
             ids = self.tokenizer.encode(prompt)
             if not 1 <= len(ids) <= self.length:
                 raise ValueError(
-                    f"A prompt needs from 1 to {self.length} tokens, got {len(ids)}: "
-                    f"{prompt!r}"
+                    f"A prompt must have from 1 to {self.length} tokens, got "
+                    f"{len(ids)}: {prompt!r}"
                 )
             row[self.length - len(ids) :] = ids
         return found
 
 
 def token_sizes(vqvae: VQVAE, prefix: Prefix) -> tuple[int, int]:
-    """`vocab_size` and `context_length` of the GPT that goes with them."""
+    """`vocab_size` and `context_length` of the GPT for this VQ-VAE and prefix."""
     height, width = vqvae.config.code_shape
     return (
         prefix.vocab_size + vqvae.config.num_codes,
@@ -136,14 +132,14 @@ def token_sizes(vqvae: VQVAE, prefix: Prefix) -> tuple[int, int]:
 
 
 class ImageTokens:
-    """A VQ-VAE and a GPT over its codes, which draw together.
+    """Draws images with a VQ-VAE and a GPT over its codes.
 
-    The GPT is trained by its own `fit` on what `sequences` gives.
+    Train the GPT by its own `fit`, on what `sequences` returns.
 
     Args:
-        vqvae: turns images into codes and back.
-        gpt: of the sizes that `token_sizes` says.
-        prefix: what the images are asked for by.
+        vqvae: encodes images as codes and decodes them.
+        gpt: has the sizes that `token_sizes` returns.
+        prefix: encodes the prompts.
     """
 
     Config = ImageTokensConfig
@@ -153,8 +149,8 @@ class ImageTokens:
         needed = token_sizes(vqvae, prefix)
         if sizes != needed:
             raise ValueError(
-                f"Prefix and codes need a GPT of vocab_size, context_length {needed}, "
-                f"got {sizes}: make it by GPTConfig(*token_sizes(vqvae, prefix), ...)."
+                f"gpt must have vocab_size and context_length {needed}, got {sizes}. "
+                "Use GPTConfig(*token_sizes(vqvae, prefix), ...)."
             )
         self.vqvae, self.gpt, self.prefix = vqvae, gpt, prefix
         if isinstance(prefix, TextPrefix):
@@ -163,21 +159,24 @@ class ImageTokens:
     def sequences(
         self, codes: np.ndarray, prompts: Sequence[Any]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the GPT learns from: inputs, targets and weights.
+        """The GPT's training data: inputs, targets and weights.
 
         Args:
             codes: (N, h, w), from `vqvae.encode`.
-            prompts: N of them: class numbers or texts, as the prefix takes them.
+            prompts: N class numbers or texts, as the prefix takes them.
 
         Returns:
-            Three arrays (N, L + h·w - 1); weights are 1 where the target is a code and
+            Three arrays (N, L + h·w - 1). Weights are 1 where the target is a code and
             0 where it belongs to the prefix.
+
+        Raises:
+            ValueError: there are not N prompts, or the codes or prompts do not fit.
         """
         self.vqvae.check_codes(codes)
         if len(codes) != len(prompts):
             raise ValueError(
-                f"Each image needs a prompt: got {len(codes)} images and "
-                f"{len(prompts)} prompts."
+                f"Each image needs one prompt, got {len(codes)} images and "
+                f"{len(prompts)} prompts"
             )
         prefix = self.prefix.encode(prompts)
         numbers = codes.reshape(len(codes), -1).astype("int32")
@@ -229,7 +228,7 @@ class ImageTokens:
         first = self.prefix.vocab_size
         found = []
         for start in range(0, len(prefix), batch_size):
-            # Full batches, so that one shape is compiled.
+            # Full batches, so that only one shape is compiled.
             rows = np.arange(start, start + batch_size) % len(prefix)
             rows = rows if len(prefix) > batch_size else np.arange(len(prefix))
             tokens = self.gpt.generate(
@@ -267,19 +266,19 @@ class ImageTokens:
     # === Presets ===
 
     def save_to_preset(self, directory: str | os.PathLike[str]) -> None:
-        """Writes a folder: `vqvae/` and `gpt/`, each a preset, and a small JSON file.
+        """Writes a folder: the presets `vqvae/` and `gpt/`, and a small JSON file.
 
-        All of it is replaced together, so that it never holds one model of now and one
-        of before.
+        The folder is replaced as a whole, so it never mixes a new model with an old
+        one.
 
         Raises:
-            ValueError: there is a folder that holds something else.
+            ValueError: the folder exists and holds something else.
         """
         folder = Path(directory).expanduser()
         if folder.exists() and not self._replaceable(folder):
             raise ValueError(
-                f"{folder} holds something else than a preset of ImageTokens. "
-                "Choose another folder, or empty it."
+                f"{folder} must be empty or a preset of ImageTokens, and holds "
+                "something else. Choose another folder, or empty it."
             )
         settings = {
             "architecture": "ImageTokens",
@@ -298,7 +297,7 @@ class ImageTokens:
 
     @staticmethod
     def _replaceable(folder: Path) -> bool:
-        """Whether a folder is empty, or a preset of this class."""
+        """Whether a folder is empty or a preset of this class."""
         if not folder.is_dir():
             return False
         if is_empty(folder):
@@ -309,7 +308,7 @@ class ImageTokens:
 
     @property
     def config(self) -> ImageTokensConfig:
-        """What a preset says of it."""
+        """The configuration that a preset records."""
         return ImageTokensConfig(
             "text" if isinstance(self.prefix, TextPrefix) else "classes"
         )
@@ -318,14 +317,14 @@ class ImageTokens:
     def from_preset(
         cls, preset: str | os.PathLike[str], *, dtype: Any = None
     ) -> "ImageTokens":
-        """Makes both models from what `save_to_preset` wrote.
+        """Loads both models from what `save_to_preset` wrote.
 
         Args:
-            preset: the folder, or a checkpoint's name.
-            dtype: a precision; default is the saved one.
+            preset: a folder or a checkpoint's name.
+            dtype: the precision; by default the saved one.
 
         Raises:
-            ValueError: it is no such preset, or is damaged.
+            ValueError: the preset is damaged or of another class.
         """
         with registry.opened(preset) as found:
             if found.architecture != "ImageTokens" or found.folder is None:

@@ -1,6 +1,6 @@
-"""Autoencoders of images (Hinton & Salakhutdinov 2006), and what VAEs share with them.
+"""Image autoencoders (Hinton & Salakhutdinov 2006), and what VAEs share with them.
 
-Shapes: B images, (H, W, C) of an image, L dimensions of the code.
+Shapes: B images, (H, W, C) of an image, L code dimensions.
 """
 
 from collections.abc import Sequence
@@ -34,16 +34,16 @@ from zoo.training.phases import same_shape, shape_of
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """The shape of an autoencoder.
+    """Configuration of an autoencoder.
 
     Attributes:
         image_shape: (height, width, channels).
-        code_dim: of the code between encoder and decoder, L.
+        code_dim: dimensions of the code between encoder and decoder, L.
         body: "mlp" or "convolutional".
-        hidden: the encoder's layers, by width or channels; the decoder mirrors them.
-        activation: after each, by its name in Keras.
-        observation: "gaussian", whose loss is the squared error (over 2), or
-            "bernoulli", whose loss is the cross-entropy to greys in [0, 1].
+        hidden: widths, or channels, of the encoder's layers; the decoder mirrors them.
+        activation: Keras name of the activation after each hidden layer.
+        observation: "gaussian", whose loss is half the squared error, or "bernoulli",
+            whose loss is the cross-entropy with grey values in [0, 1].
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -54,7 +54,7 @@ class AutoencoderConfig:
     observation: str = "gaussian"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         check_coders(self.image_shape, self.body, self.hidden)
         check_count("code_dim", self.code_dim)
@@ -76,9 +76,9 @@ PRESETS: dict[str, AutoencoderConfig] = {
 
 
 class ImageCoder(FromPreset, Model):
-    """An encoder to a code, and a decoder whose output an observation model reads."""
+    """An encoder, and a decoder that parameterises an observation model."""
 
-    # Convolutions and flattened pictures can't be computed in parts.
+    # Convolutions and flattened images can't be computed in shards.
     layout = (
         (r"(down|up)_\d+/kernel$", (None, None, None, "model"), GATHERED),
         (r"hidden_\d+/kernel$", (None, "model"), GATHERED),
@@ -99,31 +99,31 @@ class ImageCoder(FromPreset, Model):
         )
 
     def codes(self, images):
-        """The code (B, L) of images (B, H, W, C), as an operation."""
+        """Codes (B, L) of images (B, H, W, C), as backend tensors."""
         raise NotImplementedError
 
     def call(self, images, training: bool = False):
-        """Images (B, H, W, C) as decoded from their codes, in float32."""
+        """Reconstructions of images (B, H, W, C), in float32."""
         return self.observation.mean(self.decoder(self.codes(images)))
 
     def encode(self, images: np.ndarray) -> Any:
-        """Codes (N, L) of any number of images (N, H, W, C), as NumPy arrays."""
+        """Codes (N, L) of any number of images (N, H, W, C), as a NumPy array."""
         self.check(images)
         return self._encode(np.asarray(images, "float32"))
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C), the observation's mean, for any number of codes."""
+        """Observation means (N, H, W, C) of any number of codes (N, L)."""
         codes = np.asarray(codes, "float32")
         code_dim = self.decoder.input_shape[-1]
         if codes.ndim != 2 or codes.shape[1] != code_dim:
             raise ValueError(
-                f"{type(self).__name__} decodes arrays of shape (N, {code_dim}), got "
+                f"{type(self).__name__} decodes codes of shape (N, {code_dim}), got "
                 f"shape {codes.shape}"
             )
         return self._decode(codes)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C) as decoded from their own codes."""
+        """Reconstructions of any number of images (N, H, W, C)."""
         self.check(images)
         return self._reconstruct(np.asarray(images, "float32"))
 
@@ -143,9 +143,9 @@ class ImageCoder(FromPreset, Model):
         return Batched(self.call, lambda: self.variables)
 
     def prepare(self, batch):
-        """Images (B, H, W, C) alone, or with labels, which it passes over.
+        """A batch as a dict of images (B, H, W, C) and, where given, weights.
 
-        A third part of the batch is the images' weights.
+        Labels are ignored; the third element of a batch weighs the images.
         """
         images, _, weights = parts(batch)
         given = images if isinstance(images, dict) else {"images": images}
@@ -153,40 +153,40 @@ class ImageCoder(FromPreset, Model):
         return prepared if weights is None else {**prepared, "weights": weights}
 
     def loss_weights(self, batch) -> dict:
-        """How much all images count."""
+        """The images' total weight."""
         return total_of(batch, "loss")
 
     def form(self, batch) -> None:
-        """Images of another shape raise."""
+        """Raises for images of another shape."""
         check_image_shape(images_of(batch), self.config.image_shape)
 
     def ranges(self, batch):
-        """Pixels."""
+        """The range of pixel values."""
         return (pixels(images_of(batch)),)
 
     def weight_shapes(self, batch):
-        """One for each image."""
+        """One weight per image."""
         return [shape_of(images_of(batch))[:1]]
 
     def check_inputs(self, inputs) -> None:
-        """Images of another shape, or with values outside [0, 1], raise."""
+        """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
 
 def images_of(batch: Any) -> Any:
-    """The images of a batch, which may have labels and weights, or be a dict."""
+    """The images of a batch: the batch itself, or part of a tuple or dict."""
     images, _, _ = parts(batch)
     return images["images"] if isinstance(images, dict) else images
 
 
 def check_images(images: Any, image_shape: Sequence[int]) -> None:
-    """Raises unless they are an array (N, *image_shape) with values in [0, 1]."""
+    """Raises unless images are an array (N, *image_shape) of values in [0, 1]."""
     check_image_shape(images, image_shape)
     pixels(images).check()
 
 
 def check_image_shape(images: Any, image_shape: Sequence[int]) -> None:
-    """Raises unless they are an array or tensor (N, *image_shape)."""
+    """Raises unless images are an array or tensor (N, *image_shape)."""
     shape = shape_of(images)
     if same_shape(shape, (None, *image_shape)):
         return
@@ -199,17 +199,17 @@ def check_image_shape(images: Any, image_shape: Sequence[int]) -> None:
 
 
 def pixels(images: Any) -> Range:
-    """The range of images' values."""
-    hint = "Divide images of 8 bits by 255."
+    """The range of pixel values."""
+    hint = "Divide 8-bit images by 255."
     return Range("Values of images", images, 0, 1, whole=False, hint=hint)
 
 
 @keras.saving.register_keras_serializable("zoo")
 class Autoencoder(ImageCoder):
-    """Squeezes images through a code of few dimensions.
+    """Compresses images into a low-dimensional code.
 
-    `fit` takes images (B, H, W, C) in [0, 1]. It logs `loss`, nats an image, and
-    `squared_error`, summed over an image's values.
+    `fit` takes images (B, H, W, C) in [0, 1]. It logs `loss`, in nats per image, and
+    `squared_error`, summed over each image's values.
     """
 
     Config = AutoencoderConfig
@@ -222,11 +222,11 @@ class Autoencoder(ImageCoder):
         self.built = True
 
     def codes(self, images):
-        """See `ImageCoder`."""
+        """Codes (B, L) of images (B, H, W, C), as backend tensors."""
         return self.code(self.encoder(images))
 
     def phases(self):
-        """One: reconstruction."""
+        """A single phase: reconstruction."""
         return (
             Phase(
                 "reconstruction",
@@ -237,7 +237,7 @@ class Autoencoder(ImageCoder):
         )
 
     def reconstruction_loss(self, batch):
-        """Negative log-likelihood of the images, up to the Gaussian's constant."""
+        """Negative log-likelihood in nats, without the Gaussian's constant."""
         images = batch["images"]
         parameters = self.decoder(self.codes(images))
         error = ops.square(images - self.observation.mean(parameters))

@@ -1,4 +1,4 @@
-"""VAE: an autoencoder with a distribution over its code.
+"""VAE: an autoencoder with a distribution over codes.
 
 Kingma & Welling 2014 (the bound, section 2.2; the networks, appendix C), Burda et al.
 2016 (IWAE), Higgins et al. 2017 (beta), Kingma et al. 2016 (free bits), Sønderby et al.
@@ -43,22 +43,22 @@ OBJECTIVES = ("elbo", "iwae")
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """The shape of a VAE, and what it maximises.
+    """Configuration of a VAE and its objective.
 
     Attributes:
         image_shape: (height, width, channels).
-        latent_dim: of the code, L.
+        latent_dim: dimensions of the code, L.
         body: "mlp" or "convolutional".
-        hidden: the encoder's layers, by width or channels; the decoder mirrors them.
-        activation: after each, by its name in Keras.
+        hidden: widths, or channels, of the encoder's layers; the decoder mirrors them.
+        activation: Keras name of the activation after each hidden layer.
         observation: "bernoulli", "gaussian", "learned_gaussian" or
             "discretized_logistic"; see `zoo.layers.latent.observations`.
-        stddev: of the "gaussian" observation, in units of the data.
-        objective: "elbo", or "iwae", the tighter bound from `num_samples` of a code.
-        num_samples: of each image's code in training, K.
-        beta: coefficient of the KL term; 1 makes the objective a bound.
-        free_bits: nats of each latent dimension, image by image, that cost nothing.
-        kl_warmup: updates over which the KL term's coefficient rises from 0.
+        stddev: standard deviation of the "gaussian" observation, in units of the data.
+        objective: "elbo", or "iwae", a tighter bound from `num_samples` codes.
+        num_samples: codes drawn per image in training, K.
+        beta: coefficient of the KL term; at 1 the objective is a bound.
+        free_bits: nats per latent dimension and image that the KL term does not charge.
+        kl_warmup: updates over which the KL coefficient increases from 0.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -75,7 +75,7 @@ class VAEConfig:
     kl_warmup: int = 0
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         check_coders(self.image_shape, self.body, self.hidden)
         check_count("latent_dim", self.latent_dim)
@@ -92,12 +92,12 @@ class VAEConfig:
         for name in ("beta", "free_bits", "kl_warmup"):
             if getattr(self, name) < 0:
                 raise ValueError(
-                    f"{name} must be from 0 up, got {getattr(self, name)!r}"
+                    f"{name} must be at least 0, got {getattr(self, name)!r}"
                 )
         if self.objective == "iwae" and self.free_bits:
             raise ValueError(
-                "The importance-weighted bound has no KL term for free_bits="
-                f"{self.free_bits} to apply to; use objective='elbo'."
+                "free_bits must be 0 with objective='iwae', which has no KL term, got "
+                f"{self.free_bits}. Use objective='elbo'."
             )
 
 
@@ -122,10 +122,10 @@ PRESETS: dict[str, VAEConfig] = {
 class VAE(ImageCoder):
     """A variational autoencoder of images.
 
-    `fit` takes images (B, H, W, C) in [0, 1], or a dict with `images` and the `noise`
-    (B, K, L) of the codes. It logs `loss`, the objective; `reconstruction` and `kl`,
-    in nats an image; and `bits_per_dim`, the bound over all values of an image, without
-    beta, free bits and warm-up. Encoded, an image becomes its mean code.
+    `fit` takes images (B, H, W, C) in [0, 1], or a dict with `images` and the codes'
+    `noise` (B, K, L). It logs `loss`, the objective; `reconstruction` and `kl`, in nats
+    per image; and `bits_per_dim`, the bound per image value, without beta, free bits
+    and warm-up. `encode` gives the posterior means.
     """
 
     Config = VAEConfig
@@ -149,17 +149,17 @@ class VAE(ImageCoder):
         return self.gaussian(self.encoder(images))
 
     def codes(self, images):
-        """The mean of q(z | image); see `ImageCoder`."""
+        """The mean of q(z | image), (B, L)."""
         return self.posterior(images)[0]
 
     # === Training ===
 
     def phases(self):
-        """One: the bound."""
+        """A single phase: the bound."""
         return (Phase("bound", self.bound_loss, [self], weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """Images and noise, drawn here unless it is given."""
+        """Adds noise (B, K, L) to a batch that has none."""
         batch = super().prepare(batch)
         if "noise" in batch:
             return batch
@@ -171,7 +171,7 @@ class VAE(ImageCoder):
         return {**batch, "noise": engine().normal(shape, self.seed)}
 
     def bound_loss(self, batch, training):
-        """The negative bound on log p(image), by its parts."""
+        """The negative bound on log p(image), and its terms."""
         images, noise = batch["images"], batch["noise"]
         mean, log_variance = self.posterior(images)
         mean_, log_variance_ = mean[:, None], log_variance[:, None]  # (B, 1, L)
@@ -183,7 +183,7 @@ class VAE(ImageCoder):
         reconstruction = -ops.mean(log_likelihood, axis=1)  # (B,)
         weight = self._kl_weight(training)
         if self.config.objective == "iwae":
-            # log p(z) - log q(z | x), whose constants cancel.
+            # log p(z) - log q(z | x); their constants cancel.
             log_ratio = 0.5 * ops.sum(
                 ops.square(noise) + log_variance_ - ops.square(latents), axis=-1
             )
@@ -204,7 +204,7 @@ class VAE(ImageCoder):
         return {name: mean_of(values, weights) for name, values in terms.items()}
 
     def _kl_weight(self, training):
-        """Beta, and in training the part of it that the warm-up has reached."""
+        """Beta, scaled in training by the warm-up."""
         if self.kl_warmup is None:
             return self.config.beta
         return self.config.beta * self.kl_warmup(training=training)
@@ -212,13 +212,13 @@ class VAE(ImageCoder):
     def log_likelihood(
         self, images: np.ndarray, num_samples: int = 5000, seed: int = 0, **kwargs: Any
     ) -> np.ndarray:
-        """Log-likelihoods (N,) in nats: importance-weighted bounds of log p(image).
+        """Importance-weighted bounds on log p(image), (N,) in nats.
 
         Args:
-            images: (N, H, W, C).
-            num_samples: of each image's code; the bound rises with them.
-            seed: of the samples.
-            kwargs: of `zoo.evaluation.importance_weighted_bound`.
+            images: (N, H, W, C) in [0, 1].
+            num_samples: codes drawn per image; more give a tighter bound.
+            seed: the same seed gives the same codes.
+            kwargs: further arguments of `zoo.evaluation.importance_weighted_bound`.
         """
         self.check(images)
         return importance_weighted_bound(
@@ -252,13 +252,13 @@ class VAE(ImageCoder):
     def interpolate(
         self, a: np.ndarray, b: np.ndarray, steps: int, spherical: bool = False
     ) -> np.ndarray:
-        """Images on the way between the codes of two batches of images.
+        """Decodes the path between the codes of two batches of images.
 
         Args:
-            a: (N, H, W, C).
-            b: likewise.
-            steps: how many, both ends included.
-            spherical: along the arc between the codes, not the line.
+            a: (N, H, W, C) in [0, 1].
+            b: (N, H, W, C) in [0, 1].
+            steps: points per path, both ends included.
+            spherical: whether to follow the arc between the codes, not the line.
 
         Returns:
             (N, steps, H, W, C).
@@ -268,7 +268,7 @@ class VAE(ImageCoder):
 
 
 def _log_mean_exp(log_weights):
-    """Log 1/K sum_k w_k for each image, (B,) (Burda et al. 2016, equation 8)."""
+    """Log 1/K sum_k w_k per image, (B,) (Burda et al. 2016, equation 8)."""
     num_samples = log_weights.shape[1]
     return ops.logsumexp(log_weights, axis=1) - math.log(num_samples)
 

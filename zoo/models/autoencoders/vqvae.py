@@ -1,9 +1,10 @@
-"""VQ-VAE: an autoencoder of images whose code is a small picture of whole numbers.
+"""VQ-VAE: an image autoencoder whose code is a small grid of integers.
 
 van den Oord et al. 2017. Networks as in section 4.1, with convolutions to and from the
-codes' dimension as in its reference implementation (DeepMind's Sonnet).
+code dimension as in the reference implementation (DeepMind's Sonnet).
 
-Shapes: B images, (H, W, C) of an image, (h, w) of its code, K codes, D dimensions.
+Shapes: B images, (H, W, C) of an image, (h, w) of its code, K codes, D dimensions of a
+code vector.
 """
 
 import math
@@ -34,21 +35,21 @@ from zoo.training.checks.ranges import Range
 
 @dataclass(frozen=True)
 class VQVAEConfig:
-    """The shape of a VQ-VAE.
+    """Configuration of a VQ-VAE.
 
     Attributes:
         image_shape: (height, width, channels).
-        num_codes: in the codebook, K.
-        code_dim: of their vectors, D.
-        channels: of all hidden layers.
-        num_residual_blocks: in the encoder, and in the decoder.
-        downsampling: convolutions that halve the picture's sides.
+        num_codes: size of the codebook, K.
+        code_dim: dimensions of a code vector, D.
+        channels: channels of all hidden layers.
+        num_residual_blocks: residual blocks in the encoder, and in the decoder.
+        downsampling: convolutions that each halve the image's sides.
         commitment: coefficient of the commitment loss, beta in the paper.
-        variance: of a pixel given its code, the observation being Gaussian; the
+        variance: variance of a pixel given its code, under a Gaussian observation; the
             squared error is divided by it.
-        learning: of the codebook, "moving_average" or "gradient".
-        decay: of the moving averages.
-        restart_below: codes chosen less often than this part of 1/K are placed anew.
+        learning: how the codebook learns, "moving_average" or "gradient".
+        decay: decay rate of the moving averages.
+        restart_below: codes used less often than this fraction of 1/K are restarted.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -64,7 +65,7 @@ class VQVAEConfig:
     restart_below: float = 0.1
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_whole(self, "num_codes", least=2)
         check_whole(self, "code_dim", "channels", "downsampling")
         check_whole(self, "num_residual_blocks", least=0)
@@ -78,13 +79,12 @@ class VQVAEConfig:
         step = 2**self.downsampling
         if self.image_shape[0] % step or self.image_shape[1] % step:
             raise ValueError(
-                f"downsampling={self.downsampling} halves a picture as often, so its "
-                f"sides must be multiples of {step}, got image_shape="
-                f"{tuple(self.image_shape)}"
+                f"image_shape must have sides that are multiples of {step}, for "
+                f"downsampling={self.downsampling}, got {tuple(self.image_shape)}"
             )
         if not (self.commitment >= 0 and self.variance > 0):
             raise ValueError(
-                "commitment must be from 0 up and variance above 0, got commitment="
+                "commitment must be at least 0 and variance above 0, got commitment="
                 f"{self.commitment!r}, variance={self.variance!r}"
             )
         if self.learning not in LEARNING:
@@ -94,7 +94,7 @@ class VQVAEConfig:
 
     @property
     def code_shape(self) -> tuple[int, int]:
-        """Of an image's code, (h, w)."""
+        """The shape of an image's code, (h, w)."""
         step = 2**self.downsampling
         return self.image_shape[0] // step, self.image_shape[1] // step
 
@@ -104,7 +104,7 @@ PRESETS: dict[str, VQVAEConfig] = {
         image_shape=(8, 8, 1), num_codes=32, code_dim=16, downsampling=1
     ),
     "vqvae_28": VQVAEConfig(),
-    # The paper's, section 4.1, for pictures of 32 x 32: codes of 8 x 8.
+    # Section 4.1's, for 32 x 32 images: 8 x 8 codes.
     "vqvae_32": VQVAEConfig(
         image_shape=(32, 32, 3), num_codes=512, code_dim=64, channels=256
     ),
@@ -115,15 +115,15 @@ PRESETS: dict[str, VQVAEConfig] = {
 class VQVAE(FromPreset, Model):
     """An autoencoder with a discrete code.
 
-    `fit` takes images (B, H, W, C) in [0, 1], alone or with labels, which it passes
-    over; or a dict with `images` and `restarts` (see `VectorQuantizer`). It logs
-    `loss`; `reconstruction`, the squared error of a pixel; `commitment`, the squared
-    distance of a dimension to the codes; and `perplexity`, how many codes are in use.
+    `fit` takes images (B, H, W, C) in [0, 1], alone or with labels, which it ignores;
+    or a dict with `images` and `restarts` (see `VectorQuantizer`). It logs `loss`;
+    `reconstruction`, the squared error per pixel; `commitment`, the squared distance to
+    the codes per dimension; and `perplexity`, the effective number of codes in use.
     """
 
     Config = VQVAEConfig
     weightless = "its codebook follows all images of a batch alike."
-    # All kernels are convolutions', which can't be computed in parts.
+    # All kernels are convolution kernels, which can't be computed in shards.
     layout = (
         (r"kernel$", (None, None, None, "model"), GATHERED),
         (r"codebook$", (None, "model"), GATHERED),
@@ -194,25 +194,25 @@ class VQVAE(FromPreset, Model):
         ]
 
     def call(self, images, training: bool = False):
-        """Images (B, H, W, C) as decoded from their codes, in float32."""
+        """Reconstructions of images (B, H, W, C), in float32."""
         return self.images_of(self.codes_of(images))
 
     def codes_of(self, images):
-        """The codes (B, h, w) of images, as an operation."""
+        """Codes (B, h, w) of images (B, H, W, C), as a backend tensor."""
         return self.quantizer.nearest(self.encoder(images))
 
     def images_of(self, codes):
-        """The images (B, H, W, C) of codes, as an operation."""
+        """Images (B, H, W, C) decoded from codes (B, h, w), as a backend tensor."""
         return ops.cast(self.decoder(self.quantizer.lookup(codes)), "float32")
 
     # === Training ===
 
     def phases(self):
-        """One: reconstruction through the codes."""
+        """A single phase: reconstruction through the codes."""
         return (Phase("reconstruction", self.reconstruction_loss, [self]),)
 
     def prepare(self, batch):
-        """Images, and which of their vectors dead codes take."""
+        """A batch as a dict of images and of the vectors that restarted codes take."""
         if isinstance(batch, dict):
             return batch
         images = batch[0] if isinstance(batch, tuple) else batch
@@ -225,11 +225,11 @@ class VQVAE(FromPreset, Model):
         return batch
 
     def form(self, batch) -> None:
-        """Images of another shape raise."""
+        """Raises for images of another shape."""
         check_image_shape(images_of(batch), self.config.image_shape)
 
     def ranges(self, batch):
-        """Pixels, and the places that dead codes take where they are given."""
+        """The ranges of pixels and, where given, of restarts."""
         found = [pixels(images_of(batch))]
         if isinstance(batch, dict) and "restarts" in batch:
             last = math.prod(self.config.code_shape) - 1
@@ -237,11 +237,11 @@ class VQVAE(FromPreset, Model):
         return found
 
     def check_inputs(self, inputs) -> None:
-        """Images of another shape, or with values outside [0, 1], raise."""
+        """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
     def reconstruction_loss(self, batch, training):
-        """Equation 3, in means over pixels and over the vectors' dimensions."""
+        """Equation 3, averaged over pixels and over code dimensions."""
         images = batch["images"]
         perplexity = self.quantizer.perplexity()
         quantized = self.quantizer(
@@ -272,16 +272,16 @@ class VQVAE(FromPreset, Model):
         return self._encode(np.asarray(images, "float32"))
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C) of any number of codes (N, h, w); clipped to [0, 1]."""
+        """Images (N, H, W, C) in [0, 1] decoded from any number of codes (N, h, w)."""
         self.check_codes(codes)
         return np.clip(self._decode(np.asarray(codes, "int32")), 0, 1)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C) as decoded from their own codes."""
+        """Reconstructions of any number of images (N, H, W, C)."""
         return self.decode(self.encode(images))
 
     def check_codes(self, codes: np.ndarray) -> None:
-        """Raises unless they are whole numbers (N, h, w) of codes that exist."""
+        """Raises unless codes are integers (N, h, w) from 0 to K - 1."""
         codes, shape = np.asarray(codes), self.config.code_shape
         if codes.ndim != 3 or codes.shape[1:] != shape or codes.dtype.kind not in "iu":
             raise ValueError(
@@ -292,7 +292,7 @@ class VQVAE(FromPreset, Model):
         if low < 0 or high >= self.config.num_codes:
             raise ValueError(
                 f"Codes must be from 0 to {self.config.num_codes - 1} (num_codes="
-                f"{self.config.num_codes}), got codes from {low} to {high}"
+                f"{self.config.num_codes}), got values from {low} to {high}"
             )
 
     @cached_property

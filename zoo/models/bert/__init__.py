@@ -1,4 +1,4 @@
-"""BERT: its encoder, pretraining, tasks and descendants."""
+"""BERT: its encoder, pretraining, tasks and variants."""
 
 from zoo.models.bert.backbone import (
     INPUTS,

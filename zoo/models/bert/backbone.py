@@ -1,10 +1,10 @@
-"""BERT: a transformer encoder that reads in both directions.
+"""BERT: a bidirectional transformer encoder.
 
 Devlin et al. 2019; numerics follow google-research/bert and its Hugging Face port,
-whose GELU is that of the error function (the authors' later code has tanh's).
-Fields of the configuration make it RoBERTa (Liu et al. 2019), ALBERT (Lan et al. 2020),
-ELECTRA's networks (Clark et al. 2020) or DistilBERT (Sanh et al. 2019).
-`bert_pretrainer` and `bert_tasks` beside this file have its heads.
+whose GELU uses the error function (the authors' later code uses tanh).
+The configuration covers RoBERTa (Liu et al. 2019), ALBERT (Lan et al. 2020), ELECTRA's
+networks (Clark et al. 2020) and DistilBERT (Sanh et al. 2019). The heads are in
+`pretrainer` and `tasks`.
 
 Shapes: B batch, T tokens, D width, E embedding width, V vocabulary.
 """
@@ -42,31 +42,33 @@ INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 @dataclass(frozen=True)
 class BertConfig:
-    """The shape of a BERT.
+    """Configuration of a BERT.
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: the most tokens it can look at.
-        num_layers: transformer blocks.
+        context_length: maximum number of tokens.
+        num_layers: number of transformer blocks.
         num_heads: attention heads; must divide `width`.
-        width: of the residual stream, D.
-        feed_forward_width: of the hidden layer; 0 means 4·width.
-        num_segments: kinds of segments; 0 for no segment embedding (DistilBERT).
-        dropout: after embeddings, attention and feed-forward.
-        attention_dropout: of attention's probabilities; None means `dropout`. At 0 a
-            fused kernel attends, which is faster.
+        width: width of the residual stream, D.
+        feed_forward_width: width of the hidden layer; 0 means 4·width.
+        num_segments: number of segment ids; 0 for no segment embedding (DistilBERT).
+        dropout: dropout rate after embeddings, attention and feed-forward.
+        attention_dropout: dropout rate of attention probabilities; None means
+            `dropout`. At 0, attention uses a faster fused kernel.
         activation: "gelu", "gelu_tanh" (ALBERT) or "relu".
         norm_epsilon: added to the variance in norms.
-        initial_stddev: of all matrices, before values beyond two of it are redrawn.
+        initial_stddev: standard deviation of the normal distribution, truncated at two
+            of it, that all initial matrices are drawn from.
         pooler: whether `BertBackbone` has a pooler, and `BertPretrainer` the sentence
-            loss that trains it. `BertClassifier` always has one, if its head is
-            BERT's; taggers and span readers never do.
-        embedding_width: E, of embeddings that a projection widens to D (ALBERT); 0
-            means D and no projection.
-        shared_layers: whether all blocks are one (ALBERT).
-        position_offset: rows of the table of positions before the first token's; 2 in
-            RoBERTa, whose tokens must not be padded on the left here.
-        remat: recompute blocks in the backward pass instead of keeping activations.
+            loss that trains it. `BertClassifier` has one whenever its head is "bert";
+            taggers and span readers never do.
+        embedding_width: width of the embeddings, E, which a projection widens to D
+            (ALBERT); 0 means D without a projection.
+        shared_layers: whether all blocks share their weights (ALBERT).
+        position_offset: rows of the position table before the first token's; 2 in
+            RoBERTa, whose tokens must not be left-padded here.
+        remat: whether to recompute blocks in the backward pass instead of keeping
+            their activations.
     """
 
     vocab_size: int
@@ -88,7 +90,7 @@ class BertConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
         counts = ("feed_forward_width", "num_segments", "embedding_width")
@@ -102,7 +104,7 @@ class BertConfig:
 
     @property
     def attention_rate(self) -> float:
-        """Of attention's dropout, whichever field says it."""
+        """The dropout rate of attention probabilities."""
         rate = self.attention_dropout
         return self.dropout if rate is None else rate
 
@@ -112,7 +114,7 @@ def _bert(num_layers: int, width: int) -> BertConfig:
 
 
 PRESETS: dict[str, BertConfig] = {
-    # Turc et al. 2019 (the small ones), Devlin et al. 2019.
+    # Turc et al. 2019 (tiny to medium), Devlin et al. 2019 (base and large).
     "bert_tiny": _bert(2, 128),
     "bert_mini": _bert(4, 256),
     "bert_small": _bert(4, 512),
@@ -151,16 +153,16 @@ PRESETS: dict[str, BertConfig] = {
 
 @keras.saving.register_keras_serializable("zoo")
 class BertEncoder(Layer):
-    """Embeddings and blocks: what all of BERT's models share.
+    """The embeddings and blocks that all BERT models share.
 
-    Called with a dict as `BertBackbone` takes it, gives (B, T, D). With `wanted`,
-    places of tokens (B, W), it gives their vectors alone, (B, W, D): the last block
-    attends to all tokens, and computes nothing else for the others.
+    Called with `BertBackbone`'s inputs, it gives vectors (B, T, D). With `wanted`,
+    token positions (B, W), it gives only the vectors at those positions, (B, W, D): the
+    last block then uses the other tokens as keys and values alone.
 
     Args:
-        config: its shape.
-        embedder: another encoder, whose embeddings and their norm it uses.
-        kwargs: Keras's.
+        config: its configuration.
+        embedder: another encoder, whose embeddings and embedding norm it shares.
+        kwargs: arguments of `keras.layers.Layer`.
     """
 
     token_embedding: TokenEmbedding
@@ -233,14 +235,14 @@ class BertEncoder(Layer):
         )
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         narrow = (None, None, self.embedding_width)
         for layer in self._flatten_layers(include_self=False, recursive=False):
-            if not layer.built:  # an embedder's are
+            if not layer.built:  # shared layers are built already
                 layer.build(narrow)
 
     def call(self, inputs, training: bool = False, wanted=None):
-        """See the class."""
+        """Vectors (B, T, D), or (B, W, D) at the `wanted` positions."""
         inputs = encoder_inputs(inputs)
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
         length = token_ids.shape[1]
@@ -279,9 +281,9 @@ class BertEncoder(Layer):
 
 
 class Bert(FromPreset, Model):
-    """What BERT's models have in common: the encoder, and a pooler if they need one."""
+    """Base of BERT's models: the encoder and, if needed, a pooler."""
 
-    # As GPT's.
+    # As in `zoo.GPT`.
     layout = (
         (r"embeddings$", (None, "model")),
         (
@@ -305,51 +307,51 @@ class Bert(FromPreset, Model):
             self.pooler = self.dense(config.width, "pooler", activation="tanh")
 
     def stack(self):
-        """Embeddings and blocks; the pooler is part of the head."""
+        """Layers by depth: embeddings, then each block; the head is left out."""
         blocks = self.bert.blocks
         layers = self.bert._flatten_layers(include_self=False, recursive=False)
         embeddings = [layer for layer in layers if layer not in blocks]
         return [embeddings, *([block] for block in blocks)]
 
     def dense(self, units: int, name: str, **kwargs: Any) -> Dense:
-        """A product, its matrix drawn as all others are."""
+        """A dense layer, initialised like all other matrices."""
         initializer = TruncatedNormal(self.config.initial_stddev)
         kwargs |= {"kernel_initializer": initializer, "dtype": self.dtype_policy}
         return Dense(units, name=name, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the heads read vectors of the stream."""
+        """Creates all weights; the heads take vectors of width D."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
         self.built = True
 
     def pooled(self, sequence):
-        """The pooler's (B, D), from the first token of (B, T, D)."""
+        """The pooler's output (B, D) for the first token of vectors (B, T, D)."""
         assert self.pooler is not None
         return engine().by_rows(self.pooler(ops.take(sequence, 0, axis=1)))
 
     def check_inputs(self, inputs: Any) -> None:
-        """Raises for token ids, segments or masks that the encoder can't take."""
+        """Raises for token ids, segment ids or masks that the encoder can't take."""
         self.form_of_inputs(inputs)
         for range_ in self.input_ranges(inputs):
             range_.check()
 
     def form_of_inputs(self, inputs: Any) -> None:
-        """Raises unless all inputs are of one shape (texts, tokens)."""
+        """Raises unless all inputs have the same shape, (B, T)."""
         inputs = encoder_inputs(inputs)
         shape = shape_of(inputs["token_ids"])
         if len(shape) != 2:
             raise ValueError(
-                f"token_ids must be of shape (texts, tokens), got shape {shape}"
+                f"token_ids must have shape (texts, tokens), got shape {shape}"
             )
         for name, found in inputs.items():
             if not same_shape(shape_of(found), shape):
                 raise ValueError(
-                    f"{name} must be of token_ids' shape {shape}, got {shape_of(found)}"
+                    f"{name} must have token_ids' shape {shape}, got {shape_of(found)}"
                 )
 
     def input_ranges(self, inputs: Any) -> list[Range]:
-        """What the encoder's inputs may hold."""
+        """The ranges of the encoder's inputs."""
         inputs = encoder_inputs(inputs)
         limits = {"segment_ids": max(self.config.num_segments, 1), "padding_mask": 2}
         return [
@@ -363,24 +365,33 @@ class Bert(FromPreset, Model):
 
 
 def encoder_inputs(inputs: Any, *others: str) -> dict:
-    """The encoder's inputs from token ids, or from a dict that may hold `others` too.
+    """The encoder's inputs as a dict.
+
+    Args:
+        inputs: token ids (B, T), or a dict of `INPUTS`.
+        others: further keys that the dict may have, which are left out.
 
     Raises:
-        ValueError: the dict has other keys, such as `attention_mask`, or no tokens.
+        ValueError: the dict has other keys, such as `attention_mask`, or no
+            `token_ids`.
     """
     if not isinstance(inputs, Mapping):
         return {"token_ids": inputs}
     unknown = sorted(set(inputs) - {*INPUTS, *others})
     if unknown or "token_ids" not in inputs:
         raise ValueError(
-            f"Inputs are token_ids alone or a dict with token_ids and, where needed, "
-            f"{', '.join((*INPUTS[1:], *others))}. Received: {sorted(inputs)}"
+            f"Inputs must be token_ids or a dict of token_ids and, optionally, "
+            f"{', '.join((*INPUTS[1:], *others))}, got a dict of {sorted(inputs)}"
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
 
 
 def num_segments_of(preset: str | os.PathLike[str] | None) -> int:
-    """Kinds of segments of a preset's model, without making it; None: a new one's."""
+    """`num_segments` of a preset's model, read without building it.
+
+    Args:
+        preset: what `from_preset` takes; None for a new model's default.
+    """
     fields = {} if preset is None else registry.find(preset).fields
     return fields.get("num_segments", BertConfig.num_segments)
 
@@ -389,8 +400,8 @@ def num_segments_of(preset: str | os.PathLike[str] | None) -> int:
 class BertBackbone(Bert):
     """BERT without a head.
 
-    Called with token ids (B, T), or a dict of `token_ids` and, if need be,
-    `segment_ids` and `padding_mask` (True at tokens), each (B, T). It gives a dict of
+    Called with token ids (B, T), or a dict of `token_ids` and, optionally,
+    `segment_ids` and `padding_mask` (True at tokens), each (B, T), it gives a dict of
     `sequence_output` (B, T, D) and, with a pooler, `pooled_output` (B, D).
     """
 
@@ -401,7 +412,7 @@ class BertBackbone(Bert):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """A dict of `sequence_output` and, with a pooler, `pooled_output`."""
         sequence = self.bert(inputs, training=training)
         if self.pooler is None:
             return {"sequence_output": sequence}
@@ -409,10 +420,10 @@ class BertBackbone(Bert):
         return {"sequence_output": sequence, "pooled_output": pooled}
 
     def phases(self):
-        """None: it has no loss."""
+        """Raises: a backbone has no loss."""
         raise ValueError(
-            "BertBackbone has no loss to train it. Use BertPretrainer, or a task "
-            "(BertClassifier, BertTagger, BertSpanQA); each has its encoder as `bert`."
+            "BertBackbone has no loss to train it with. Use BertPretrainer or a task "
+            "(BertClassifier, BertTagger, BertSpanQA); each has the encoder as `bert`."
         )
 
 

@@ -1,4 +1,4 @@
-"""DistilBERT's distillation: a student of half the layers learns from its teacher.
+"""DistilBERT's distillation: a student with half the layers learns from its teacher.
 
 Sanh et al. 2019, sections 2 and 3; numerics follow its code (distillation/distiller.py
 of huggingface/transformers).
@@ -31,19 +31,18 @@ OBJECTIVE = {"soft_loss": 5.0, "mlm_loss": 2.0, "cosine_loss": 1.0}
 
 
 def student_of(teacher: BertPretrainer) -> BertPretrainer:
-    """A masked language model of every second layer of the teacher, from the first.
+    """A masked language model of every second layer of the teacher, from the first on.
 
     It starts with the teacher's weights, and has neither segments nor a pooler.
 
     Raises:
-        ValueError: the teacher's layers are one, or share their weights.
+        ValueError: the teacher has a single layer, or its layers share their weights.
     """
     config = teacher.config
     if config.num_layers < 2 or config.shared_layers:
         raise ValueError(
-            "A student takes every second of its teacher's layers; expected several "
-            f"layers of their own weights, got num_layers={config.num_layers}, "
-            f"shared_layers={config.shared_layers}"
+            "A teacher must have several layers with weights of their own, got "
+            f"num_layers={config.num_layers}, shared_layers={config.shared_layers}"
         )
     student = BertPretrainer(
         dataclasses.replace(
@@ -63,32 +62,32 @@ def student_of(teacher: BertPretrainer) -> BertPretrainer:
 
 
 def _doubled(name: str) -> str:
-    """The name of a weight, of the block of twice its number."""
+    """A weight's name with its block number doubled."""
     return re.sub(r"(?<=/block_)\d+", lambda found: str(2 * int(found[0])), name)
 
 
 @keras.saving.register_keras_serializable("zoo")
 class Distiller(Model):
-    """A masked language model that learns from another one, which does not change.
+    """Trains a masked language model to imitate another one, which is frozen.
 
-    `fit` takes what `BertPretrainer` takes; sentences' labels are passed over. It logs
+    `fit` takes what `BertPretrainer` takes; sentence labels are ignored. It logs
     `loss`, 5 · `soft_loss` + 2 · `mlm_loss` + `cosine_loss`:
 
-    - `soft_loss`: the divergence (in nats) of the student's from the teacher's
-      distribution over the vocabulary, both softened by the temperature T, times T²
+    - `soft_loss`: the KL divergence, in nats, of the student's distribution over the
+      vocabulary from the teacher's, both softened by the temperature T, times T²
       (Hinton et al. 2015, section 2); over all tokens but padding.
-    - `mlm_loss`, and `mlm_accuracy`: the student's over masked places.
-    - `cosine_loss`: 1 - the cosine between their last hidden vectors; over all tokens
-      but padding.
+    - `mlm_loss` and `mlm_accuracy`: the student's over masked positions.
+    - `cosine_loss`: 1 minus the cosine between their last hidden vectors; over all
+      tokens but padding.
 
-    Called with inputs it gives what the student gives. Keep `student`, by its
-    `save_to_preset`.
+    Its outputs are the student's. Save the student by `student.save_to_preset`.
 
     Args:
-        teacher: its weights are frozen.
-        student: of the same vocabulary and width; None means `student_of(teacher)`.
+        teacher: the model to imitate; its weights are frozen.
+        student: the model to train, with the teacher's vocabulary and width; None means
+            `student_of(teacher)`.
         temperature: T.
-        kwargs: Keras's.
+        kwargs: arguments of `keras.Model`.
     """
 
     layout = Bert.layout
@@ -108,15 +107,15 @@ class Distiller(Model):
         for model in (teacher,) if student is None else (teacher, student):
             if not isinstance(model, BertPretrainer):
                 raise TypeError(
-                    "A Distiller's teacher and student are BertPretrainers, which have "
-                    f"heads for masked tokens. Received: {model!r}"
+                    "A Distiller's teacher and student must be BertPretrainers, which "
+                    f"have heads for masked tokens, got {model!r}"
                 )
         student = student_of(teacher) if student is None else student
         for name in ("vocab_size", "width"):
             ours, theirs = (getattr(m.config, name) for m in (student, teacher))
             if ours != theirs:
                 raise ValueError(
-                    f"A student needs its teacher's {name}={theirs}, got {ours}"
+                    f"A student must have its teacher's {name}={theirs}, got {ours}"
                 )
         self.teacher, self.student = teacher, student
         self.temperature = temperature
@@ -128,7 +127,7 @@ class Distiller(Model):
         return self.student(inputs, training=training)
 
     def phases(self):
-        """One: all three losses, of the student."""
+        """A single phase: all three losses of the student."""
         return (
             Phase(
                 "distillation",
@@ -140,13 +139,13 @@ class Distiller(Model):
         )
 
     def loss_weights(self, batch) -> dict:
-        """How many tokens count, and how many masked places."""
+        """The number of tokens, and the masked positions' total weight."""
         tokens = ops.sum(token_weights(batch))
         masked = ops.sum(ops.cast(batch["mask_weights"], "float32"))
         return {"soft_loss": tokens, "mlm_loss": masked, "cosine_loss": tokens}
 
     def distillation_loss(self, batch, training):
-        """See the class."""
+        """The three losses, and the student's accuracy at masked positions."""
         inputs = encoder_inputs(batch, *PRETRAINING)
         target_hidden, target_logits = map(
             ops.stop_gradient, _hidden_and_logits(self.teacher, inputs, training=False)
@@ -169,17 +168,17 @@ class Distiller(Model):
         }
 
     def form(self, batch) -> None:
-        """Batches that lack something, or have it of another shape, raise."""
+        """Raises for batches with missing arrays or arrays of other shapes."""
         masked_form(self.teacher, batch)
 
     def ranges(self, batch):
-        """All ids, places and masks."""
+        """The ranges of all ids, positions and masks."""
         return masked_ranges(self.teacher, batch)
 
     # === Serialisation ===
 
     def get_config(self) -> dict:
-        """Both models and the temperature."""
+        """Both models and the temperature, serialised."""
         serialized = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -190,7 +189,7 @@ class Distiller(Model):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> "Distiller":
-        """Rebuilds it from what `get_config` returned."""
+        """Rebuilds a Distiller from what `get_config` returned."""
         models = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("teacher", "student")
@@ -199,19 +198,19 @@ class Distiller(Model):
 
 
 def soft_divergence(target_logits, logits, temperature: float):
-    """T² · KL(target ‖ ours) in nats of softened scores (..., V), of shape (...)."""
+    """T² · KL(target ‖ ours), (...), in nats, of softened logits (..., V)."""
     log_p = ops.log_softmax(target_logits / temperature, axis=-1)
     log_q = ops.log_softmax(logits / temperature, axis=-1)
     return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
 def cosine(a, b):
-    """The cosines (...) between vectors (..., D), in float32."""
+    """Cosines (...), float32, between vectors (..., D)."""
     a, b = (ops.normalize(ops.cast(x, "float32"), axis=-1) for x in (a, b))
     return ops.sum(a * b, axis=-1)
 
 
 def _hidden_and_logits(model: BertPretrainer, inputs: dict, training: bool):
-    """The last hidden vectors (B, T, D), and scores (B, T, V)."""
+    """The last hidden vectors (B, T, D), and logits (B, T, V)."""
     hidden = model.bert(inputs, training=training)
     return hidden, model.masked_lm(hidden, embedding=model.bert.token_embedding)

@@ -1,10 +1,10 @@
-"""ELECTRA: a BERT that learns to tell which tokens a small generator has replaced.
+"""ELECTRA: a BERT trained to detect the tokens that a small generator replaced.
 
 Clark et al. 2020, section 2; numerics follow google-research/electra and its Hugging
-Face port. The generator is a masked language model, trained to be right and not to
-deceive; both losses are one sum. Both networks share their embeddings.
+Face port. The generator is trained as a masked language model, not adversarially, and
+both losses are summed. The networks share their embeddings.
 
-Shapes: B batch, T tokens, M masked places, D width, V vocabulary.
+Shapes: B batch, T tokens, M masked positions, D width, V vocabulary.
 """
 
 import dataclasses
@@ -41,30 +41,30 @@ from zoo.training import Phase, WeightedMean
 from zoo.training.checks.ranges import Range
 from zoo.training.phases import same_shape, shape_of
 
-# Clark et al. 2020, section 2: lambda, since the second loss is by far the smaller.
+# Clark et al. 2020, section 2: lambda is 50, since the second loss is far smaller.
 OBJECTIVE = {"mlm_loss": 1.0, "rtd_loss": 50.0}
 
 
 @dataclass(frozen=True)
 class ElectraConfig(BertConfig):
-    """The shape of a discriminator, and how much smaller its generator is.
+    """Configuration of a discriminator and its smaller generator.
 
     Attributes:
-        generator_divisor: of the discriminator's width, heads (of which one remains)
-            and feed-forward width. The paper has 4, and 3 for its base size.
+        generator_divisor: how many times smaller the generator's width, heads (at least
+            one) and feed-forward width are. The paper has 4, and 3 for its base size.
     """
 
     generator_divisor: int = 4
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         super().__post_init__()
         check_whole(self, "generator_divisor")
         for name in ("width", "feed_forward_width"):
             if getattr(self, name) % self.generator_divisor:
                 raise ValueError(
-                    f"generator_divisor={self.generator_divisor} must divide {name}="
-                    f"{getattr(self, name)}"
+                    f"generator_divisor must divide {name}={getattr(self, name)}, got "
+                    f"{self.generator_divisor}"
                 )
         check_heads(self.width // self.generator_divisor, self.generator_heads)
 
@@ -75,7 +75,7 @@ class ElectraConfig(BertConfig):
 
     @property
     def generator(self) -> BertConfig:
-        """The shape of the generator, which has the discriminator's embeddings."""
+        """The generator's configuration; its embeddings are the discriminator's."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(BertConfig)}
         width = self.width // self.generator_divisor
         embedding_width = self.embedding_width or self.width
@@ -90,7 +90,7 @@ class ElectraConfig(BertConfig):
 
 @keras.saving.register_keras_serializable("zoo", "ElectraGenerator")
 class Generator(Layer):
-    """Scores (B, M, V) of what stands at masked places (B, M)."""
+    """A masked language model that shares another encoder's embeddings."""
 
     def __init__(
         self, config: BertConfig, embedder: BertEncoder, **kwargs: Any
@@ -102,19 +102,19 @@ class Generator(Layer):
         self.masked_lm = MaskedLMHead(config, name="masked_lm", **dtype)
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights but the embedder's."""
+        """Creates all weights but the shared embeddings."""
         self.encoder.build()
         self.masked_lm.build((None, None, self.config.width))
 
     def call(self, inputs, mask_positions, training: bool = False):
-        """See the class."""
+        """Logits (B, M, V) of the tokens at masked positions (B, M)."""
         masked = self.encoder(inputs, training=training, wanted=mask_positions)
         return self.masked_lm(masked, embedding=self.encoder.token_embedding)
 
 
 @keras.saving.register_keras_serializable("zoo")
 class ReplacedTokenHead(Layer):
-    """Scores (B, T), in float32, above 0 where a token seems to be replaced."""
+    """Scores tokens; above 0 means that a token seems to be replaced."""
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -128,12 +128,12 @@ class ReplacedTokenHead(Layer):
         self.score = Dense(1, name="score", **make)
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes the weights."""
+        """Creates the weights."""
         for layer in (self.transform, self.score):
             layer.build((None, None, self.width))
 
     def call(self, x):
-        """(B, T, D) to (B, T)."""
+        """Scores (B, T), float32, of vectors (B, T, D)."""
         x = engine().by_rows(self.activation(self.transform(x)))
         return ops.cast(self.score(x)[..., 0], "float32")
 
@@ -142,22 +142,23 @@ class ReplacedTokenHead(Layer):
 class Electra(Bert):
     """A discriminator of replaced tokens, and the generator that replaces them.
 
-    `fit` takes what `BertPretrainer` takes; sentences' labels are passed over. Masked
-    places get tokens drawn from the generator's scores: the smallest whose cumulative
-    probability reaches `noise` (B, M), numbers between 0 and 1, which are drawn unless
-    the batch has them. A token that is drawn as it was counts as original.
+    `fit` takes what `BertPretrainer` takes; sentence labels are ignored. Masked tokens
+    are replaced by tokens sampled from the generator: at each position, the first whose
+    cumulative probability reaches `noise` (B, M), uniform in [0, 1], which is drawn
+    unless the batch has it. A sampled token equal to the original counts as original.
 
     It logs `loss`, `mlm_loss` + 50 · `rtd_loss`; `mlm_loss` and `mlm_accuracy`, the
-    generator's over masked places; `rtd_loss` and `rtd_accuracy`, the discriminator's
-    over all tokens but padding; and `replaced`, the share of these that are replaced.
+    generator's over masked positions; `rtd_loss` and `rtd_accuracy`, the
+    discriminator's over all tokens but padding; and `replaced`, the fraction of those
+    tokens that were replaced.
 
-    Called with `BertBackbone`'s inputs it gives the discriminator's scores (B, T). The
-    discriminator's encoder is `bert`: other models of the family take it from a preset
-    that this model saved, `zoo.BertClassifier.from_preset(folder)`.
+    Called with `BertBackbone`'s inputs, it gives the discriminator's scores (B, T). The
+    discriminator's encoder is `bert`; other models of the family load it from this
+    model's preset: `zoo.BertClassifier.from_preset(folder)`.
     """
 
     Config = ElectraConfig
-    weightless = "each masked place has a weight of its own: scale mask_weights."
+    weightless = "each masked position has its own weight: scale mask_weights."
     divided = ("num_heads", "generator_heads")
 
     def __init__(self, config: ElectraConfig, **kwargs: Any) -> None:
@@ -171,13 +172,13 @@ class Electra(Bert):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """The discriminator's scores (B, T), float32."""
         return self.replaced(self.bert(inputs, training=training))
 
     # === Training ===
 
     def phases(self):
-        """One: the networks do not play against each other."""
+        """A single phase, since the networks are not adversaries."""
         return (
             Phase(
                 "pretraining",
@@ -189,21 +190,21 @@ class Electra(Bert):
         )
 
     def prepare(self, batch):
-        """The batch with noise."""
+        """Adds noise (B, M) to a batch that has none."""
         if "noise" in batch:
             return batch
         shape = ops.shape(batch["mask_positions"])
         return {**batch, "noise": engine().uniform(shape, self.seed)}
 
     def loss_weights(self, batch) -> dict:
-        """How many masked places count, and how many tokens."""
+        """The masked positions' total weight, and the number of tokens."""
         return {
             "mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32")),
             "rtd_loss": ops.sum(token_weights(batch)),
         }
 
     def pretraining_loss(self, batch, training):
-        """See the class."""
+        """Both networks' losses and accuracies, and the fraction of tokens replaced."""
         inputs = encoder_inputs(batch, *PRETRAINING, "noise")
         logits = self.generator(inputs, batch["mask_positions"], training=training)
         mlm_loss, mlm_accuracy = classified(
@@ -227,18 +228,18 @@ class Electra(Bert):
         }
 
     def form(self, batch) -> None:
-        """Batches that lack something, or have it of another shape, raise."""
+        """Raises for batches with missing arrays or arrays of other shapes."""
         masked_form(self, batch, allowed=(*PRETRAINING, "noise"))
         if "noise" not in batch:
             return
         noise, places = shape_of(batch["noise"]), shape_of(batch["mask_positions"])
         if not same_shape(noise, places):
             raise ValueError(
-                f"noise must be of mask_positions' shape {places}, got {noise}"
+                f"noise must have mask_positions' shape {places}, got {noise}"
             )
 
     def ranges(self, batch):
-        """All ids, places and masks, and the noise."""
+        """The ranges of all ids, positions and masks, and of noise."""
         found = masked_ranges(self, batch, (*PRETRAINING, "noise"))
         if "noise" in batch:
             found.append(Range("noise", batch["noise"], 0, 1, whole=False))
@@ -246,19 +247,19 @@ class Electra(Bert):
 
 
 def drawn(logits, noise):
-    """Classes (...), int32, of scores (..., V), by the inverse of their distribution.
+    """Samples classes (...), int32, from logits (..., V) by inverse transform sampling.
 
-    One uniform number a draw, where Gumbel noise would take V of them.
+    That takes one uniform number per sample, where Gumbel noise would take V.
     """
     shares = ops.softmax(logits, axis=-1)
     sums = ops.cumsum(shares, axis=-1)
-    # The last sum is not exactly 1.
+    # The last sum may differ from 1 by rounding.
     below = sums < noise[..., None] * sums[..., -1:]
     return ops.sum(ops.cast(below, "int32"), axis=-1)
 
 
 def placed(mask_ids, batch: Mapping[str, Any]):
-    """`token_ids` (B, T) with tokens (B, M) put at the masked places that count."""
+    """`token_ids` (B, T) with `mask_ids` (B, M) at the masked positions that count."""
     token_ids = ops.cast(batch["token_ids"], "int32")
     places = ops.arange(token_ids.shape[1], dtype="int32")
     at = ops.cast(batch["mask_positions"], "int32")[..., None] == places  # (B, M, T)

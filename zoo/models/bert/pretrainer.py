@@ -1,9 +1,9 @@
-"""BERT's pretraining: masked tokens, and pairs of sentences.
+"""BERT's pretraining: masked tokens and sentence pairs.
 
 Devlin et al. 2019, section 3.1. Without the sentence loss it is RoBERTa's (Liu et al.
-2019); with labels for swapped sentences ALBERT's (Lan et al. 2020).
+2019); with labels for swapped sentences it is ALBERT's (Lan et al. 2020).
 
-Shapes: B batch, T tokens, M masked places, D width, E embedding width, V vocabulary.
+Shapes: B batch, T tokens, M masked positions, D width, E embedding width, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,16 +34,16 @@ from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
 
 MASKED = ("mask_positions", "mask_ids", "mask_weights")
-# What a batch of pretraining holds beside the encoder's inputs.
+# What a pretraining batch holds besides the encoder's inputs.
 PRETRAINING = (*MASKED, "next_sentence")
 
 
 @keras.saving.register_keras_serializable("zoo")
 class MaskedLMHead(Layer):
-    """Scores of tokens by their own embeddings.
+    """Token logits by products with the token embeddings.
 
-    A dense layer to the embedding's width, a norm, products with the embeddings, and a
-    bias a token, as `get_masked_lm_output` of google-research/bert has it.
+    A dense layer to the embedding width, a norm, products with the embeddings, and a
+    bias per token, as in `get_masked_lm_output` of google-research/bert.
     """
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class MaskedLMHead(Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Makes the layers and the bias."""
+        """Creates the layers' weights and the bias."""
         self.transform.build(input_shape)
         self.norm.build((*input_shape[:-1], self.transform.units))
         self.bias = self.add_weight(
@@ -69,29 +69,29 @@ class MaskedLMHead(Layer):
         )
 
     def call(self, x, embedding: TokenEmbedding):
-        """(..., D) to scores (..., V) in float32."""
+        """Logits (..., V), float32, of vectors (..., D)."""
         x = self.norm(engine().by_rows(self.activation(self.transform(x))))
         return embedding.logits(x) + ops.cast(self.bias, "float32")
 
 
 @keras.saving.register_keras_serializable("zoo")
 class BertPretrainer(Bert):
-    """BERT with the heads of its pretraining: masked tokens, and pairs of sentences.
+    """BERT with its pretraining heads, for masked tokens and sentence pairs.
 
-    `fit` takes dicts: `BertBackbone`'s inputs, with masked tokens in place;
-    `mask_positions`, `mask_ids` and `mask_weights` (B, M): where tokens were masked,
-    which they were, and 0 for places that do not count; `next_sentence` (B,): 0 if the
-    second segment follows the first, 1 if it is random (or swapped: ALBERT). It logs
-    `loss`, the sum of `mlm_loss`, a mean over masked places, and `nsp_loss`, a mean
-    over pairs, both in nats; `mlm_accuracy`, `nsp_accuracy`. With `pooler=False` there
-    is no sentence loss.
+    `fit` takes dicts of `BertBackbone`'s inputs, with masked tokens replaced;
+    `mask_positions`, `mask_ids` and `mask_weights` (B, M): the masked positions, their
+    original tokens, and 0 for positions that do not count; and `next_sentence` (B,): 0
+    if the second segment follows the first, 1 if it is random (or swapped: ALBERT). It
+    logs `loss`, the sum of `mlm_loss`, a mean over masked positions, and `nsp_loss`, a
+    mean over pairs, both in nats; and `mlm_accuracy` and `nsp_accuracy`. With
+    `pooler=False` there is no sentence loss.
 
-    Called with such a dict it gives `mlm_logits` (B, M, V), or (B, T, V) where there
-    are no `mask_positions`, and `nsp_logits` (B, 2), in float32.
+    Called with such a dict, it gives `mlm_logits` (B, M, V), or (B, T, V) without
+    `mask_positions`, and `nsp_logits` (B, 2), in float32.
     """
 
     Config = BertConfig
-    weightless = "each masked place has a weight of its own: scale mask_weights."
+    weightless = "each masked position has its own weight: scale mask_weights."
 
     def __init__(self, config: BertConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -102,11 +102,11 @@ class BertPretrainer(Bert):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """A dict of `mlm_logits` and, with a pooler, `nsp_logits`."""
         encoded = encoder_inputs(inputs, *PRETRAINING)
         wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
         if wanted is not None:
-            # The first token is what the pooler reads.
+            # The pooler reads the first token.
             first = ops.zeros_like(wanted[:, :1])
             wanted = ops.concatenate([first, wanted], axis=1)
         sequence = self.bert(encoded, training=training, wanted=wanted)
@@ -122,7 +122,7 @@ class BertPretrainer(Bert):
     # === Training ===
 
     def phases(self):
-        """One: masked tokens and pairs of sentences together."""
+        """A single phase: masked tokens and sentence pairs."""
         objective = {"mlm_loss": 1.0}
         if self.next_sentence is not None:
             objective["nsp_loss"] = 1.0
@@ -137,14 +137,14 @@ class BertPretrainer(Bert):
         )
 
     def loss_weights(self, batch) -> dict:
-        """How many masked places count, and how many pairs."""
+        """The masked positions' total weight, and the number of pairs."""
         weights = {"mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32"))}
         if self.next_sentence is not None:
             weights["nsp_loss"] = ops.cast(ops.size(batch["next_sentence"]), "float32")
         return weights
 
     def pretraining_loss(self, batch, training):
-        """Cross-entropy of the masked tokens, and of the sentences' relation."""
+        """Cross-entropies of masked tokens and of sentence pairs, and accuracies."""
         logits = self(batch, training=training)
         terms = {}
         terms["mlm_loss"], terms["mlm_accuracy"] = classified(
@@ -160,12 +160,12 @@ class BertPretrainer(Bert):
         return terms
 
     def form(self, batch) -> None:
-        """Batches that lack something, or have it of another shape, raise."""
+        """Raises for batches with missing arrays or arrays of other shapes."""
         paired = () if self.next_sentence is None else ("next_sentence",)
         masked_form(self, batch, paired)
 
     def ranges(self, batch):
-        """All ids, places, masks and labels."""
+        """The ranges of all ids, positions, masks and labels."""
         found = masked_ranges(self, batch)
         if self.next_sentence is not None:
             found.append(Range("next_sentence", batch["next_sentence"], 0, 1))
@@ -173,7 +173,7 @@ class BertPretrainer(Bert):
 
 
 def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
-    """Raises if a model that was just loaded has found no head for masked tokens."""
+    """Raises if a model was loaded from a preset without a head for masked tokens."""
     if any(name.startswith("masked_lm/") for name in model.new_weights):
         raise ValueError(
             f"{str(preset)!r} has no head for masked tokens. Pretrain it first: "
@@ -187,31 +187,33 @@ def masked_form(
     needed: Sequence[str] = (),
     allowed: Sequence[str] = PRETRAINING,
 ) -> None:
-    """Raises for batches of masked texts that lack something, or have another shape.
+    """Raises for batches of masked texts with missing arrays or arrays of other shapes.
 
     Args:
-        model: what is trained.
+        model: the model to be trained.
         batch: its data.
-        needed: keys that it must have beside those of masked tokens.
-        allowed: all keys that it may have beside the encoder's inputs.
+        needed: keys that the batch must have besides those of masked tokens.
+        allowed: all keys that it may have besides the encoder's inputs.
     """
     needed = ["token_ids", *MASKED, *needed]
     if not isinstance(batch, Mapping) or not set(needed) <= set(batch):
         found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
         raise ValueError(
             f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
-            f"where needed, {', '.join(INPUTS[1:])}. Received: {found}"
+            f"optionally, {', '.join(INPUTS[1:])}, got {found}"
         )
     model.form_of_inputs(encoder_inputs(batch, *allowed))
     shapes = {name: shape_of(batch[name]) for name in MASKED}
     if not all(same_shape(x, shapes[MASKED[0]]) for x in shapes.values()):
-        raise ValueError(f"These must be of one shape, (texts, places): {shapes}")
+        raise ValueError(
+            f"{', '.join(MASKED)} must have one shape, (texts, places), got {shapes}"
+        )
 
 
 def masked_ranges(
     model: Bert, batch: Any, allowed: Sequence[str] = PRETRAINING
 ) -> list[Range]:
-    """What the arrays of a batch of masked texts may hold; see `masked_form`."""
+    """The ranges of a batch of masked texts; for arguments see `masked_form`."""
     length = batch["token_ids"].shape[1]
     places = () if length is None else ((length - 1, "mask_positions"),)
     return [
@@ -223,7 +225,7 @@ def masked_ranges(
 
 
 def token_weights(batch: Mapping[str, Any]):
-    """1 for each token of a batch and 0 for padding, (B, T) in float32."""
+    """1 for tokens and 0 for padding, (B, T) in float32."""
     mask = batch.get("padding_mask")
     if mask is None:
         return ops.ones(ops.shape(batch["token_ids"]), "float32")

@@ -1,7 +1,7 @@
-"""Tasks for BERT's fine-tuning: classes of texts, tags of tokens, spans of answers.
+"""Fine-tuning tasks for BERT: text classes, token tags, answer spans.
 
-Devlin et al. 2019, section 4; the heads are those of the Hugging Face port, the
-variants' too.
+Devlin et al. 2019, section 4. All heads, including the variants', follow the Hugging
+Face port.
 
 Shapes: B batch, N texts, T tokens, D width, C classes.
 """
@@ -33,13 +33,13 @@ from zoo.training.checks.example_weights import over_tokens, parts
 from zoo.training.checks.ranges import MOST, Range
 from zoo.training.phases import same_shape, shape_of
 
-# The tag of tokens that do not count, such as a word's later pieces.
+# The tag of tokens that do not count, such as all but a word's first piece.
 IGNORED = -100
 
 
-# The layer between the first token and a text's classes, by the model that came with
-# it: its activation, and whether what it reads is dropped too. BERT's is the pooler,
-# which comes pretrained; ALBERT has it as well.
+# The layer between the first token and the text's classes, by the model that introduced
+# it: its activation, and whether dropout precedes it too. BERT's and ALBERT's is the
+# pooler, which is pretrained.
 HEADS = {
     "bert": ("tanh", False),
     "roberta": ("tanh", True),
@@ -50,15 +50,15 @@ HEADS = {
 
 @dataclass(frozen=True)
 class BertTaggerConfig(BertConfig):
-    """The shape of a tagger of tokens.
+    """Configuration of a token tagger.
 
-    A configuration holds the encoder's fields beside its own, so that `from_preset` can
-    change any field by its name and files stay flat.
+    It holds the encoder's fields besides its own, so that `from_preset` can change any
+    field by name and files stay flat.
 
     Attributes:
-        num_classes: C, tags, from 2 up.
-        class_names: what they are called, in their order; none where nobody said.
-        head_dropout: before the head; None means `dropout`.
+        num_classes: number of tags, C, at least 2.
+        class_names: names of the tags, in order; empty if unknown.
+        head_dropout: dropout rate before the head; None means `dropout`.
     """
 
     num_classes: int = 2
@@ -68,7 +68,7 @@ class BertTaggerConfig(BertConfig):
     fewest_classes: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         super().__post_init__()
         check_whole(self, "num_classes", least=self.fewest_classes)
         check_class_names(self)
@@ -78,12 +78,12 @@ class BertTaggerConfig(BertConfig):
 
 @dataclass(frozen=True)
 class BertClassifierConfig(BertTaggerConfig):
-    """The shape of a classifier of texts.
+    """Configuration of a text classifier.
 
     Attributes:
-        num_classes: C; 1 makes it a regression.
-        head: whose head it has: "bert" (and ALBERT), "roberta", "electra" or
-            "distilbert".
+        num_classes: number of classes, C; 1 makes it a regression.
+        head: the model whose head it has: "bert" (also ALBERT's), "roberta", "electra"
+            or "distilbert".
     """
 
     head: str = "bert"
@@ -91,24 +91,24 @@ class BertClassifierConfig(BertTaggerConfig):
     fewest_classes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         super().__post_init__()
         check_choice(self, "head", tuple(HEADS))
 
 
 class BertTask(Bert):
-    """A head over BERT, trained with (inputs, targets) or (inputs, targets, weights).
+    """A head on BERT, trained with (inputs, targets) or (inputs, targets, weights).
 
     Inputs are `BertBackbone`'s.
     """
 
-    # Targets are counted by text, or by text and token.
+    # How many axes index targets: one for texts, two for tokens of texts.
     counted_dims = 1
     # The shape of one target.
     target_shape: ClassVar[tuple[int, ...]] = ()
 
     def prepare(self, batch):
-        """(inputs, targets[, weights]) as a dict."""
+        """A batch (inputs, targets[, weights]) as a dict."""
         inputs, targets, weights = parts(batch)
         prepared = {"inputs": encoder_inputs(inputs), "targets": targets}
         counted = self.counted(prepared)
@@ -120,18 +120,20 @@ class BertTask(Bert):
         return {**prepared, "counted": counted, "weights": given}
 
     def counted(self, batch):
-        """1 for each target that there is, in float32."""
+        """1 for each target that counts, else 0, in float32."""
         return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
 
     def loss_weights(self, batch) -> dict:
-        """How much all targets count."""
+        """The targets' total weight."""
         return {"loss": ops.sum(batch["weights"])}
 
     def form(self, batch) -> None:
-        """Anything but inputs and a target for each text, or token, raises."""
+        """Raises unless a batch has inputs and one target per text or token."""
         name, (inputs, targets, _) = type(self).__name__, parts(batch)
         if targets is None:
-            raise ValueError(f"{name} is trained with (inputs, targets[, weights]).")
+            raise ValueError(
+                f"{name} is trained with (inputs, targets[, weights]), got inputs alone"
+            )
         self.form_of_inputs(inputs)
         rows = shape_of(encoder_inputs(inputs)["token_ids"])[: self.counted_dims]
         wanted = (*rows, *self.target_shape)
@@ -141,21 +143,21 @@ class BertTask(Bert):
             )
 
     def ranges(self, batch):
-        """The inputs' and the targets'."""
+        """The ranges of inputs and targets."""
         inputs, targets, _ = parts(batch)
         return [*self.input_ranges(inputs), *self.target_ranges(inputs, targets)]
 
     def target_ranges(self, inputs, targets) -> list[Range]:
-        """What targets may hold."""
+        """The ranges of targets."""
         raise NotImplementedError
 
     def weight_shapes(self, batch):
-        """One for each text; for each token where targets are tokens'."""
+        """One weight per text or, for tagging, per token."""
         shape = shape_of(encoder_inputs(batch[0])["token_ids"])
         return [shape[:1], shape[: self.counted_dims]]
 
     def batched(self, function) -> Batched:
-        """`function` of inputs for any number of texts; see `arrays`."""
+        """Wraps a function of inputs so that it takes what `arrays` returns."""
 
         def of_arrays(token_ids, segment_ids, padding_mask):
             inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
@@ -164,7 +166,7 @@ class BertTask(Bert):
         return Batched(of_arrays, lambda: self.variables, batch_size=32)
 
     def arrays(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs, checked, as three arrays (N, T)."""
+        """Validated inputs as arrays (N, T): token ids, segment ids, padding mask."""
         self.check_inputs(inputs)
         inputs = encoder_inputs(inputs)
         token_ids = np.asarray(inputs["token_ids"], "int32")
@@ -175,17 +177,17 @@ class BertTask(Bert):
 
 @keras.saving.register_keras_serializable("zoo")
 class BertClassifier(NamesClasses, BertTask):
-    """Classes of texts or of pairs of texts, or a number for each.
+    """Classifies texts or pairs of texts, or predicts a number for each.
 
-    Called with `BertBackbone`'s inputs it gives scores (B, C) in float32. `fit` takes
+    Called with `BertBackbone`'s inputs, it gives scores (B, C) in float32. `fit` takes
     (inputs, classes) and logs `loss`, the cross-entropy in nats, and `accuracy`. With
-    `num_classes=1` it takes (inputs, numbers) and `loss` is the squared error.
+    `num_classes=1`, it takes (inputs, numbers) and `loss` is the squared error.
     """
 
     Config = BertClassifierConfig
 
     def __init__(self, config: BertClassifierConfig, **kwargs: Any) -> None:
-        # Another configuration has no head, and is refused there.
+        # Other configurations have no head; the base class rejects them.
         pooler = getattr(config, "head", "bert") == "bert"
         super().__init__(config, pooler=pooler, **kwargs)
         activation, self.drops_twice = HEADS[config.head]
@@ -199,7 +201,7 @@ class BertClassifier(NamesClasses, BertTask):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """Class scores (B, C), float32."""
         first = ops.zeros_like(encoder_inputs(inputs)["token_ids"][:, :1])
         x = ops.take(self.bert(inputs, training=training, wanted=first), 0, axis=1)
         if self.drops_twice:
@@ -210,11 +212,11 @@ class BertClassifier(NamesClasses, BertTask):
         return ops.cast(scores, "float32")
 
     def phases(self):
-        """One: the classes' cross-entropy, or the squared error."""
+        """A single phase: cross-entropy, or the squared error of a regression."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
     def class_loss(self, batch, training):
-        """See the class."""
+        """Cross-entropy in nats and accuracy, or the squared error."""
         scores = self(batch["inputs"], training=training)
         targets, weights = batch["targets"], batch["weights"]
         if self.config.num_classes > 1:
@@ -224,16 +226,19 @@ class BertClassifier(NamesClasses, BertTask):
         return {"loss": WeightedMean.of(ops.square(error), weights)}
 
     def target_ranges(self, inputs, targets):
-        """Classes; or numbers, all finite."""
+        """The range of classes, or all finite numbers for a regression."""
         limit = self.config.num_classes
         if limit > 1:
             return [Range("classes", targets, 0, limit - 1)]
         return [Range("numbers", targets, -MOST, MOST, whole=False)]
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
-        """Probabilities of the classes (N, C) for any number of texts."""
+        """Class probabilities (N, C) for any number of texts."""
         if self.config.num_classes == 1:
-            raise ValueError("A regression has no classes; predict() gives numbers.")
+            raise ValueError(
+                "A regression has no classes (num_classes=1). Use predict, which gives "
+                "numbers."
+            )
         return self._probabilities(*self.arrays(inputs))
 
     @cached_property
@@ -243,12 +248,12 @@ class BertClassifier(NamesClasses, BertTask):
 
 @keras.saving.register_keras_serializable("zoo")
 class BertTagger(NamesClasses, BertTask):
-    """A tag for each token, as in the recognition of named entities.
+    """Tags each token, as in named entity recognition.
 
-    Called with `BertBackbone`'s inputs it gives scores (B, T, C) in float32. `fit`
+    Called with `BertBackbone`'s inputs, it gives scores (B, T, C) in float32. `fit`
     takes (inputs, tags) or (inputs, tags, weights), all (B, T), and logs `loss`, the
-    cross-entropy in nats, and `accuracy`, over tokens that count. Padding does not
-    count, nor do tags of -100.
+    cross-entropy in nats, and `accuracy`, both over tokens that count: neither padding
+    nor tags of -100 do.
     """
 
     Config = BertTaggerConfig
@@ -262,40 +267,44 @@ class BertTagger(NamesClasses, BertTask):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """Tag scores (B, T, C), float32."""
         sequence = self.dropout(self.bert(inputs, training=training), training=training)
         return ops.cast(self.tagger(sequence), "float32")
 
     def phases(self):
-        """One: the tags' cross-entropy."""
+        """A single phase: the tags' cross-entropy."""
         return (Phase("tags", self.tag_loss, [self], weights=self.loss_weights),)
 
     def counted(self, batch):
-        """0 where there is padding or no tag."""
+        """1 for tokens with a tag, 0 for padding and tags of -100."""
         counted = ops.cast(batch["targets"] != IGNORED, "float32")
         mask = batch["inputs"].get("padding_mask")
         return counted if mask is None else counted * ops.cast(mask, "float32")
 
     def tag_loss(self, batch, training):
-        """See the class."""
+        """Cross-entropy in nats, and accuracy, of the tags that count."""
         scores = self(batch["inputs"], training=training)
         tags = ops.maximum(batch["targets"], 0)
         loss, accuracy = classified(scores, tags, batch["weights"], batch["counted"])
         return {"loss": loss, "accuracy": accuracy}
 
     def target_ranges(self, inputs, targets):
-        """Tags, and -100."""
+        """The range of tags, and -100."""
         return [Range("tags", targets, 0, self.config.num_classes - 1, ignored=IGNORED)]
 
     def predict_tags(self, inputs: Any) -> np.ndarray:
-        """The likeliest tags (N, T), int32, of any number of texts; -100 at padding."""
+        """The most probable tags (N, T), int32, for any number of texts.
+
+        Padding gets -100.
+        """
         arrays = self.arrays(inputs)
         return np.where(arrays[-1], self._tags(*arrays), IGNORED).astype("int32")
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
-        """Probabilities of the tags (N, T, C); `zoo.data.TagPaths` finds the best path.
+        """Tag probabilities (N, T, C) for any number of texts.
 
-        At padding they mean nothing.
+        `zoo.data.TagPaths` finds the best path through them. Values at padding are
+        meaningless.
         """
         return self._probabilities(*self.arrays(inputs))
 
@@ -310,13 +319,13 @@ class BertTagger(NamesClasses, BertTask):
 
 @keras.saving.register_keras_serializable("zoo")
 class BertSpanQA(BertTask):
-    """Where in a text the answer to a question starts and ends, as in SQuAD.
+    """Finds the span of a text that answers a question, as in SQuAD.
 
-    Called with `BertBackbone`'s inputs it gives `start_logits` and `end_logits` (B, T)
-    in float32; padding has none to speak of. `fit` takes (inputs, spans), spans (B, 2)
-    being the first and the last token of the answer, and logs `loss`, the mean of both
-    cross-entropies over places in nats, and `accuracy`, the share of texts with both
-    places right.
+    Called with `BertBackbone`'s inputs, it gives `start_logits` and `end_logits` (B, T)
+    in float32; padding logits are masked out. `fit` takes (inputs, spans), where spans
+    (B, 2) are the answers' first and last tokens, and logs `loss`, the mean of both
+    cross-entropies over positions in nats, and `accuracy`, the fraction of texts with
+    both ends right.
     """
 
     Config = BertConfig
@@ -329,7 +338,7 @@ class BertSpanQA(BertTask):
         self.build()
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """A dict of `start_logits` and `end_logits` (B, T), float32."""
         scores = self.span(self.bert(inputs, training=training))
         scores = ops.cast(scores, "float32")
         mask = encoder_inputs(inputs).get("padding_mask")
@@ -339,11 +348,11 @@ class BertSpanQA(BertTask):
         return {"start_logits": scores[:, :, 0], "end_logits": scores[:, :, 1]}
 
     def phases(self):
-        """One: the cross-entropy of both ends."""
+        """A single phase: the cross-entropy of both ends."""
         return (Phase("spans", self.span_loss, [self], weights=self.loss_weights),)
 
     def span_loss(self, batch, training):
-        """See the class."""
+        """Mean cross-entropy of both ends, in nats, and accuracy."""
         logits = self(batch["inputs"], training=training)
         ends = ops.stack([logits["start_logits"], logits["end_logits"]], axis=1)
         spans, weights = ops.cast(batch["targets"], "int32"), batch["weights"]
@@ -355,12 +364,12 @@ class BertSpanQA(BertTask):
         }
 
     def target_ranges(self, inputs, targets):
-        """Places in the text."""
+        """The range of token positions."""
         length = encoder_inputs(inputs)["token_ids"].shape[1]
         return [] if length is None else [Range("spans", targets, 0, length - 1)]
 
     def check(self, batch) -> None:
-        """Spans that end before they start, or are not in the text, raise too."""
+        """Raises also for spans that end before they start or lie outside the text."""
         super().check(batch)
         inputs, targets, _ = parts(batch)
         inputs, targets = encoder_inputs(inputs), np.asarray(targets)
@@ -370,25 +379,25 @@ class BertSpanQA(BertTask):
         bad = np.flatnonzero((targets[:, 0] > targets[:, 1]) | ~inside)
         if bad.size:
             raise ValueError(
-                "Spans are the first and the last token of an answer, both in the "
-                f"text. Row {bad[0]} has {targets[bad[0]].tolist()}."
+                "Spans must be the first and the last token of an answer, both in the "
+                f"text, got {targets[bad[0]].tolist()} in row {bad[0]}"
             )
 
     def predict_logits(self, inputs: Any) -> dict[str, np.ndarray]:
-        """`start_logits` and `end_logits` (N, T) of any number of texts."""
+        """`start_logits` and `end_logits` (N, T) for any number of texts."""
         return self._logits(*self.arrays(inputs))
 
     def predict_spans(
         self, inputs: Any, max_length: int = 30
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best spans of any number of texts.
+        """The best spans for any number of texts.
 
         Args:
-            inputs: see the class.
-            max_length: of a span, in tokens.
+            inputs: `BertBackbone`'s.
+            max_length: maximum length of a span, in tokens.
 
         Returns:
-            Spans (N, 2), int32, and their scores (N,), sums of two logits.
+            Spans (N, 2), int32, and their scores (N,), each the sum of two logits.
         """
         check_count("max_length", max_length)
         logits = self.predict_logits(inputs)

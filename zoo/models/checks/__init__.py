@@ -1,1 +1,1 @@
-"""What several families ask of their data and say of their losses."""
+"""Checks of data, and losses, that several families share."""

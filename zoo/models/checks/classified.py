@@ -1,4 +1,4 @@
-"""The loss and the accuracy of classifiers."""
+"""Loss and accuracy of classifiers."""
 
 from keras import ops
 
@@ -8,13 +8,13 @@ from zoo.training.phases import WeightedMean
 def classified(
     logits, classes, weights=None, counted=None
 ) -> tuple[WeightedMean, WeightedMean]:
-    """Cross-entropy in nats and accuracy of float32 scores (..., number of classes).
+    """Mean cross-entropy in nats, and accuracy, over all axes.
 
     Args:
-        logits: the scores.
-        classes: the right ones, (...).
-        weights: how much each counts in the cross-entropy, (...).
-        counted: how much in the accuracy, likewise; default is once each.
+        logits: class scores (..., C), float32.
+        classes: target classes (...).
+        weights: weights (...) in the cross-entropy; 1 each by default.
+        counted: weights (...) in the accuracy; 1 each by default.
     """
     logits = ops.reshape(logits, (-1, logits.shape[-1]))
     classes = ops.cast(ops.reshape(classes, (-1,)), "int32")

@@ -1,8 +1,8 @@
-"""CycleGAN: pictures from one domain to another without pairs (Zhu et al. 2017).
+"""CycleGAN: unpaired image-to-image translation (Zhu et al. 2017).
 
-Two generators, G from A to B and F from B to A, each against a discriminator, are held
-together by what they must undo: F(G(a)) = a and G(F(b)) = b. Networks, losses and their
-order in a step follow the authors' pytorch-CycleGAN-and-pix2pix.
+Two generators, G from A to B and F from B to A, each play against a discriminator and
+are tied together by cycle consistency: F(G(a)) = a and G(F(b)) = b. Networks, losses
+and their order in a step follow the authors' pytorch-CycleGAN-and-pix2pix.
 
 Shapes: B images of each domain, (H, W) of an image, C channels.
 """
@@ -42,12 +42,12 @@ from zoo.training.checks.ranges import Range
 
 Direction = Literal["a_to_b", "b_to_a"]
 Upsampling = Literal["transposed", "resize"]
-STDDEV = 0.02  # of first weights
+STDDEV = 0.02  # of initial weights
 LEAK = 0.2
-STRIDE = 4  # what a generator halves twice it must be able to double twice
-SMALLEST = 16  # side of a picture; a quarter of it is padded by reflection
+STRIDE = 4  # a generator halves sides twice and doubles them again
+SMALLEST = 16  # side of an image; a quarter of it is padded by reflection
 
-# Convolutions can't be computed in parts. Those that give pictures or scores have few
+# Convolutions can't be computed in shards. Those that give images or scores have few
 # outputs.
 LAYOUT = (
     (r"(last|score)/kernel$", (None, None, "model", None), GATHERED),
@@ -57,15 +57,15 @@ LAYOUT = (
 
 @dataclass(frozen=True)
 class CycleGANGeneratorConfig:
-    """A generator: pictures in, pictures of the same size out.
+    """Configuration of a generator, whose output has its input's size.
 
     Attributes:
-        channels: C of the pictures that it takes and of those that it gives.
-        width: channels of its first layer; twice and four times that follow.
-        residual_blocks: in the middle, where sides are a quarter. The paper takes 6 at
-            128 x 128 pixels and 9 at 256 x 256.
-        upsampling: by transposed convolutions, as in the paper, or by resizing before
-            convolutions, which leaves no chequers (Odena et al. 2016).
+        channels: C of its input, and C of its output.
+        width: channels of its first layer; the next two have twice and four times that.
+        residual_blocks: blocks in the middle, where sides are a quarter. The paper has
+            6 for 128 x 128 pixels and 9 for 256 x 256.
+        upsampling: "transposed" convolutions, as in the paper, or "resize" before
+            convolutions, which avoids checkerboard artifacts (Odena et al. 2016).
     """
 
     channels: tuple[int, int] = (3, 3)
@@ -74,11 +74,12 @@ class CycleGANGeneratorConfig:
     upsampling: Upsampling = "transposed"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         if len(self.channels) != 2:
             raise ValueError(
-                f"channels must be two numbers, in and out, got {self.channels!r}"
+                f"channels must be two numbers, of the input and of the output, got "
+                f"{self.channels!r}"
             )
         for count in self.channels:
             check_count("channels", count)
@@ -88,21 +89,22 @@ class CycleGANGeneratorConfig:
 
 @dataclass(frozen=True)
 class CycleGANConfig:
-    """Both generators, both discriminators, and the objective.
+    """Configuration of both generators, both discriminators and the objective.
 
     Attributes:
-        image_size: (H, W) of the pictures that it is trained on, multiples of 4. It
-            translates pictures of any size.
+        image_size: (H, W) of training images, multiples of 4. Images of any size can be
+            translated.
         channels: C of domain A and of domain B.
         width: see `CycleGANGeneratorConfig`; also of the discriminators' first layers.
         residual_blocks: see `CycleGANGeneratorConfig`.
         upsampling: see `CycleGANGeneratorConfig`.
-        discriminator_layers: how often a discriminator halves sides; 3 judge patches
-            of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
-        cycle_weight: of |F(G(a)) - a| + |G(F(b)) - b| beside the adversarial terms.
-        identity_weight: of |G(b) - b| + |F(a) - a|, which keeps colours (section 5.2),
-            as a share of `cycle_weight`. It needs domains of as many channels.
-        history: generated images that each discriminator's history keeps; 0 for none.
+        discriminator_layers: how often a discriminator halves sides; with 3 it judges
+            patches of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
+        cycle_weight: coefficient of the cycle loss, |F(G(a)) - a| + |G(F(b)) - b|.
+        identity_weight: coefficient of |G(b) - b| + |F(a) - a|, which preserves colours
+            (section 5.2), relative to `cycle_weight`. It needs domains with the same
+            number of channels.
+        history: size of each discriminator's buffer of generated images; 0 for none.
     """
 
     image_size: tuple[int, int] = (256, 256)
@@ -116,7 +118,7 @@ class CycleGANConfig:
     history: int = 50
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_fields(self)
         if len(self.channels) != 2:
             raise ValueError(
@@ -124,22 +126,25 @@ class CycleGANConfig:
             )
         self.translator()
         check_whole(self, "discriminator_layers")
-        # Two more convolutions of 4 x 4 follow, each of which takes a row off.
+        # Two more 4 x 4 convolutions follow, each of which trims one row.
         least = max(3 * 2**self.discriminator_layers, SMALLEST)
         if len(self.image_size) != 2 or any(
             side % STRIDE or side < least for side in self.image_size
         ):
             raise ValueError(
-                f"image_size={self.image_size!r}; expected two multiples of {STRIDE} "
-                f"from {least}, for discriminator_layers={self.discriminator_layers}"
+                f"image_size must be two multiples of {STRIDE} from {least} up, for "
+                f"discriminator_layers={self.discriminator_layers}, got "
+                f"{self.image_size!r}"
             )
         for name in ("cycle_weight", "identity_weight"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be from 0, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be at least 0, got {getattr(self, name)!r}"
+                )
         if self.identity_weight and self.channels[0] != self.channels[1]:
             raise ValueError(
-                f"Domains of {self.channels[0]} and {self.channels[1]} channels can't "
-                "be compared pixel by pixel: set identity_weight=0."
+                "identity_weight needs domains with the same number of channels, got "
+                f"channels={self.channels}. Set identity_weight=0."
             )
         check_whole(self, "history", least=0)
 
@@ -154,7 +159,7 @@ class CycleGANConfig:
         )
 
 
-# Section 7.2 and 4: ResNet-6 for 128 x 128 pixels and below, ResNet-9 above.
+# Sections 7.2 and 4: ResNet-6 up to 128 x 128 pixels, ResNet-9 above.
 PRESETS: dict[str, CycleGANConfig] = {
     "cyclegan_32": CycleGANConfig((32, 32), residual_blocks=6, discriminator_layers=2),
     "cyclegan_128": CycleGANConfig((128, 128), residual_blocks=6),
@@ -187,22 +192,23 @@ class Residual(Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Makes both convolutions."""
+        """Creates both convolutions' weights."""
         self.body.build(input_shape)
 
     def call(self, x):
-        """Pictures to the same shape."""
+        """Feature maps (B, H, W, C) to the same shape."""
         return x + self.body(x)
 
     def compute_output_shape(self, input_shape):
-        """Unchanged."""
+        """The input's shape."""
         return input_shape
 
 
 def generator(config: CycleGANGeneratorConfig, dtype: Any) -> keras.Sequential:
     """The network of section 7.2, in the paper's notation c7s1, d, R, u, c7s1.
 
-    From (B, H, W, C) in [-1, 1], with H and W multiples of 4, to the same.
+    It maps images (B, H, W, C) in [-1, 1], with H and W multiples of 4, to images of
+    the same size and range.
     """
     width = config.width
     images = _of_images(dtype)
@@ -237,22 +243,22 @@ def generator(config: CycleGANGeneratorConfig, dtype: Any) -> keras.Sequential:
                 layers.Conv2DTranspose(
                     channels, 3, 2, kernel_initializer=initial, name=name, **images
                 ),
-                # Where the authors' framework puts the even size.
+                # Aligns even sizes as the authors' framework does.
                 layers.Cropping2D(((1, 0), (1, 0)), **images),
             )
     stack += [
         ReflectionPadding(3, **images),
         _convolution(config.channels[1], 7, "last", images),
-        # In float32, whatever the precision before.
+        # In float32 under any precision.
         layers.Activation("tanh", dtype="float32"),
     ]
     return keras.Sequential(in_native_format(stack), name="generator")
 
 
 def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
-    """A PatchGAN: from (B, H, W, C) in [-1, 1] to scores of overlapping patches.
+    """A PatchGAN: scores overlapping patches of images (B, H, W, C) in [-1, 1].
 
-    Section 7.2's C64, C128, C256, C512 and a last convolution to one channel.
+    Section 7.2's C64, C128, C256, C512 and a final convolution to one channel.
     """
     images = _of_images(dtype)
     stack: list[Any] = []
@@ -277,13 +283,13 @@ def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
 
 
 def _of_images(dtype: Any) -> dict[str, Any]:
-    """What all layers are told that know a picture's sides from its channels."""
+    """Arguments of all layers that depend on the order of an image's axes."""
     return {"dtype": dtype, "data_format": engine().image_format}
 
 
 def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
     if channels == 1:
-        # On a CPU, torch has no gradient in 16 bits for kernels of one output.
+        # On a CPU, torch has no 16-bit gradient for kernels with one output.
         images = {**images, "dtype": "float32"}
     initial = Normal(STDDEV)
     return layers.Conv2D(
@@ -302,9 +308,9 @@ def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
 @keras.saving.register_keras_serializable("zoo")
 @keras.saving.register_keras_serializable("zoo", "Translator")  # in older files
 class CycleGANGenerator(FromPreset, Model):
-    """One of a CycleGAN's generators: it translates, and is not trained by itself.
+    """One direction of a CycleGAN, to translate with; it is not trained by itself.
 
-    `cyclegan.a_to_b.save_to_preset(folder)` writes it alone.
+    `cyclegan.a_to_b.save_to_preset(folder)` saves it alone.
     """
 
     Config = CycleGANGeneratorConfig
@@ -316,16 +322,16 @@ class CycleGANGenerator(FromPreset, Model):
         self.build()
 
     def build(self, input_shape=None) -> None:
-        """Makes all weights, which fit pictures of any size."""
+        """Creates all weights, which fit images of any size."""
         self.generator.build((None, None, None, self.config.channels[0]))
         self.built = True
 
     def call(self, images, training: bool = False):
-        """(B, H, W, C) in [-1, 1] to the same, with H and W multiples of 4."""
+        """Translates images (B, H, W, C) in [-1, 1], with H and W multiples of 4."""
         return self.generator(images, training=training)
 
     def phases(self):
-        """A generator learns within a CycleGAN."""
+        """Raises: a generator is trained within a CycleGAN."""
         raise TypeError(
             "A CycleGANGenerator is trained as part of a CycleGAN, not by itself: "
             "fit the CycleGAN."
@@ -338,22 +344,22 @@ class CycleGANGenerator(FromPreset, Model):
         tile: int | None = None,
         overlap: int = 64,
     ) -> Any:
-        """Pictures as they would look in the other domain.
+        """Images as they would look in the other domain.
 
-        Sides that are no multiples of 4 are filled up by their mirror image, and cut
-        again afterwards. Each new size compiles once.
+        Sides that are not multiples of 4 are padded by reflection and cropped
+        afterwards. Each new size is compiled once.
 
         Args:
             images: in [0, 1], of shape (N, H, W, C); or a sequence of (H, W, C), each
                 of its own size.
-            tile: the longest side that is computed at once, a multiple of 4. Larger
-                pictures are computed in tiles that overlap and fade into each other,
-                in bounded memory. Instance norm then sees each tile by itself, so that
-                contrast can differ between them.
-            overlap: of neighbouring tiles, in pixels.
+            tile: the longest side computed at once, in pixels, a multiple of 4. Larger
+                images are computed in bounded memory, in overlapping tiles that are
+                blended. Instance norm then sees one tile at a time, so contrast can
+                differ between tiles.
+            overlap: overlap of neighbouring tiles, in pixels.
 
         Returns:
-            As it came, in [0, 1] and float32.
+            Images in the form of `images`, in [0, 1], float32.
         """
         if not isinstance(images, np.ndarray):
             return [
@@ -363,7 +369,7 @@ class CycleGANGenerator(FromPreset, Model):
         _check_pictures(images, self.config.channels[0])
         if tile is not None and (tile % STRIDE or tile < SMALLEST):
             raise ValueError(
-                f"tile={tile}; expected a multiple of {STRIDE} from {SMALLEST}"
+                f"tile must be a multiple of {STRIDE} from {SMALLEST} up, got {tile}"
             )
         if tile is not None and max(images.shape[1:3]) > tile:
             return by_tiles(self.translate, images, tile, overlap)
@@ -385,8 +391,8 @@ def _check_pictures(images: np.ndarray, channels: int) -> None:
     check_images(images, (*images.shape[1:3], channels))
     if min(images.shape[1:3]) < SMALLEST:
         raise ValueError(
-            f"Pictures of {images.shape[1]} x {images.shape[2]} pixels are too small; "
-            f"expected at least {SMALLEST} x {SMALLEST}"
+            f"Images must be at least {SMALLEST} x {SMALLEST} pixels, got "
+            f"{images.shape[1]} x {images.shape[2]}"
         )
 
 
@@ -395,22 +401,22 @@ def _check_pictures(images: np.ndarray, channels: int) -> None:
 
 @keras.saving.register_keras_serializable("zoo")
 class CycleGAN(FromPreset, Model):
-    """Translates pictures between two domains, of which there are no pairs.
+    """Translates images between two domains, learned without pairs.
 
     `fit` takes (images of A, images of B), each (B, H, W, C) in [0, 1], whose rows need
-    not belong together; or a dict with `a`, `b` and what the histories are to do
+    not correspond; or a dict with `a`, `b` and the histories' draws
     (`ImageHistory.draw`): `place_a`, `shown_a`, `place_b`, `shown_b`.
 
-    It logs `generators/` loss, a_to_b and b_to_a (adversarial), cycle_a, cycle_b and
-    identity (mean absolute differences in [-1, 1]), and `discriminators/` loss and mean
-    scores real_a, fake_a, real_b, fake_b, in which 1 says "real" and 0 "generated".
+    Under `generators/` it logs loss, a_to_b and b_to_a (adversarial), cycle_a, cycle_b
+    and identity (mean absolute differences in [-1, 1]); under `discriminators/` loss
+    and the mean scores real_a, fake_a, real_b, fake_b, where 1 means "real" and 0
+    "generated".
     """
 
     Config = CycleGANConfig
     class_targets = False
     weightless = (
-        "its two domains have no pairs to weigh. Give pictures that are to count more "
-        "several times."
+        "its two domains have no pairs to weigh. Repeat images that should count more."
     )
     layout = LAYOUT
     divided = ("width",)
@@ -441,13 +447,13 @@ class CycleGAN(FromPreset, Model):
         self.built = True
 
     def call(self, images, training: bool = False):
-        """Pictures of A (B, H, W, C) in [0, 1] as of B, likewise."""
+        """Translates images (B, H, W, C) in [0, 1] from A to B."""
         return from_signed(self.a_to_b(to_signed(images), training=training))
 
     # === Training ===
 
     def phases(self):
-        """The generators', then the discriminators', as the authors' code has them."""
+        """The generators' phase, then the discriminators', as in the authors' code."""
         return (
             Phase(
                 "generators",
@@ -463,7 +469,7 @@ class CycleGAN(FromPreset, Model):
         )
 
     def prepare(self, batch):
-        """Both domains' images in [-1, 1], and what their histories are to do."""
+        """A batch as a dict of images in [-1, 1] and the histories' draws."""
         given = _named(batch)
         prepared = {**given, "a": to_signed(given["a"]), "b": to_signed(given["b"])}
         for name, history in self._histories():
@@ -473,14 +479,14 @@ class CycleGAN(FromPreset, Model):
         return prepared
 
     def shared(self, batch, training: bool = False):
-        """Each image as of the other domain: G(a) and F(b)."""
+        """The translations F(b) and G(a), as `fake_a` and `fake_b`."""
         return {
             "fake_a": self.b_to_a(batch["b"], training=training),
             "fake_b": self.a_to_b(batch["a"], training=training),
         }
 
     def generator_loss(self, batch, training):
-        """To pass for real, to be undone, and to leave the own domain alone."""
+        """The adversarial, cycle and identity losses."""
         g, f = self.a_to_b, self.b_to_a
         terms = {
             "a_to_b": _distance_to(1.0, self.discriminator_b(batch["fake_b"])),
@@ -499,7 +505,7 @@ class CycleGAN(FromPreset, Model):
         return {"loss": loss, **terms}
 
     def discriminator_loss(self, batch, training):
-        """To tell real images from those generated now or, by the history, before."""
+        """To tell real images from generated ones, current or from the history."""
         terms = {}
         losses = []
         networks = {"a": self.discriminator_a, "b": self.discriminator_b}
@@ -513,14 +519,15 @@ class CycleGAN(FromPreset, Model):
             losses += [_distance_to(1.0, real_scores), _distance_to(0.0, fake_scores)]
             terms[f"real_{name}"] = ops.mean(real_scores)
             terms[f"fake_{name}"] = ops.mean(fake_scores)
-        # Halved, since a generator learns from one such term and these from two.
+        # Halved, since a generator learns from one such term and a discriminator from
+        # two.
         return {"loss": 0.5 * sum(losses), **terms}
 
     def _histories(self):
         return self.histories.items() if self.config.history else ()
 
     def form(self, batch) -> None:
-        """Anything but two arrays of images of the configured shapes raises."""
+        """Raises unless a batch is two arrays of images of the configured shapes."""
         if not (
             isinstance(batch, dict) or (isinstance(batch, tuple) and len(batch) == 2)
         ):
@@ -533,7 +540,7 @@ class CycleGAN(FromPreset, Model):
             check_image_shape(_named(batch)[name], shape)
 
     def ranges(self, batch):
-        """Pixels of both domains, and places in the histories where they are given."""
+        """The ranges of pixels and, where given, of the histories' draws."""
         given, last = _named(batch), self.config.history - 1
         places = [f"{key}_{name}" for key in ("place", "shown") for name in "ab"]
         return [
@@ -542,7 +549,7 @@ class CycleGAN(FromPreset, Model):
         ]
 
     def check_inputs(self, inputs) -> None:
-        """Anything but pictures of A raises."""
+        """Raises for anything but images of A."""
         check_images(inputs, (*np.shape(inputs)[1:3], self.config.channels[0]))
 
     # === Translation ===
@@ -566,24 +573,24 @@ class CycleGAN(FromPreset, Model):
         """
         if direction not in get_args(Direction):
             raise ValueError(
-                f"direction={direction!r}; expected one of {get_args(Direction)}"
+                f"direction must be one of {get_args(Direction)}, got {direction!r}"
             )
         generator: CycleGANGenerator = getattr(self, direction)
         return generator.translate(images, tile=tile, overlap=overlap)
 
 
 def _named(batch) -> dict:
-    """A pair as a dict."""
+    """A batch, which may be a pair, as a dict."""
     return batch if isinstance(batch, dict) else dict(zip("ab", batch, strict=True))
 
 
 def _distance_to(target, scores):
-    """Least squares (Mao et al. 2017)."""
+    """The least-squares GAN loss (Mao et al. 2017)."""
     return ops.mean(ops.square(scores - target))
 
 
 def _difference(x, y):
-    """The mean absolute one."""
+    """The mean absolute difference."""
     return ops.mean(ops.abs(x - y))
 
 

@@ -1,10 +1,10 @@
-"""DCGAN: a GAN of convolutions (Radford et al. 2016, section 3).
+"""DCGAN: a convolutional GAN (Radford et al. 2016, section 3).
 
-Reference implementation: pytorch/examples, dcgan. Further: Odena et al. 2016 (resizing
-before convolutions), Miyato et al. 2018 (spectral norm), Miyato & Koyama 2018 (labels
-in the discriminator by projection).
+Reference implementation: pytorch/examples, dcgan. See also Odena et al. 2016 (resize
+convolutions), Miyato et al. 2018 (spectral norm), and Miyato & Koyama 2018 (projection
+discriminator).
 
-Shapes: B images, (H, W, C) of an image, L dimensions of a latent, F features.
+Shapes: B images, (H, W, C) of an image, L latent dimensions, F features.
 """
 
 import math
@@ -32,25 +32,26 @@ from zoo.training.adversarial.losses import LOSSES
 
 UPSAMPLING = ("transposed", "resize")
 NORMS = ("batch", "layer", "none")
-# A picture is halved as long as its sides stay this long, and twice at least: of one
-# convolution, a discriminator is too weak to see that samples are alike.
+# Images are halved while their sides stay at least this long, and at least twice: a
+# discriminator of one convolution is too weak to notice that samples are alike.
 SMALLEST_SIDE, MIN_STAGES = 4, 2
 STDDEV, LEAK = 0.02, 0.2
 
 
 @dataclass(frozen=True)
 class DCGANConfig(GANConfig):
-    """The game and its networks; see also `GANConfig`.
+    """Configuration of the game and its networks; see also `GANConfig`.
 
     Attributes:
-        image_shape: (height, width, channels). Sides are halved as long as both stay
-            at least 4, and twice at least: 64 to 4, 32 to 4, 28 to 7, 8 to 2.
-        width: channels of the layers next to the image; they double with each halving.
-        upsampling: "transposed" convolutions, or "resize": nearest neighbours, then a
-            convolution, which leaves no checkerboards.
-        discriminator_norm: "batch", "layer" (over all of an image) or "none"; the
+        image_shape: (height, width, channels). Sides are halved while both stay at
+            least 4, and at least twice: 64 to 4, 32 to 4, 28 to 7, 8 to 2.
+        width: channels of the layers next to the image, doubled with each halving.
+        upsampling: "transposed" convolutions, or "resize": nearest-neighbour
+            upsampling and a convolution, which avoids checkerboard artifacts.
+        discriminator_norm: "batch", "layer" (over a whole image) or "none"; the
             gradient penalty rules out "batch".
-        spectral_norm: divide the discriminator's weights by their spectral norms.
+        spectral_norm: whether to divide the discriminator's weights by their spectral
+            norms.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -60,21 +61,21 @@ class DCGANConfig(GANConfig):
     spectral_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         super().__post_init__()
         check_count("width", self.width)
         if len(self.image_shape) != 3 or not all(
             isinstance(size, int) and size >= 1 for size in self.image_shape
         ):
             raise ValueError(
-                "image_shape must be (height, width, channels), whole numbers from 1, "
-                f"got {self.image_shape!r}"
+                "image_shape must be (height, width, channels), integers from 1, got "
+                f"{self.image_shape!r}"
             )
         sides, step = self.image_shape[:2], 2**self.num_stages
         if min(sides) < 2 * SMALLEST_SIDE or any(side % step for side in sides):
             raise ValueError(
-                f"A picture's sides must be at least {2 * SMALLEST_SIDE} and multiples "
-                f"of {step}, got image_shape={self.image_shape}. Pad the pictures."
+                f"image_shape must have sides of at least {2 * SMALLEST_SIDE} that are "
+                f"multiples of {step}, got {self.image_shape}. Pad the images."
             )
         for name, choices in (
             ("upsampling", UPSAMPLING),
@@ -86,25 +87,25 @@ class DCGANConfig(GANConfig):
                 )
         if LOSSES[self.loss].penalised and self.discriminator_norm == "batch":
             raise ValueError(
-                f"loss={self.loss!r} penalises the gradient of each image's score, "
-                "which batch norm mixes with the others': give discriminator_norm="
-                "'layer' or 'none'."
+                f"discriminator_norm can't be 'batch' with loss={self.loss!r}, which "
+                "penalises the gradient of each image's score: batch norm mixes the "
+                "images of a batch. Use 'layer' or 'none'."
             )
 
     @property
     def num_stages(self) -> int:
-        """How often the picture is halved."""
+        """How often an image is halved."""
         times = max(1, min(self.image_shape[:2]) // SMALLEST_SIDE)
         return max(MIN_STAGES, int(math.log2(times)))
 
     @property
     def widths(self) -> list[int]:
-        """Channels after each halving."""
+        """Channels of the discriminator after each halving."""
         return [self.width * 2**stage for stage in range(self.num_stages)]
 
     @property
     def smallest(self) -> tuple[int, int, int]:
-        """The shape after all of them."""
+        """The shape (height, width, channels) after all halvings."""
         height, width, _ = self.image_shape
         step = 2**self.num_stages
         return height // step, width // step, self.widths[-1]
@@ -113,16 +114,16 @@ class DCGANConfig(GANConfig):
 PRESETS: dict[str, DCGANConfig] = {
     "dcgan_28": DCGANConfig(),
     "dcgan_32": DCGANConfig(image_shape=(32, 32, 3)),
-    # As pytorch/examples; Radford et al. 2016, figure 1, with twice the channels.
+    # As pytorch/examples has it; Radford et al. 2016, figure 1, has twice the channels.
     "dcgan_64": DCGANConfig(image_shape=(64, 64, 3)),
 }
 
 
 @keras.saving.register_keras_serializable("zoo", "DCGANGenerator")
 class Generator(Layer):
-    """From latents (B, L), and labels (B,), to images in [-1, 1].
+    """Maps latents (B, L), and labels (B,), to images in [-1, 1].
 
-    A label's embedding, of as many dimensions, stands beside the latent.
+    The label's embedding, of L dimensions too, is concatenated to the latent.
     """
 
     def __init__(self, config: DCGANConfig, **kwargs: Any) -> None:
@@ -148,7 +149,7 @@ class Generator(Layer):
                 ),
                 layers.Reshape(config.smallest, **dtype),
                 *self._upsampling(),
-                # In float32, whatever the precision before.
+                # In float32 under any precision.
                 layers.Activation("tanh", dtype="float32"),
             ],
             name="body",
@@ -181,7 +182,7 @@ class Generator(Layer):
         return stack
 
     def build(self, input_shape=None) -> None:
-        """Makes all weights; their shapes are the configuration's."""
+        """Creates all weights, whose shapes follow from the configuration."""
         size = self.config.latent_dim
         if self.config.num_classes:
             self.labels.build()
@@ -189,7 +190,7 @@ class Generator(Layer):
         self.body.build((None, size))
 
     def call(self, latents, labels=None, training=False):
-        """Images (B, H, W, C)."""
+        """Generates images (B, H, W, C)."""
         if labels is not None:
             latents = ops.concatenate([latents, self.labels(labels)], axis=-1)
         return self.body(latents, training=training)
@@ -197,10 +198,10 @@ class Generator(Layer):
 
 @keras.saving.register_keras_serializable("zoo", "DCGANDiscriminator")
 class Discriminator(Layer):
-    """From images (B, H, W, C) in [-1, 1], and labels (B,), to scores (B, 1).
+    """Maps images (B, H, W, C) in [-1, 1], and labels (B,), to scores (B, 1).
 
-    The score is ψ(φ(x)) + y·φ(x), with the features φ, a linear ψ and the label's
-    embedding y (Miyato & Koyama 2018, equation 3).
+    The score is ψ(φ(x)) + y·φ(x), with features φ, a linear ψ and the label's embedding
+    y (Miyato & Koyama 2018, equation 3).
     """
 
     def __init__(self, config: DCGANConfig, **kwargs: Any) -> None:
@@ -224,7 +225,7 @@ class Discriminator(Layer):
             given = channels
             stack += [_norm(norm, f"norm_{stage}", dtype)] if normed else []
             stack.append(layers.LeakyReLU(LEAK, **dtype))
-        # Not Flatten: where a replica cuts its rows out, only this knows their length.
+        # Not Flatten, which loses the static length where a replica slices its rows.
         stack.append(layers.Reshape((math.prod(config.smallest),), **dtype))
         self.features = keras.Sequential(stack, name="features")
         self.score = self._linear(
@@ -236,9 +237,9 @@ class Discriminator(Layer):
     def _linear(self, kind, name, arguments, fan_in, use_bias) -> layers.Layer:
         options = {"kernel_initializer": Normal(STDDEV), "dtype": self.dtype_policy}
         if not self.config.spectral_norm:
-            # As torch's layers draw them. Beside kernels as small as these, biases of
-            # zero would bend the first features of a picture all at one place: on
-            # MNIST, samples then are a tenth further from the data (docs/figures.md).
+            # Drawn as torch's layers draw them. With kernels this small, zero biases
+            # would put the kinks of all first-layer features in one place: on MNIST,
+            # samples are then a tenth further from the data (docs/figures.md).
             bound = 1 / math.sqrt(fan_in)
             options["bias_initializer"] = RandomUniform(-bound, bound)
             return kind(*arguments, use_bias=use_bias, name=name, **options)
@@ -254,14 +255,14 @@ class Discriminator(Layer):
         return SpectralNorm(inner, False, name=name, dtype=self.dtype_policy)
 
     def build(self, input_shape=None) -> None:
-        """Makes all weights; their shapes are the configuration's."""
+        """Creates all weights, whose shapes follow from the configuration."""
         self.features.build((None, *self.config.image_shape))
         self.score.build((None, math.prod(self.config.smallest)))
         if self.config.num_classes:
             self.labels.build((None,))
 
     def call(self, images, labels=None, training=False):
-        """Scores (B, 1)."""
+        """Scores images (B, H, W, C), giving (B, 1)."""
         features = self.features(images, training=training)  # (B, F)
         score = self.score(features, training=training)
         if labels is None:
@@ -271,13 +272,13 @@ class Discriminator(Layer):
 
 
 def _norm(kind: str, name: str, dtype: dict) -> layers.Layer:
-    """As the reference implementation's, in momentum, epsilon and first weights."""
+    """A norm with the reference implementation's settings."""
     gamma = RandomNormal(1.0, STDDEV)
     if kind == "batch":
         return BatchNorm(
             momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=name, **dtype
         )
-    # One group of channels is layer norm (Wu & He 2018, section 3.1).
+    # With one group of channels, this is layer norm (Wu & He 2018, section 3.1).
     return layers.GroupNormalization(1, epsilon=1e-5, name=name, **dtype)
 
 
@@ -285,13 +286,13 @@ def _norm(kind: str, name: str, dtype: dict) -> layers.Layer:
 class DCGAN(GAN):
     """A deep convolutional GAN of images.
 
-    `fit` takes images (B, H, W, C) in [0, 1], or (images, labels) where there are
-    classes; see `GAN` for the rest. Generated images are in [0, 1] too.
+    `fit` takes images (B, H, W, C) in [0, 1], or, with classes, (images, labels); see
+    `GAN` for the rest. Generated images are in [0, 1] too.
     """
 
     Config = DCGANConfig
     divided = ("width",)
-    # Convolutions and flattened pictures can't be computed in parts.
+    # Convolutions and flattened images can't be computed in shards.
     layout = (
         (r"up_\d+/kernel$", (None, None, None, "model"), GATHERED),
         (r"convolve_\d+/kernel$", (None, None, "model", None), GATHERED),
@@ -310,21 +311,21 @@ class DCGAN(GAN):
         self.built = True
 
     def to_network(self, data):
-        """From [0, 1] to [-1, 1], as tanh gives them."""
+        """Maps images from [0, 1] to [-1, 1], tanh's range."""
         return to_signed(data)
 
     def from_network(self, data):
-        """From [-1, 1] to [0, 1]."""
+        """Maps images from [-1, 1] to [0, 1]."""
         return from_signed(data)
 
     def form(self, batch) -> None:
-        """Images of another shape, and labels that do not fit, raise."""
+        """Raises for images of another shape or labels that do not fit."""
         real, _ = split(batch)
         check_image_shape(real, self.config.image_shape)
         super().form(batch)
 
     def ranges(self, batch):
-        """Pixels and labels."""
+        """The ranges of pixels and labels."""
         real, _ = split(batch)
         return [pixels(real), *super().ranges(batch)]
 

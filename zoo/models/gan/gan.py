@@ -1,12 +1,12 @@
-"""GAN: two networks, each the other's objective (Goodfellow et al. 2014).
+"""GAN: two networks trained against each other (Goodfellow et al. 2014).
 
-What GANs of every kind of data share: the game, its two phases, sampling. `DCGAN` gives
-it networks for images.
+What GANs share whatever the data: the game, its two phases, and sampling. `DCGAN` adds
+networks for images.
 
-Further: Salimans et al. 2016, section 3.4 (one-sided label smoothing), Mirza & Osindero
-2014 (labels for both networks).
+See also Salimans et al. 2016, section 3.4 (one-sided label smoothing), and Mirza &
+Osindero 2014 (labels for both networks).
 
-Shapes: B examples, L dimensions of a latent, S discriminator steps an update.
+Shapes: B examples, L latent dimensions, S discriminator steps per update.
 """
 
 import functools
@@ -32,17 +32,17 @@ from zoo.training.phases import same_shape, shape_of
 
 @dataclass(frozen=True)
 class GANConfig:
-    """The game.
+    """Configuration of the game.
 
     Attributes:
-        latent_dim: of the generator's noise, L.
-        num_classes: of labels that both networks are told; 0 for none.
+        latent_dim: dimensions of the generator's noise, L.
+        num_classes: classes that both networks are conditioned on; 0 for none.
         loss: one of `zoo.training.adversarial.losses.LOSSES`.
-        label_smoothing: what the target of real data lies below 1.
-        gradient_penalty: the penalty's coefficient, where the loss has one.
-        discriminator_steps: updates of the discriminator for one of the generator, each
-            on the batch's real data and on noise of its own, S. A schedule of its
-            learning rate ticks as often.
+        label_smoothing: how far below 1 the real target lies.
+        gradient_penalty: coefficient of the penalty, for losses that have one.
+        discriminator_steps: discriminator updates per generator update, S, each on the
+            batch's real data and on fresh noise. Schedules of the discriminator's
+            learning rate advance with each.
     """
 
     latent_dim: int = 100
@@ -53,7 +53,7 @@ class GANConfig:
     discriminator_steps: int = 1
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_whole(self, "latent_dim", "discriminator_steps")
         check_whole(self, "num_classes", least=0)
         check_fields(self)
@@ -61,37 +61,36 @@ class GANConfig:
             raise ValueError(f"loss must be one of {[*LOSSES]}, got {self.loss!r}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(
-                "label_smoothing must be from 0 up to, but not, 1, got "
-                f"{self.label_smoothing!r}"
+                f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}"
             )
         if self.label_smoothing and not LOSSES[self.loss].has_target:
             raise ValueError(
-                f"loss={self.loss!r} has no target that label_smoothing="
-                f"{self.label_smoothing} could lower; leave it 0."
+                f"label_smoothing must be 0 with loss={self.loss!r}, which has no "
+                f"target to lower, got {self.label_smoothing}"
             )
         if self.gradient_penalty < 0:
             raise ValueError(
-                f"gradient_penalty must be from 0 up, got {self.gradient_penalty!r}"
+                f"gradient_penalty must be at least 0, got {self.gradient_penalty!r}"
             )
 
 
 class GAN(FromPreset, Model):
-    """A generator and a discriminator, trained in turns.
+    """A generator and a discriminator, trained in alternation.
 
-    A subclass makes `self.generator`, from latents (B, L) to data, and
-    `self.discriminator`, from data to scores (B, 1); both take labels (B,) second
-    where there are classes.
+    A subclass creates `self.generator`, from latents (B, L) to data, and
+    `self.discriminator`, from data to scores (B, 1). With classes, both take labels
+    (B,) as a second argument.
 
-    `fit` takes data, or (data, labels); or a dict with `real`, `labels`, the `noise`
-    (B, S, L) and, for the gradient penalty, `mix` (B, S). It logs by phase `loss`,
-    `real` and `fake`, which are D(x) and D(G(z)), or mean scores where these are no
-    logits, and `gradient_penalty`.
+    `fit` takes data, or (data, labels); or a dict with `real`, `labels`, `noise`
+    (B, S, L) and, for the gradient penalty, `mix` (B, S). For each phase it logs
+    `loss`, `real` and `fake`, and `gradient_penalty`. `real` and `fake` are D(x) and
+    D(G(z)), or mean scores where the scores are not logits.
     """
 
     class_targets = False
     weightless = (
-        "its losses compare real data with generated data as a whole. Give data that "
-        "are to count more several times."
+        "its losses compare real and generated data as a whole. Repeat examples that "
+        "should count more."
     )
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
@@ -100,15 +99,15 @@ class GAN(FromPreset, Model):
         self.seed = keras.random.SeedGenerator(name="noise")
 
     def to_network(self, data):
-        """Data in the units that the networks work in, float32."""
+        """Data in the networks' units, float32."""
         return ops.cast(data, "float32")
 
     def from_network(self, data):
-        """The inverse, of generated data."""
+        """Generated data in the units of the training data."""
         return data
 
     def call(self, latents, labels=None, training: bool = False):
-        """Data of latents (B, L), and of labels (B,) where there are classes."""
+        """Data generated from latents (B, L) and, with classes, labels (B,)."""
         inputs = _with_labels(latents, labels)
         return self.from_network(self.generator(*inputs, training=training))
 
@@ -128,7 +127,7 @@ class GAN(FromPreset, Model):
         )
 
     def prepare(self, batch):
-        """Real data, labels and noise; what is random is drawn unless it is given."""
+        """A batch as a dict; noise and mix are drawn unless given."""
         real, labels = split(batch)
         prepared = {**batch} if isinstance(batch, dict) else {}
         prepared["real"] = self.to_network(real)
@@ -144,16 +143,16 @@ class GAN(FromPreset, Model):
         return prepared
 
     def shared(self, batch, training: bool = False):
-        """The data that the discriminator's last step and the generator's learn from.
+        """Generated data for the generator and for the last discriminator step.
 
-        Before that, the generator runs once more for each further step.
+        Each earlier discriminator step runs the generator once more.
         """
         return {"fake": self._fake(batch, -1, training)}
 
     def discriminator_loss(self, batch, training, index):
-        """Step number `index`: to tell real data from generated data."""
+        """Loss of discriminator step `index`: to tell real from generated data."""
         last = index == self.config.discriminator_steps - 1
-        # The generator's gradient is not asked for here; nor is its graph to be kept.
+        # No gradient flows to the generator here, so its graph need not be kept.
         fake = (
             batch["fake"]
             if last
@@ -180,7 +179,7 @@ class GAN(FromPreset, Model):
         return {"loss": loss, **terms}
 
     def generator_loss(self, batch, training):
-        """To have generated data taken for real."""
+        """Loss of the generator: to have its data judged real."""
         scores = self._scores(batch["fake"], batch.get("labels"), training)
         return {
             "loss": ops.mean(self.game.generator(scores)),
@@ -188,7 +187,7 @@ class GAN(FromPreset, Model):
         }
 
     def _fake(self, batch, index, training):
-        # Of a size that is known also where a replica cut its rows out.
+        # Keeps the size static, even where a replica has sliced out its rows.
         latents = ops.reshape(batch["noise"][:, index], (-1, self.config.latent_dim))
         inputs = _with_labels(latents, batch.get("labels"))
         return self.generator(*inputs, training=training)
@@ -198,7 +197,7 @@ class GAN(FromPreset, Model):
         return ops.cast(self.discriminator(*inputs, training=training), "float32")
 
     def form(self, batch) -> None:
-        """Labels that are missing, or not one for each example, raise."""
+        """Raises for labels that are missing or not one per example."""
         real, labels = split(batch)
         if not self.config.num_classes:
             return
@@ -206,12 +205,12 @@ class GAN(FromPreset, Model):
         dtype = ops.dtype(labels)
         if "int" not in dtype or not same_shape(shape_of(labels), shape_of(real)[:1]):
             raise ValueError(
-                f"Labels must be whole numbers of shape {shape_of(real)[:1]}, got "
+                f"Labels must be integers of shape {shape_of(real)[:1]}, got "
                 f"{dtype} of shape {shape_of(labels)}"
             )
 
     def ranges(self, batch):
-        """Labels."""
+        """The range of labels."""
         if not self.config.num_classes:
             return ()
         _, labels = split(batch)
@@ -222,17 +221,18 @@ class GAN(FromPreset, Model):
     def generate(
         self, latents: np.ndarray, labels: np.ndarray | None = None
     ) -> np.ndarray:
-        """Data for any number of latents (N, L), with labels (N,) where conditional."""
+        """Data from any number of latents (N, L) and, with classes, labels (N,)."""
         latents = np.asarray(latents, "float32")
         if latents.ndim != 2 or latents.shape[1] != self.config.latent_dim:
             raise ValueError(
-                f"{type(self).__name__} generates from arrays of shape "
+                f"{type(self).__name__} generates from latents of shape "
                 f"(N, {self.config.latent_dim}), got shape {latents.shape}"
             )
         if not self.config.num_classes:
             if labels is not None:
                 raise ValueError(
-                    f"{type(self).__name__} has no classes (num_classes=0), got labels"
+                    f"labels must be None for a {type(self).__name__} without classes "
+                    "(num_classes=0)"
                 )
             return self._generate(latents)
         _check_given(labels, self.config.num_classes)
@@ -240,7 +240,7 @@ class GAN(FromPreset, Model):
         return self._generate(latents, labels.astype("int32"))
 
     def judge(self, data: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """D(x) (N,) of any number of data, or scores where they are no logits."""
+        """D(x), (N,), of any number of examples; scores where they are not logits."""
         self.check(data if labels is None else (data, labels))
         return self._judge(*_with_labels(np.asarray(data, "float32"), labels))
 
@@ -290,14 +290,14 @@ class GAN(FromPreset, Model):
         spherical: bool = False,
         labels: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Data on the way between two batches of latents.
+        """Generates data along the path between two batches of latents.
 
         Args:
             a: (N, L).
-            b: likewise.
-            steps: how many, both ends included.
-            spherical: along the arc between the latents, not the line.
-            labels: (N,), where there are classes.
+            b: (N, L).
+            steps: points per path, both ends included.
+            spherical: whether to follow the arc between the latents, not the line.
+            labels: classes (N,), for models with classes.
 
         Returns:
             (N, steps, ...).
@@ -309,12 +309,12 @@ class GAN(FromPreset, Model):
 
 
 def _with_labels(x, labels):
-    """A network's arguments."""
+    """A network's arguments: data or latents, and labels unless None."""
     return (x,) if labels is None else (x, labels)
 
 
 def split(batch):
-    """Data and labels, or None, of what `fit` takes."""
+    """Data, and labels or None, of a batch as `fit` takes it."""
     if isinstance(batch, dict):
         return batch["real"], batch.get("labels")
     return batch[:2] if isinstance(batch, tuple) else (batch, None)
@@ -323,7 +323,7 @@ def split(batch):
 def _check_given(labels, num_classes):
     if labels is None:
         raise ValueError(
-            f"num_classes={num_classes}: give labels with the data, as in "
+            f"labels must be given with num_classes={num_classes}. Use "
             "fit(data, labels) or generate(latents, labels)."
         )
 
@@ -332,12 +332,13 @@ def _check_labels(labels, count, num_classes):
     labels = np.asarray(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"Labels must be whole numbers of shape ({count},), got {labels.dtype} of "
+            f"Labels must be integers of shape ({count},), got {labels.dtype} of "
             f"shape {labels.shape}"
         )
     low, high = labels.min(initial=0), labels.max(initial=0)
     if not 0 <= low <= high < num_classes:
         raise ValueError(
-            f"Labels must be from 0 to {num_classes - 1}, got {low} to {high}"
+            f"Labels must be from 0 to {num_classes - 1}, got values from {low} to "
+            f"{high}"
         )
     return labels

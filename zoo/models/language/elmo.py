@@ -1,8 +1,8 @@
-"""ELMo: a forward and a backward language model, whose layers are features of words.
+"""ELMo: forward and backward language models whose layers are word features.
 
-Peters et al. 2018; sections and equations below are theirs. Words are read as they are
-spelled, by convolutions over their characters, as theirs are, or by tokens of a
-vocabulary. Their LSTMs are projected down, ours are as wide as what goes in.
+Peters et al. 2018; sections and equations below are theirs. Words are read by
+convolutions over their characters, as in the paper, or as token ids. The paper's LSTMs
+project their outputs down; these are as wide as their inputs.
 
 Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C classes;
 M characters of a word.
@@ -46,18 +46,18 @@ INPUTS = ("token_ids", "character_ids", "padding_mask")
 
 @dataclass(frozen=True)
 class ELMoConfig:
-    """The shape of an ELMo.
+    """Configuration of an ELMo.
 
     Attributes:
         vocab_size: number of token ids, V.
-        num_layers: LSTMs of each direction, L.
-        width: of embeddings, and of the LSTMs of one direction, D.
-        dropout: of what goes into each LSTM, and into the softmax.
-        character_filters: how many convolutions over characters there are of each
-            width, from width 1 up; none: words are embedded by their token ids. The
-            paper has 32, 32, 64, 128, 256, 512, 1024.
-        character_width: of characters' embeddings.
-        num_highways: behind the convolutions.
+        num_layers: LSTMs per direction, L.
+        width: width of embeddings, and of the LSTMs of one direction, D.
+        dropout: dropout rate of each LSTM's and the softmax's inputs.
+        character_filters: number of character convolutions of each width, from width 1
+            up; if empty, words are embedded by their token ids. The paper has 32, 32,
+            64, 128, 256, 512, 1024.
+        character_width: width of the character embeddings.
+        num_highways: highway layers after the convolutions.
     """
 
     vocab_size: int
@@ -69,7 +69,7 @@ class ELMoConfig:
     num_highways: int = 2
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_whole(self, "vocab_size", "num_layers", "width", "character_width")
         check_whole(self, "num_highways", least=0)
         check_fields(self)
@@ -79,19 +79,19 @@ class ELMoConfig:
 
     @property
     def words(self) -> str:
-        """The input that words are read from."""
+        """The name of the input that words are read from."""
         return "character_ids" if self.character_filters else "token_ids"
 
 
 @dataclass(frozen=True)
 class ELMoClassifierConfig(ELMoConfig):
-    """The shape of a classifier of texts by their features.
+    """Configuration of a text classifier on ELMo's features.
 
     Attributes:
-        num_classes: C.
-        class_names: what they are called, in their order; none where nobody said.
-        hidden_width: of the layer between features and classes.
-        contextual: whether it sees all layers, mixed, or the embeddings alone.
+        num_classes: number of classes, C.
+        class_names: names of the classes, in order; empty if unknown.
+        hidden_width: width of the layer between features and classes.
+        contextual: whether it sees a mix of all layers, or only the embeddings.
     """
 
     num_classes: int = 2
@@ -100,7 +100,7 @@ class ELMoClassifierConfig(ELMoConfig):
     contextual: bool = True
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         super().__post_init__()
         check_whole(self, "num_classes", least=2)
         check_class_names(self)
@@ -111,7 +111,7 @@ class ELMoClassifierConfig(ELMoConfig):
 class BidirectionalLSTM(Layer):
     """Two stacks of LSTMs over shared embeddings, one reading backward (section 3.1).
 
-    From the second LSTM on, each adds to what it reads.
+    From the second LSTM on, there are residual connections.
     """
 
     def __init__(self, config: ELMoConfig, **kwargs: Any) -> None:
@@ -151,12 +151,12 @@ class BidirectionalLSTM(Layer):
         )
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
 
     def embedded(self, inputs):
-        """Words without their context, (B, T, D)."""
+        """Context-free word vectors (B, T, D)."""
         return engine().by_rows(self.embedding(inputs[self.config.words]))
 
     def call(self, inputs, training: bool = False):
@@ -172,7 +172,7 @@ class BidirectionalLSTM(Layer):
     def _read(self, layers, x, mask, training):
         found = [x]
         for layer in layers:
-            # Padding leaves the state as it was: the backward LSTMs begin at the last
+            # Padding leaves the state unchanged, so backward LSTMs begin at the last
             # token.
             read, _ = layer(self.dropout(x, training=training), None, mask)
             x = read if len(found) == 1 else x + read
@@ -181,14 +181,14 @@ class BidirectionalLSTM(Layer):
 
 
 class BiLM(FromPreset, Model):
-    """What both models have in common: the two directions, and checks of texts."""
+    """Base of both models: the two directions, and checks of texts."""
 
     layout = (
-        # Convolutions of several widths lie side by side where they are used.
+        # Convolutions of several widths are concatenated where they are used.
         (r"characters/.*(embeddings|kernel)$", (None, "model"), GATHERED),
         (r"embeddings$", (None, "model")),
         (r"head/kernel$", ("model", None)),
-        # Gates lie side by side, so that parts of the columns are no parts of a state.
+        # Gates lie side by side, so shards of columns are not shards of a state.
         (r"(forward|backward)_\d+/(recurrent_)?kernel$", (None, "model"), GATHERED),
     )
     fusion_pays = True
@@ -200,15 +200,16 @@ class BiLM(FromPreset, Model):
         self.elmo = BidirectionalLSTM(config, name=self.family, dtype=self.dtype_policy)
 
     def features(self, words: Any, padding_mask: Any = None):
-        """All layers of any number of texts, for `zoo.layers.ScalarMix`.
+        """All layers' features of any number of texts, for `zoo.layers.ScalarMix`.
 
         Args:
-            words: token ids (N, T); with `character_filters`, character ids (N, T, M).
-            padding_mask: (N, T), True at tokens; default all.
+            words: token ids (N, T) or, with `character_filters`, character ids
+                (N, T, M).
+            padding_mask: (N, T), True at tokens; all True by default.
 
         Returns:
-            (L+1, N, T, 2·D), forward and backward side by side; the first layer is the
-            embeddings, twice. Those of padding mean nothing.
+            Features (L+1, N, T, 2·D), forward and backward concatenated. The first
+            layer is the embeddings, twice. Values at padding are meaningless.
         """
         words = np.asarray(words)
         mask = np.ones(words.shape[:2]) if padding_mask is None else padding_mask
@@ -239,9 +240,9 @@ class BiLM(FromPreset, Model):
             least = len(self.config.character_filters)
             if len(shape) != 3 or shape[2] < least:
                 raise ValueError(
-                    "character_ids must be of shape (texts, words, characters), with "
-                    f"at least {least} characters for the widest of character_filters, "
-                    f"got {shape}"
+                    "character_ids must have shape (texts, words, characters), with at "
+                    f"least {least} characters for the widest of character_filters, "
+                    f"got shape {shape}"
                 )
             shape = shape[:2]
         others = {
@@ -251,12 +252,12 @@ class BiLM(FromPreset, Model):
         }
         if len(shape) != 2 or not all(same_shape(x, shape) for x in others.values()):
             raise ValueError(
-                "token_ids and padding_mask must be of one shape (texts, tokens), got "
-                f"{others} for {self.config.words} of {shape}"
+                "token_ids and padding_mask must have one shape (texts, tokens), got "
+                f"{others} for {self.config.words} of shape {shape}"
             )
 
     def input_ranges(self, inputs: Any) -> list[Range]:
-        """What words and masks may hold."""
+        """The ranges of words and masks."""
         inputs = word_inputs(inputs, self.config.words)
         found = []
         if "character_ids" in inputs:
@@ -274,14 +275,14 @@ class ELMo(BiLM):
     """A bidirectional language model, and the features that it learns.
 
     Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True at
-    tokens), it gives `forward` and `backward` logits (B, T, V) in float32: for the
-    token after each token and for the one before it. Both come from one softmax. `fit`
-    takes such inputs, and logs the cross-entropies `forward` and `backward` in nats a
+    tokens), it gives `forward` and `backward` logits (B, T, V) in float32, for the
+    token after each token and the one before it. Both share one softmax layer. `fit`
+    takes such inputs, and logs the cross-entropies `forward` and `backward` in nats per
     token, and their sum, `loss`. `features` gives all layers.
 
-    With `character_filters` it reads `character_ids` (B, T, M) of
-    `zoo.data.SpelledSequences` instead, so that any word has features; `fit` takes
-    `token_ids` too, for the words that are to be told.
+    With `character_filters`, it reads `character_ids` (B, T, M) from
+    `zoo.data.SpelledSequences` instead, so that any word has features; `fit` then takes
+    `token_ids` too, as targets.
     """
 
     Config = ELMoConfig
@@ -295,13 +296,13 @@ class ELMo(BiLM):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         for layer in (self.elmo, self.head):
             layer.build((None, None, self.config.width))
         self.built = True
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """A dict of `forward` and `backward` logits (B, T, V), float32."""
         forward, backward = self.elmo(inputs, training=training)
         return {
             "forward": self._logits(forward[-1], training),
@@ -312,7 +313,7 @@ class ELMo(BiLM):
         return ops.cast(self.head(self.dropout(x, training=training)), "float32")
 
     def phases(self):
-        """One: both directions' cross-entropies, summed."""
+        """A single phase: the sum of both directions' cross-entropies."""
         return (
             Phase(
                 "bidirectional",
@@ -324,7 +325,7 @@ class ELMo(BiLM):
         )
 
     def prepare(self, batch):
-        """Token ids, or a dict with a mask, as a dict; weights (B,) or (B, T)."""
+        """A batch as a dict of inputs, a padding mask and, where given, weights."""
         inputs, _, weights = parts(batch)
         inputs = word_inputs(inputs, "token_ids")
         mask = inputs.get("padding_mask")
@@ -335,24 +336,24 @@ class ELMo(BiLM):
         return prepared
 
     def loss_weights(self, batch) -> dict:
-        """How much the tokens that have a neighbor count."""
+        """The total weight of each direction's predictions."""
         forward, backward = self._counts(batch)
         return {"forward": ops.sum(forward), "backward": ops.sum(backward)}
 
     def _counts(self, batch):
-        """How much each token that is to be told counts, by direction, (B, T-1)."""
+        """The weight of each direction's predictions, (B, T-1)."""
         pairs, weights = self._pairs(batch), batch.get("weights")
         if weights is None:
             return pairs, pairs
         return pairs * weights[:, 1:], pairs * weights[:, :-1]
 
     def _pairs(self, batch):
-        """Where there are two tokens side by side, (B, T-1)."""
+        """1 where two adjacent positions are both tokens, else 0, (B, T-1)."""
         mask = ops.cast(batch["padding_mask"], "float32")
         return mask[:, :-1] * mask[:, 1:]
 
     def bidirectional_loss(self, batch, training):
-        """Mean negative log-probabilities, in nats a token (section 3.1)."""
+        """Mean negative log-probabilities, in nats per token (section 3.1)."""
         logits = self(batch, training=training)
         ids, (after, before) = batch["token_ids"], self._counts(batch)
         forward, _ = classified(logits["forward"][:, :-1], ids[:, 1:], after)
@@ -360,28 +361,28 @@ class ELMo(BiLM):
         return {"forward": forward, "backward": backward}
 
     def form(self, batch) -> None:
-        """Texts of other shapes raise."""
+        """Raises for texts of other shapes, or without `token_ids`."""
         inputs, _, _ = parts(batch)
         word_inputs(inputs, "token_ids")
         self.form_of_inputs(inputs)
 
     def ranges(self, batch):
-        """The texts'."""
+        """The ranges of words and masks."""
         return self.input_ranges(parts(batch)[0])
 
     def weight_shapes(self, batch):
-        """One for each text, or for each token."""
+        """One weight per text or per token."""
         shape = shape_of(word_inputs(batch[0], "token_ids")["token_ids"])
         return [shape[:1], shape]
 
 
 @keras.saving.register_keras_serializable("zoo")
 class ELMoClassifier(NamesClasses, BiLM):
-    """Classes of texts by features that stay as they were pretrained.
+    """Classifies texts by ELMo's frozen features.
 
-    A `ScalarMix` of the layers, a hidden layer, the maximum over a text's tokens, and
-    the classes; these are all that is trained. `from_preset` takes ELMo's presets.
-    Called with ELMo's inputs it gives scores (B, C) in float32. `fit` takes (inputs,
+    It trains a `ScalarMix` of the layers, a hidden layer and, after the maximum over a
+    text's tokens, a classifier, and nothing else. `from_preset` takes ELMo's presets.
+    Called with ELMo's inputs, it gives scores (B, C) in float32. `fit` takes (inputs,
     classes) and logs `loss`, the cross-entropy in nats, and `accuracy`.
     """
 
@@ -401,7 +402,7 @@ class ELMoClassifier(NamesClasses, BiLM):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         self.elmo.build((None, None, self.config.width))
         features = (None, None, 2 * self.config.width)
         if self.mix is not None:
@@ -411,9 +412,9 @@ class ELMoClassifier(NamesClasses, BiLM):
         self.built = True
 
     def call(self, inputs, training: bool = False):
-        """See the class."""
+        """Class scores (B, C), float32."""
         inputs = word_inputs(inputs, self.config.words)
-        # Nothing goes back through what is not trained.
+        # No gradient flows into the frozen features.
         if self.mix is not None:
             layers = ops.concatenate(self.elmo(inputs), axis=-1)
             x = self.mix(ops.stop_gradient(layers))
@@ -423,18 +424,18 @@ class ELMoClassifier(NamesClasses, BiLM):
         x = self.hidden(self.dropout(x, training=training))
         mask = inputs.get("padding_mask")
         if mask is not None:
-            # The hidden layer is never negative.
+            # Zeros at padding never win, since the hidden layer is not negative.
             x = x * ops.cast(mask, x.dtype)[:, :, None]
         x = self.dropout(ops.max(x, axis=1), training=training)
         return ops.cast(self.classifier(x), "float32")
 
     def phases(self):
-        """One: the classes' cross-entropy, of what comes after the features."""
+        """A single phase: cross-entropy, of the layers after the features."""
         trained = [layer for layer in (self.mix, self.hidden, self.classifier) if layer]
         return (Phase("classes", self.class_loss, trained, weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """(inputs, classes[, weights]) as a dict."""
+        """A batch (inputs, classes[, weights]) as a dict."""
         inputs, classes, weights = parts(batch)
         given = ops.ones_like(classes) if weights is None else weights
         return {
@@ -444,35 +445,35 @@ class ELMoClassifier(NamesClasses, BiLM):
         }
 
     def loss_weights(self, batch) -> dict:
-        """How much all texts count."""
+        """The texts' total weight."""
         return total_of(batch, "loss")
 
     def class_loss(self, batch, training):
-        """See the class."""
+        """Cross-entropy in nats, and accuracy."""
         inputs = word_inputs(batch, self.config.words)
         scores = self(inputs, training=training)
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
     def form(self, batch) -> None:
-        """Anything but texts with a class each raises."""
+        """Raises unless a batch has texts and one class for each."""
         inputs, classes, _ = parts(batch)
         self.form_of_inputs(inputs)
         words = word_inputs(inputs, self.config.words)[self.config.words]
         check_classes(self, classes, words, "text")
 
     def ranges(self, batch):
-        """The texts' and the classes'."""
+        """The ranges of words, masks and classes."""
         inputs, classes, _ = parts(batch)
         last = self.config.num_classes - 1
         return [*self.input_ranges(inputs), Range("classes", classes, 0, last)]
 
     def weight_shapes(self, batch):
-        """One for each text."""
+        """One weight per text."""
         return [shape_of(batch[1])]
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
-        """Probabilities of the classes (N, C) for any number of texts."""
+        """Class probabilities (N, C) for any number of texts."""
         self.check_inputs(inputs)
         inputs = word_inputs(inputs, self.config.words)
         ids = np.asarray(inputs[self.config.words], "int32")
@@ -489,18 +490,21 @@ class ELMoClassifier(NamesClasses, BiLM):
 
 
 def word_inputs(inputs: Any, needed: str) -> dict:
-    """Token or character ids alone, or a dict that has them, as a dict.
+    """ELMo's inputs as a dict.
 
     Args:
-        inputs: words by themselves, or by name.
-        needed: the name that words by themselves get, and that a dict must have.
+        inputs: token or character ids, or a dict of `INPUTS`.
+        needed: the name that bare ids get, and that a dict must have.
+
+    Raises:
+        ValueError: a dict lacks the needed ids.
     """
     if not isinstance(inputs, Mapping):
         return {needed: inputs}
     if needed not in inputs:
         raise ValueError(
-            f"Inputs are {needed} alone or a dict with {needed} and, where needed, "
-            f"padding_mask. Received: {sorted(inputs)}"
+            f"Inputs must be {needed} or a dict of {needed} and, optionally, "
+            f"padding_mask, got a dict of {sorted(inputs)}"
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
 

@@ -35,28 +35,31 @@ POSITIONS = ("learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl")
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The shape of a GPT.
+    """Configuration of a GPT.
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: the most tokens it can look at.
-        num_layers: transformer blocks.
+        context_length: maximum number of tokens.
+        num_layers: number of transformer blocks.
         num_heads: attention heads; must divide `width`.
-        width: of the residual stream, D.
-        feed_forward_width: of the hidden layer; 0 means 4·width.
-        dropout: after embeddings, attention and feed-forward.
-        attention_dropout: of attention's probabilities, as GPT-2 has it; at 0 a fused
-            kernel attends, which is faster and keeps less.
-        use_bias: in products and norms.
+        width: width of the residual stream, D.
+        feed_forward_width: width of the hidden layer; 0 means 4·width.
+        dropout: dropout rate after embeddings, attention and feed-forward.
+        attention_dropout: dropout rate of attention probabilities, as in GPT-2. At 0,
+            attention uses a fused kernel, which is faster and takes less memory.
+        use_bias: whether dense layers and norms have biases.
         activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
         norm_position: "pre" (GPT-2) or "post" (GPT-1).
         norm_epsilon: added to the variance in norms.
-        positions: "learned", "sinusoidal" or "rotary"; or relative ones, by distance:
-            "t5_bias" (Raffel et al. 2020) or "transformer_xl" (Dai et al. 2019).
-        window: tokens look at themselves and the `window` - 1 before them; 0 for all.
-        tie_embeddings: use the token embedding as output head.
-        initial_stddev: of all matrices; residual outputs get it / sqrt(2·layers).
-        remat: recompute blocks in the backward pass instead of keeping activations.
+        positions: absolute positions, "learned", "sinusoidal" or "rotary"; or relative
+            ones, "t5_bias" (Raffel et al. 2020) or "transformer_xl" (Dai et al. 2019).
+        window: each token attends to itself and the `window` - 1 tokens before it; 0
+            for all of them.
+        tie_embeddings: whether the token embedding is the output head too.
+        initial_stddev: standard deviation of all initial matrices; those that write to
+            the residual stream get it / sqrt(2·layers).
+        remat: whether to recompute blocks in the backward pass instead of keeping
+            their activations.
     """
 
     vocab_size: int
@@ -78,7 +81,7 @@ class GPTConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
         check_whole(self, "feed_forward_width", "window", least=0)
@@ -91,8 +94,8 @@ class GPTConfig:
         check_rate(self, "attention_dropout")
         if self.positions == "rotary" and self.width // self.num_heads % 2:
             raise ValueError(
-                "Rotary positions turn pairs: width / num_heads must be even, got "
-                f"width={self.width}, num_heads={self.num_heads}"
+                "width / num_heads must be even for rotary positions, which rotate "
+                f"pairs, got width={self.width}, num_heads={self.num_heads}"
             )
 
 
@@ -110,9 +113,9 @@ PRESETS: dict[str, GPTConfig] = {
     "gpt2_medium": _gpt2(24, 16, 1024),
     "gpt2_large": _gpt2(36, 20, 1280),
     "gpt2_xl": _gpt2(48, 25, 1600),
-    # Brown et al. 2020, table 2.1. Two rows can't be built as printed: XL's 24 heads
-    # of 128 do not make its width of 2048 (16 do), and 13B's width of 5140 is not a
-    # multiple of its 40 heads (5120, 40 heads of 128, is).
+    # Brown et al. 2020, table 2.1. Two rows can't be built as printed: XL's 24 heads of
+    # width 128 do not add up to its width of 2048 (16 do), and 13B's width of 5140 is
+    # not a multiple of its 40 heads (5120, 40 heads of width 128, is).
     "gpt3_125m": _gpt3(12, 12, 768),
     "gpt3_350m": _gpt3(24, 16, 1024),
     "gpt3_760m": _gpt3(24, 16, 1536),
@@ -137,11 +140,11 @@ GPT3_LEARNING_RATES = {
 
 @keras.saving.register_keras_serializable("zoo")
 class GPT(LanguageModel):
-    """A causal transformer; how it is called and trained `LanguageModel` says."""
+    """A causal transformer; see `LanguageModel` for its calls and training."""
 
     Config = GPTConfig
-    # As in Megatron-LM (Shoeybi et al. 2019), heads and hidden units are cut; but the
-    # embedding by its width, since vocabularies such as 50257 have no divisors.
+    # Heads and hidden units are sharded, as in Megatron-LM (Shoeybi et al. 2019); but
+    # embeddings by their width, since vocabulary sizes such as 50257 have no divisors.
     layout = (
         (r"embeddings$", (None, "model")),
         (r"(query_key_value|expand|position)/kernel$", (None, "model")),
@@ -218,7 +221,7 @@ class GPT(LanguageModel):
         self.build()
 
     def _relative(self, shared: dict) -> keras.Layer | None:
-        """A block's own relative positions, or T5's, which are all blocks'."""
+        """A block's own relative positions, or T5's, which all blocks share."""
         if self.config.positions != "transformer_xl":
             return self.relative
         return TransformerXLPositions(
@@ -230,7 +233,7 @@ class GPT(LanguageModel):
         )
 
     def stack(self):
-        """Embeddings and blocks, the norm above them counted with the last."""
+        """Layers by depth: embeddings, then each block; the last has the final norm."""
         layers = self._flatten_layers(include_self=False, recursive=False)
         others = (*self.blocks, self.final_norm, self.head)
         embeddings = [layer for layer in layers if layer not in others]
@@ -247,9 +250,10 @@ class GPT(LanguageModel):
         index=None,
         training: bool = False,
     ):
-        """The residual stream (B, T, D) above the last block, normed.
+        """The residual stream (B, T, D) after the last block and the final norm.
 
-        Caches, one a block, need the mask and `index`; see `LanguageModel.hidden`.
+        There is one cache per block; caches need the mask and `index`. For arguments
+        see `LanguageModel.hidden`.
         """
         self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids)
@@ -281,7 +285,7 @@ class GPT(LanguageModel):
         return x if caches is None else (x, new_caches)
 
     def empty_caches(self, batch: int, length: int) -> list:
-        """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
+        """Empty keys and values, one pair per block, with room for `length` tokens."""
         return [block.attention.empty_cache(batch, length) for block in self.blocks]
 
 

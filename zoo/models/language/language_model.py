@@ -1,4 +1,4 @@
-"""What every network that predicts the next token has in common.
+"""The base of all networks that predict the next token.
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
@@ -18,7 +18,7 @@ from zoo.training.phases import same_shape, shape_of
 
 
 class LanguageModel(FromPreset, Generates, Model):
-    """A network that predicts the next token: its calls, loss and data.
+    """Base of networks that predict the next token: calls, loss and data.
 
     Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True
     at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of token ids
@@ -26,8 +26,8 @@ class LanguageModel(FromPreset, Generates, Model):
     (B, T).
 
     A subclass has a `config` with `vocab_size`, `context_length` and `width`, a
-    `token_embedding` and a `head`, None where the embedding is the head too, and gives
-    `hidden` and `empty_caches`.
+    `token_embedding` and a `head` (None where the embedding is the head too), and
+    implements `hidden` and `empty_caches`.
     """
 
     class_targets = False
@@ -35,7 +35,7 @@ class LanguageModel(FromPreset, Generates, Model):
     head: Dense | None
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
         self.built = True
@@ -49,36 +49,36 @@ class LanguageModel(FromPreset, Generates, Model):
         index=None,
         training: bool = False,
     ):
-        """What is known (B, T, D) after each token of (B, T).
+        """Hidden vectors (B, T, D), one per token.
 
         Args:
             token_ids: (B, T).
-            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
-            attention_mask: (B, 1 or T, S), True at what may be looked at.
-            caches: from `empty_caches`, or those that the last call gave.
-            index: where in the caches the tokens go.
-            training: whether to drop.
+            positions: the tokens' positions, (B, T) or (T,); 0 … T-1 by default.
+            attention_mask: (B, 1 or T, S), True where tokens may attend.
+            caches: from `empty_caches` or from the previous call.
+            index: where the tokens go in the caches.
+            training: whether to apply dropout.
 
         Returns:
-            An array, and the new caches as a second value where some were given.
+            The vectors and, with caches, the new caches as a second value.
         """
         raise NotImplementedError
 
     def logits(self, x):
-        """Scores (..., V) in float32 for what is known (..., D)."""
+        """Logits (..., V), float32, of hidden vectors (..., D)."""
         if self.head is None:
             return self.token_embedding.logits(x)
         return ops.cast(self.head(x), "float32")
 
     def empty_caches(self, batch: int, length: int) -> list:
-        """What is kept of no tokens yet, nested arrays with a row an example.
+        """Caches of no tokens yet: nested arrays with one row per example.
 
-        Those that grow have room for `length` tokens along their second axis.
+        Caches that grow have room for `length` tokens along their second axis.
         """
         raise NotImplementedError
 
     def call(self, inputs, training: bool = False):
-        """Logits (B, T, V) for token ids (B, T); see the class."""
+        """Logits (B, T, V) of token ids (B, T)."""
         visible = None
         if isinstance(inputs, dict):
             visible = inputs.get("padding_mask")
@@ -90,7 +90,7 @@ class LanguageModel(FromPreset, Generates, Model):
     # === Training ===
 
     def phases(self):
-        """One: the next token's cross-entropy."""
+        """A single phase: the next token's cross-entropy."""
         return (
             Phase(
                 "next_token", self.next_token_loss, [self], weights=self.loss_weights
@@ -98,7 +98,7 @@ class LanguageModel(FromPreset, Generates, Model):
         )
 
     def prepare(self, batch):
-        """Windows (B, T+1), or (inputs, targets); weights (B,) or (B, T). As a dict."""
+        """A batch as a dict of inputs and targets (B, T) and, where given, weights."""
         inputs, targets, weights = parts(batch)
         if targets is None:
             inputs, targets = inputs[:, :-1], inputs[:, 1:]
@@ -108,13 +108,13 @@ class LanguageModel(FromPreset, Generates, Model):
         return prepared
 
     def loss_weights(self, batch) -> dict:
-        """How many predictions count."""
+        """The predictions' total weight."""
         if "weights" in batch:
             return total_of(batch, "loss")
         return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
 
     def next_token_loss(self, batch, training):
-        """Mean negative log-probability of the targets, in nats a token."""
+        """Mean negative log-probability of the targets, in nats per token."""
         logits = self.read(batch, training)
         nats = ops.sparse_categorical_crossentropy(
             ops.reshape(batch["targets"], (-1,)),
@@ -131,7 +131,7 @@ class LanguageModel(FromPreset, Generates, Model):
         return self(batch["inputs"], training=training)
 
     def form(self, batch) -> None:
-        """Anything but windows, or inputs and targets of one shape, raises."""
+        """Raises unless a batch is windows, or inputs and targets of one shape."""
         inputs, targets, _ = parts(batch)
         shape = shape_of(inputs)
         if len(shape) != 2 or (targets is None and (shape[1] or 2) < 2):
@@ -141,22 +141,21 @@ class LanguageModel(FromPreset, Generates, Model):
             )
         if targets is not None and not same_shape(shape_of(targets), shape):
             raise ValueError(
-                f"Each of the inputs needs a target: expected targets of shape "
-                f"{shape}, got {shape_of(targets)}"
+                f"Targets must have the inputs' shape {shape}, got {shape_of(targets)}"
             )
 
     def ranges(self, batch):
-        """Token ids, of inputs and of targets."""
+        """The ranges of token ids, of inputs and of targets."""
         inputs, targets, _ = parts(batch)
         return [token_range(x, self.config) for x in (inputs, targets) if x is not None]
 
     def weight_shapes(self, batch):
-        """One for each text, or for each target."""
+        """One weight per text or per target."""
         inputs, targets, _ = parts(batch)
         rows, length = shape_of(inputs)
         return [(rows,), (rows, length - (targets is None))]
 
     def check_inputs(self, inputs) -> None:
-        """Ids outside the vocabulary raise."""
+        """Raises for token ids outside the vocabulary."""
         token_ids = inputs["token_ids"] if isinstance(inputs, dict) else inputs
         token_range(token_ids, self.config).check()

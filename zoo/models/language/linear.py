@@ -1,8 +1,8 @@
 """A linear language model: the mean of the context's embeddings, and a classifier.
 
-What word2vec's CBOW (Mikolov et al. 2013, "Efficient estimation of word
-representations") and fastText (Joulin et al. 2017) do with a bag of words, here with
-all tokens so far: the step from counting to attention, whose shares are all equal.
+It does with all tokens so far what word2vec's CBOW (Mikolov et al. 2013, "Efficient
+estimation of word representations") and fastText (Joulin et al. 2017) do with a bag of
+words. It is a step from counting towards attention: attention with equal weights.
 
 Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
 """
@@ -25,13 +25,13 @@ from zoo.presets.registration import register
 
 @dataclass(frozen=True)
 class LinearLMConfig:
-    """The shape of a linear language model.
+    """Configuration of a linear language model.
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: the most tokens it can look at.
-        width: of the embeddings, D.
-        initial_stddev: of embeddings and classifier.
+        context_length: maximum number of tokens.
+        width: width of the embeddings, D.
+        initial_stddev: standard deviation of the initial embeddings and classifier.
     """
 
     vocab_size: int
@@ -40,14 +40,14 @@ class LinearLMConfig:
     initial_stddev: float = 0.1
 
     def __post_init__(self) -> None:
-        """Checks the sizes."""
+        """Validates the fields."""
         check_whole(self, "vocab_size", "context_length", "width")
         check_fields(self)
 
 
 @keras.saving.register_keras_serializable("zoo")
 class LinearLM(LanguageModel):
-    """Averages embeddings; how it is called and trained `LanguageModel` says."""
+    """Averages embeddings; see `LanguageModel` for its calls and training."""
 
     Config = LinearLMConfig
     layout = ((r"embeddings$", (None, "model")), (r"head/kernel$", ("model", None)))
@@ -81,7 +81,7 @@ class LinearLM(LanguageModel):
     ):
         """The mean embedding (B, T, D) of the tokens so far.
 
-        See `LanguageModel.hidden`. Positions make no difference.
+        Positions are ignored. For arguments see `LanguageModel.hidden`.
         """
         length = token_ids.shape[1]
         self.check_length(length)
@@ -95,33 +95,36 @@ class LinearLM(LanguageModel):
         return mean_of_visible(x, visible)
 
     def empty_caches(self, batch: int, length: int) -> list:
-        """Embeddings of no tokens yet, zeros (B, S, D)."""
+        """Room for the embeddings of `length` tokens, zeros (B, S, D)."""
         shape = (batch, length, self.config.width)
         return [ops.zeros(shape, dtype=self.compute_dtype)]
 
     def nearest(self, token: int | str, k: int = 10) -> list[tuple[Any, float]]:
-        """The tokens whose embeddings point in the most similar directions.
+        """The tokens whose embeddings have the largest cosine with a token's.
 
         Args:
             token: an id, or the text of a single token.
-            k: how many.
+            k: maximum number of tokens to return.
 
         Returns:
             Pairs of a token, as an id or text, and its cosine, the largest first;
             without the token itself.
+
+        Raises:
+            ValueError: the text is not a single token.
         """
         check_count("k", k)
         (ids,) = self._rows(token if isinstance(token, str) else [token])
         if len(ids) != 1:
             raise ValueError(
-                f"nearest compares single tokens, and {token!r} is {len(ids)} of them"
+                f"token must be a single token, got {token!r}: {len(ids)} tokens"
             )
         table = engine().numpy(self.token_embedding.embeddings).astype("float64")
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
         cosines = table @ table[ids[0]]
         order = np.argsort(-cosines, kind="stable")
         text = isinstance(token, str)
-        if text:  # the vocabulary may be larger than the tokenizer's
+        if text:  # the model's vocabulary may be larger than the tokenizer's
             order = order[order < self.tokenizer.vocab_size]
         found = order[order != ids[0]][:k].tolist()
         names = [self.tokenizer.decode([i]) for i in found] if text else found
@@ -129,11 +132,11 @@ class LinearLM(LanguageModel):
 
 
 def mean_of_visible(x, visible):
-    """Means (B, T, D) over those of the vectors (B, S, D) that a row may look at.
+    """Means (B, T, D) of the vectors that each token sees; 0 where it sees none.
 
     Args:
-        x: the vectors.
-        visible: (B or 1, T, S), whether a token looks at a vector; without any, 0.
+        x: vectors (B, S, D).
+        visible: (B or 1, T, S), True where a token sees a vector.
     """
     seen = ops.cast(visible, "float32")
     shares = seen / ops.maximum(ops.sum(seen, axis=-1, keepdims=True), 1.0)

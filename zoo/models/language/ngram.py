@@ -1,8 +1,7 @@
-"""N-gram language models: the next token by counts of what followed before.
+"""N-gram language models: predict the next token from counts.
 
-Shannon 1948, sections 3 and 7; for the smoothing see
-`zoo.models.language.smoothing`. It runs on the host: it is counted in one pass,
-without training, and computes in float64.
+Shannon 1948, sections 3 and 7; for smoothing see `zoo.models.language.smoothing`. They
+run on the host: fitting is one counting pass, and computation is in float64.
 
 Shapes: T tokens, V vocabulary.
 """
@@ -37,18 +36,19 @@ PRECISION = "float64"
 
 @dataclass(frozen=True)
 class NgramConfig:
-    """What is counted, and what becomes of what was never counted.
+    """Configuration of an n-gram model: what is counted, and how it is smoothed.
 
     Attributes:
         vocab_size: number of token ids, V.
-        order: tokens of an n-gram; a token is predicted from the `order` - 1 before.
+        order: tokens per n-gram; each token is predicted from the `order` - 1 before
+            it.
         smoothing: "mle" (none), "add_k", "katz" (backoff with Good-Turing discounts)
             or "kneser_ney" (interpolated).
         k: what "add_k" adds to all counts; 1 is Laplace's rule.
-        discount: what "kneser_ney" takes from all counts; None for modified
-            Kneser-Ney, which estimates three for each order.
-        beginnings: whether what a text begins with is counted as such. False where
-            texts are cut at any place.
+        discount: what "kneser_ney" subtracts from all counts; None for modified
+            Kneser-Ney, which estimates three discounts per order.
+        beginnings: whether the beginnings of texts are counted separately. False where
+            texts are cut at arbitrary points.
     """
 
     vocab_size: int
@@ -59,13 +59,13 @@ class NgramConfig:
     beginnings: bool = True
 
     def __post_init__(self) -> None:
-        """Checks each field's range."""
+        """Validates the fields."""
         check_whole(self, "vocab_size", "order")
         check_fields(self)
         check_choice(self, "smoothing", SMOOTHINGS)
         if not self.k > 0:
             raise ValueError(
-                f"k must be above 0, got {self.k!r}; smoothing='mle' adds nothing"
+                f"k must be above 0, got {self.k!r}. Use smoothing='mle' for k=0."
             )
         if self.discount is not None and not 0 < self.discount <= 1:
             raise ValueError(
@@ -76,14 +76,14 @@ class NgramConfig:
 class NgramLM(FromPreset, Generates):
     """Predicts the next token from the last few, by counts.
 
-    A context of fewer tokens than the order asks for is the beginning of a text: it
-    predicts what followed where texts began with that. Where none did, and with
+    A context shorter than the order needs is taken as the beginning of a text: it
+    predicts what followed in texts that began so. If no text did, or with
     `beginnings=False`, it predicts what followed those tokens anywhere. There is no
-    symbol for the end of a text.
+    end-of-text symbol.
 
-    `generate` and `score` are those of `zoo.GPT`, but for beams; texts may be of any
-    length. Without smoothing, `generate` drops tokens from the front of a context that
-    nothing ever followed.
+    `generate` and `score` are as in `zoo.GPT`, without beam search; texts may have any
+    length. Without smoothing, `generate` shortens a context that nothing ever followed
+    from the front.
     """
 
     Config = NgramConfig
@@ -101,19 +101,18 @@ class NgramLM(FromPreset, Generates):
         self._orders: list[Order] = []
 
     def fit(self, texts: Texts) -> Self:
-        """Counts the n-grams of a text, or of several, in place of earlier counts.
+        """Counts the n-grams of one or several texts, replacing earlier counts.
 
         Args:
-            texts: a string, ids, or a list of either, none of whose n-grams reach from
-                one text into the next. Each is a text from its beginning, unless
-                `beginnings=False`.
+            texts: a string, ids, or a list of either. N-grams do not cross texts, and
+                each text starts at its beginning, unless `beginnings=False`.
 
         Returns:
             The model.
         """
         rows = [row for row in self._rows(plain(texts)) if len(row)]
         if not rows:
-            raise ValueError("There is nothing to count: the texts have no tokens.")
+            raise ValueError("texts must have tokens to count, got none")
         config = self.config
         self._take(
             count_ngrams(rows, config.order, config.vocab_size, config.beginnings)
@@ -121,25 +120,27 @@ class NgramLM(FromPreset, Generates):
         return self
 
     def probabilities(self, context: Texts) -> np.ndarray:
-        """The distribution (V,) of the token after a context, float64.
+        """The distribution of the token after a context, (V,) in float64.
 
         Args:
-            context: a string or ids, of any length; also of none. Its last
-                `order` - 1 tokens count; fewer are the beginning of a text.
+            context: a string or ids, of any length, or empty. The last `order` - 1
+                tokens count; fewer are taken as the beginning of a text.
 
         Returns:
-            Probabilities of all ids of the vocabulary, which may be more than the
-            tokenizer's. They sum to 1; all are 0 under "mle" after a context that
+            The probabilities of all V ids, which may be more than the tokenizer has.
+            They sum to 1, except that under "mle" all are 0 after a context that
             nothing ever followed.
         """
         context = plain(context)
         if not is_single(context) and len(context):
-            raise ValueError(f"Give one context, as text or ids, not {context!r:.80}")
+            raise ValueError(
+                f"context must be one text, as a string or ids, got {context!r:.80}"
+            )
         rows = self._rows(context)
         return self._distribution(self._symbols(rows[0] if rows else []))
 
     def log_probs(self, token_ids: np.ndarray) -> np.ndarray:
-        """Log-probabilities (nats) of a text's tokens but the first, float64.
+        """Log-probabilities in nats of all tokens but the first, (T-1,) in float64.
 
         Args:
             token_ids: (T,), at least two.
@@ -147,7 +148,8 @@ class NgramLM(FromPreset, Generates):
         ids = np.asarray(token_ids)
         if ids.ndim != 1 or len(ids) < 2:
             raise ValueError(
-                f"A text needs at least two tokens, got token ids of shape {ids.shape}"
+                f"token_ids must have shape (T,) with at least two tokens, got shape "
+                f"{ids.shape}"
             )
         self.check_ids(ids)
         orders = self._fitted()
@@ -157,43 +159,43 @@ class NgramLM(FromPreset, Generates):
         numbers = ngrams_ending(self._tables, ids, self._num_symbols)
         found = np.full(len(ids), self._lowest)
         for size, order in enumerate(orders, start=1):
-            # These have enough symbols before them for n-grams of this size.
+            # Only tokens with enough symbols before them for n-grams of this size.
             at = slice(size - 1, None)
             contexts, whole = numbers[size - 1][at][:-1], numbers[size][size:]
             lower = found[at] if self._backs_off else self._lowest
             lower = order.weights[contexts] * lower
             values = np.where(whole == NOT_FOUND, lower, order.values[whole])
             if beginnings and (contexts[:1] == NOT_FOUND).any():
-                values[0] = found[size - 1]  # no text began so
+                values[0] = found[size - 1]  # no text began like this
             found[at] = values
         with np.errstate(divide="ignore"):
             return np.log(found[1 + beginnings :])
 
     def count_params(self) -> int:
-        """How many n-grams of all orders it has counted."""
+        """The number of distinct n-grams counted, of all orders."""
         return sum(int(np.count_nonzero(table.counts)) for table in self._tables[1:])
 
     # === Helpers ===
 
     @property
     def _backs_off(self) -> bool:
-        """Whether the lower distribution is that of the shorter context."""
+        """Whether the lower-order distribution is that of the shortened context."""
         return self.config.smoothing in ("katz", "kneser_ney")
 
     @property
     def _num_symbols(self) -> int:
-        """The tokens, and the beginning where it is counted."""
+        """Number of symbols: the tokens, and the beginning if it is counted."""
         return self.config.vocab_size + self.config.beginnings
 
     @property
     def _lowest(self) -> float:
-        """The probability of any token where nothing is known."""
+        """The probability of any token before any counts."""
         return 0.0 if self.config.smoothing == "mle" else 1 / self.config.vocab_size
 
     def _fitted(self) -> list[Order]:
         if not self._orders:
             raise ValueError(
-                "This model has counted nothing yet: call fit(ids) first, or load one "
+                "This model has counted nothing yet. Call fit(ids) first, or load one "
                 "with from_preset."
             )
         return self._orders
@@ -213,7 +215,11 @@ class NgramLM(FromPreset, Generates):
                 self._orders = kneser_ney(tables, size, discount, config.beginnings)
 
     def _symbols(self, context: np.ndarray | list) -> np.ndarray:
-        """The last tokens that count, behind the beginning if texts began so."""
+        """The symbols to predict from.
+
+        They are the context's last tokens, preceded by the beginning if some text
+        began with them.
+        """
         config = self.config
         self._fitted()
         context = np.asarray(context, "int64")
@@ -224,13 +230,13 @@ class NgramLM(FromPreset, Generates):
         return begun if self._numbers(begun)[-1] != NOT_FOUND else context
 
     def _numbers(self, symbols: np.ndarray) -> list[np.integer]:
-        """Of the n-grams that the symbols end in, from the empty one to all."""
+        """The numbers of the n-grams that end the symbols, from the empty one up."""
         tables = self._tables[: len(symbols) + 1]
         found = ngrams_ending(tables, symbols, self._num_symbols)
         return [ending[-1] for ending in found]
 
     def _distribution(self, context: np.ndarray) -> np.ndarray:
-        """What follows symbols, fewer than the order."""
+        """The distribution of what follows fewer symbols than the order."""
         orders, vocab_size = self._orders, self.config.vocab_size
         numbers = self._numbers(context)
         found = np.full(vocab_size, self._lowest)
@@ -262,14 +268,14 @@ class NgramLM(FromPreset, Generates):
 
     @classmethod
     def from_config(cls, saved: dict[str, Any]) -> Self:
-        """Makes a model from what a preset says."""
+        """Builds a model from a preset's settings."""
         policy = keras.dtype_policies.get(saved["dtype"])
         if policy.name != PRECISION or saved["name"] is not None:
             raise ValueError(
-                f"NgramLM computes in {PRECISION} and has no name: leave dtype and "
-                f"name out. Received: dtype={policy.name!r}, name={saved['name']!r}"
+                f"NgramLM computes in {PRECISION} and has no name, got dtype="
+                f"{policy.name!r}, name={saved['name']!r}. Leave dtype and name out."
             )
-        # Files of before there were beginnings do not have the field.
+        # Files written before beginnings were counted lack the field.
         return cls(NgramConfig(**{"beginnings": False} | saved["config"]))
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -287,14 +293,14 @@ class NgramLM(FromPreset, Generates):
         with_beginnings = counted[0].keys[-1] == self.config.vocab_size
         if with_beginnings != self.config.beginnings:
             raise ValueError(
-                f"{source} was counted with beginnings={bool(with_beginnings)}, which "
-                "cannot change afterwards. Leave beginnings out, or fit the texts anew."
+                f"beginnings must be {bool(with_beginnings)} as in {source}, whose "
+                "counts can't be changed. Leave beginnings out, or fit the texts again."
             )
         self._take([root(), *counted])
 
 
 def _names(order: int) -> list[str]:
-    """What a table's arrays are called in a file."""
+    """The names of a table's arrays in a file."""
     return [f"order_{order}/{field}" for field in NgramTable._fields]
 
 

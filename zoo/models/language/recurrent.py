@@ -1,7 +1,7 @@
-"""RecurrentLM: a language model whose memory is a state.
+"""RecurrentLM: recurrent language models.
 
-Mikolov et al. 2010 with Elman's network; Zaremba et al. 2014 with the LSTM, whose
-dropout, on what goes from layer to layer and not through time, it has.
+Mikolov et al. 2010 (Elman networks) and Zaremba et al. 2014 (LSTMs), with the latter's
+dropout: between layers, not through time.
 
 Shapes: B batch, T tokens, D width, S state of one layer, L layers, V vocabulary.
 """
@@ -30,18 +30,19 @@ from zoo.presets.registration import register
 
 @dataclass(frozen=True)
 class RecurrentLMConfig:
-    """The shape of a recurrent language model.
+    """Configuration of a recurrent language model.
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: the most tokens of a window, and of a text that is generated.
-        num_layers: recurrent layers, L.
-        width: of embeddings and layers, D.
+        context_length: maximum number of tokens of a window, and of a generated text.
+        num_layers: number of recurrent layers, L.
+        width: width of embeddings and layers, D.
         cell: "lstm", "gru" or "elman".
-        dropout: of embeddings and of each layer's output.
-        tie_embeddings: use the token embedding as output head.
-        carried_rows: rows of a batch (micro-batches and devices together) in training
-            whose state goes on to the next batch's; 0 starts every window from zeros.
+        dropout: dropout rate of embeddings and of each layer's output.
+        tie_embeddings: whether the token embedding is the output head too.
+        carried_rows: rows of a training batch (over all micro-batches and devices)
+            whose state carries over to the next batch; 0 starts every window from
+            zeros.
     """
 
     vocab_size: int
@@ -54,7 +55,7 @@ class RecurrentLMConfig:
     carried_rows: int = 0
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_whole(self, "vocab_size", "context_length", "num_layers", "width")
         check_whole(self, "carried_rows", least=0)
         check_fields(self)
@@ -63,8 +64,8 @@ class RecurrentLMConfig:
 
 
 PRESETS: dict[str, RecurrentLMConfig] = {
-    # Zaremba et al. 2014, section 4.1, on the Penn Treebank; windows of 35, batches of
-    # 20 rows.
+    # Zaremba et al. 2014, section 4.1, on the Penn Treebank: windows of 35 tokens and
+    # batches of 20 rows.
     "lstm_ptb_medium": RecurrentLMConfig(
         10000, 35, 2, 650, dropout=0.5, tie_embeddings=False, carried_rows=20
     ),
@@ -82,16 +83,16 @@ class RecurrentLM(LanguageModel):
     (True at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of
     token ids (B, T+1), or inputs, targets and weights (B, T) each.
 
-    With `carried_rows` it takes an iterator over batches of `zoo.data.Streams`, or
-    windows whose rows all go on from batch to batch. `evaluate` starts every window
-    from zeros, and leaves the state of training as it is.
+    With `carried_rows`, `fit` takes an iterator over batches of `zoo.data.Streams`, or
+    windows whose rows continue from batch to batch. `evaluate` starts every window from
+    zeros and does not touch the training state.
     """
 
     Config = RecurrentLMConfig
     layout = (
         (r"embeddings$", (None, "model")),
         (r"head/kernel$", ("model", None)),
-        # Gates lie side by side, so that parts of the columns are no parts of a state.
+        # Gates lie side by side, so shards of columns are not shards of a state.
         (r"(elman|gru|lstm)_\d+/(recurrent_)?kernel$", (None, "model"), GATHERED),
     )
     fusion_pays = True
@@ -132,19 +133,19 @@ class RecurrentLM(LanguageModel):
     ):
         """The last layer's outputs (B, T, D).
 
-        The signature is `zoo.GPT.hidden`'s; the state stands in for the caches.
+        The signature is that of `LanguageModel.hidden`; the states serve as caches.
 
         Args:
             token_ids: (B, T).
-            positions: not needed: the state knows how many tokens it has seen.
-            attention_mask: (B, 1 or T, T or more). A token that is not to see itself is
-                padding, which leaves the state as it was.
-            caches: the layers' states, from `empty_caches`; default zeros.
-            index: not needed either.
-            training: whether to drop.
+            positions: ignored, since the state encodes what came before.
+            attention_mask: (B, 1 or T, T or more). A token that must not see itself is
+                padding, which leaves the state unchanged.
+            caches: the layers' states, from `empty_caches`; zeros by default.
+            index: ignored.
+            training: whether to apply dropout.
 
         Returns:
-            The outputs, and the new states as a second value where some were given.
+            The outputs and, with caches, the new states as a second value.
         """
         length = token_ids.shape[1]
         self.check_length(length)
@@ -159,23 +160,24 @@ class RecurrentLM(LanguageModel):
         return x if caches is None else (x, states)
 
     def empty_caches(self, batch: int, length: int) -> list:
-        """The state of each layer before any token; it takes any number of them."""
+        """The initial state of each layer, which has no limit of `length`."""
         del length
         return [layer.empty_state(batch) for layer in self.recurrent]
 
     def log_probs(self, token_ids: np.ndarray) -> np.ndarray:
-        """Log-probabilities (nats) of a text's tokens but the first.
+        """Log-probabilities in nats of all of a text's tokens but the first, (T-1,).
 
-        The state goes through the whole text, however long, in windows of the context
-        length; `score` takes texts up to that length.
+        The state is carried through the whole text, of any length; `score` takes texts
+        up to the context length.
 
         Args:
-            token_ids: of shape (number of tokens,), at least two.
+            token_ids: (T,), at least two.
         """
         ids = np.asarray(token_ids)
         if ids.ndim != 1 or len(ids) < 2:
             raise ValueError(
-                f"A text needs at least two tokens, got token ids of shape {ids.shape}"
+                f"token_ids must have shape (T,) with at least two tokens, got shape "
+                f"{ids.shape}"
             )
         self.check_ids(ids)
         ids = ids.astype("int32")
@@ -202,19 +204,20 @@ class RecurrentLM(LanguageModel):
     # === Training ===
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Keras's; with carried state, of batches of just those rows, in their order.
+        """Keras's `fit`; carried state needs batches in order, of `carried_rows` rows.
 
         Raises:
-            ValueError: the rows of a batch would not be those of the one before.
+            ValueError: a batch's rows would not continue those of the batch before.
         """
         if self.carried is not None:
             if isinstance(x, Iterator):
                 x = map(self._carried_batch, x)
             elif kwargs.get("shuffle", True):
                 raise ValueError(
-                    f"carried_rows={self.config.carried_rows} carries each row's state "
-                    "on to the next batch, so that they must come in order: give an "
-                    "iterator such as zoo.data.Streams(...).batches(), or shuffle=False"
+                    "Batches must come in order with carried_rows="
+                    f"{self.config.carried_rows}, since each row's state carries over "
+                    "to the next batch. Give an iterator such as "
+                    "zoo.data.Streams(...).batches(), or shuffle=False."
                 )
         return super().fit(x, *args, **kwargs)
 
@@ -222,16 +225,16 @@ class RecurrentLM(LanguageModel):
         rows = {len(array) for array in keras.tree.flatten(batch)}
         if rows != {self.config.carried_rows}:
             raise ValueError(
-                f"A batch has {sorted(rows)} rows, but carried_rows="
-                f"{self.config.carried_rows}. Make them equal: change carried_rows (a "
-                "preset loads with any), or the batch size."
+                f"A batch must have carried_rows={self.config.carried_rows} rows, got "
+                f"{sorted(rows)}. Change carried_rows (a preset loads with any value) "
+                "or the batch size."
             )
         return batch
 
     def prepare(self, batch):
-        """Windows (B, T+1), or (inputs, targets[, weights]), as a dict.
+        """A batch as a dict; see `LanguageModel.prepare`.
 
-        With carried state, the rows' states too, if there are as many rows.
+        With carried state and a full batch, the dict has the rows' states too.
         """
         continues = None
         if isinstance(batch, dict):
@@ -243,13 +246,13 @@ class RecurrentLM(LanguageModel):
         return prepared
 
     def read(self, batch, training):
-        """Logits; in training, with and for the state that is carried."""
+        """Logits (B, T, V); in training, reads and updates the carried state."""
         if self.carried is None or not training:
             return super().read(batch, training)
         if "states" not in batch:
             raise ValueError(
-                "A batch of training needs as many rows as carried_rows="
-                f"{self.config.carried_rows}."
+                "A training batch must have carried_rows="
+                f"{self.config.carried_rows} rows"
             )
         layers, width = self.config.num_layers, self.carried.width
         each = ops.reshape(batch["states"], (-1, layers, width // layers))
@@ -260,15 +263,15 @@ class RecurrentLM(LanguageModel):
         return self.logits(x)
 
     def form(self, batch) -> None:
-        """See `LanguageModel`; a dict holds windows."""
+        """Raises as `LanguageModel.form` does; a dict must hold windows."""
         super().form(_windows(batch))
 
     def ranges(self, batch):
-        """Likewise."""
+        """The ranges of token ids, of inputs and of targets."""
         return super().ranges(_windows(batch))
 
     def weight_shapes(self, batch):
-        """Likewise."""
+        """One weight per text or per target."""
         return super().weight_shapes(_windows(batch))
 
 
@@ -277,8 +280,8 @@ def _windows(batch):
 
 
 def _tokens(attention_mask, length: int | None):
-    """Which tokens are none of padding, (B, T); None where all are."""
-    # A text goes on token by token, none of which is padding.
+    """True at tokens that are not padding, (B, T); None if none is padding."""
+    # During generation, tokens come one at a time, and none is padding.
     if attention_mask is None or length == 1:
         return None
     if attention_mask.shape[1] == 1:

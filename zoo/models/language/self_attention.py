@@ -1,9 +1,9 @@
-"""A self-attention classifier of texts, from the simplest form of attention up.
+"""A self-attention text classifier, from the simplest form of attention up.
 
-After Peter Bloem's lecture "Transformers from scratch" (2019): what comes out at a
-token is a mean of all tokens, weighted by how alike they are. That has no weights but
-the embeddings; each option of the configuration then adds what makes it the attention
-of Vaswani et al. 2017, section 3.2.
+After Peter Bloem's lecture "Transformers from scratch" (2019): the output at a token is
+a mean of all tokens, weighted by similarity. The embeddings are its only weights; the
+configuration's options add what makes it the attention of Vaswani et al. 2017, section
+3.2.
 
 Shapes: B batch, T tokens, D width, N heads, V vocabulary, C classes.
 """
@@ -42,8 +42,8 @@ from zoo.training.phases import shape_of
 ATTENTION = ("simple", "scaled", "learned")
 POSITIONS = ("none", "learned", "sinusoidal")
 POOLING = ("mean", "max")
-# Of the vectors at the start. At a width of 64 a token's product with itself is then
-# about 16, or 2 once scaled, beside 0 with others: it sees itself alone, or others too.
+# Of the initial embeddings. At a width of 64, a token's product with itself is then
+# about 16 (2 if scaled), and 0 with others: it sees only itself (or others too).
 INITIAL_STDDEV = 0.5
 # Lengths are rounded up to multiples of this, so that few shapes are ever compiled.
 BUCKET = 16
@@ -51,22 +51,22 @@ BUCKET = 16
 
 @dataclass(frozen=True)
 class SelfAttentionClassifierConfig:
-    """The shape of a classifier, by default the simplest one.
+    """Configuration of a classifier, by default the simplest one.
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: the most tokens of a text.
-        num_classes: C.
-        class_names: what they are called, in their order; none where nobody said.
-        width: of the vectors of tokens, D.
-        attention: "simple" weighs by products of the tokens' vectors; "scaled" divides
-            these by the root of D; "learned" takes them between queries and keys, and
-            means of values, which are learned products with the vectors.
-        num_heads: of learned attention; must divide `width`.
-        positions: what is added to the vectors to tell where tokens stand: "none",
+        context_length: maximum number of tokens of a text.
+        num_classes: number of classes, C.
+        class_names: names of the classes, in order; empty if unknown.
+        width: width of the token vectors, D.
+        attention: "simple" weighs by products of token vectors; "scaled" divides these
+            by the square root of D; "learned" uses queries, keys and values, which are
+            learned projections of the vectors.
+        num_heads: heads of learned attention; must divide `width`.
+        positions: the position vectors that are added to token vectors: "none",
             "learned" or "sinusoidal".
-        pooling: the "mean" or the "max" over a text's tokens, which is classified.
-        pad_id: the token that fills rows up.
+        pooling: "mean" or "max" over a text's tokens, before classification.
+        pad_id: the id of padding.
     """
 
     vocab_size: int
@@ -81,7 +81,7 @@ class SelfAttentionClassifierConfig:
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         check_whole(self, "vocab_size", "context_length", "width", "num_heads")
         check_whole(self, "num_classes", least=2)
         check_fields(self)
@@ -92,13 +92,12 @@ class SelfAttentionClassifierConfig:
         check_heads(self.width, self.num_heads)
         if self.num_heads > 1 and self.attention != "learned":
             raise ValueError(
-                f"num_heads={self.num_heads} heads differ in what they learn: they "
-                f'need attention="learned", got {self.attention!r}'
+                f"attention must be 'learned' for num_heads={self.num_heads}, since "
+                f"heads differ only in their weights, got {self.attention!r}"
             )
         if self.positions == "sinusoidal" and self.width % 2:
             raise ValueError(
-                f"Sinusoidal positions come in pairs: width must be even, got "
-                f"{self.width}"
+                f"width must be even for sinusoidal positions, got {self.width}"
             )
         if not 0 <= self.pad_id < self.vocab_size:
             raise ValueError(
@@ -109,11 +108,11 @@ class SelfAttentionClassifierConfig:
 
 @keras.saving.register_keras_serializable("zoo")
 class SimpleSelfAttention(Layer):
-    """Each vector becomes a mean of all; nothing is learned.
+    """Replaces each vector by a weighted mean of all; has no weights.
 
-    y_i = sum_j softmax_j(x_i · x_j / scale) x_j. A vector is most alike to itself: of
-    independent ones of variance 1, the product with itself is D, with others about
-    root D. So without a scale the mean is hardly one.
+    y_i = sum_j softmax_j(x_i · x_j / scale) x_j. A vector is most similar to itself:
+    with independent entries of variance 1, its product with itself is about D, and with
+    others about sqrt(D) in magnitude. So unscaled, the mean is nearly the vector.
     """
 
     def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
@@ -122,12 +121,12 @@ class SimpleSelfAttention(Layer):
         self.built = True
 
     def call(self, x_BTD, attention_mask=None):
-        """(B, T, D) to (B, T, D)."""
+        """Attends, from vectors (B, T, D) to (B, T, D)."""
         weights_BTT = self.probabilities(x_BTD, attention_mask)[:, 0]
         return ops.matmul(ops.cast(weights_BTT, x_BTD.dtype), x_BTD)
 
     def probabilities(self, x_BTD, attention_mask=None):
-        """How much each token looks at each, (B, 1, T, T)."""
+        """Attention weights of each token on each, (B, 1, T, T)."""
         scores_BTT = ops.matmul(x_BTD, ops.transpose(x_BTD, (0, 2, 1))) / self.scale
         mask = None if attention_mask is None else attention_mask[:, None]
         return attention_weights(scores_BTT[:, None], mask)
@@ -139,11 +138,11 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
 
     Called with token ids (B, T), padded with `pad_id`, it gives scores (B, C) in
     float32. `fit` takes (ids, classes) or (ids, classes, weights) and logs `loss`, the
-    cross-entropy in nats, and `accuracy`. Padding is neither looked at nor pooled.
+    cross-entropy in nats, and `accuracy`. Padding is neither attended to nor pooled.
     """
 
     Config = SelfAttentionClassifierConfig
-    # As of `zoo.GPT`.
+    # As in `zoo.GPT`.
     layout = (
         (r"embeddings$", (None, "model")),
         (r"query_key_value/kernel$", (None, "model")),
@@ -180,28 +179,28 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             if not layer.built:
                 layer.build((None, None, self.config.width))
         self.built = True
 
     def call(self, token_ids, training: bool = False):
-        """Scores (B, C); see the class."""
+        """Class scores (B, C), float32, of token ids (B, T)."""
         del training
         x = self.attended(token_ids)
         real_BT1 = self._real(token_ids)[:, :, None]
         if self.config.pooling == "max":
             pooled = ops.max(ops.where(real_BT1, x, -1e4), axis=1)
         else:
-            # In float32, since half precision counts badly.
+            # In float32, since half precision sums inaccurately.
             weights = ops.cast(real_BT1, "float32")
             total = ops.sum(ops.cast(x, "float32") * weights, axis=1)
             pooled = ops.cast(total / ops.sum(weights, axis=1), x.dtype)
         return ops.cast(self.classifier(engine().by_rows(pooled)), "float32")
 
     def attended(self, token_ids):
-        """What attention gives at each token, (B, T, D)."""
+        """Attention's output at each token, (B, T, D)."""
         visible = self._real(token_ids)[:, None, :]
         x = self.attention(self._embedded(token_ids), attention_mask=visible)
         return engine().by_rows(x)
@@ -217,11 +216,11 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
     # === Training ===
 
     def phases(self):
-        """One: the classes' cross-entropy."""
+        """A single phase: cross-entropy."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
     def prepare(self, batch):
-        """(ids, classes[, weights]) as a dict."""
+        """A batch (ids, classes[, weights]) as a dict."""
         token_ids, classes, weights = parts(batch)
         given = ops.ones_like(classes) if weights is None else weights
         return {
@@ -231,43 +230,43 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         }
 
     def loss_weights(self, batch) -> dict:
-        """How much all texts count."""
+        """The texts' total weight."""
         return total_of(batch, "loss")
 
     def class_loss(self, batch, training):
-        """See the class."""
+        """Cross-entropy in nats, and accuracy."""
         scores = self(batch["token_ids"], training=training)
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
     def form(self, batch) -> None:
-        """Anything but texts with a class each raises."""
+        """Raises unless a batch has texts as ids, and one class for each."""
         ids, classes, _ = parts(batch)
         dtype = ops.dtype(ids)
         if len(ids.shape) != 2 or "int" not in dtype:
             raise ValueError(
-                f"Texts must be whole-number ids (B, T), got {dtype} of shape "
+                f"Texts must be integer ids of shape (B, T), got {dtype} of shape "
                 f"{shape_of(ids)}"
             )
         check_classes(self, classes, ids, "text")
 
     def ranges(self, batch):
-        """Ids and classes."""
+        """The ranges of ids and classes."""
         ids, classes, _ = parts(batch)
         last = self.config.num_classes - 1
         return token_range(ids, self.config), Range("classes", classes, 0, last)
 
     def check(self, batch) -> None:
-        """Data that do not fit the model, and texts without tokens, raise."""
+        """Raises for data that do not fit the model, and for texts without tokens."""
         super().check(batch)
         self._check_rows(np.asarray(batch[0]))
 
     def weight_shapes(self, batch):
-        """One for each text."""
+        """One weight per text."""
         return [shape_of(batch[1])]
 
     def check_inputs(self, inputs) -> None:
-        """Ids outside the vocabulary, and texts without tokens, raise."""
+        """Raises for ids outside the vocabulary, and for texts without tokens."""
         self._check_rows(np.asarray(inputs))
 
     def _check_rows(self, ids: np.ndarray) -> None:
@@ -276,24 +275,26 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         empty = np.flatnonzero(np.all(ids == self.config.pad_id, axis=1))
         if empty.size:
             raise ValueError(
-                f"Text {empty[0]} has no tokens but padding (pad_id="
-                f"{self.config.pad_id}). Leave such texts out."
+                f"Each text must have tokens, got only padding (pad_id="
+                f"{self.config.pad_id}) in text {empty[0]}. Leave such texts out."
             )
 
     # === Any number of texts ===
 
     def predict_probabilities(self, texts: Texts) -> np.ndarray:
-        """Probabilities of the classes (N, C) of strings or ids, one or several."""
+        """Class probabilities (N, C) of one or several texts, as strings or ids."""
         return self._probabilities(self._padded(self._rows(plain(texts))))
 
     def attention_maps(self, text: Texts) -> np.ndarray:
-        """How much each of one text's T tokens looks at each, (N, T, T).
+        """Attention weights of each of a text's T tokens on each, (N, T, T).
+
+        Rows sum to 1.
 
         Args:
-            text: a string or ids. Rows add up to 1.
+            text: a string or ids.
         """
         if not is_single(text := plain(text)):
-            raise ValueError(f"attention_maps takes one text, got {text!r:.80}")
+            raise ValueError(f"text must be a single text, got {text!r:.80}")
         (row,) = self._rows(text)
         return self._maps(self._padded([row]))[0][:, : len(row), : len(row)]
 

@@ -1,11 +1,12 @@
-"""From counts of n-grams to probabilities: what is kept for tokens never seen.
+"""Smoothing: n-gram counts to probabilities, with a share for unseen tokens.
 
 Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling";
 Jurafsky & Martin, "Speech and Language Processing", chapter 3.
 
-Whatever the smoothing, p(w | h) is a value of the n-gram hw where it occurred, and else
-a weight of the context h times a lower distribution: p(w | h') of the context h' that
-lacks the first token of h, or the uniform one. Such are the tables of ARPA files.
+With any smoothing, p(w | h) is a value stored for the n-gram hw if it occurred, and
+otherwise a weight of the context h times a lower-order distribution: p(w | h'), where
+h' is h without its first token, or the uniform distribution. ARPA files have the same
+tables.
 
 Shapes: G n-grams of an order, C contexts (n-grams of the order below), V vocabulary,
 S symbols (V, or V + 1 with beginnings; see `zoo.data.text.ngrams`).
@@ -18,20 +19,20 @@ import numpy as np
 
 from zoo.data.text.ngrams import NgramTable, beginning, suffixes
 
-# Katz 1987: counts above this are taken as they are.
+# Katz 1987: counts above this are not discounted.
 RELIABLE = 5
-# What modified Kneser-Ney takes from counts of 0, 1, 2 and of 3 and more where they say
-# too little to estimate it, as `lmplz --discount_fallback` of KenLM does.
+# The discounts that modified Kneser-Ney subtracts from counts of 0, 1, 2 and at least 3
+# where there are too few to estimate them, as in KenLM's `lmplz --discount_fallback`.
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
 
 
 class Order(NamedTuple):
-    """The probabilities of one order; a last entry stands for what was not found.
+    """The probabilities of one order; the last entries are for unseen n-grams.
 
     Attributes:
-        values: (G + 1,) p(w | h) of n-grams that occurred, and 0.
-        weights: (C + 1,) what multiplies the lower distribution after each context,
-            and 1.
+        values: (G + 1,) p(w | h) of the n-grams that occurred, then 0.
+        weights: (C + 1,) the factor of the lower-order distribution after each context,
+            then 1.
     """
 
     values: np.ndarray
@@ -39,16 +40,16 @@ class Order(NamedTuple):
 
     @classmethod
     def of(cls, values: np.ndarray, weights: np.ndarray) -> "Order":
-        """With the last entries added."""
+        """An order with the last entries appended."""
         return cls(np.append(values, 0.0), np.append(weights, 1.0))
 
 
 def add_k(
     tables: Sequence[NgramTable], vocab_size: int, k: float, beginnings: bool = False
 ) -> list[Order]:
-    """(c(hw) + k) / (c(h) + kV); the lower distribution is the uniform one.
+    """(c(hw) + k) / (c(h) + kV); the lower-order distribution is uniform.
 
-    With k = 0 relative frequencies; after contexts never seen these give nothing.
+    With k = 0 these are relative frequencies, all 0 after unseen contexts.
     """
     orders = []
     for below, table in _pairs(tables):
@@ -66,14 +67,14 @@ def kneser_ney(
     discount: float | None = None,
     beginnings: bool = False,
 ) -> list[Order]:
-    """Interpolated Kneser-Ney: a discount from all counts, shared by the order below.
+    """Interpolated Kneser-Ney: discounts all counts in favour of the order below.
 
-    Kneser & Ney 1995 in the interpolated form of Chen & Goodman, and their modified
-    one, whose discounts of counts of 1, 2 and more are estimated for each order. Below
-    the highest order, counts are numbers of distinct symbols to the left; of n-grams at
-    the beginning of a text, which have none to their left, how often they occur.
+    Kneser & Ney 1995 in the interpolated form of Chen & Goodman, or their modified
+    form, which estimates discounts of counts of 1, 2 and more for each order. Below the
+    highest order, counts are numbers of distinct symbols to the left; n-grams at the
+    beginning of a text, which have none, count how often they occur.
 
-    A given discount is not taken from single tokens, unless some ids never occurred and
+    A given discount is not subtracted from unigrams, unless some ids never occurred and
     need a share.
     """
     symbols = vocab_size + beginnings
@@ -103,11 +104,11 @@ def kneser_ney(
 
 
 def modified_discounts(counts: np.ndarray) -> np.ndarray:
-    """What is taken from counts of 0, 1, 2 and of 3 and more, (4,).
+    """The discounts of counts of 0, 1, 2 and at least 3, (4,).
 
     Chen & Goodman 1999, equation 17: with n_r n-grams of count r and
-    Y = n_1 / (n_1 + 2 n_2), D_r = r - (r + 1) Y n_{r+1} / n_r. Where some n_r is 0 or
-    some D_r not above 0, they are `FALLBACK`.
+    Y = n_1 / (n_1 + 2 n_2), D_r = r - (r + 1) Y n_{r+1} / n_r. If any n_r is 0 or any
+    D_r is not positive, `FALLBACK`.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5]
     if n.all():
@@ -121,11 +122,12 @@ def modified_discounts(counts: np.ndarray) -> np.ndarray:
 def katz(
     tables: Sequence[NgramTable], vocab_size: int, beginnings: bool = False
 ) -> list[Order]:
-    """Katz's backoff (Katz 1987): Good-Turing discounts, the rest by the order below.
+    """Katz backoff (Katz 1987): Good-Turing discounts, the rest by the order below.
 
     As in SRILM (Stolcke 2002), a count whose Good-Turing estimate is out of range is
-    taken as it is; and where that leaves nothing for tokens never seen after a context,
-    its total is taken one larger. Where all were seen, nothing is discounted.
+    not discounted; and where that leaves nothing for tokens unseen after a context, the
+    context's total is increased by one. Where all tokens were seen, nothing is
+    discounted.
     """
     orders: list[Order] = []
     lower, kinds_lower = np.full(1, 1 / vocab_size), np.zeros(1, "int64")
@@ -143,8 +145,8 @@ def katz(
         freed, totals = freed + short, totals + short
         left = _ratio(freed, totals, otherwise=1.0)
         values = kept * table.counts / totals[parents]
-        # The tokens not seen after h have after h' what was left there, and what those
-        # have that were seen there alone. Both may be small beside 1.
+        # After h', the tokens unseen after h have the mass left for unseen tokens, plus
+        # that of the tokens seen only there. Both may be small compared with 1.
         suffix = links[order - 1]
         here = lower[links[order]] * (table.counts > 0)
         seen = 1 - left_lower[suffix] - _sums(parents, here, below)
@@ -157,7 +159,7 @@ def katz(
 
 
 def good_turing(counts: np.ndarray) -> np.ndarray:
-    """The share of each count from 0 to `RELIABLE` + 1 that a discount leaves.
+    """The fraction of each count from 0 to `RELIABLE` + 1 that discounting keeps.
 
     d_r of Katz 1987 in the notation of Chen & Goodman: with n_r n-grams of count r,
     k = `RELIABLE` and r* = (r + 1) n_{r+1} / n_r,
@@ -174,16 +176,16 @@ def good_turing(counts: np.ndarray) -> np.ndarray:
 
 
 def _pairs(tables: Sequence[NgramTable]) -> zip:
-    """Each table of n-grams with that of their contexts."""
+    """Pairs of tables: contexts, and the n-grams that extend them."""
     return zip(tables, tables[1:], strict=False)
 
 
 def _sums(parents: np.ndarray, values: np.ndarray, below: NgramTable) -> np.ndarray:
-    """The sum over what follows each context, (C,)."""
+    """Sums of values over the n-grams of each context, (C,)."""
     return np.bincount(parents, values, minlength=len(below.keys))
 
 
 def _ratio(a, b, *, otherwise: float) -> np.ndarray:
-    """The quotient, and `otherwise` where `b` is 0."""
+    """The quotient a / b, and `otherwise` where b is 0."""
     a, b = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(b, "float64"))
     return np.divide(a, b, out=np.full(b.shape, otherwise), where=b != 0)

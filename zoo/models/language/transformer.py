@@ -1,7 +1,7 @@
-"""The Transformer: an encoder-decoder that translates.
+"""The Transformer: an encoder-decoder for translation.
 
-Vaswani et al. 2017. Numerics follow `torch.nn.Transformer` without the two norms that
-it adds at the tops of its stacks; sections below are the paper's.
+Vaswani et al. 2017. Numerics follow `torch.nn.Transformer` without the final norms of
+its two stacks; sections below are the paper's.
 
 Shapes: B batch, S source tokens, T target tokens, D width, V vocabulary.
 """
@@ -32,22 +32,24 @@ from zoo.training.checks.token_ids import token_range
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """The shape of a Transformer.
+    """Configuration of a Transformer.
 
     Attributes:
-        vocab_size: number of token ids, V, of both languages.
-        context_length: the most tokens of a source, and of a target.
-        num_layers: blocks of the encoder, and of the decoder.
+        vocab_size: number of token ids shared by both languages, V.
+        context_length: maximum number of tokens of a source, and of a target.
+        num_layers: number of blocks of the encoder, and of the decoder.
         num_heads: attention heads; must divide `width`.
-        width: of the residual streams, D; even.
-        feed_forward_width: of the hidden layer; 0 means 4·width.
-        dropout: after embeddings, attention and feed-forward (section 5.4).
-        label_smoothing: the share of each target that goes to all tokens alike.
+        width: width of the residual streams, D; even.
+        feed_forward_width: width of the hidden layer; 0 means 4·width.
+        dropout: dropout rate after embeddings, attention and feed-forward (section
+            5.4).
+        label_smoothing: probability mass of each target spread over all tokens.
         norm_epsilon: added to the variance in norms.
-        pad_id: the token that fills rows up.
-        begin_id: the token that every target begins with.
-        end_id: the token that every source and target ends with.
-        remat: recompute blocks in the backward pass instead of keeping activations.
+        pad_id: the id of padding.
+        begin_id: the id that every target begins with.
+        end_id: the id that every source and target ends with.
+        remat: whether to recompute blocks in the backward pass instead of keeping
+            their activations.
     """
 
     vocab_size: int
@@ -65,7 +67,7 @@ class TransformerConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        """Checks what can be checked before anything is built."""
+        """Validates the fields."""
         sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
         check_whole(self, *sizes)
         check_whole(self, "feed_forward_width", least=0)
@@ -78,13 +80,13 @@ class TransformerConfig:
             self.vocab_size
         ):
             raise ValueError(
-                "pad_id, begin_id and end_id must be three ids from 0 to "
+                "pad_id, begin_id and end_id must be three different ids from 0 to "
                 f"{self.vocab_size - 1}, got {special}"
             )
 
 
 PRESETS: dict[str, TransformerConfig] = {
-    # Table 3, and section 5.1's vocabulary.
+    # Table 3, with section 5.1's vocabulary.
     "transformer_base": TransformerConfig(37000, 512, 6, 8, 512, 2048),
     "transformer_big": TransformerConfig(37000, 512, 6, 16, 1024, 4096, dropout=0.3),
     # For tens of thousands of short sentences, where the paper's sizes overfit.
@@ -98,14 +100,14 @@ class Transformer(FromPreset, Translates, Model):
 
     Called with source ids (B, S) and target ids (B, T), as a pair or as a dict with
     `source_ids` and `target_ids`, it gives logits (B, T, V) in float32 for the token
-    after each target token. `fit` takes such pairs, targets from their begin to their
-    end, and shifts them itself; a third array, or the second after a pair, weighs each
-    target token. Padding never counts.
+    after each target token. `fit` takes such pairs, with targets from begin to end,
+    which it shifts itself; a third array, or an array after the pair, weighs target
+    tokens. Padding never counts.
     """
 
     Config = TransformerConfig
     class_targets = False
-    # As of `zoo.GPT`.
+    # As in `zoo.GPT`.
     layout = (
         (r"embeddings$", (None, "model")),
         (r"(query_key_value|query|key_value|expand)/kernel$", (None, "model")),
@@ -118,8 +120,8 @@ class Transformer(FromPreset, Translates, Model):
     def __init__(self, config: TransformerConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         dtype = {"dtype": self.dtype_policy}
-        # Scaled by the root of the width on the way in, and as they are on the way
-        # out: either has a variance of about 1.
+        # Multiplied by the square root of the width as inputs, and not as the output
+        # head: either way the variance is about 1.
         self.token_embedding = TokenEmbedding(
             config.vocab_size,
             config.width,
@@ -153,13 +155,13 @@ class Transformer(FromPreset, Translates, Model):
         ]
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the configuration says all their shapes."""
+        """Creates all weights, whose shapes follow from the configuration."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
         self.built = True
 
     def call(self, inputs, training: bool = False):
-        """Logits (B, T, V); see the class."""
+        """Logits (B, T, V) of a pair of source and target ids, or a dict of them."""
         if isinstance(inputs, dict):
             inputs = (inputs["source_ids"], inputs["target_ids"])
         source_ids, target_ids = inputs
@@ -167,7 +169,7 @@ class Transformer(FromPreset, Translates, Model):
         return self.logits(self.hidden(target_ids, memory, training=training))
 
     def encode(self, source_ids, training: bool = False) -> list:
-        """The encoder's stream (B, S, D), and where its tokens are, (B, 1, S)."""
+        """The encoder's stream (B, S, D), and its mask (B, 1, S), True at tokens."""
         visible = ops.not_equal(source_ids, self.config.pad_id)[:, None, :]
         x = self._embedded(source_ids, None, training)
         for block in self.encoder:
@@ -180,7 +182,8 @@ class Transformer(FromPreset, Translates, Model):
     def context(self, source_ids) -> list:
         """What decoding needs of sources (B, S), computed once.
 
-        The keys and values of each block's cross-attention, and where tokens are.
+        It is the keys and values of each block's cross-attention, and the mask of
+        source tokens.
         """
         memory, visible = self.encode(source_ids)
         pairs = [block.keys_values(memory) for block in self.decoder]
@@ -201,14 +204,15 @@ class Transformer(FromPreset, Translates, Model):
         Args:
             target_ids: (B, T).
             context: from `encode`; with caches, from `context`.
-            positions: of the tokens, (B, T) or (T,); default 0 … T-1.
-            attention_mask: (B, 1 or T, slots), with caches: True where to look.
-            caches: one a block, from `empty_caches`; needs the mask and `index`.
-            index: where in the caches the tokens go.
-            training: whether to drop.
+            positions: the tokens' positions, (B, T) or (T,); 0 … T-1 by default.
+            attention_mask: with caches, (B, 1 or T, slots), True where tokens may
+                attend.
+            caches: one per block, from `empty_caches`; they need the mask and `index`.
+            index: where the tokens go in the caches.
+            training: whether to apply dropout.
 
         Returns:
-            The stream, and the new caches as a second value where some were given.
+            The stream and, with caches, the new caches as a second value.
         """
         x = self._embedded(target_ids, positions, training)
         *context, visible = context
@@ -237,22 +241,22 @@ class Transformer(FromPreset, Translates, Model):
         return self.dropout(x, training=training)
 
     def logits(self, x):
-        """Scores (..., V) in float32 for the stream (..., D)."""
+        """Logits (..., V), float32, of the decoder's stream (..., D)."""
         return self.token_embedding.logits(x)
 
     def empty_caches(self, batch: int, length: int) -> list:
-        """Keys and values of no tokens yet, one pair a block, for `length` tokens."""
+        """Empty keys and values, one pair per block, with room for `length` tokens."""
         return [block.attention.empty_cache(batch, length) for block in self.decoder]
 
     def attention_maps(self, source: Texts, target: Texts) -> np.ndarray:
-        """Where each block of the decoder looks in the source, after each token.
+        """Cross-attention weights of each decoder block.
 
         Args:
-            source: one text, its S tokens and the end.
-            target: one text, the begin and its T - 1 tokens.
+            source: one text; S counts its tokens and the end.
+            target: one text; T counts the begin and its tokens.
 
         Returns:
-            (layers, heads, T, S); rows add up to 1.
+            (layers, heads, T, S); rows sum to 1.
         """
         (source,), (target,) = self._sentences(source), self._sentences(target)
         self._check_sources([source])
@@ -270,7 +274,7 @@ class Transformer(FromPreset, Translates, Model):
     # === Training ===
 
     def phases(self):
-        """One: the next target token's cross-entropy."""
+        """A single phase: the next target token's cross-entropy."""
         return (
             Phase(
                 "next_token", self.next_token_loss, [self], weights=self.loss_weights
@@ -278,7 +282,7 @@ class Transformer(FromPreset, Translates, Model):
         )
 
     def prepare(self, batch):
-        """Sources, targets (B, T+1) and maybe weights, as a dict of what is used."""
+        """A batch as a dict of inputs, labels and weights; see the class."""
         source_ids, target_ids, *given = _arrays(batch)
         counts = ops.not_equal(target_ids, self.config.pad_id)
         weights = ops.cast(counts, "float32")
@@ -292,15 +296,15 @@ class Transformer(FromPreset, Translates, Model):
         }
 
     def loss_weights(self, batch) -> dict:
-        """How many predictions count."""
+        """The predictions' total weight."""
         return {"loss": ops.sum(batch["weights"])}
 
     def next_token_loss(self, batch, training):
-        """Cross-entropy to the smoothed targets, and to the targets, in nats a token.
+        """Cross-entropies with smoothed and with plain targets, in nats per token.
 
-        Smoothing (Szegedy et al. 2016, section 7) mixes a target with the uniform
-        distribution over all V tokens. That adds, times its share, how far the label's
-        score is above the mean score.
+        Smoothing (Szegedy et al. 2016, section 7) mixes each target with the uniform
+        distribution over all V tokens. That adds to the loss the amount by which the
+        label's logit exceeds the mean logit, times `label_smoothing`.
         """
         context = self.encode(batch["source_ids"], training)
         x = self.hidden(batch["target_ids"], context, training=training)
@@ -309,7 +313,7 @@ class Transformer(FromPreset, Translates, Model):
         nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
         loss = nats
         if share := self.config.label_smoothing:
-            # Scores are products with embeddings: no need for all of them again.
+            # Logits are products with embeddings, so not all are needed again.
             x = ops.cast(ops.reshape(x, (-1, self.config.width)), "float32")
             table = ops.convert_to_tensor(self.token_embedding.embeddings)
             above = ops.take(table, labels, axis=0) - ops.mean(table, axis=0)
@@ -321,42 +325,42 @@ class Transformer(FromPreset, Translates, Model):
         }
 
     def form(self, batch) -> None:
-        """Anything but sources and targets that the model can read raises."""
+        """Raises unless a batch is sources and targets that the model can read."""
         arrays = _arrays(batch)
         if len(arrays) not in (2, 3):
             raise ValueError(
-                "A batch is (source_ids, target_ids), maybe with weights of the "
-                f"targets' shape or one for each pair. Received {len(arrays)} arrays."
+                "A batch must be (source_ids, target_ids), optionally with weights of "
+                f"the targets' shape or one per pair, got {len(arrays)} arrays"
             )
         for kind, ids in zip(("source", "target"), arrays, strict=False):
             dtype = ops.dtype(ids)
             if len(ids.shape) != 2 or "int" not in dtype:
                 raise ValueError(
-                    f"The {kind}s must be whole-number ids (B, tokens). Received an "
-                    f"array of {dtype} of shape {tuple(ids.shape)}."
+                    f"The {kind}s must be integer ids of shape (B, T), got {dtype} of "
+                    f"shape {tuple(ids.shape)}"
                 )
         limit, (source, target) = self.config.context_length, arrays[:2]
         if (source.shape[1] or 0) > limit or (target.shape[1] or 0) > limit + 1:
             raise ValueError(
-                f"Sources of {source.shape[1]} tokens and targets of "
-                f"{target.shape[1]} do not fit into context_length={limit}: "
-                f"expected at most {limit} and, from begin to end, {limit + 1}."
+                f"Sources must have at most {limit} tokens and targets, from begin to "
+                f"end, at most {limit + 1} (context_length={limit}), got "
+                f"{source.shape[1]} and {target.shape[1]}"
             )
 
     def ranges(self, batch):
-        """Token ids of sources and of targets."""
+        """The ranges of source and target ids."""
         return [token_range(ids, self.config) for ids in _arrays(batch)[:2]]
 
     def check(self, batch) -> None:
-        """Ids outside the vocabulary, and rows without tokens, raise."""
+        """Raises for ids outside the vocabulary, and for rows without tokens."""
         super().check(batch)
         source_ids, target_ids, *_ = _arrays(batch)
         for kind, ids in (("source", source_ids), ("target", target_ids)):
             empty = np.flatnonzero(np.all(ids == self.config.pad_id, axis=1))
             if empty.size:
                 raise ValueError(
-                    f"Row {empty[0]} of the {kind}s is all padding (pad_id="
-                    f"{self.config.pad_id}). Leave such pairs out."
+                    f"Each of the {kind}s must have tokens, got only padding (pad_id="
+                    f"{self.config.pad_id}) in row {empty[0]}. Leave such pairs out."
                 )
         _, _, *weights = _arrays(batch)
         for given in weights:
@@ -364,7 +368,7 @@ class Transformer(FromPreset, Translates, Model):
 
 
 def _arrays(batch) -> list:
-    """Sources, targets and maybe weights, however they are nested."""
+    """Sources, targets and optional weights, flattened from any nesting."""
     return [x for x in tree.flatten(batch) if x is not None]
 
 
