@@ -53,6 +53,14 @@ def test_help(args, capsys):
     assert "plan" in capsys.readouterr().out
 
 
+def test_the_overview_has_a_line_for_each_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "Continue a text with a language model." in out
+    assert "zoo generate" not in out  # whose examples are in its own help
+
+
 def test_importing_it_is_light():
     heavy = ["keras", "tensorflow", "jax", "torch", "matplotlib", "numpy"]
     code = f"import sys, zoo.cli; print([m for m in {heavy} if m in sys.modules])"

@@ -66,12 +66,26 @@ def parsed(args: list[str]) -> Any:
     if args[:1] == ["train"] and args[1:] and not args[1].startswith("-"):
         # The rest are the recipe's flags, not ours.
         return train.TrainConfig(args[1], tuple(args[2:]))
+    overview = args[:1] in ([], ["-h"], ["--help"])
+    commands: dict[str, Callable[..., Any]] = {
+        name: _titled(kind) if overview else kind
+        for name, (kind, _) in COMMANDS.items()
+    }
     return tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in COMMANDS.items()},
+        commands,
         prog="zoo",
-        description="Generative models in Keras 3. See also `zoo COMMAND --help`.",
+        description="Generative models in Keras 3. Details: `zoo COMMAND --help`.",
         args=args,
     )
+
+
+def _titled(kind: type) -> Callable[[], None]:
+    """Stands for a subcommand in the overview, with its docstring's first line."""
+
+    def command() -> None: ...
+
+    command.__doc__ = (kind.__doc__ or "").partition("\n")[0]
+    return command
 
 
 def main(args: list[str] | None = None) -> None:

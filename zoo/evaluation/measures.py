@@ -1,6 +1,6 @@
-"""How `zoo evaluate` measures a model: by the protocol that its registration names.
+"""Measures models for `zoo evaluate`, by the protocol that their registration names.
 
-Each takes the model and what was asked for, and returns figures by name.
+Each protocol takes a model and a request and returns metrics by name.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from zoo.presets.registration import all_registrations, registration_of
 
 
 class Request(Protocol):
-    """What is asked for: the fields of `zoo.commands.evaluate.EvaluateConfig`."""
+    """What to measure: the fields of `zoo.commands.evaluate.EvaluateConfig`."""
 
     name: str
     dataset: str
@@ -28,21 +28,21 @@ class Request(Protocol):
 
 
 def measure_of(model: Any, name: str) -> Callable[[Any, Any], dict[str, Any]]:
-    """How a model is measured.
+    """The function that measures a model.
 
     Args:
         model: the model.
-        name: of its checkpoint, for the error.
+        name: the name of its checkpoint, for the error.
 
     Raises:
-        ValueError: it can't be.
+        ValueError: this kind of model can't be measured.
     """
     found = registration_of(type(model))
     if found is None or found.measured is None:
         known = [kind for kind, each in all_registrations().items() if each.measured]
         raise ValueError(
-            f"{name!r} is a {type(model).__name__}. What can be measured: "
-            f"{', '.join(known)}."
+            f"zoo evaluate needs one of {', '.join(known)}, but {name!r} is a "
+            f"{type(model).__name__}."
         )
     if isinstance(found.measured, str):
         return MEASURES[found.measured]
@@ -50,7 +50,7 @@ def measure_of(model: Any, name: str) -> Callable[[Any, Any], dict[str, Any]]:
 
 
 def text(model: Any, config: Request) -> dict[str, Any]:
-    """On the text's validation part."""
+    """Measures a language model on the text's validation split."""
     from zoo.evaluation import text_metrics
 
     text = _validation_text(model, config)
@@ -60,7 +60,7 @@ def text(model: Any, config: Request) -> dict[str, Any]:
 
 
 def masked_text(model: Any, config: Request) -> dict[str, Any]:
-    """On the text's validation part, masked once, and cut into pairs."""
+    """Measures BERT on the text's validation split, cut into pairs and masked once."""
     from zoo.data.pretraining.sentence_pairs import NEGATIVES
     from zoo.evaluation import masked_text_metrics
 
@@ -69,7 +69,7 @@ def masked_text(model: Any, config: Request) -> dict[str, Any]:
     if not 0 <= config.length <= model.config.context_length:
         raise ValueError(
             f"length must be from 0 to {model.config.context_length}, got "
-            f"{config.length}"
+            f"{config.length}."
         )
     found = masked_text_metrics(
         model,
@@ -82,14 +82,14 @@ def masked_text(model: Any, config: Request) -> dict[str, Any]:
 
 
 def likelihood(model: Any, config: Request) -> dict[str, Any]:
-    """On the test images, binarised once."""
+    """Measures a VAE on the test images, binarised once if requested."""
     from zoo.data import binarized
     from zoo.evaluation import likelihood_metrics
 
     data = _images(model, config)
     test = data.test_images
     if config.binarize == "static":
-        # All are drawn: an image's pixels do not depend on how many are measured.
+        # Binarises all images, so that pixels do not depend on how many are measured.
         test = binarized(test, seed=config.seed)
     (test,) = _measured(config, test)
     if config.binarize == "none":
@@ -103,7 +103,7 @@ def likelihood(model: Any, config: Request) -> dict[str, Any]:
 
 
 def samples(model: Any, config: Request) -> dict[str, Any]:
-    """Samples by a judge's features."""
+    """Measures samples by a judge's features."""
     from zoo.evaluation import judged_samples
 
     data = _images(model, config)
@@ -118,13 +118,13 @@ def samples(model: Any, config: Request) -> dict[str, Any]:
 
 
 def requests(model: Any, config: Request) -> dict[str, Any]:
-    """Whether samples show what was asked for, by class number."""
+    """Measures how often samples show the requested class."""
     from zoo.evaluation import judged_requests
 
     if model.config.prompts != "classes":
         raise ValueError(
-            f"{config.name!r} takes texts, whose classes are not known here: "
-            "recipes.image_tokens_mnist measures it."
+            f"zoo evaluate needs a model prompted by classes, but {config.name!r} is "
+            "prompted by texts. recipes.image_tokens_mnist measures it."
         )
     judge = _judge(config)
     names = [str(number) for number in range(judge.config.num_classes)]
@@ -139,7 +139,7 @@ def requests(model: Any, config: Request) -> dict[str, Any]:
 
 
 def translations(model: Any, config: Request) -> dict[str, Any]:
-    """Translations of the test pictures, both ways."""
+    """Measures translations of the test pictures in both directions."""
     import numpy as np
 
     from zoo.data import UnpairedDataset, load
@@ -154,11 +154,11 @@ def translations(model: Any, config: Request) -> dict[str, Any]:
 
 
 def classes(model: Any, config: Request) -> dict[str, Any]:
-    """On the test images."""
+    """Measures a classifier on the test images."""
     import numpy as np
 
     data = _images(model, config)
-    # Of a model without names, the classes of the data are taken for its own.
+    # A model without class names is assumed to have the data's classes.
     names = list(model.class_names)
     known = set(names or data.class_names)
     if (
@@ -167,9 +167,10 @@ def classes(model: Any, config: Request) -> dict[str, Any]:
         or (len(known) != model.config.num_classes)
     ):
         raise ValueError(
-            f"{config.name!r} tells {names or model.config.num_classes} classes apart; "
-            f"{config.dataset!r} ({data.origin}) has {list(data.class_names) or 'none'}"
-            ". Pictures get their classes from the folders that they lie in."
+            f"The data must have the model's classes: {config.name!r} has "
+            f"{names or model.config.num_classes}, but {config.dataset!r} "
+            f"({data.origin}) has {list(data.class_names) or 'none'}. Pictures get "
+            "their classes from the names of their folders."
         )
     model.compile("sgd")
     images, labels = _measured(config, data.test_images, data.test_labels)
@@ -187,12 +188,15 @@ def _validation_text(model: Any, config: Request) -> str:
         config.dataset, config.data_dir, expect=TextDataset, on_bad=config.on_bad
     )
     if model.tokenizer is None:
-        raise ValueError(f"{config.name!r} has no tokenizer, and cannot read text.")
+        raise ValueError(
+            f"zoo evaluate needs a model with a tokenizer, but {config.name!r} has "
+            "none. Set model.tokenizer and save the preset again."
+        )
     return text.validation
 
 
 def _images(model: Any, config: Request) -> Any:
-    """Images, and pictures of any size brought to the model's as recipes do."""
+    """The images; pictures of other sizes are resized to the model's, as in recipes."""
     from zoo.data import ImageDataset, load
 
     options = {}
@@ -209,12 +213,12 @@ def _images(model: Any, config: Request) -> Any:
 
 
 def _about(data: Any) -> dict[str, str]:
-    """What the images are, whatever name they were asked for by."""
+    """Identifies the images, whatever name they were loaded by."""
     return {"dataset": data.name, "dataset_sha256": data.sha256}
 
 
 def _measured(config: Request, *arrays: Any) -> list[Any]:
-    """The rows of each that are measured: as many of all, chosen alike."""
+    """The rows to measure: the same number of each array, chosen the same way."""
     from zoo.data import fixed_subset
 
     lengths = [*map(len, arrays)]
