@@ -150,7 +150,7 @@ class Decoder:
         return self._compiled[key]
 
     def _step(self, state, steps, stops, knobs, seed, prompt_length) -> State:
-        """Chooses a token a row, writes it, and runs the model on it."""
+        """Chooses one token per row, writes it, and runs the model on it."""
         batch, vocabulary = state.logits.shape
 
         def noise():

@@ -15,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def activation(name: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The function of that name, ours or else Keras's; a function is taken as it is."""
+    """The activation called `name`, ours or Keras's; functions are returned as is."""
     if isinstance(name, str) and name not in ACTIVATIONS:
         return keras.activations.get(name)
     return ACTIVATIONS[name] if isinstance(name, str) else name

@@ -1,10 +1,10 @@
 """Flat flags of nested configurations.
 
-A recipe's configuration holds its model's, some fields of which are flags:
+A recipe's configuration contains its model's, some of whose fields are flags:
 
     model: GPTConfig = flags(GPTConfig(1024, 64, 4, 4, 128), "width", "num_layers")
 
-The command line, `config.json`, and `replace` name them without `model`.
+The command line, `config.json` and `replace` use their names without `model`.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ _FLAGS = "flags"
 
 
 def flags(default: Any, *names: str, **choices: Sequence[str]) -> Any:
-    """A field of a dataclass: a nested configuration, some fields of which are flags.
+    """A dataclass field for a nested configuration, some of whose fields are flags.
 
     Args:
-        default: the nested dataclass; fields that are no flags keep its values.
+        default: the nested dataclass; fields that are not flags keep its values.
         *names: fields that are flags.
-        **choices: fields of type `str` that are flags, and what they may be.
+        **choices: fields of type `str` that are flags, with their allowed values.
     """
     shown = {**dict.fromkeys(names), **choices}
     return dataclasses.field(default=default, metadata={_FLAGS: shown})
@@ -31,7 +31,7 @@ def flags(default: Any, *names: str, **choices: Sequence[str]) -> Any:
 
 @dataclass(frozen=True)
 class _Flag:
-    """One flag, its type, and the nested field that holds it; "" for none."""
+    """A flag's name, type and the nested field that holds it; "" for none."""
 
     name: str
     kind: Any
@@ -61,7 +61,7 @@ def flat(config: Any) -> dict[str, Any]:
 
 
 def replace(config: C, /, **changes: Any) -> C:
-    """`dataclasses.replace` that takes the flags of nested configurations too."""
+    """`dataclasses.replace` that also accepts the flags of nested configurations."""
     nested: dict[str, dict[str, Any]] = {}
     for flag in _flags_of(type(config)):
         if flag.holder and flag.name in changes:
@@ -73,10 +73,15 @@ def replace(config: C, /, **changes: Any) -> C:
 
 
 def parse_flags(config: C, args: Sequence[str], description: str) -> C:
-    """A configuration with the changes that the command line makes to it.
+    """A configuration with the changes from the command line.
+
+    Args:
+        config: the defaults.
+        args: the command line.
+        description: the first lines of `--help`.
 
     Raises:
-        ValueError: a nested configuration refuses its values.
+        ValueError: a nested configuration rejects its values.
     """
     import tyro
 
@@ -103,7 +108,7 @@ def parse_flags(config: C, args: Sequence[str], description: str) -> C:
 
 
 def _words(kind: type) -> dict[str, str]:
-    """What a dataclass's docstring and those of its bases say of each field."""
+    """The description of each field in the docstrings of a dataclass and its bases."""
     import docstring_parser
 
     words: dict[str, str] = {}

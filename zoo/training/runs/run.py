@@ -56,17 +56,17 @@ class RunConfig:
 
     Attributes:
         variant: a named configuration; other flags override it.
-        dataset: what to train on, by name.
-        data_dir: where a local dataset lies.
+        dataset: the name of the dataset to train on.
+        data_dir: the folder of a local dataset.
         out: the run's folder.
-        precision: of the computation; weights are kept in float32.
-        mesh_data: devices that share each batch; -1 for all there are.
+        precision: precision of computation; weights are stored in float32.
+        mesh_data: devices that share each batch; -1 for all available.
         mesh_model: devices that share each weight.
-        shard_parameters: cut weights and optimizer state along the data axis too.
-        seed: of weights, order of the data, dropout and samples.
-        resume: go on from the checkpoint in `out`, with the settings that it had.
-        resume_with: settings that may differ from those, by name; `data` too.
-        smoke: two updates of a tiny model, to see that everything works.
+        shard_parameters: also shard weights and optimizer state along the data axis.
+        seed: seed of weights, data order, dropout and samples.
+        resume: continue from the checkpoint in `out`, with its settings.
+        resume_with: names of settings that may differ when resuming, including `data`.
+        smoke: train a tiny model for two updates, to check that everything works.
     """
 
     variant: str = ""
@@ -88,8 +88,8 @@ class TextRunConfig(RunConfig):
     """The flags of a recipe that reads text or tables.
 
     Attributes:
-        on_bad: of lines or questions that can't be used: stop at the first, or skip
-            them and say how many.
+        on_bad: for unusable lines or questions: stop at the first, or skip them and
+            report how many.
     """
 
     on_bad: OnBad = "error"
