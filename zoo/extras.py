@@ -1,4 +1,4 @@
-"""The extras of zoo's package: what installs those that not everybody needs."""
+"""Optional dependencies: the package's extras, and how to install them."""
 
 import importlib
 import shlex
@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[1]
 def installed_by(extra: str) -> str:
     """The command that installs an extra.
 
-    By the checkout's path, since the package index has another project named zoo.
+    It uses the checkout's path: the package index has another project named zoo.
     """
     if (CHECKOUT / "pyproject.toml").is_file():
         return f"pip install -e {shlex.quote(f'{CHECKOUT}[{extra}]')}"
@@ -19,15 +19,15 @@ def installed_by(extra: str) -> str:
 
 
 def optional(module: str, purpose: str, extra: str) -> Any:
-    """The module.
+    """Imports an optional module.
 
     Args:
         module: its name.
-        purpose: what it is for, as a sentence's subject.
-        extra: of zoo, that installs it.
+        purpose: what it is needed for, as the subject of a sentence.
+        extra: the extra of zoo that installs it.
 
     Raises:
-        ValueError: it is not installed; the message says what installs it.
+        ValueError: the module is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(module)

@@ -1,6 +1,6 @@
-"""The old names of modules, classes and arguments, which still work, with a warning.
+"""Old names of modules, classes and arguments, which still work but warn.
 
-Modules moved when the packages were ordered by floors. To be removed in 0.3.
+Modules moved when the packages were ordered by floors. These names go in 0.3.
 """
 
 import functools
@@ -169,7 +169,7 @@ MOVED = {
     "zoo.training.unsaved_layers": "zoo.training.saving.unsaved_layers",
 }
 
-# Classes: the module that has each, and its name there.
+# Classes: the module of each, and its new name there.
 RENAMED = {
     "Translator": ("zoo.models.gan.cyclegan", "CycleGANGenerator"),
     "TranslatorConfig": ("zoo.models.gan.cyclegan", "CycleGANGeneratorConfig"),
@@ -177,10 +177,10 @@ RENAMED = {
 
 
 def renamed(name: str) -> object:
-    """The class that had this name, for a module's `__getattr__`.
+    """The class that used to have this name, for a module's `__getattr__`.
 
     Raises:
-        AttributeError: no class had it.
+        AttributeError: no class had this name.
     """
     if name not in RENAMED:
         raise AttributeError(f"There is no {name!r}.")
@@ -196,11 +196,11 @@ def renamed(name: str) -> object:
 def old_arguments(
     first: str, *positional: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Lets a method take its arguments as it did before 0.2, with a warning.
+    """Decorates a method to accept its arguments from before 0.2, with a warning.
 
     Args:
         first: the old name of its first argument.
-        positional: keyword-only arguments that could follow it by position.
+        *positional: keyword-only arguments that could follow it by position.
     """
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
@@ -243,7 +243,7 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
-        """Of a moved module."""
+        """A spec for a moved module; None for any other."""
         del path, target
         if fullname == "zoo.training.engine":
             # As a module it would hide the function `zoo.training.engine`.
@@ -255,7 +255,7 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        """The module where it is now."""
+        """Imports the module from its new place, with a warning."""
         warnings.warn(
             f"{spec.name} is now {MOVED[spec.name]}; its old name goes in 0.3.",
             DeprecationWarning,
@@ -266,10 +266,10 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: it has run. Python has given it the old name's spec."""
+        """Restores the module's own spec, which Python has replaced."""
         module.__spec__ = self._own_spec
 
 
 def announce() -> None:
-    """Lets Python find them."""
+    """Makes moved modules importable by their old names."""
     sys.meta_path.append(_Moved())

@@ -1,4 +1,4 @@
-"""A command or a recipe as a program: quiet, stoppable, with errors of one line."""
+"""Runs a command or recipe as a program: quiet, stoppable, with one-line errors."""
 
 import contextlib
 import importlib
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# What its user can do something about; any other error is a fault of ours, and says
-# where it lies.
+# Errors that the user can do something about; any other one is a bug, and shows its
+# traceback.
 EXPECTED = (ValueError, OSError, ImportError, NotImplementedError, FloatingPointError)
-# Of Ctrl-C, of `kill`, and of a terminal that is closed (not on Windows).
+# From Ctrl-C, `kill`, and a closed terminal (not on Windows).
 SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -22,22 +22,22 @@ SIGNALS = [
 
 
 def quiet() -> None:
-    """Keeps TensorFlow from speaking of itself, unless the user wants to hear it.
+    """Silences TensorFlow's log, unless the user has set a log level.
 
-    Of its first lines, about oneDNN, it speaks before it looks at its log level: where
-    it is the backend it is imported here, and they go nowhere.
+    It prints its first lines, about oneDNN, before it reads the level. If it is the
+    backend, it is imported here with standard error discarded.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if _asked_backend() != "tensorflow" or "tensorflow" in sys.modules:
         return
-    with _no_errors_shown(), contextlib.suppress(ImportError):  # Keras says it better
+    with _no_errors_shown(), contextlib.suppress(ImportError):  # Keras explains better
         importlib.import_module("tensorflow")
 
 
 def _asked_backend() -> str:
-    """As Keras finds it out."""
+    """The backend that Keras will use, determined as Keras does."""
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     saved = {}
     with contextlib.suppress(OSError, ValueError):
@@ -47,10 +47,10 @@ def _asked_backend() -> str:
 
 @contextlib.contextmanager
 def _no_errors_shown() -> Iterator[None]:
-    """Leads what C++ writes to standard error nowhere."""
+    """Within, discards what C++ code writes to standard error."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # there is no standard error
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -65,7 +65,7 @@ def _no_errors_shown() -> Iterator[None]:
 
 @contextlib.contextmanager
 def errors_in_one_line(name: str) -> Iterator[None]:
-    """Ends the program with what an expected error says, and status 1."""
+    """Within, an expected error ends the program with its message and status 1."""
     try:
         yield
     except BrokenPipeError:
@@ -77,7 +77,11 @@ def errors_in_one_line(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[list[int]]:
-    """Lets each of `SIGNALS` raise KeyboardInterrupt; yields those that came."""
+    """Within, each of `SIGNALS` raises KeyboardInterrupt.
+
+    Yields:
+        The list of signals received so far.
+    """
     received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:

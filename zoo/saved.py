@@ -1,8 +1,8 @@
-"""Where the classes are that Keras's files name, for `keras.saving.load_model`.
+"""Registers the classes that Keras's files name, for `keras.saving.load_model`.
 
-Keras finds a class by a name that the class registers when its module is imported, and
-`import zoo` imports no such module. So each name is registered here at once, by a
-stand-in that imports the module when a file asks for the class.
+Keras finds a class by the name that it registers when its module is imported, but
+`import zoo` imports no such module. So each name is registered here from the start, by
+a stand-in that imports the module when a file asks for the class.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from typing import Any
 from zoo import catalog
 
 PACKAGE = "zoo"
-# What is registered as "zoo>NAME", by module.
+# Names that are registered as "zoo>NAME", by module.
 HOMES: dict[str, tuple[str, ...]] = {
     "zoo.layers.attention.multi_head": ("MultiHeadAttention",),
     "zoo.layers.recurrent.carried_state": ("CarriedState",),
@@ -49,7 +49,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 
 
 class StandIn:
-    """Stands for a registered class until something is asked of it."""
+    """Stands for a registered class, and imports it when it is first used."""
 
     def __init__(self, module: str, name: str) -> None:
         self._module, self._name = module, name
@@ -62,15 +62,15 @@ class StandIn:
         return getattr(self._found(), attribute)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Makes one, as the class would."""
+        """Makes an instance, as the class would."""
         return self._found()(*args, **kwargs)
 
 
 class _AfterKeras:
-    """A finder that registers the names as soon as anyone imports Keras."""
+    """An import finder that registers the names as soon as anyone imports Keras."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        """Keras's own, whose loader registers the names at its end."""
+        """Keras's own spec, whose loader also registers the names at its end."""
         if fullname != "keras":
             return None
         import importlib.util
@@ -103,7 +103,7 @@ def _register() -> None:
 
 
 def announce() -> None:
-    """Tells Keras the names: now if it is imported, else when it will be."""
+    """Registers the names with Keras: now if it is imported, else on its import."""
     if "keras" in sys.modules:
         _register()
     else:

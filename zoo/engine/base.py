@@ -1,4 +1,4 @@
-"""The seam between the models and a backend.
+"""The interface between the training step and a backend.
 
 An engine turns stateful, backend-neutral code (layers that read and assign
 `keras.Variable`s) into what its backend differentiates, loops over and compiles.
