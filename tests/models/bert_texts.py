@@ -1,4 +1,4 @@
-"""Padded pairs of texts for BERT's tests, and how its models are run in them."""
+"""Padded text pairs for BERT's tests, and helpers that run its models."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def texts(count=4, seed=0) -> dict[str, np.ndarray]:
 
 
 def masked_texts(count=4, seed=0) -> dict[str, np.ndarray]:
-    """The same as `BertPretrainer` takes them; uneven numbers of places count."""
+    """The same texts as `BertPretrainer` takes them, with uneven numbers of masks."""
     rng = np.random.default_rng(seed + 1)
     positions = np.stack([rng.choice(6, 3, replace=False) for _ in range(count)])
     weights = np.arange(3) < 1 + np.arange(count)[:, None] % 3
@@ -55,5 +55,5 @@ def run(model, inputs):
 
 
 def step(model, *batch) -> dict[str, float]:
-    """One update; the terms of this batch alone."""
+    """Runs one update; returns this batch's terms."""
     return model.train_on_batch(*batch, return_dict=True)

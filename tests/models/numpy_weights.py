@@ -1,4 +1,4 @@
-"""The same weights on every backend, for losses that are written down."""
+"""The same weights on every backend, for recorded losses."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from zoo.presets.weights import named_weights
 
 
 def numpy_weights(model) -> dict[str, np.ndarray]:
-    """By name; none of them zero or one throughout."""
+    """Weights by name; none is all zeros or ones."""
     rng = np.random.default_rng(1)
     arrays = {}
     for name, weight in sorted(named_weights(model).items()):
@@ -16,7 +16,7 @@ def numpy_weights(model) -> dict[str, np.ndarray]:
 
 
 def with_numpy_weights(model):
-    """The model, with these."""
+    """The model, with these weights."""
     arrays = numpy_weights(model)
     for name, weight in named_weights(model).items():
         weight.assign(arrays[name])

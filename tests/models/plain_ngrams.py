@@ -1,4 +1,4 @@
-"""N-gram models as their formulas read, with dictionaries of tuples."""
+"""N-gram models written as their formulas, with dictionaries of tuples."""
 
 from collections import Counter
 from functools import cache
@@ -7,9 +7,9 @@ BEGIN = "^"
 
 
 class PlainNgrams:
-    """All probabilities are functions of a token and the tuple of those before it.
+    """Probabilities are functions of a token and the tuple of tokens before it.
 
-    With beginnings, a text begins with a symbol, and so does the tuple there.
+    With beginnings, texts start with a symbol, which the tuples include.
     """
 
     def __init__(self, documents, vocab_size, order, beginnings=False):
@@ -27,7 +27,7 @@ class PlainNgrams:
             setattr(self, name, cache(getattr(self, name)))
 
     def begun(self, context):
-        """A text's beginning, as the context that this is if a text began so."""
+        """The context with the beginning symbol, if some text began so."""
         context = tuple(context)[max(len(context) + 1 - self.order, 0) :]
         begun = (BEGIN, *context)
         seen = any(self.counts[*begun, w] for w in self.tokens)
@@ -44,7 +44,7 @@ class PlainNgrams:
         return self.counts[ngram] if longest else self.left[ngram]
 
     def discounts(self, size):
-        """Of modified Kneser-Ney, as Chen & Goodman write them."""
+        """The discounts of modified Kneser-Ney, as Chen & Goodman write them."""
         found = [self.count(*ngram) for ngram in self.counts if len(ngram) == size]
         n1, n2, n3, n4 = (found.count(times) for times in (1, 2, 3, 4))
         if min(n1, n2, n3, n4) == 0:
@@ -54,7 +54,7 @@ class PlainNgrams:
         return (0, 0.5, 1, 1.5) if min(found[1:]) <= 0 else found
 
     def kneser_ney(self, discount, token, context):
-        """With one discount, or, of None, with the modified ones."""
+        """Kneser-Ney with one discount, or, for None, the modified ones."""
         lower = 1 / len(self.tokens)
         if context:
             lower = self.kneser_ney(discount, token, context[1:])
@@ -72,7 +72,7 @@ class PlainNgrams:
         return own / total + sum(taken.values()) / total * lower
 
     def kept(self, size, count):
-        """Good-Turing's share of a count of n-grams of a size."""
+        """The fraction that Good-Turing keeps of a count of n-grams of one size."""
         n = Counter(c for ngram, c in self.counts.items() if len(ngram) == size)
         if count > 5 or not n[count] or not n[1]:
             return 1.0

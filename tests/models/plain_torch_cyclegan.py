@@ -1,4 +1,4 @@
-"""A CycleGAN as its authors' code has it: networks, history of images, one step."""
+"""The authors' CycleGAN: networks, image history, one step."""
 
 import torch
 from torch import nn
@@ -86,7 +86,7 @@ def networks(config):
 def step(networks, optimizers, a, b, config, show_a=None, show_b=None):
     """One step, generators first; returns its losses.
 
-    `optimizers` are those of "generators" and "discriminators". `show_a` and `show_b`
+    `optimizers` has those of "generators" and "discriminators". `show_a` and `show_b`
     give what the discriminators see of generated images, as a history does.
     """
     g, f = networks["G_A"], networks["G_B"]

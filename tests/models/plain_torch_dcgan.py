@@ -1,4 +1,4 @@
-"""A DCGAN as pytorch/examples writes it, in any size, and its tensors in our layout."""
+"""pytorch/examples' DCGAN in any size, and its tensors in our layout."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class Generator(nn.Module):
-    """From latents (B, L) to images; `channels` from the first picture to the last."""
+    """From latents (B, L) to images; `channels` from the first map to the image."""
 
     def __init__(self, latent_dim, side, channels):
         super().__init__()
@@ -25,7 +25,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From images to scores (B,); `channels` from the image on."""
+    """From images to scores (B,); `channels` go from the image on."""
 
     def __init__(self, side, channels, norm=True):
         super().__init__()
@@ -79,7 +79,7 @@ def step(
 
 
 def in_our_layout(network, prefix, read=lambda parameter: parameter):
-    """What `read` gives of each parameter, under our paths and in our order of axes."""
+    """What `read` returns for each parameter, under our paths and axis order."""
     kinds = {"weight": "gamma", "bias": "beta"}
     found = {}
     for name, parameter in network.named_parameters():
@@ -101,6 +101,6 @@ def in_our_layout(network, prefix, read=lambda parameter: parameter):
 
 
 def biased_variance(norm, passes, rows):
-    """A running variance from 1 as Keras keeps it, without Bessel's correction."""
+    """A running variance that starts at 1, without Bessel's correction, as in Keras."""
     start = 0.9**passes
     return start + (norm.running_var.numpy() - start) * (rows - 1) / rows

@@ -47,7 +47,7 @@ def _attention(weights, name, x, num_heads):
 
 
 def losses(arrays, batches, num_layers, num_heads, rate, momentum) -> list[float]:
-    """The loss of each batch (B, T+1) before the update on it, by SGD in float64."""
+    """Each batch's loss (B, T+1) before its SGD update, in float64."""
     weights = {
         name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
         for name, array in arrays.items()

@@ -1,4 +1,4 @@
-"""Recurrent language models of `torch.nn.LSTM`, in float64, as a reference.
+"""Recurrent language models from `torch.nn.LSTM` in float64, as a reference.
 
 Weights are arrays by the names that `zoo` saves them under.
 """
@@ -35,7 +35,7 @@ def language_model(weights, ids, num_layers: int, states=None):
 
 
 def word_vectors(weights, words):
-    """Words of a text (T, D), from token ids (T,) or from character ids (T, C)."""
+    """Word vectors (T, D) of a text, from token ids (T,) or character ids (T, C)."""
     if words.ndim == 1:
         return weights["elmo/token_embedding/embeddings"][words]
     ours = {
@@ -65,7 +65,7 @@ def word_vectors(weights, words):
 def elmo_layers(weights, words, lengths, num_layers: int):
     """All layers of both directions, each row of its own length, (L+1, B, T, D) each.
 
-    Row by row, so that nothing of padding can play a part.
+    Computed row by row, so that padding plays no part.
     """
     found = {"forward": [], "backward": []}
     for direction, rows in found.items():
@@ -84,7 +84,7 @@ def elmo_layers(weights, words, lengths, num_layers: int):
 
 
 def elmo_nats(weights, ids, lengths, num_layers: int, characters=None):
-    """The mean cross-entropy of each direction, in nats a token."""
+    """The mean cross-entropy of each direction, in nats per token."""
     words = ids if characters is None else characters
     layers = elmo_layers(weights, words, lengths, num_layers)
     scores = {
@@ -106,7 +106,7 @@ def elmo_nats(weights, ids, lengths, num_layers: int, characters=None):
 
 
 def descend(arrays, losses, rate: float, momentum: float) -> list[float]:
-    """The losses that functions of the weights give, SGD's update after each."""
+    """The losses of functions of the weights, with an SGD update after each."""
     weights = {
         name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
         for name, array in arrays.items()

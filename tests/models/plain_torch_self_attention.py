@@ -45,7 +45,7 @@ def _learned(weights, x, real, num_heads):
 
 
 def losses(arrays, batches, num_heads, divided, rate) -> list[float]:
-    """The loss of each (ids, classes, weights) before the SGD update, in float64."""
+    """Each batch's loss before its SGD update, in float64."""
     weights = {
         name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
         for name, array in arrays.items()

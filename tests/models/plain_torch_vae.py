@@ -1,4 +1,4 @@
-"""A VAE in plain torch, as its papers state it, on weights given by name."""
+"""A VAE in plain torch, as the papers state it, with weights given by name."""
 
 import functools
 import math
@@ -103,7 +103,7 @@ def loss_and_gradients(config, arrays, batch):
 
 
 def losses(config, arrays, batches, rate, momentum):
-    """Of the updates of SGD with momentum, in float64."""
+    """The losses of SGD updates with momentum, in float64."""
     w = parameters(arrays, torch.float64)
     optimizer = torch.optim.SGD(w.values(), rate, momentum)
     found = []

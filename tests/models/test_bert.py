@@ -1,6 +1,6 @@
 """BERT: configurations, calls, pretraining, saving.
 
-Its outputs and gradients are beside those of `transformers` in
+Outputs and gradients are compared with those of `transformers` in
 tests/presets/test_convert_bert.py.
 """
 
@@ -226,7 +226,7 @@ def test_losses_are_of_masked_places_and_of_pairs():
 
 
 def test_micro_batches_and_remat_change_nothing():
-    """With uneven weights of masked places; every weight is trained."""
+    """Masked positions are weighted unevenly; every weight is trained."""
     batch = masked_texts()
     batch["mask_weights"][2] = 0  # a text in which nothing counts
     start, ends, logs = made(zoo.BertPretrainer), [], []
@@ -253,7 +253,7 @@ def test_without_a_sentence_loss():
     ("dtype", "error"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.01)]
 )
 def test_mixed_precision(dtype, error):
-    """8 and 11 bits; float16's gradients are scaled."""
+    """8 and 11 bits of precision; float16's gradients are scaled."""
     batch = masked_texts()
     exact = run(made(zoo.BertPretrainer), batch)["nsp_logits"]
     model = made(zoo.BertPretrainer, dtype=dtype)
@@ -347,7 +347,7 @@ def test_rates_fall_from_the_head_down(fields, blocks):
 
 
 def test_embeddings_learn_slowest():
-    """One step of plain descent moves each weight by its rate times its gradient."""
+    """One step of plain SGD moves each weight by its rate times its gradient."""
     moved = []
     for decay in (1.0, 0.5):
         model = made(zoo.BertPretrainer)

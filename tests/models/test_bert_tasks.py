@@ -1,6 +1,6 @@
 """BERT's tasks: what counts in their losses, what they predict, what they refuse.
 
-Their outputs and gradients are beside those of `transformers` in
+Outputs and gradients are compared with those of `transformers` in
 tests/presets/test_convert_bert.py.
 """
 
@@ -103,7 +103,7 @@ def test_the_head_has_a_dropout_of_its_own():
     ("head", "dropped"), [("bert", 0.5), ("roberta", 0.75), ("electra", 0.75)]
 )
 def test_heads_that_drop_what_they_read(head, dropped):
-    """The share of zeros where both products leave their inputs as they are."""
+    """The fraction of zeros where both dense layers are identities."""
     width = SIZES["width"]
     config = zoo.BertClassifierConfig(
         **SIZES, num_classes=width, dropout=0.0, head_dropout=0.5, head=head

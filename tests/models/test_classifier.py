@@ -13,7 +13,7 @@ TINY = ImageClassifierConfig(
 
 
 def pictures(count, seed=0):
-    """Noise, with a bright quarter that says the class."""
+    """Noise, with a bright quarter that encodes the class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(3, size=count).astype("int32")
     images = 0.3 * rng.random((count, 4, 4, 1), dtype="float32")

@@ -1,4 +1,4 @@
-"""Every field of every configuration: of its kind, within limits, or refused."""
+"""Every configuration field must have its type and range, or is refused."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def classes():
 
 
 def given(cls):
-    """The fields that must be given, and all fields."""
+    """Values for the required fields, and all fields."""
     fields = dataclasses.fields(cls)
     missing = [f.name for f in fields if f.default is dataclasses.MISSING]
     return {name: SIZES[name] for name in missing}, fields

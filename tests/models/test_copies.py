@@ -44,7 +44,7 @@ def equal(ours, theirs) -> bool:
 
 
 def trained(make):
-    """A compiled model, its optimizers as they are after updates."""
+    """A compiled model with its optimizers as after updates."""
     model = compiled(make)
     rng = np.random.default_rng(0)
     for variable in model.optimizer.variables:

@@ -45,7 +45,7 @@ def numpy(x):
 
 
 def tensors(*images):
-    """Channels first and in [-1, 1], as torch has them."""
+    """Images as torch has them: channels first, in [-1, 1]."""
     return [torch.tensor(2 * x - 1).permute(0, 3, 1, 2) for x in images]
 
 
@@ -79,7 +79,7 @@ def write(networks, folder):
 
 @pytest.fixture(scope="module")
 def restart(tmp_path_factory):
-    """A function that gives one compiled model, as it was at the start."""
+    """Returns one compiled model, reset to its initial state."""
     keras.utils.set_random_seed(0)
     _, model = pair(CONFIG, tmp_path_factory.mktemp("theirs"))
     model.compile(rates(use_ema=True))

@@ -52,7 +52,7 @@ def compiled(config, optimizers=None, **options):
 
 @pytest.fixture(scope="module")
 def restart_small():
-    """A function that gives one compiled model, as it was at the start."""
+    """Returns one compiled model, reset to its initial state."""
     optimizers = {"discriminator": SGD(0.1), "generator": SGD(0.1, use_ema=True)}
     model = compiled(SMALL, optimizers)
     model.runs, call = [], model.generator.call
@@ -75,12 +75,12 @@ def numpy(x):
 
 
 def images(x):
-    """Channels first, as torch has them."""
+    """Images as torch has them: channels first."""
     return torch.tensor(2 * x - 1).permute(0, 3, 1, 2)
 
 
 def pair(config, norm=True):
-    """Both networks in torch, drawn anew."""
+    """Both networks in torch, freshly initialised."""
     torch.manual_seed(0)
     widths, channels = config.widths, config.image_shape[-1]
     side = config.smallest[0]
@@ -136,7 +136,7 @@ def test_samples_and_judgements_are_plain_torchs():
 
 
 def assert_statistics(model, generator, discriminator, passes):
-    """Moving means and variances, after `passes` of the discriminator."""
+    """Checks moving means and variances after `passes` of the discriminator."""
     for network, norms, count in (
         (model.generator.body, generator.norm, 1),
         (model.discriminator.features, discriminator.norm, passes),

@@ -1,4 +1,4 @@
-"""Distillation: each loss beside torch's, and what the student starts from."""
+"""Distillation: each loss against torch's, and the student's initial weights."""
 
 import dataclasses
 
@@ -120,7 +120,7 @@ def test_losses_are_of_tokens_and_of_masked_places():
 
 
 def test_the_student_alone_is_trained():
-    """Micro-batches change nothing, and nothing changes the teacher."""
+    """Micro-batches make no difference, and the teacher never changes."""
     batch = {k: np.concatenate([x, x[:2]]) for k, x in BATCH.items()}
     batch["mask_weights"][2] = 0  # a text in which nothing counts
     ends, logs = [], []

@@ -1,4 +1,4 @@
-"""ELECTRA: beside `transformers`, with the same tokens drawn."""
+"""ELECTRA against `transformers`, with the same sampled tokens."""
 
 import dataclasses
 
@@ -132,7 +132,7 @@ def their_networks():
 
 
 def as_ours(theirs: dict, config=CONFIG):
-    """Their weights, or gradients, of both networks under our names."""
+    """Both networks' weights, or gradients, under our names."""
     discriminator, generator = (
         # Copies, for JAX would take them as they lie in torch's memory.
         {name: value(p).numpy().copy() for name, p in network.named_parameters()}
@@ -150,7 +150,7 @@ def as_ours(theirs: dict, config=CONFIG):
 
 
 def their_losses(discriminator, generator, data):
-    """Both losses; tokens are drawn by looking each number up in cumulative sums."""
+    """Both losses, with tokens looked up in cumulative sums."""
     import torch
 
     entropy = torch.nn.functional.cross_entropy
@@ -201,7 +201,7 @@ def test_losses_and_gradients():
 
 
 def test_ten_steps():
-    """One course for every backend: that of plain descent in torch."""
+    """Every backend follows plain SGD in torch."""
     torch = pytest.importorskip("torch")
     networks = their_networks()
     model = zoo.Electra(CONFIG)
@@ -224,7 +224,7 @@ def test_ten_steps():
 
 
 def test_micro_batches_and_remat_change_nothing():
-    """With uneven weights of masked places and uneven lengths."""
+    """Masked positions are weighted unevenly, and lengths differ."""
     data, ends, logs = batch(), [], []
     data["mask_weights"][2] = 0  # a text in which nothing counts
     for parts, remat in ((1, False), (4, True)):
@@ -304,7 +304,7 @@ def test_the_discriminator_is_what_other_tasks_start_from(tmp_path, caplog):
 
 
 def test_the_discriminator_is_written(tmp_path):
-    """As transformers' ElectraForPreTraining, head included; and is read again."""
+    """Written as transformers' ElectraForPreTraining with its head, and read back."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     model = made()

@@ -51,7 +51,7 @@ SPELLED_LOSSES = [
 
 
 def batches(characters=False):
-    """Ten batches of padded rows; with the characters of their words, too."""
+    """Ten batches of padded rows; optionally with the words' characters."""
     rng = np.random.default_rng(2)
     found = []
     for _ in range(10):
@@ -167,7 +167,7 @@ def test_features_are_all_layers_of_both_directions(elmo):
 
 
 def test_features_over_characters_are_the_references(spelled):
-    """Also where a word has no name: token ids play no part."""
+    """Also for words without a token: token ids play no part."""
     torch = pytest.importorskip("torch")
     from tests.models.plain_torch_recurrent import elmo_layers
 
@@ -279,7 +279,7 @@ def test_embeddings_alone_do_not_know_the_order():
 
 
 def test_a_classifier_over_characters(spelled, tmp_path):
-    """Of a preset; it needs no token ids."""
+    """Made from a preset; it needs no token ids."""
     pretrained, start = spelled
     pretrained.set_weights(start)
     pretrained.save_to_preset(tmp_path)

@@ -1,4 +1,4 @@
-"""GPT: configurations, calls, training in every form of data, saving."""
+"""GPT: configurations, calls, training on all forms of data, saving."""
 
 import dataclasses
 import itertools
@@ -369,7 +369,7 @@ def test_transformer_xl_s_positions_learn_and_are_saved(tmp_path):
 
 
 def test_a_bias_that_blocks_share_learns_and_is_saved(tmp_path):
-    """Its gradient is the sum of all blocks', rematerialised or not."""
+    """Its gradient is the sum over all blocks, rematerialised or not."""
     config = changed(positions="t5_bias", window=5, num_layers=2)
     ends = []
     for remat in (False, True):

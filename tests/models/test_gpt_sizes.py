@@ -1,4 +1,4 @@
-"""The presets' parameter counts, without making any parameters."""
+"""The presets' parameter counts, without creating parameters."""
 
 import dataclasses
 import time

@@ -55,7 +55,7 @@ def test_sequences_of_classes(by_class):
 
 
 def test_sequences_of_texts(by_text):
-    """Characters " aenotw" are 0 to 6, the filling is 7, codes begin at 8."""
+    """Characters " aenotw" are 0 to 6, padding is 7, codes begin at 8."""
     inputs, targets, weights = by_text.sequences(CODES, ["two", "a one"])
     expected = [
         [7, 7, 5, 6, 4, 8, 13, 11, 9],
@@ -67,7 +67,7 @@ def test_sequences_of_texts(by_text):
 
 
 def test_the_loss_is_of_codes_alone(by_text):
-    """A model that is sure of each code and of none of the letters."""
+    """The model is certain of each code and of no letter."""
     inputs, targets, weights = by_text.sequences(CODES, ["two", "a one"])
     by_text.gpt.compile("adam")
     nats = -np.concatenate(
@@ -86,7 +86,7 @@ def test_the_loss_is_of_codes_alone(by_text):
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.0}, {"top_k": 2}])
 def test_only_codes_are_drawn(by_class, monkeypatch, options):
-    """Though the model would rather say a class."""
+    """Even though the model prefers class tokens."""
     kernel = by_class.gpt.head.kernel
     before = ops.convert_to_numpy(kernel)
     norm = by_class.gpt.final_norm

@@ -1,4 +1,4 @@
-"""LinearLM beside torch and NumPy; cached beside uncached; neighbours; saving."""
+"""LinearLM: parity with torch and NumPy, caching, neighbours, saving."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""LoRA: its products beside torch's, what it freezes, what files hold."""
+"""LoRA: parity with torch, what it freezes, what files hold."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def classifier(**options):
 
 
 def adapted(model=None, **options):
-    """With factors that are not zero."""
+    """A LoRA model whose factors are not zero."""
     model = model or classifier()
     model.enable_lora(RANK, ALPHA, **options)
     rng = np.random.default_rng(3)
@@ -56,7 +56,7 @@ def count(model):
 
 
 class Projections(Model):
-    """Queries, keys and values, each entry of which has a weight in the loss."""
+    """Queries, keys and values; each entry has a weight in the loss."""
 
     def __init__(self):
         super().__init__()
@@ -80,7 +80,7 @@ class Projections(Model):
 
 @pytest.mark.parametrize("targets", [("query", "value"), ("key",), NAMES])
 def test_projections_of_heads(targets):
-    """Each as torch computes x·W + alpha/rank · x·A·B, each target by itself."""
+    """Each target alone matches torch's x·W + alpha/rank · x·A·B."""
     model = Projections()
     model.enable_lora(RANK, ALPHA, targets)
     layer = model.layer
@@ -141,7 +141,7 @@ def test_factors_and_head_are_all_that_is_trained(targets, factors):
 
 
 def test_three_micro_batches_leave_frozen_weights_bit_for_bit():
-    """Sums of three of them, divided by three, would not be."""
+    """Summing three copies and dividing by three would change bits."""
     model = adapted()
     frozen = model.bert.embedding_norm.gamma
     frozen.assign(drawn(WIDTH))
@@ -247,7 +247,7 @@ def test_what_does_not_fit():
 
 
 def test_keras_s_own_layer_agrees():
-    """A plain product's LoRA is Keras's."""
+    """LoRA of a plain dense layer equals Keras's."""
     layer, theirs = Dense(4), keras.layers.Dense(4)
     x = drawn(3, 5)
     for each in (layer, theirs):

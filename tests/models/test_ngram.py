@@ -1,4 +1,4 @@
-"""N-gram models beside nltk's, plain dictionaries and the frequencies of their text."""
+"""N-gram models against nltk, plain dictionaries and relative frequencies."""
 
 import dataclasses
 import itertools
@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 
 
 def skewed(size, vocab_size=V):
-    """Tokens that depend on the one before, frequent and rare ones."""
+    """Frequent and rare tokens, each dependent on the one before."""
     text = [0]
     for step in RNG.zipf(1.6, size - 1):
         text.append(int(text[-1] * 2 + step) % vocab_size)
@@ -37,7 +37,7 @@ def fitted(texts=TEXTS, **fields) -> NgramLM:
 
 
 def contexts(longest, vocab_size=V):
-    """All up to that length, seen or not."""
+    """All contexts up to that length, seen or not."""
     for length in range(longest + 1):
         yield from itertools.product(range(vocab_size), repeat=length)
 
@@ -89,7 +89,7 @@ def test_probabilities_are_the_formulas(order, smoothing, vocab_size, beginnings
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_modified_kneser_ney_of_rich_counts(order):
-    """Where each order's discounts are estimated, not fallen back on."""
+    """Every order's discounts are estimated, without the fallback."""
     rng = np.random.default_rng(3)
     texts = [(rng.zipf(1.5, size) % 40).tolist() for size in rng.integers(5, 40, 120)]
     model = fitted(texts, order=order, vocab_size=40)
@@ -117,7 +117,7 @@ def test_modified_discounts_are_estimated_or_fall_back():
 
 
 def test_long_contexts_of_katz():
-    """Sums of what is left are small beside 1 there."""
+    """The remaining mass is small compared with 1 there."""
     text = skewed(4000)
     model = fitted([text], order=5, smoothing="katz")
     plain = PlainNgrams([text], V, 5, beginnings=True)
@@ -223,7 +223,7 @@ def test_no_ngram_reaches_across_texts():
 
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_how_texts_begin(smoothing):
-    """All texts begin with "th", which "t" in the midst of one seldom is part of."""
+    """All texts begin with "th"; elsewhere, "h" seldom follows "t"."""
     texts = [f"th{c}" + "atetitot" * 3 for c in "eiao"]
     for beginnings, least, most in ((True, 0.5, 1.0), (False, 0.0, 0.2)):
         config = NgramConfig(7, 3, smoothing, k=0.01, beginnings=beginnings)

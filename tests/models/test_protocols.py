@@ -33,7 +33,7 @@ def parameters(owner, method):
 
 
 def fault(cls, protocol, method):
-    """What of a protocol's method the class's lacks; None if nothing."""
+    """How a class's method differs from a protocol's; None if it does not."""
     ours, asked = parameters(cls, method), parameters(protocol, method)
     positional = [x for x in asked if asked[x].kind is not asked[x].KEYWORD_ONLY]
     if list(ours)[: len(positional)] != positional:

@@ -92,7 +92,7 @@ def train(model, updates, start=0, **options):
 
 @pytest.fixture(scope="module")
 def carrying():
-    """A model that carries, compiled once; call it to begin anew."""
+    """A model that carries state, compiled once; call it to reset."""
     model = made(CARRYING)
     model.compile(sgd())
     start = model.get_weights()
@@ -167,7 +167,7 @@ def test_padding_is_not_seen():
 
 
 def test_ten_losses_are_those_of_every_backend(carrying):
-    """With two layers and state that is carried over two passes."""
+    """Two layers, with state carried over two passes."""
     assert train(carrying(), 10) == pytest.approx(LOSSES, rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The self-attention classifier, from its simplest form to its fullest."""
+"""The self-attention classifier, from the simplest form to the full one."""
 
 import dataclasses
 
@@ -71,7 +71,7 @@ def made(config, **kwargs):
 
 
 def outputs(model, ids) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors after attention, and scores, compiled as one."""
+    """Vectors after attention, and scores, compiled together."""
     both = engine().compile(
         lambda ids: (model.attended(ids), model(ids)), lambda: model.variables
     )
@@ -79,7 +79,7 @@ def outputs(model, ids) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batches():
-    """Ten batches of padded texts, whose class is that of their first token."""
+    """Ten batches of padded texts; the first token determines the class."""
     rng = np.random.default_rng(2)
     found = []
     for _ in range(10):
@@ -160,7 +160,7 @@ def test_pooling():
 
 @pytest.mark.parametrize("step", ["simple", "heads", "max", "positions", "sinusoidal"])
 def test_order_counts_with_positions_alone(step):
-    """Turning tokens round turns the vectors round, and leaves the pooled ones."""
+    """Reversing tokens reverses the vectors and keeps the pooled one."""
     model = made(STEPS[step])
     for weight in model.weights:  # so that attention is far from even
         weight.assign(3 * weight)

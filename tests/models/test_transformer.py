@@ -1,4 +1,4 @@
-"""Transformer: parity with torch's, training, saving; decoding has its own file."""
+"""Transformer: parity with torch, training, saving; decoding has its own file."""
 
 import dataclasses
 import itertools
@@ -78,7 +78,7 @@ def test_bad_configurations_say_what_is_wrong(fields, message):
 
 
 def test_parameters_are_the_paper_s():
-    """Table 3, in millions; it counts the vocabulary roughly."""
+    """Table 3, in millions; the paper rounds the vocabulary."""
     for name, millions in (("transformer_base", 65), ("transformer_big", 213)):
         config = zoo.models.language.transformer.PRESETS[name]
         d, f = config.width, config.feed_forward_width
@@ -160,7 +160,7 @@ def test_too_long_a_text():
 
 
 def reversed_batches():
-    """Ten batches whose targets are their sources backwards, some of them short."""
+    """Ten batches whose targets are reversed sources, some of them short."""
     rng = np.random.default_rng(2)
     for _ in range(10):
         sources = rng.integers(3, 17, size=(4, 6), dtype="int32")
@@ -190,7 +190,7 @@ def test_reference_losses():
 
 @pytest.mark.slow
 def test_weights_micro_batches_and_remat_leave_the_step_as_it_is():
-    """Of rows of unequal numbers of tokens; padding that is given a weight has none."""
+    """Rows differ in length; weights given to padding are ignored."""
     ones = np.ones(TARGETS.shape, "float32")
     ways = {
         "plain": (CONFIG, 1, PAIR),
@@ -213,7 +213,7 @@ def test_weights_micro_batches_and_remat_leave_the_step_as_it_is():
 
 
 def test_evaluate_weighs_by_tokens():
-    """The mean over all labels, of batches of 4 and 1; without smoothing beside it."""
+    """The mean over all labels, for batches of 4 and 1, and without smoothing."""
     model = made()
     model.compile(sgd())
     ragged = [np.concatenate([x, x[2:3]]) for x in PAIR]

@@ -24,7 +24,7 @@ def images(count, shape=TINY.image_shape, seed=0):
 
 
 def made(**changes):
-    """With codes that lie apart, so that the nearest one is no matter of rounding."""
+    """A model whose codes lie far apart, so rounding can't change the nearest."""
     keras.utils.set_random_seed(0)
     model = VQVAE(VQVAEConfig(**{**vars(TINY), **changes}))
     quantizer = model.quantizer
@@ -138,7 +138,7 @@ def test_saved_and_loaded(model, tmp_path):
 
 
 def test_a_loaded_model_trains_on_alike(tmp_path):
-    """Moments, the codes' averages and counts are saved too."""
+    """Optimizer moments and the codes' averages and counts are saved too."""
     model, x = made(), images(8)
     model.compile(Adam(0.01))
     model.train_on_batch(x)

@@ -1,7 +1,7 @@
 """`torch.nn.Transformer` with embeddings around it, as a reference.
 
-Weights are arrays by the names that `zoo` saves them under. What `torch` stacks as
-queries, keys and values (3D, D), `zoo` has head by head as columns.
+Weights are arrays by the names that `zoo` saves them under. Queries, keys and values,
+stacked in `torch` as (3D, D), are columns head by head in `zoo`.
 """
 
 import math
@@ -14,7 +14,7 @@ PAD = 0
 
 
 class Reference(torch.nn.Module):
-    """Post-norm, in float64, one matrix for both embeddings and the output."""
+    """Post-norm, in float64, with one matrix for both embeddings and the output."""
 
     def __init__(self, config, arrays):
         super().__init__()
@@ -37,7 +37,7 @@ class Reference(torch.nn.Module):
                 parameter.copy_(torch.tensor(array))
 
     def pairs(self, arrays):
-        """Each parameter with our array in its layout."""
+        """Pairs of parameters and our arrays in torch's layout."""
         yield self.table, arrays["token_embedding/embeddings"]
         stacks = {"encoder": self.stacks.encoder, "decoder": self.stacks.decoder}
         for stack, layers in stacks.items():
@@ -97,7 +97,7 @@ class Reference(torch.nn.Module):
         return self.table[ids] * math.sqrt(width) + _positions(ids.shape[1], width)
 
     def loss(self, sources, targets):
-        """The mean over labels that are not padding."""
+        """The mean loss over labels that are not padding."""
         return functional.cross_entropy(
             self(sources, targets[:, :-1]).flatten(0, 1),
             targets[:, 1:].flatten(),
@@ -107,7 +107,7 @@ class Reference(torch.nn.Module):
 
 
 def _positions(length, width):
-    """Section 3.5 of the paper, number by number."""
+    """Section 3.5 of the paper, computed entry by entry."""
     table = torch.zeros(length, width, dtype=torch.float64)
     for place in range(length):
         for pair in range(width // 2):
@@ -118,7 +118,7 @@ def _positions(length, width):
 
 
 def losses(reference, batches, rate, momentum) -> list[float]:
-    """The loss of each batch before the update on it, by SGD in float64."""
+    """Each batch's loss before its SGD update, in float64."""
     optimizer = torch.optim.SGD(reference.parameters(), rate, momentum)
     found = []
     for batch in batches:

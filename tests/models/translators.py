@@ -16,7 +16,7 @@ def made(config=CONFIG, **kwargs) -> Transformer:
 
 
 def compiled_logits(model, training=False):
-    """A function from (sources, targets) to scores; compiled, for JAX."""
+    """A compiled function from (sources, targets) to logits."""
     forward = engine().compile(
         lambda *pair: model(pair, training=training), lambda: model.variables
     )

@@ -220,7 +220,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
 
 
 def served_scores(model: Any) -> Served:
-    """Scores of the classes of pictures (B, H, W, C) in [0, 1]."""
+    """Exports class scores (B, L) of images (B, H, W, C) in [0, 1]."""
     return Served(
         model,
         lambda inputs: [model(inputs["images"], training=False)],

@@ -253,7 +253,7 @@ class Autoencoder(ImageCoder):
 
 
 def served_decoder(model: Any) -> Served:
-    """Pictures (B, H, W, C), the observation's mean, of codes (B, L)."""
+    """Exports the decoder: observation means (B, H, W, C) of codes (B, L)."""
     return Served(
         model.decoder,
         lambda inputs: [model.observation.mean(model.decoder(inputs["latents"]))],

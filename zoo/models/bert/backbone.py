@@ -428,7 +428,7 @@ class BertBackbone(Bert):
 
 
 def served(model: Any) -> Served:
-    """A head's scores, or the encoder's vectors, of texts (B, T)."""
+    """Exports a head's scores, or the encoder's vectors, of texts (B, T)."""
     config = model.config
     shape = (BATCH, Side("tokens", config.context_length))
     arrays = [Array("token_ids", shape, "ids", config.vocab_size)]

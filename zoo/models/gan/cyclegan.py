@@ -599,7 +599,7 @@ STRIDE = 4
 
 
 def served_translator(model: Any) -> Served:
-    """Pictures (B, H, W, C) in [0, 1] as of the other domain, likewise."""
+    """Exports translations of images (B, H, W, C) in [0, 1] to the other domain."""
     sides = (Side(name, 0, 4 * STRIDE, STRIDE) for name in ("height", "width"))
     shape = (BATCH, *sides, model.config.channels[0])
     return Served(
@@ -611,7 +611,7 @@ def served_translator(model: Any) -> Served:
 
 
 def served_direction(model: Any, direction: Direction = "a_to_b") -> Served:
-    """One of a CycleGAN's two translators."""
+    """Exports one direction of a CycleGAN."""
     return served_translator(getattr(model, direction))
 
 

@@ -331,7 +331,7 @@ class DCGAN(GAN):
 
 
 def served_generator(model: Any) -> Served:
-    """Pictures (B, H, W, C) in [0, 1] of latents (B, L), and of labels (B,)."""
+    """Exports images (B, H, W, C) in [0, 1] from latents (B, L) and labels (B,)."""
     config = model.config
     arrays = [Array("latents", (BATCH, config.latent_dim), "normal")]
     if config.num_classes:

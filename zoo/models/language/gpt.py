@@ -290,9 +290,9 @@ class GPT(LanguageModel):
 
 
 def served_logits(model: Any) -> Served:
-    """Logits (B, T, V) of token ids (B, T)."""
+    """Exports logits (B, T, V) of token ids (B, T)."""
     config = model.config
-    # Windows and distances are laid out for one length.
+    # Windows and relative positions are laid out for a fixed length.
     fixed = config.window or config.positions in ("t5_bias", "transformer_xl")
     length = config.context_length
     tokens = length if fixed else Side("tokens", length)
