@@ -1,1 +1,1 @@
-"""What a training run would need, worked out before it is started: `zoo plan`."""
+"""Estimates what a training run needs before it is started: `zoo plan`."""

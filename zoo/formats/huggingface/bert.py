@@ -197,7 +197,7 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """Their names of each of our weights; several if theirs are parts of ours."""
+    """Hugging Face's name of each of our weights; several if it splits them."""
     placed = _placed(model, kind_of(model.config), task_of(model))
     return {name: places for name, _, places in placed}
 

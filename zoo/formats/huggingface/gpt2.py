@@ -194,7 +194,7 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """Their name of each of our weights."""
+    """Hugging Face's name of each of our weights."""
     return {ours: [name] for name, ours, _ in _table(model.config)}
 
 

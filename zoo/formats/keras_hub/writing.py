@@ -94,7 +94,7 @@ def export_keras_hub(model: Any, directory: str | os.PathLike[str]) -> None:
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
-    """Their paths of each of our weights; several if theirs are parts of ours."""
+    """Where Keras Hub stores each of our weights; several paths if it splits them."""
     gpt = type(model).__name__ == "GPT"
     family = FAMILIES["GPT2Backbone" if gpt else "BertBackbone"]
     rows = (*expanded(family.layers, model.config.num_layers), HEAD)
