@@ -11,8 +11,9 @@ from typing import Any, NoReturn, TypeVar
 
 from zoo.program import SIGNALS, errors_in_one_line, stoppable
 from zoo.training.runs.checkpoint import read_extra
+from zoo.training.runs.config import RunConfig, parse
 from zoo.training.runs.output import outlive_output
-from zoo.training.runs.run import CHECKPOINT, RunConfig, parse
+from zoo.training.runs.run import CHECKPOINT
 
 C = TypeVar("C", bound=RunConfig)
 
