@@ -347,7 +347,7 @@ def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
             "generate gpt.shakespeare_char x --window 64",
             "window must be a whole number",
         ),
-        ("sample gpt.shakespeare_char", "draws no pictures"),
+        ("sample gpt.shakespeare_char", "can't sample pictures"),
         ("sample vqvae.mnist --prompts 10", "from 0 to 9"),
         ("sample vqvae.mnist --prompts 3 x", "from 0 to 9; got --prompts 'x'"),
         ("sample vae.mnist --prompts 3", "takes no prompts"),

@@ -10,31 +10,31 @@ from zoo.store.names import PresetName
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a checkpoint on data, as its recipe does.
+    """Measure a checkpoint on a dataset, in the same way as its recipe.
 
         zoo evaluate gpt.shakespeare_char --dataset tinyshakespeare --out runs/eval
 
-    Texts give val_loss, perplexity and bits a byte, or losses and accuracies of BERT's
-    masked tokens and sentence pairs; VAEs val_loss (the ELBO) and nll; DCGANs FID and
-    more on a judge's features; CycleGANs PSNR and SSIM; models of image tokens the
-    share of samples that show what was asked for; classifiers accuracy.
+    Language models: val_loss, perplexity and bits per byte. BERT: losses and accuracies
+    of masked tokens and sentence pairs. VAEs: val_loss (the ELBO) and nll. DCGANs: FID
+    and other figures on a judge's features. CycleGANs: PSNR and SSIM. Image tokens: the
+    share of samples that show the requested class. Classifiers: accuracy.
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a preset's folder.
-        dataset: what to measure on, by name.
-        data_dir: where a local dataset lies.
-        on_bad: of lines of text that can't be used: stop at the first, or skip them.
-        out: `summary.json` is written into this folder.
-        seed: of samples and noise.
-        images: at most so many test images, the same in every run, or samples; 0 for
-            all, or 10,000.
-        nll_samples: of a VAE's importance-weighted bound; 0 leaves it out.
-        binarize: a VAE's pixels, as "none" or as draws, once.
-        judge: a classifier of the data's classes, for what draws them.
-        temperature: of a model that draws codes one by one.
-        length: tokens of a sequence of masked text; 0 for the most that the BERT reads.
-        sentences: what a BERT learned of pairs: which is next, or in which order they
-            stand (ALBERT; `bert_pretrain --variant order`).
+        name: a checkpoint from `zoo list`, or a preset's folder.
+        dataset: name of the dataset.
+        data_dir: folder of a local dataset.
+        on_bad: what to do with unusable lines of text: stop at the first, or skip them.
+        out: folder for `summary.json`.
+        seed: seed of samples and noise.
+        images: maximum number of test images, the same ones in every run, or of
+            samples; 0 for all images, or 10,000 samples.
+        nll_samples: samples of a VAE's importance-weighted bound; 0 skips it.
+        binarize: how to binarise a VAE's pixels: "none", or "static" for one draw.
+        judge: a classifier of the dataset's classes, to judge samples by.
+        temperature: sampling temperature of image tokens.
+        length: tokens per sequence of masked text; 0 for the most that BERT reads.
+        sentences: the task on sentence pairs that BERT learned: which sentence is next,
+            or their order (ALBERT; `bert_pretrain --variant order`).
     """
 
     name: Name
@@ -53,7 +53,7 @@ class EvaluateConfig:
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
-    """Writes the figures, prints and returns them."""
+    """Measures, writes the figures, prints and returns them."""
     import json
     import time
 

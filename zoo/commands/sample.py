@@ -9,19 +9,19 @@ from zoo.commands.arguments import Name
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Draw pictures into a PNG.
+    """Sample pictures from a model into a PNG file.
 
         zoo sample dcgan.mnist --count 64 --out digits.png
 
         zoo sample vqvae.mnist --prompts 3 1 4 --out pi.png
 
     Attributes:
-        name: a checkpoint that `zoo list` names, or a preset's folder.
-        count: how many pictures; with prompts, as many as there are prompts.
-        out: the PNG.
+        name: a checkpoint from `zoo list`, or a preset's folder.
+        count: number of pictures; with prompts, there is one per prompt.
+        out: the PNG file.
         seed: the same seed gives the same pictures on a backend.
-        prompts: of a model that takes them: class numbers, or texts.
-        temperature: of a model that draws codes one by one.
+        prompts: class numbers or texts, for a model that takes them.
+        temperature: sampling temperature of image tokens.
     """
 
     name: Name
@@ -33,7 +33,7 @@ class SampleConfig:
 
 
 def run(config: SampleConfig) -> None:
-    """Draws, and says where."""
+    """Samples, writes the file and prints its name."""
     import math
 
     import numpy as np
@@ -67,10 +67,10 @@ def run(config: SampleConfig) -> None:
 
 
 def _asked(model: Any, config: SampleConfig) -> list[Any]:
-    """What to draw: class numbers or texts, or nothing where nothing can be asked for.
+    """Returns what to draw: class numbers or texts, or nothing for other models.
 
     Raises:
-        ValueError: The model does not take the prompts, or needs some.
+        ValueError: the model does not take the prompts, or needs some.
     """
     import numpy as np
 
@@ -87,7 +87,7 @@ def _asked(model: Any, config: SampleConfig) -> list[Any]:
             return list(config.prompts)
         classes, default = model.prefix.vocab_size, True
     elif not hasattr(model, "sample"):
-        raise ValueError(f"{config.name!r} is a {kind}, which draws no pictures.")
+        raise ValueError(f"{config.name!r} is a {kind}, which can't sample pictures.")
     else:
         classes, default = getattr(model.config, "num_classes", 0), False
     if config.prompts and not classes:

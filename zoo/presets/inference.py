@@ -1,6 +1,6 @@
-"""What of each model is exported: one function from named arrays to named arrays.
+"""What is exported: one function from named arrays to named arrays.
 
-Shapes: B batch, T tokens, V vocabulary, L latent dimensions, (H, W, C) of a picture.
+Each model defines its own beside its class and registers it (`Registration.served`).
 """
 
 import inspect
@@ -18,13 +18,13 @@ Direction = Literal["a_to_b", "b_to_a"]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of an array that is not the same in every call.
+    """A dimension whose size may differ between calls.
 
     Attributes:
-        name: sides of one name are alike in all inputs.
-        most: the largest; 0 where there is no limit.
-        least: the smallest.
-        multiple: of which it has to be one.
+        name: name; dimensions of the same name have the same size in all inputs.
+        most: largest size; 0 for no limit.
+        least: smallest size.
+        multiple: sizes must be multiples of this.
     """
 
     name: str
@@ -38,14 +38,14 @@ BATCH = Side("batch")
 
 @dataclass(frozen=True)
 class Array:
-    """One input.
+    """An input array.
 
     Attributes:
-        name: its.
-        shape: its sides.
-        values: "ids" (below `limit`), "mask", "normal" (numbers) or "pictures", which
-            are in [0, 1].
-        limit: see `values`.
+        name: name of the input.
+        shape: dimensions; fixed sizes or `Side`s.
+        values: "ids" (0 to `limit` - 1), "mask" (booleans), "normal" (real numbers) or
+            "pictures" (values in [0, 1]).
+        limit: number of ids.
     """
 
     name: str
@@ -55,16 +55,16 @@ class Array:
 
     @property
     def dtype(self) -> str:
-        """Of its elements."""
+        """Dtype of its elements."""
         return {"ids": "int32", "mask": "bool"}.get(self.values, "float32")
 
     def spec(self) -> keras.InputSpec:
-        """As Keras wants it, with None for sides that differ."""
+        """Returns Keras's description, with None for variable dimensions."""
         shape = tuple(None if isinstance(side, Side) else side for side in self.shape)
         return keras.InputSpec(shape=shape, dtype=self.dtype, name=self.name)
 
     def sample(self, sizes: Mapping[str, int], seed: int = 0) -> np.ndarray:
-        """Some values, for sides of these sizes by name."""
+        """Draws values, given the sizes of the variable dimensions by name."""
         shape = [sizes[s.name] if isinstance(s, Side) else s for s in self.shape]
         rng = np.random.default_rng(seed)
         match self.values:
@@ -80,13 +80,13 @@ class Array:
 
 
 class Served(keras.Model):
-    """A network's inference alone, on a dict of arrays.
+    """A network's inference, as a function of a dict of arrays.
 
     Attributes:
-        arrays: what it takes.
-        names_of_outputs: the names of what it gives.
-        class_names: of a classifier's scores, if somebody named them.
-        as_dict: whether it gives a dict; else a tuple, or its one array.
+        arrays: input arrays.
+        names_of_outputs: names of the outputs.
+        class_names: names of a classifier's classes, if they were given.
+        as_dict: whether it returns a dict; otherwise a tuple, or the only output.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Served(keras.Model):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """The function's results, in inference."""
+        """Returns the function's results."""
         results = self.function(inputs)
         if self.as_dict:
             return dict(zip(self.names_of_outputs, results, strict=True))
@@ -112,19 +112,19 @@ class Served(keras.Model):
 
     @property
     def signature(self) -> list[dict[str, keras.InputSpec]]:
-        """Its one argument, as Keras's exports want it."""
+        """Its only argument, as Keras's exports describe it."""
         return [{array.name: array.spec() for array in self.arrays}]
 
     @property
     def sides(self) -> dict[str, Side]:
-        """Those that differ from call to call, by name."""
+        """The variable dimensions, by name."""
         found = (side for array in self.arrays for side in array.shape)
         return {side.name: side for side in found if isinstance(side, Side)}
 
     def samples(self, seed: int = 0) -> dict[str, np.ndarray]:
-        """Some inputs; of the smallest sides with seed 1, of the largest with seed 2.
+        """Draws inputs: of the smallest sizes for seed 1, of the largest for seed 2.
 
-        With others each side is from 2 up, since exporters take a side of 1 for fixed.
+        For other seeds each size is at least 2, since exporters treat 1 as fixed.
         """
         rng = np.random.default_rng(seed)
         sizes = {}
@@ -137,26 +137,25 @@ class Served(keras.Model):
 
 
 def served(model: Any, direction: Direction = "a_to_b") -> Served:
-    """What is exported of a model.
+    """Returns the part of a model that is exported.
 
     Args:
-        model: of which something is exported, as it is registered.
-        direction: of a CycleGAN, which has two.
+        model: a model whose registration has `served`.
+        direction: which translation, for a CycleGAN.
 
     Raises:
-        ValueError: nothing of such a model is exported, or not in its precision.
+        ValueError: the model has no `served`, or is not in float32.
     """
     found = registration_of(type(model))
     if found is None or found.served is None:
         raise ValueError(
-            f"Nothing of a {type(model).__name__} is exported for inference; something "
-            f"is of {', '.join(exported())}."
+            f"A {type(model).__name__} can't be exported for inference. Models that "
+            f"can: {', '.join(exported())}."
         )
     if model.dtype_policy.name != "float32":
         raise ValueError(
-            f"Inference is exported in float32; this {type(model).__name__} is of "
-            f"{model.dtype_policy.name}. from_preset(name, dtype='float32') makes one "
-            "that can be exported."
+            "The model must be in float32 to be exported, got "
+            f"{model.dtype_policy.name}. Load it by from_preset(name, dtype='float32')."
         )
     if "direction" in inspect.signature(found.served).parameters:
         return found.served(model, direction)
@@ -164,5 +163,5 @@ def served(model: Any, direction: Direction = "a_to_b") -> Served:
 
 
 def exported() -> list[str]:
-    """The models of which something is exported."""
+    """Returns the names of the models that can be exported."""
     return [name for name, found in all_registrations().items() if found.served]

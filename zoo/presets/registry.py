@@ -1,4 +1,4 @@
-"""Which presets there are: configurations by name, and folders that hold weights."""
+"""Finds presets: configurations by name, and folders with weights."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ from zoo.presets.registration import registration, registration_of
 from zoo.store.manifest import checking, checkpoints
 from zoo.store.names import CONFIGS, folder_of
 
-# What presets written before 0.2 call them.
+# The names in presets written before 0.2.
 RENAMED = {"Translator": "CycleGANGenerator"}
 
 # The modules that convert Hugging Face's folders, by their model type.
@@ -35,8 +35,8 @@ CONVERTERS = {"gpt2": "zoo.formats.huggingface.gpt2"} | dict.fromkeys(
 # The modules that make other folders look like Hugging Face's.
 READERS = ("zoo.formats.authors.bert", "zoo.formats.keras_hub.reading")
 
-# The policies that a preset may name; Keras would make an object of whatever else a
-# file says.
+# The policies that a preset may name; Keras would build an object from anything else
+# that a file says.
 DTYPES = (
     "float32",
     "float64",
@@ -50,20 +50,20 @@ EXPECTED = "the configuration of a model"
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """What a name or folder stands for.
+    """What a name or folder refers to.
 
     Attributes:
-        architecture: the name of a model class.
-        fields: of its configuration.
-        dtype: the policy that it was saved with; None where that is not known.
-        folder: with its weights; None where it is a configuration alone.
-        converter: the module that converts the weights; None where they are ours.
-        read: gives the folder's weights by name.
-        others: fields that models of its family may have, and it has not.
-        unknown_head: another library's name of the model, if it has a head that none
-            of ours has; `architecture` is then what it is without.
-        subclass: the name of the user's class that saved it, if it is none of ours;
-            `architecture` is then the class of ours that it derives from.
+        architecture: name of the model class.
+        fields: fields of its configuration.
+        dtype: dtype policy it was saved with; None if unknown.
+        folder: folder with its weights; None for a bare configuration.
+        converter: module that converts the weights; None for weights in zoo's format.
+        read: function that reads the folder's weights by name.
+        others: fields that this model lacks but others of its family may have.
+        unknown_head: another library's name for the model, if none of zoo's models has
+            its head; `architecture` is then the model without it.
+        subclass: name of the unregistered class that saved it; `architecture` is then
+            the registered class that it derives from.
     """
 
     architecture: str
@@ -78,12 +78,12 @@ class Preset:
 
 
 def model_class(architecture: str) -> Any:
-    """The class of that name."""
+    """Returns the model class of that name."""
     return registration(architecture).cls
 
 
 def configs() -> dict[str, Any]:
-    """All named configurations."""
+    """Returns all named configurations."""
     return {
         name: config
         for architecture in catalog.presets()
@@ -92,18 +92,18 @@ def configs() -> dict[str, Any]:
 
 
 def list_presets() -> list[str]:
-    """The names that `from_preset` takes.
+    """Returns the names that `from_preset` accepts.
 
-    First the configurations (`gpt2`), which come without weights, then the
-    checkpoints (`architecture.tag`), which come with them.
+    Configurations (`gpt2`), which have no weights, come first, then checkpoints
+    (`architecture.tag`), which have.
     """
     return [*configs(), *checkpoints()]
 
 
 def find(preset: str | os.PathLike[str]) -> Preset:
-    """Looks a name or folder up, folders first; raises if there is neither.
+    """Looks up a folder or name, folders first; raises if there is neither.
 
-    Names of the hub (`hf://owner/name`, `gpt2.webtext`) are fetched.
+    Names on the hub (`hf://owner/name`, `gpt2.webtext`) are downloaded.
     """
     with opened(preset) as found:
         return found
@@ -111,21 +111,24 @@ def find(preset: str | os.PathLike[str]) -> Preset:
 
 @contextlib.contextmanager
 def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
-    """What `find` finds; nobody replaces its files within."""
-    folder = folder_of(preset, configs())
+    """Like `find`; raises if the files were replaced within the block."""
+    folder = folder_of(preset)
     if folder is None:
-        config = configs()[os.fspath(preset)]
-        yield Preset(architecture_of(config), dataclasses.asdict(config))
+        name = os.fspath(preset)
+        model = next(k for k, names in catalog.presets().items() if name in names)
+        config = registration(model).presets[name]
+        yield Preset(model, dataclasses.asdict(config))
         return
     with naming(folder), unchanged(folder), checking(folder):
         yield _read(folder)
 
 
 def count_parameters(preset: Any) -> int:
-    """How many weights a model has, counted without making them.
+    """Counts a model's weights without allocating them.
 
     Args:
-        preset: a configuration (`zoo.GPTConfig(...)`), or what `from_preset` takes.
+        preset: a configuration (`zoo.GPTConfig(...)`), or anything that `from_preset`
+            accepts.
     """
     if dataclasses.is_dataclass(preset):
         config, cls = preset, model_class(architecture_of(preset))
@@ -140,10 +143,11 @@ def count_parameters(preset: Any) -> int:
 
 @contextlib.contextmanager
 def no_initialisation() -> Iterator[None]:
-    """Within, weights have shapes but no values, and Keras does not make up for it.
+    """Within the block, weights have shapes but no values.
 
-    It remembers weights that were left without values and gives them some at the end
-    of the next scope, wherever that is: 175 billion of them, in somebody's first step.
+    Keras remembers uninitialised weights and initialises them at the end of the next
+    scope, wherever that is: 175 billion of them, in someone's first training step. So
+    they are struck from its list.
     """
     pending = list(global_state.get_global_attribute("uninitialized_variables", []))
     try:
@@ -154,17 +158,19 @@ def no_initialisation() -> Iterator[None]:
 
 
 def base_of(cls: type) -> str | None:
-    """The architecture that a model's class is, or derives from, if there is one."""
+    """Returns the registered name of a class or of its nearest base, if any."""
     found = registration_of(cls)
     return None if found is None else found.cls.__name__
 
 
 def architecture_of(config: Any) -> str:
-    """The name of the model class that a configuration is for."""
+    """Returns the name of the model class that a configuration is for."""
     for architecture in catalog.architectures():
         if type(config) is model_class(architecture).Config:
             return architecture
-    raise TypeError(f"{type(config).__name__} is no model's configuration: {config!r}")
+    raise TypeError(
+        f"Expected a model's configuration, got a {type(config).__name__}: {config!r}."
+    )
 
 
 def _read(folder: Path) -> Preset:
@@ -181,13 +187,15 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
     base = saved.get("subclass_of", name)
     for each in (name, base):
         if not isinstance(each, str):
-            raise ValueError(f"architecture must be a text, got {shown(each)}")
+            raise ValueError(f"architecture must be a string, got {shown(each)}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
     name, base = (RENAMED.get(x, x) for x in (name, base))
     unknown = name == base or name not in catalog.architectures()
     if "subclass_of" in saved and unknown:
-        return Preset(base, fields, dtype, folder, subclass=name)  # it knows its fields
+        return Preset(
+            base, fields, dtype, folder, subclass=name
+        )  # only it knows its fields
     if name in catalog.architectures():
         made(model_class(name).Config, fields)
     return Preset(name, fields, dtype, folder)
@@ -202,8 +210,8 @@ def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
     kind = saved.get("model_type")
     if not isinstance(kind, str) or kind not in CONVERTERS:
         raise ValueError(
-            f"{file} is neither a preset of zoo nor of a model type that can be "
-            f"converted ({', '.join(CONVERTERS)}): its model_type is {shown(kind)}."
+            f"{file} must be a preset of zoo or of a model type that can be converted "
+            f"({', '.join(CONVERTERS)}); its model_type is {shown(kind)}."
         )
     converter = importlib.import_module(CONVERTERS[kind])
     names = source.names(folder)

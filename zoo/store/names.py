@@ -1,12 +1,12 @@
-"""What the name of a preset stands for, told without importing a backend.
+"""Resolves the names of presets, without importing a backend.
 
-Every flag and every function that takes a preset asks `look_up`.
+Every flag and function that takes a preset calls `look_up`.
 """
 
 import difflib
 import os
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from zoo import catalog
 from zoo.store import hub
 from zoo.store.manifest import checkpoints
 
-# The files that say what a folder holds.
+# The files that describe a folder's contents.
 CONFIGS = ("config.json", "bert_config.json")
 
 _MARK = "the name or folder of a preset"
@@ -25,36 +25,32 @@ PresetName = Annotated[str, _MARK]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a preset is; a configuration's is nowhere.
+    """Where a preset is; both attributes are None for a configuration.
 
     Attributes:
-        folder: at hand.
-        address: on the Hugging Face hub, from where it may have been fetched before.
+        folder: local folder.
+        address: address on the Hugging Face hub; it may be in the cache already.
     """
 
     folder: Path | None = None
     address: str | None = None
 
 
-def look_up(
-    name: str | os.PathLike[str], configurations: Collection[str] | None = None
-) -> Place:
-    """Where a preset is: a folder, else a checkpoint, of the hub, or a configuration.
+def look_up(name: str | os.PathLike[str]) -> Place:
+    """Finds a preset: a folder, a checkpoint, one on the hub, or a configuration.
 
     Args:
-        name: what a user gave.
-        configurations: their names; by default those of the catalog.
+        name: name or folder, as the user gave it.
 
     Raises:
-        FileNotFoundError: there is a folder, and no preset in it.
-        ValueError: there is nothing of that name.
+        FileNotFoundError: the folder holds no preset.
+        ValueError: nothing has that name.
     """
-    from zoo.files.atomic import COMMITTED  # not before, for NumPy comes along
+    from zoo.files.atomic import COMMITTED  # here, since it imports NumPy
 
     folder, name = Path(name).expanduser(), os.fspath(name)
-    if configurations is None:
-        configurations = [x for names in catalog.presets().values() for x in names]
-    # In the second place if the folder's last writer was killed at the very end.
+    configurations = [x for names in catalog.presets().values() for x in names]
+    # The second place matters if the folder's last writer was killed at the very end.
     places = (folder, folder / COMMITTED)
     if any((place / file).is_file() for place in places for file in CONFIGS):
         return Place(folder)
@@ -66,9 +62,9 @@ def look_up(
         return Place()
     if folder.is_dir():
         raise FileNotFoundError(
-            f"The folder {name!r} holds no config.json. Folders from save_to_preset "
-            "and from Hugging Face hold config.json and model.safetensors; those of "
-            "BERT's authors bert_config.json and a TensorFlow checkpoint."
+            f"The folder {name!r} holds no config.json. Folders written by "
+            "save_to_preset or by Hugging Face hold config.json and model.safetensors; "
+            "those of BERT's authors hold bert_config.json and a TensorFlow checkpoint."
         )
     known = [*configurations, *found, *hub.NAMES]
     near = difflib.get_close_matches(name, known, n=1)
@@ -80,21 +76,19 @@ def look_up(
     )
 
 
-def folder_of(
-    name: str | os.PathLike[str], configurations: Collection[str] | None = None
-) -> Path | None:
-    """The folder of a preset, fetched if need be; None for a configuration.
+def folder_of(name: str | os.PathLike[str]) -> Path | None:
+    """Returns a preset's folder, downloaded if necessary; None for a configuration.
 
     Raises:
-        OSError: it could not be fetched, or there is a folder and no preset in it.
-        ValueError: there is nothing of that name.
+        OSError: it could not be downloaded, or the folder holds no preset.
+        ValueError: nothing has that name.
     """
-    place = look_up(name, configurations)
+    place = look_up(name)
     return place.folder if place.address is None else hub.fetch(place.address)
 
 
 def check_names(config: Any) -> None:
-    """Raises unless each preset that a dataclass names, by `PresetName`, exists."""
+    """Raises unless every `PresetName` in a dataclass names an existing preset."""
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in fields(config):
         value = getattr(config, field.name)
@@ -103,7 +97,7 @@ def check_names(config: Any) -> None:
 
 
 def _metadata(kind: Any) -> Iterator[Any]:
-    """What `Annotated` says, of any part of a union."""
+    """Yields the metadata of `Annotated`, in any part of a union."""
     yield from getattr(kind, "__metadata__", ())
     for part in typing.get_args(kind):
         yield from _metadata(part)
