@@ -241,8 +241,8 @@ def record_part(name: str, file: Path) -> None:
         file.write_text(json.dumps(found))
 
 
-def record(parts: list[str]) -> dict[str, Any]:
-    """All of it, from a process a part; on torch the mesh is of four."""
+def record(parts: list[str], written: Path) -> None:
+    """Writes it part by part, a process each; on torch the mesh is of four."""
     backend = os.environ["KERAS_BACKEND"]
     found: dict[str, Any] = {"backend": backend}
     found |= {name: version(name) for name in ("keras", "numpy", backend)}
@@ -257,7 +257,7 @@ def record(parts: list[str]) -> dict[str, Any]:
             env = {**os.environ, "OMP_NUM_THREADS": "1"}
             subprocess.run(command, env=env, check=True)
             found[name] = json.loads(file.read_text())
-    return found
+        written.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
@@ -302,7 +302,7 @@ def main() -> int:
     if chosen.part:
         record_part(chosen.part, file)
     else:
-        file.write_text(json.dumps(record(chosen.parts), indent=1) + "\n")
+        record(chosen.parts, file)
     return 0
 
 
