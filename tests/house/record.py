@@ -139,7 +139,7 @@ def of_gpt(model: Any) -> dict[str, Callable[[], Any]]:
 
 
 def of_bert(model: Any) -> dict[str, Callable[[], Any]]:
-    from zoo.generation.fill_mask import fill_mask
+    from zoo.models.bert.fill_mask import fill_mask
 
     text = "A [MASK] is a sequence of [MASK]."
     return {
@@ -245,7 +245,7 @@ def record(parts: list[str], written: Path) -> None:
     """Writes it part by part, a process each; on torch the mesh is of four."""
     backend = os.environ["KERAS_BACKEND"]
     found: dict[str, Any] = {"backend": backend}
-    found |= {name: version(name) for name in ("keras", "numpy", backend)}
+    found |= {name: version(name) for name in ("keras", "numpy")}
     for name in parts:
         command = ["-m", "tests.house.record"]
         if backend == "torch" and name == "mesh":
