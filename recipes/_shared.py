@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -41,6 +42,47 @@ class StepsConfig(RunConfig):
 
 
 @dataclass(frozen=True)
+class CosineConfig(RunConfig):
+    """A learning rate that falls by a cosine.
+
+    Attributes:
+        learning_rate: at its peak.
+        final_learning_rate: at the end of the cosine.
+        warmup_steps: updates of a linear warm-up.
+    """
+
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    warmup_steps: int = 100
+
+
+@dataclass(frozen=True)
+class AverageConfig(RunConfig):
+    """Averaged weights, which are evaluated, sampled from and kept.
+
+    Attributes:
+        ema: momentum of the weights' moving average; 0 for none.
+    """
+
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class SamplesConfig(TextRunConfig):
+    """Samples of text.
+
+    Attributes:
+        prompt: how they begin.
+        sample_tokens: how long they are, at most what the context takes.
+        temperature: of sampling.
+    """
+
+    prompt: str = "\n"
+    sample_tokens: int = 200
+    temperature: float = 0.8
+
+
+@dataclass(frozen=True)
 class EpochsConfig(RunConfig):
     """Training for a number of passes over the data.
 
@@ -71,13 +113,13 @@ class ImagesConfig(EpochsConfig):
     eval_every: int = 1
 
 
-def smoke(config: C, **changes: Any) -> C:
+def smoke(config: C, /, **changes: Any) -> C:
     """The configuration, made tiny if `--smoke` is given."""
     return replace(config, **changes) if config.smoke else config
 
 
-def smoke_images(config: C, dataset: str = "digits", **changes: Any) -> C:
-    """Likewise, with a dataset that needs no download unless `data_dir` is given."""
+def smoke_images(config: C, dataset: str = "digits", /, **changes: Any) -> C:
+    """As `smoke`, with a dataset that needs no download unless `data_dir` is given."""
     if config.data_dir is None:
         changes["dataset"] = dataset
     return smoke(config, **changes)
@@ -94,20 +136,36 @@ def load_images(
     config: RunConfig,
     expect: Any = ImageDataset,
     size: Mapping[str, int] | None = None,
-    most: int = 100,
+    most: int = 0,
 ) -> Any:
     """The images that `--dataset` names; with `--smoke`, only `most` of them.
 
     Args:
         config: of the run.
         expect: classes of dataset that the recipe can use.
-        size: the side that pictures are scaled to, by the datasets that scale them.
-        most: images to load of each part with `--smoke`.
+        size: the side that pictures are scaled to, by the datasets that scale them;
+            `--image-size` for dataset "images" by default.
+        most: images to load of each part with `--smoke`; 0 for a batch, or 100.
     """
+    if isinstance(config, ImagesConfig):
+        size, most = {"images": config.image_size}, max(config.batch_size, 100)
     options = {"most": most} if config.smoke else {}
     if size and config.dataset in size:
         options["size"] = size[config.dataset]
     return zoo.data.load(config.dataset, config.data_dir, expect=expect, **options)
+
+
+def sample_texts(config: Any, model: Any, count: int, **options: Any) -> list[str]:
+    """Continuations of the prompt, without the blanks around them."""
+    room = config.model.context_length - len(model.tokenizer.encode(config.prompt))
+    samples = model.generate(
+        [config.prompt] * count,
+        min(config.sample_tokens, room),
+        temperature=config.temperature,
+        seed=config.seed,
+        **options,
+    )
+    return [sample.strip() for sample in samples]
 
 
 def average(momentum: float) -> dict[str, Any]:
@@ -145,6 +203,27 @@ def evaluation(model: Any, *arrays: Any, **options: Any) -> Callable[[], dict]:
     return evaluate
 
 
+def fit_steps(
+    run: Run,
+    config: Any,
+    model: Any,
+    batches: Callable[[int], Any],
+    evaluate: Callable[[], Mapping[str, float]],
+    size: int,
+    unit: Literal["tokens", "images", "sequences"] = "tokens",
+) -> None:
+    """Trains for `--steps`; `size` is what a batch has of the unit."""
+    run.fit(
+        model,
+        batches,
+        updates=config.steps,
+        evaluate_every=config.eval_every,
+        evaluate=evaluate,
+        batch_tokens=size,
+        unit=unit,
+    )
+
+
 def fit_epochs(
     run: Run,
     config: EpochsConfig,
@@ -166,7 +245,11 @@ def fit_epochs(
 
 
 def draw_curves(
-    run: Run, curves: Mapping[str, str], about: str, file: str = "loss", **options: Any
+    run: Run,
+    curves: Mapping[str, str],
+    about: str,
+    file: str | Path = "loss",
+    **options: Any,
 ) -> None:
     """Draws metrics over the updates, as far as the run has them.
 
@@ -174,11 +257,11 @@ def draw_curves(
         run: whose metrics to draw.
         curves: the names of metrics, by their words in the legend.
         about: what was trained.
-        file: name of the picture, without its ending.
+        file: the picture's name without its ending, or its path.
         **options: of `loss_curves`.
     """
     loss_curves(
-        run.out / f"{file}.png",
+        run.out / file if isinstance(file, Path) else run.out / f"{file}.png",
         [row["update"] for row in run.rows],
         {
             words: run.curve(name)

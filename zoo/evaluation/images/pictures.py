@@ -163,6 +163,33 @@ def attention_map(
     save_figure(figure, path)
 
 
+def attention_grid(
+    path: Path, maps: Mapping[str, Sequence[np.ndarray]], tokens: Sequence[str]
+) -> None:
+    """Draws where models look in one text, one row per model and one column per head.
+
+    Args:
+        path: of the PNG.
+        maps: of each model by name, the shares (T, T) of each of its heads.
+        tokens: of the text, T.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(heads) for heads in maps.values())
+    figure = Figure(figsize=(2.6 * columns + 1, 2.6 * len(maps)), layout="constrained")
+    places = range(len(tokens))
+    for number, (step, heads) in enumerate(maps.items()):
+        for head, shares in enumerate(heads):
+            axes = figure.add_subplot(len(maps), columns, number * columns + head + 1)
+            axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+            axes.set_xticks(places, tokens if number == 0 else [], rotation=90)
+            axes.set_yticks(places, tokens if head == 0 else [])
+            axes.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
+            name = step if len(heads) == 1 else f"{step}, head {head + 1}"
+            axes.set_title(name, fontsize=9)
+    save_figure(figure, path)
+
+
 def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
     """Writes a matplotlib figure as a PNG, atomically."""
     from zoo.files.atomic import replacing

@@ -1,5 +1,6 @@
 """Evaluates BERT's pretraining on held-out text, masked once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,25 @@ def masked_text_metrics(
         )
     batch = masked_once(sequences, tokenizer, length, count)
     return model.evaluate(batch, batch_size=32, verbose=0, return_dict=True)
+
+
+def frequency_figures(
+    tokens: np.ndarray, masked: Mapping[str, np.ndarray], vocab_size: int
+) -> dict[str, float]:
+    """Predicts masked tokens by the frequency of tokens, as a baseline.
+
+    Args:
+        tokens: ids that frequencies are counted in, of any shape.
+        masked: arrays as of `masked_once`.
+        vocab_size: number of token ids.
+
+    Returns:
+        `unigram_loss`, nats per masked token, and `unigram_accuracy`, the share of the
+        commonest token.
+    """
+    counts = np.bincount(tokens, minlength=vocab_size) + 1.0
+    chosen = masked["mask_ids"][masked["mask_weights"] > 0]
+    return {
+        "unigram_loss": float(-np.log(counts / counts.sum())[chosen].mean()),
+        "unigram_accuracy": float(np.mean(chosen == counts.argmax())),
+    }

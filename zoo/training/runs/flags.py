@@ -17,15 +17,15 @@ C = TypeVar("C")
 _FLAGS = "flags"
 
 
-def flags(default: Any, *names: str, **choices: Sequence[str]) -> Any:
+def flags(default: Any, *names: str, **kinds: type | Sequence[str]) -> Any:
     """A dataclass field for a nested configuration, some of whose fields are flags.
 
     Args:
         default: the nested dataclass; fields that are not flags keep its values.
         *names: fields that are flags.
-        **choices: fields of type `str` that are flags, with their allowed values.
+        **kinds: fields that are flags of a narrower type: that type, or all choices.
     """
-    shown = {**dict.fromkeys(names), **choices}
+    shown = {**dict.fromkeys(names), **kinds}
     return dataclasses.field(default=default, metadata={_FLAGS: shown})
 
 
@@ -38,16 +38,17 @@ class _Flag:
     holder: str = ""
 
 
-def _flags_of(kind: type) -> Iterator[_Flag]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    for field in dataclasses.fields(kind):
+def _flags_of(cls: type) -> Iterator[_Flag]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
         if _FLAGS not in field.metadata:
             yield _Flag(field.name, hints[field.name])
             continue
         inner = typing.get_type_hints(type(field.default), include_extras=True)
-        for name, choices in field.metadata[_FLAGS].items():
-            chosen = inner[name] if choices is None else Literal[tuple(choices)]
-            yield _Flag(name, chosen, field.name)
+        for name, kind in field.metadata[_FLAGS].items():
+            if not isinstance(kind, type):
+                kind = inner[name] if kind is None else Literal[tuple(kind)]
+            yield _Flag(name, kind, field.name)
 
 
 def flat(config: Any) -> dict[str, Any]:
