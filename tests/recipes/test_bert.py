@@ -9,6 +9,8 @@ from tests.recipes.runs import assert_same_run, stopped_at_checkpoint
 from zoo.commands.fill_mask import FillMaskConfig
 from zoo.data import Question, Tokenizer, question_windows
 from zoo.engine.current import engine
+from zoo.evaluation.text import bert_tasks
+from zoo.evaluation.text.tasks import answer_figures
 from zoo.models.bert.backbone import BertBackbone, BertConfig
 from zoo.models.bert.fill_mask import fill_mask
 from zoo.models.bert.pretrainer import BertPretrainer
@@ -167,7 +169,7 @@ def test_resuming_keeps_patience_and_the_best_epoch(checkpoints, tmp_path, monke
         updates = int(engine().numpy(model.optimizer.iterations))
         return {"accuracy": [0.1, 0.5, 0.9, 0.4, 0.3, 0.2][updates]}
 
-    monkeypatch.setattr(bert_finetune, "class_figures", falling)
+    monkeypatch.setattr(bert_tasks, "class_figures", falling)
     for part in ("train", "dev"):
         rows = [f"the {word}\t{index % 2}" for index, word in enumerate("abcdefgh")]
         (tmp_path / f"{part}.tsv").write_text("\n".join(rows) + "\n")
@@ -306,7 +308,7 @@ def test_questions_without_answers(words_of_questions):
                 found["start_logits"][row, 5] += 1.5 * none
             return found
 
-    found = bert_finetune.answer_figures(Certain(), questions, windows)
+    found = answer_figures(Certain(), questions, windows)
     assert found["has_answer/f1"] == 100
     assert found["no_answer/f1"] == 0 and found["f1"] == 50
     assert found["best_f1"] == found["best_exact_match"] == 100
