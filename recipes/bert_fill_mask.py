@@ -1,4 +1,4 @@
-"""Ask a pretrained BERT what stands in a gap.
+"""Ask a pretrained BERT what fills a gap.
 
     python -m recipes.bert_fill_mask runs/bert_pretrain/preset \
         "A [MASK] is a sequence of bytes."
