@@ -5,7 +5,7 @@
     python -m recipes.gpt_text --dataset text --data-dir my_texts/ --out runs/mine
 
 KERAS_BACKEND=tensorflow, jax or torch chooses the backend. A run that was stopped goes
-on with --resume, and ends as if it had not been.
+on with --resume, and ends as if it had never stopped.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,17 @@ import keras
 
 import zoo
 from recipes._shared import (
+    AverageConfig,
+    CosineConfig,
+    SamplesConfig,
     StepsConfig,
     average,
     cosine,
     draw_curves,
+    fit_steps,
     load_text,
     replace,
+    sample_texts,
     smoke,
 )
 from zoo.evaluation import text_metrics
@@ -30,11 +35,11 @@ from zoo.layers.activations import ACTIVATIONS
 from zoo.models.language.gpt import POSITIONS
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run, TextRunConfig
+from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Config(StepsConfig, TextRunConfig):
+class Config(StepsConfig, CosineConfig, AverageConfig, SamplesConfig):
     """A GPT, its text and its training.
 
     Attributes:
@@ -43,13 +48,8 @@ class Config(StepsConfig, TextRunConfig):
         activation: of the feed-forward; exact GELU is fast on torch, tanh under XLA.
         batch_size: windows per update.
         optimizer: AdamW, or Muon for matrices with AdamW for the rest.
-        final_learning_rate: at the end of the cosine.
         beta_2: of Adam.
-        ema: momentum of the weights' moving average; 0 for none.
-        prompt: how the samples begin.
-        num_samples: how many are shown.
-        sample_tokens: how long they are, at most what the context takes.
-        temperature: of sampling.
+        num_samples: how many samples are shown.
         top_k: of sampling; 0 for all.
     """
 
@@ -67,11 +67,7 @@ class Config(StepsConfig, TextRunConfig):
     optimizer: Literal["adamw", "muon"] = "adamw"
     final_learning_rate: float = 1e-4
     beta_2: float = 0.99
-    ema: float = 0.0
-    prompt: str = "\n"
     num_samples: int = 4
-    sample_tokens: int = 200
-    temperature: float = 0.8
     top_k: int = 40
 
 
@@ -119,7 +115,7 @@ VARIANTS = {
 
 
 def optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """AdamW as in nanoGPT, or Muon (Jordan et al. 2024) as Keras keeps it."""
+    """AdamW as in nanoGPT, or Keras's Muon (Jordan et al. 2024)."""
     common = {
         "learning_rate": cosine(config, config.steps),
         "weight_decay": config.weight_decay,
@@ -166,25 +162,13 @@ def main(config: Config) -> dict:
             return text_metrics(model, validation, text.validation)
 
     length = config.model.context_length
-    crops = zoo.data.RandomCrops(train, length, config.batch_size, seed=config.seed)
-    run.fit(
-        model,
-        crops.batches,
-        updates=config.steps,
-        evaluate_every=config.eval_every,
-        evaluate=evaluate,
-        batch_tokens=config.batch_size * length,
-    )
+    length, size = config.model.context_length, config.batch_size
+    crops = zoo.data.RandomCrops(train, length, size, seed=config.seed)
+    fit_steps(run, config, model, crops.batches, evaluate, size * length)
 
-    room = length - len(tokenizer.encode(config.prompt))
-    samples = model.generate(
-        [config.prompt] * config.num_samples,
-        min(config.sample_tokens, room),
-        temperature=config.temperature,
-        top_k=config.top_k,
-        seed=config.seed,
+    shown = "\n---\n".join(
+        sample_texts(config, model, config.num_samples, top_k=config.top_k)
     )
-    shown = "\n---\n".join(sample.strip() for sample in samples)
     with replacing(run.out / "samples.txt") as file:
         file.write(f"{shown}\n".encode())
     draw_curves(run, {"training": "loss", "validation": "val_loss"}, "GPT")
