@@ -1,4 +1,4 @@
-r"""Train a CycleGAN on two domains of pictures, of which there are no pairs.
+r"""Train a CycleGAN on two domains of unpaired pictures.
 
     python -m recipes.cyclegan --data-dir horse2zebra/            # trainA, trainB, ...
     python -m recipes.cyclegan --data-dir horse2zebra.zip         # the same, zipped
@@ -8,51 +8,55 @@ r"""Train a CycleGAN on two domains of pictures, of which there are no pairs.
     python -m recipes.cyclegan --smoke                            # nothing needed
 
 Leaves grids of test pictures, their translations and these translated back, at each
-evaluation and at the end; curves of losses and scores. Where the answer is known, it
-says how near translations come (PSNR, SSIM), beside pictures left as they are; with
+evaluation and at the end, and curves of losses and scores. Where the answer is known,
+it reports how close translations come (PSNR, SSIM), beside untranslated pictures. With
 `--judge`, a classifier of both domains (`recipes.classifier_mnist --dataset unpaired`),
-what share of them passes for the other domain.
+it reports what share of them passes for the other domain.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import keras
-import numpy as np
 
 import zoo
+from recipes._shared import (
+    EpochsConfig,
+    average,
+    draw_curves,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 from zoo.data import UnpairedDataset, fixed_subset
 from zoo.engine.current import engine
 from zoo.evaluation import judged_translations
-from zoo.evaluation.images.pictures import image_grid, loss_curves
-from zoo.models.gan.cyclegan import CycleGAN, CycleGANConfig, Direction
+from zoo.evaluation.images.translations import draw_translations, middle_of
+from zoo.models.gan.cyclegan import CycleGAN, CycleGANConfig
 from zoo.models.image_classifier import ImageClassifier
 from zoo.store.names import PresetName
 from zoo.training import ConstantThenLinear
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run, RunConfig
+from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(EpochsConfig):
     """A CycleGAN, its pictures and its training.
 
     Attributes:
-        load_size: pictures of dataset "unpaired" are cut to squares and scaled to
-            this side; of other datasets they stay as they are.
+        load_size: side that pictures of dataset "unpaired" are cropped and scaled to;
+            those of other datasets stay as they are.
         crop_size: side of the squares cut out of them at random; 0 for all of them.
         flip: mirror half of them left to right.
         judge: a classifier of both domains: a preset, by name or folder.
         width: channels of the layers next to the pictures.
         residual_blocks: of each generator.
-        discriminator_layers: 3 judge patches of 70 x 70 pixels.
         upsampling: by transposed convolutions, or by resizing before convolutions.
-        cycle_weight: of the cycle beside the adversarial terms.
-        identity_weight: of the identity, as a share of cycle_weight.
-        history: generated pictures that each discriminator's history keeps.
-        batch_size: pictures of each domain an update.
-        accumulate: micro-batches that a batch is cut into.
+        batch_size: pictures of each domain per update.
         epochs: passes over the larger domain.
         constant_epochs: before the learning rate falls linearly to zero.
         learning_rate: of all networks.
@@ -68,15 +72,12 @@ class Config(RunConfig):
     crop_size: int = 256
     flip: bool = True
     judge: PresetName | None = None
-    width: int = 64
-    residual_blocks: int = 9
-    discriminator_layers: int = 3
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    cycle_weight: float = 10.0
-    identity_weight: float = 0.5
-    history: int = 50
+    model: CycleGANConfig = flags(
+        CycleGANConfig(),
+        *("width", "residual_blocks", "discriminator_layers", "upsampling"),
+        *("cycle_weight", "identity_weight", "history"),
+    )
     batch_size: int = 1
-    accumulate: int = 1
     epochs: int = 200
     constant_epochs: int = 100
     learning_rate: float = 2e-4
@@ -105,8 +106,8 @@ VARIANTS = {
     "paper": PAPER,
     "paper_128": replace(PAPER, load_size=143, crop_size=128, residual_blocks=6),
     "small": SMALL,
-    # The paper's weights hold a translation to the picture's own shapes and colours,
-    # and a horse in place. These let a deer come of it, for less of a way back.
+    # The paper's weights tie a translation to the picture's own shapes and colours.
+    # These let a horse become a deer, at the price of a less exact way back.
     "shapes": replace(
         SMALL, cycle_weight=2.0, identity_weight=0.0, epochs=4, constant_epochs=4
     ),
@@ -117,19 +118,12 @@ def model(config: Config, data: UnpairedDataset, steps_per_epoch: int) -> CycleG
     """The compiled CycleGAN; the generators alone keep averaged weights."""
     height, width = data.train_a.shape[1:3]
     cyclegan = CycleGAN(
-        CycleGANConfig(
+        replace(
+            config.model,
             image_size=(config.crop_size or height, config.crop_size or width),
             channels=(data.train_a.shape[-1], data.train_b.shape[-1]),
-            width=config.width,
-            residual_blocks=config.residual_blocks,
-            discriminator_layers=config.discriminator_layers,
-            upsampling=config.upsampling,
-            cycle_weight=config.cycle_weight,
-            identity_weight=config.identity_weight,
-            history=config.history,
         )
     )
-    average = {"use_ema": config.ema > 0, "ema_momentum": config.ema or 0.99}
 
     def adam(**options) -> keras.optimizers.Adam:
         rate = ConstantThenLinear(
@@ -140,7 +134,7 @@ def model(config: Config, data: UnpairedDataset, steps_per_epoch: int) -> CycleG
         return keras.optimizers.Adam(rate, beta_1=config.beta_1, **options)
 
     cyclegan.compile(
-        {"generators": adam(**average), "discriminators": adam()},
+        {"generators": adam(**average(config.ema)), "discriminators": adam()},
         accumulate=config.accumulate,
     )
     return cyclegan
@@ -148,25 +142,20 @@ def model(config: Config, data: UnpairedDataset, steps_per_epoch: int) -> CycleG
 
 def main(config: Config) -> dict:
     """Trains, evaluates, draws; returns the summary."""
-    if config.smoke:
-        config = replace(
-            config,
-            epochs=2,
-            constant_epochs=1,
-            eval_every=1,
-            eval_images=4,
-            width=4,
-            residual_blocks=1,
-            discriminator_layers=2,
-        )
-        if config.data_dir is None:
-            config = replace(config, dataset="small_digit_outlines", crop_size=0)
+    config = smoke_images(
+        config,
+        "small_digit_outlines",
+        **{"width": 4, "residual_blocks": 1, "discriminator_layers": 2},
+        **{"epochs": 2, "constant_epochs": 1, "eval_every": 1, "eval_images": 4},
+    )
+    if config.smoke and config.data_dir is None:
+        config = replace(config, crop_size=0)
     run = Run(config)
-    options = {"most": max(config.batch_size, 10)} if config.smoke else {}
-    if config.dataset == "unpaired":
-        options["size"] = config.load_size
-    data = zoo.data.load(
-        config.dataset, config.data_dir, expect=UnpairedDataset, **options
+    data = load_images(
+        config,
+        UnpairedDataset,
+        {"unpaired": config.load_size},
+        most=max(config.batch_size, 10),
     )
     run.start({"dataset": data.sha256})
     kept = config.batch_size if config.smoke else None
@@ -185,7 +174,7 @@ def main(config: Config) -> dict:
         ImageClassifier.check_judge(config.judge, (*size, data.train_a.shape[-1]))
         judge = ImageClassifier.from_preset(config.judge)
     a, b = (
-        _fitting(x, cyclegan.config.image_size) / np.float32(255)
+        scaled(middle_of(x, cyclegan.config.image_size))
         for x in (data.test_a, data.test_b)
     )
     smaller = min(len(a), len(b))
@@ -195,7 +184,9 @@ def main(config: Config) -> dict:
     def evaluate() -> dict[str, float]:
         with cyclegan.averaged_weights(needed=False):
             update = int(engine().numpy(cyclegan.optimizer.iterations))
-            draw_pairs(run.out / "samples" / f"{update:07d}.png", cyclegan, a, b, data)
+            draw_translations(
+                run.out / "samples" / f"{update:07d}.png", cyclegan, a, b, data.domains
+            )
             return {
                 **cyclegan.evaluate(
                     some_a, some_b, batch_size=8, verbose=0, return_dict=True
@@ -205,18 +196,18 @@ def main(config: Config) -> dict:
                 ),
             }
 
-    run.fit(
-        cyclegan,
-        batches.batches,
-        updates=config.epochs * batches.steps_per_epoch,
-        evaluate_every=config.eval_every * batches.steps_per_epoch,
-        evaluate=evaluate,
-        batch_tokens=config.batch_size,
-        unit="images",
-    )
-    draw_curves(run)
+    fit_epochs(run, config, cyclegan, batches, evaluate)
+    terms = ("a_to_b", "b_to_a", "cycle_a", "cycle_b", "identity")
+    losses = {name: f"generators/{name}" for name in terms}
+    draw_curves(run, losses, "CycleGAN", unit="loss")
+    scores = {
+        f"{kind} {domain}": f"discriminators/{kind}_{domain}"
+        for domain in "ab"
+        for kind in ("real", "fake")
+    }
+    draw_curves(run, scores, "CycleGAN", "scores", unit="score")
     with cyclegan.averaged_weights(needed=False):
-        draw_pairs(run.out / "translations.png", cyclegan, a, b, data)
+        draw_translations(run.out / "translations.png", cyclegan, a, b, data.domains)
         if not config.smoke:
             some_a, some_b = (x[fixed_subset(len(x), smaller)] for x in (a, b))
         found = judged_translations(
@@ -236,54 +227,6 @@ def main(config: Config) -> dict:
         print(f"{name} {value:.4f}")
     print(f"see {run.out}")
     return summary
-
-
-def draw_pairs(
-    path: Path, cyclegan: CycleGAN, a: np.ndarray, b: np.ndarray, data: UnpairedDataset
-) -> None:
-    """Pictures, their translations and these translated back, of both domains."""
-    rows, names = [], []
-    ways: list[tuple[np.ndarray, Direction, Direction]]
-    ways = [(a, "a_to_b", "b_to_a"), (b, "b_to_a", "a_to_b")]
-    for (pictures, there, back), given in zip(ways, data.domains, strict=True):
-        shown = pictures[fixed_subset(len(pictures), 10)]
-        translated = cyclegan.translate(shown, there)
-        rows += [shown, translated, cyclegan.translate(translated, back)]
-        names += [given, "translated", "and back"]
-    channels = max(row.shape[-1] for row in rows)
-    image_grid(
-        path,
-        np.concatenate([np.broadcast_to(r, (*r.shape[:3], channels)) for r in rows]),
-        columns=len(rows[0]),
-        title=f"{data.domains[0]} and {data.domains[1]}",
-        row_names=names,
-    )
-
-
-def draw_curves(run: Run) -> None:
-    """Of losses and scores."""
-    updates = [row["update"] for row in run.rows]
-    about = f"CycleGAN on {run.config.dataset} ({run.config.variant})"
-    terms = ("a_to_b", "b_to_a", "cycle_a", "cycle_b", "identity")
-    curves = {
-        name: run.curve(f"generators/{name}")
-        for name in terms
-        if f"generators/{name}" in run.rows[-1]
-    }
-    loss_curves(run.out / "loss.png", updates, curves, title=about, unit="loss")
-    scores = {
-        f"{kind} {domain}": run.curve(f"discriminators/{kind}_{domain}")
-        for domain in "ab"
-        for kind in ("real", "fake")
-    }
-    loss_curves(run.out / "scores.png", updates, scores, title=about, unit="score")
-
-
-def _fitting(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The middle of images that are larger than those trained on."""
-    height, width = size
-    top, left = (n - m for n, m in zip(images.shape[1:3], size, strict=True))
-    return images[:, top // 2 : top // 2 + height, left // 2 : left // 2 + width]
 
 
 if __name__ == "__main__":

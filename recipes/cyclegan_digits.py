@@ -3,13 +3,13 @@
     python -m recipes.cyclegan_digits                        # MNIST, two cores, an hour
     python -m recipes.cyclegan_digits --variant small        # nothing is downloaded
 
-The two domains are trained on unpaired. Each test digit's outline is known, so that
-translations are measured pixel by pixel, both ways; see `recipes.cyclegan`.
+Training pictures are unpaired. Each test digit's outline is known, so translations are
+measured pixel by pixel, both ways; see `recipes.cyclegan`.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
+from recipes._shared import replace
 from recipes.cyclegan import PAPER, main
 from zoo.training.runs.launch import launch
 
@@ -22,7 +22,7 @@ DIGITS = replace(
     width=16,
     residual_blocks=3,
     discriminator_layers=2,
-    # An outline is no digit, nor a digit an outline.
+    # An outline is not a digit, nor a digit an outline.
     identity_weight=0.0,
     batch_size=4,
     epochs=3,
