@@ -8,89 +8,81 @@ r"""Train a DCGAN on small images.
     python -m recipes.dcgan_mnist --judge classifier.mnist
 
 Leaves a grid of samples from the same latents at each evaluation, interpolations, and
-curves of the losses and of D(x) and D(G(z)). Warns where training collapses. A GAN's
+curves of the losses and of D(x) and D(G(z)). Warns if training collapses. A GAN's
 losses say who is ahead, not how good samples are: that takes a judge, a classifier
 from `recipes.classifier_mnist`, by whose features samples are compared with training
 images.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
 
 import zoo
-from zoo.data import ImageDataset
+from recipes._shared import (
+    ImagesConfig,
+    average,
+    draw_curves,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 from zoo.engine.current import engine
 from zoo.evaluation import judged_samples
-from zoo.evaluation.images.pictures import image_grid, loss_curves
-from zoo.models.gan.dcgan import DCGAN, DCGANConfig
+from zoo.evaluation.images.codes import draw_interpolations
+from zoo.evaluation.images.pictures import image_grid
+from zoo.models.gan.dcgan import DCGAN, NORMS, UPSAMPLING, DCGANConfig
 from zoo.models.image_classifier import ImageClassifier
 from zoo.store.names import PresetName
 from zoo.training.adversarial.collapse import WatchForCollapse
-from zoo.training.adversarial.losses import LossName
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run, RunConfig
+from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(ImagesConfig):
     """A DCGAN, its images and its training.
 
     Attributes:
-        image_size: pictures of dataset "images" are cut and scaled to this side.
         conditional: tell both networks the images' classes.
-        latent_dim: of the generator's noise.
-        width: channels of the layers next to the image.
-        upsampling: by transposed convolutions, or by resizing before convolutions.
         discriminator_norm: after the discriminator's convolutions.
-        spectral_norm: of the discriminator's weights.
         loss: of the game.
-        label_smoothing: what the target of real images lies below 1.
-        gradient_penalty: coefficient of wgan_gp's penalty.
-        discriminator_steps: for one of the generator.
-        batch_size: images an update.
-        accumulate: micro-batches that a batch is cut into.
-        epochs: passes over the training images.
         learning_rate: of both networks.
         beta_1: of Adam.
         beta_2: of Adam.
         ema: momentum of the generator's moving average; 0 for none.
-        eval_every: epochs between evaluations and checkpoints.
         eval_images: test images of an evaluation.
         judge: a classifier: classifier.mnist, or another preset.
         judge_images: samples for the judge, and real images of either part.
     """
 
-    dataset: str = "mnist"
     out: Path = Path("runs/dcgan_mnist")
     image_size: int = 64
     conditional: bool = False
-    latent_dim: int = 100
-    width: int = 64
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    discriminator_norm: Literal["batch", "layer", "none"] = "batch"
-    spectral_norm: bool = False
-    loss: LossName = "non_saturating"
-    label_smoothing: float = 0.0
-    gradient_penalty: float = 10.0
-    discriminator_steps: int = 1
+    model: DCGANConfig = flags(
+        DCGANConfig(),
+        *("latent_dim", "width", "spectral_norm", "loss", "label_smoothing"),
+        *("gradient_penalty", "discriminator_steps"),
+        upsampling=UPSAMPLING,
+        discriminator_norm=NORMS,
+    )
     batch_size: int = 128
-    accumulate: int = 1
     epochs: int = 25
     learning_rate: float = 2e-4
     beta_1: float = 0.5
     beta_2: float = 0.999
     ema: float = 0.0
-    eval_every: int = 1
     eval_images: int = 2000
     judge: PresetName | None = None
     judge_images: int = 10000
 
 
-# Radford et al. 2016, section 4, in the sizes of pytorch/examples.
+# Radford et al. 2016, section 4, with the sizes of pytorch/examples.
 PAPER = Config()
 VARIANTS = {
     "demo": replace(PAPER, width=32, epochs=5),
@@ -120,31 +112,16 @@ VARIANTS = {
 
 def model(config: Config, image_shape: tuple[int, int, int], classes: int) -> DCGAN:
     """The compiled DCGAN; the generator alone keeps averaged weights."""
-    gan = DCGAN(
-        DCGANConfig(
-            image_shape=image_shape,
-            latent_dim=config.latent_dim,
-            num_classes=classes,
-            width=config.width,
-            upsampling=config.upsampling,
-            discriminator_norm=config.discriminator_norm,
-            spectral_norm=config.spectral_norm,
-            loss=config.loss,
-            label_smoothing=config.label_smoothing,
-            gradient_penalty=config.gradient_penalty,
-            discriminator_steps=config.discriminator_steps,
-        )
-    )
+    gan = DCGAN(replace(config.model, image_shape=image_shape, num_classes=classes))
     adam = {
         "learning_rate": config.learning_rate,
         "beta_1": config.beta_1,
         "beta_2": config.beta_2,
     }
-    average = {"use_ema": config.ema > 0, "ema_momentum": config.ema or 0.99}
     gan.compile(
         {
             "discriminator": keras.optimizers.Adam(**adam),
-            "generator": keras.optimizers.Adam(**adam, **average),
+            "generator": keras.optimizers.Adam(**adam, **average(config.ema)),
         },
         accumulate=config.accumulate,
     )
@@ -153,22 +130,15 @@ def model(config: Config, image_shape: tuple[int, int, int], classes: int) -> DC
 
 def main(config: Config) -> dict:
     """Trains, evaluates, draws; returns the summary."""
-    if config.smoke:
-        config = replace(config, epochs=2, eval_every=1, eval_images=100, width=4)
-        config = replace(config, judge_images=100)
-        if config.data_dir is None:
-            config = replace(config, dataset="digits")
-    run = Run(config)
-    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
-    if config.dataset == "images":
-        options["size"] = config.image_size
-    data = zoo.data.load(
-        config.dataset, config.data_dir, expect=ImageDataset, **options
+    config = smoke_images(
+        config, epochs=2, eval_every=1, eval_images=100, width=4, judge_images=100
     )
+    run = Run(config)
+    data = load_images(config)
     if config.conditional and data.train_labels is None:
         raise ValueError(f"--conditional needs classes; {config.dataset!r} has none")
     if config.judge is not None:
-        # Now rather than after the training, if it does not fit.
+        # Fail now rather than after the training if it does not fit.
         ImageClassifier.check_judge(config.judge, data.train_images.shape[1:])
     run.start({"dataset": data.sha256})
     train = slice(config.batch_size if config.smoke else None)
@@ -179,16 +149,18 @@ def main(config: Config) -> dict:
         seed=config.seed,
     )
     rows = zoo.data.fixed_subset(len(data.test_images), config.eval_images)
-    test = data.test_images[rows] / np.float32(255)
+    test = scaled(data.test_images[rows])
     test_labels = data.test_labels[rows] if config.conditional else None
     classes = len(data.class_names) if config.conditional else 0
     gan = model(config, data.train_images.shape[1:], classes)
     shown = None if test_labels is None else test_labels[:100]
     watch = WatchForCollapse(test[:100], shown, seed=config.seed)
     watch.set_model(gan)
-    # Ten rows, with a column a class.
+    # Ten rows, with one column per class.
     count = 10 * (classes or 10)
-    latents = np.random.default_rng(config.seed).normal(size=(count, config.latent_dim))
+    latents = np.random.default_rng(config.seed).normal(
+        size=(count, config.model.latent_dim)
+    )
     labels = np.arange(count) % classes if classes else None
 
     def evaluate() -> dict[str, float]:
@@ -205,15 +177,7 @@ def main(config: Config) -> dict:
             )
             return {**metrics, "diversity": watch.look(metrics)}
 
-    run.fit(
-        gan,
-        batches.batches,
-        updates=config.epochs * batches.steps_per_epoch,
-        evaluate_every=config.eval_every * batches.steps_per_epoch,
-        evaluate=evaluate,
-        batch_tokens=config.batch_size,
-        unit="images",
-    )
+    fit_epochs(run, config, gan, batches, evaluate)
     draw(run, gan, latents, labels)
     gan.save_to_preset(run.out / "preset")
     judged = {}
@@ -228,7 +192,7 @@ def main(config: Config) -> dict:
         )
     summary = run.finish(
         epochs=config.epochs,
-        loss=config.loss,
+        loss=config.model.loss,
         generator_parameters=gan.generator.count_params(),
         discriminator_parameters=gan.discriminator.count_params(),
         dataset=data.name,
@@ -243,43 +207,30 @@ def main(config: Config) -> dict:
 
 
 def draw(run: Run, gan: DCGAN, latents: np.ndarray, labels: np.ndarray | None) -> None:
-    """The pictures."""
+    """Draws samples, interpolations, losses and scores."""
     image_grid(
         run.out / "samples.png",
         gan.generate(latents, labels),
         columns=gan.config.num_classes or 10,
         title="Samples",
     )
-    ways = [
-        gan.interpolate(
-            latents[:8],
-            latents[8:16],
-            steps=10,
-            spherical=spherical,
-            labels=None if labels is None else labels[:8],
-        )
-        for spherical in (False, True)
-    ]
-    image_grid(
+    draw_interpolations(
         run.out / "interpolations.png",
-        np.concatenate(ways).reshape(-1, *gan.config.image_shape),
-        columns=10,
-        title="From one latent to another: on a line, on an arc",
-        row_names=("line",) * 8 + ("arc",) * 8,
+        gan,
+        latents[:8],
+        latents[8:16],
+        title="From one latent to another",
+        labels=None if labels is None else labels[:8],
     )
-    updates = [row["update"] for row in run.rows]
-    about = f"DCGAN on {run.config.dataset} ({run.config.variant})"
-    curves = {
-        name: run.curve(f"{name}/loss") for name in ("discriminator", "generator")
-    }
-    loss_curves(run.out / "loss.png", updates, curves, title=about, unit="loss")
-    judgements = {
-        "D(x)": run.curve("discriminator/real"),
-        "D(G(z))": run.curve("discriminator/fake"),
-        "D(G(z)), after D's update": run.curve("generator/fake"),
+    losses = {name: f"{name}/loss" for name in ("discriminator", "generator")}
+    draw_curves(run, losses, "DCGAN", unit="loss")
+    scores = {
+        "D(x)": "discriminator/real",
+        "D(G(z))": "discriminator/fake",
+        "D(G(z)), after D's update": "generator/fake",
     }
     unit = "probability" if gan.game.probabilistic else "score"
-    loss_curves(run.out / "scores.png", updates, judgements, title=about, unit=unit)
+    draw_curves(run, scores, "DCGAN", "scores", unit=unit)
 
 
 if __name__ == "__main__":
