@@ -8,77 +8,69 @@ Its preset judges: `recipes.image_tokens_mnist --classifier`, `recipes.dcgan_mni
 --judge` and `recipes.cyclegan --judge`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import zoo
-from zoo.evaluation.images.pictures import loss_curves
+from recipes._shared import (
+    CosineConfig,
+    EpochsConfig,
+    cosine,
+    draw_curves,
+    evaluation,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo.training import WarmupCosine
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run, RunConfig
+from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(EpochsConfig, CosineConfig):
     """A classifier, its images and its training.
 
     Attributes:
-        image_size: pictures of datasets "images" and "unpaired" are cut and scaled
-            to this side.
-        hidden: channels of the convolutions, each of which halves the picture.
-        num_features: of the layer before the last.
-        dropout: of the features, in training.
-        batch_size: images an update.
-        accumulate: micro-batches that a batch is cut into.
-        epochs: passes over the training images.
-        learning_rate: at its peak.
-        final_learning_rate: at the end of the cosine.
-        warmup_steps: of a linear warm-up.
+        image_size: side that pictures of datasets "images" and "unpaired" are cropped
+            and scaled to.
         weight_decay: of matrices and kernels, decoupled.
     """
 
     dataset: str = "mnist"
     out: Path = Path("runs/classifier_mnist")
     image_size: int = 32
-    hidden: tuple[int, ...] = (24, 48)
-    num_features: int = 128
-    dropout: float = 0.3
-    batch_size: int = 100
-    accumulate: int = 1
+    model: ImageClassifierConfig = flags(
+        # A placeholder: the data give the shape.
+        ImageClassifierConfig((1024, 1024, 1)),
+        *("hidden", "num_features", "dropout"),
+    )
     epochs: int = 5
     learning_rate: float = 2e-3
-    final_learning_rate: float = 1e-5
-    warmup_steps: int = 100
     weight_decay: float = 0.01
 
 
 VARIANTS = {
     "small": Config(),
-    # The checkpoint `classifier.mnist`: few weights, and features to compare by.
-    "judge": Config(hidden=(16, 32), num_features=64, epochs=15),
+    # The checkpoint `classifier.mnist`: few weights, with features to compare by.
+    "judge": replace(Config(), hidden=(16, 32), num_features=64, epochs=15),
 }
 
 
 def main(config: Config) -> dict:
     """Trains and evaluates; returns the summary."""
-    if config.smoke:
-        config = replace(config, epochs=2, warmup_steps=0)
-        if config.data_dir is None:
-            config = replace(config, dataset="digits")
+    config = smoke_images(config, epochs=2, warmup_steps=0)
     run = Run(config)
-    pictures = config.dataset in ("images", "unpaired")
-    options = {"most": max(config.batch_size, 100)} if config.smoke else {}
-    if pictures:
-        options["size"] = config.image_size
-    data = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=(zoo.data.ImageDataset, zoo.data.UnpairedDataset),
-        **options,
+    data = load_images(
+        config,
+        (zoo.data.ImageDataset, zoo.data.UnpairedDataset),
+        dict.fromkeys(("images", "unpaired"), config.image_size),
+        most=max(config.batch_size, 100),
     )
     if isinstance(data, zoo.data.UnpairedDataset):
         data = data.labelled()
@@ -92,50 +84,24 @@ def main(config: Config) -> dict:
         labels=data.train_labels[:kept],
         seed=config.seed,
     )
-    test = data.test_images / np.float32(255)
+    test = scaled(data.test_images)
     classifier = ImageClassifier(
-        ImageClassifierConfig(
+        replace(
+            config.model,
             image_shape=test.shape[1:],
             num_classes=len(data.class_names),
             class_names=tuple(data.class_names),
-            hidden=config.hidden,
-            num_features=config.num_features,
-            dropout=config.dropout,
         )
     )
-    steps = config.epochs * batches.steps_per_epoch
-    schedule = WarmupCosine(
-        config.learning_rate,
-        steps,
-        warmup_steps=min(config.warmup_steps, steps // 10),
-        final=config.final_learning_rate,
-    )
+    schedule = cosine(config, config.epochs * batches.steps_per_epoch)
     classifier.compile(
         keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay),
         accumulate=config.accumulate,
     )
-
-    def evaluate() -> dict:
-        return classifier.evaluate(
-            test, data.test_labels, batch_size=500, verbose=0, return_dict=True
-        )
-
-    run.fit(
-        classifier,
-        batches.batches,
-        updates=steps,
-        evaluate_every=batches.steps_per_epoch,
-        evaluate=evaluate,
-        batch_tokens=config.batch_size,
-        unit="images",
-    )
-    loss_curves(
-        run.out / "loss.png",
-        [row["update"] for row in run.rows],
-        {"training": run.curve("loss"), "test": run.curve("val_loss")},
-        title=f"Classifier on {config.dataset} ({config.variant})",
-        unit="nats an image",
-    )
+    tested = evaluation(classifier, test, data.test_labels, batch_size=500)
+    fit_epochs(run, config, classifier, batches, tested)
+    curves = {"training": "loss", "test": "val_loss"}
+    draw_curves(run, curves, "Classifier", unit="nats per image")
     classifier.save_to_preset(run.out / "preset")
     summary = run.finish(
         epochs=config.epochs,
