@@ -8,14 +8,14 @@ r"""ELMo: learn words in context from text, then judge sentences by what was lea
 
 First a forward and a backward language model are trained on sentences: the dataset's
 own, or the lines of another text (`--text`). Then, with several seeds each, the same
-classifier is trained for as long on the layers of both, mixed as the task wants them,
-and on the embeddings below them alone, in which a word is the same in any context. The
-sentences of the small grammar differ in the order of their words alone.
+classifier is trained equally long on the layers of both, in a learned mixture, and on
+the embeddings alone, where a word is the same in any context. The sentences of the
+small grammar differ only in the order of their words.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,16 @@ import keras
 import numpy as np
 
 import zoo
+from recipes._shared import (
+    StepsConfig,
+    adamw,
+    cosine,
+    draw_curves,
+    evaluation,
+    fit_steps,
+    replace,
+    smoke,
+)
 from zoo.data import (
     LabelledText,
     ParallelText,
@@ -35,12 +45,12 @@ from zoo.data import (
     labelled_sequences,
     spelled_sequences,
 )
-from zoo.data.translation.animal_sentences import WHEN
+from zoo.data.small_tasks import word_order
 from zoo.engine.current import engine
 from zoo.evaluation.confidence import Interval, mean_interval
 from zoo.evaluation.images.pictures import loss_curves
 from zoo.models.language.elmo import ELMo, ELMoClassifier, ELMoConfig
-from zoo.training import WarmupCosine
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
@@ -48,60 +58,49 @@ PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
 # All sentences are padded to one length: a loop over tokens takes long to compile.
 BUCKETS = 1
-# Convolutions of each width, from 1 up: a quarter of the paper's, and not its widest:
-# words are read anew wherever they stand, which is much of what an update costs.
+# Convolutions of each width, from 1 up: a quarter of the paper's, without its widest.
+# Words are read anew wherever they stand, which is much of an update's cost.
 FILTERS = (8, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Config(TextRunConfig):
+class Config(StepsConfig, TextRunConfig):
     """An ELMo, its sentences, and the classifiers on its features.
 
     Attributes:
-        text: another dataset to pretrain on, by name, sentence by line.
+        text: another dataset to pretrain on, by name, one sentence per line.
         text_dir: where that one lies.
         vocab_size: of the WordPiece trained on all sentences; with `characters`, of
             whole words.
         length: tokens of the longest sentence; longer ones are cut.
         characters: read words as they are spelled, by convolutions over characters.
-        word_length: with `characters`, the bytes of a word that are read, two marks
-            included.
-        num_layers: LSTMs of each direction.
-        width: of embeddings, and of the LSTMs of one direction.
+        word_length: with `characters`, the bytes of a word that are read, including
+            two marks.
         dropout: between the LSTMs, and in the classifiers.
-        batch_size: sentences an update, of both trainings.
-        accumulate: micro-batches that a batch of pretraining is cut into.
+        batch_size: sentences per update, in both trainings.
+        accumulate: micro-batches that each batch of pretraining is cut into.
         steps: updates of pretraining.
         learning_rate: of pretraining, at its peak; it falls to zero by a cosine.
-        warmup_steps: of its linear rise.
-        weight_decay: of matrices, decoupled.
-        clip: largest norm of all gradients together.
-        eval_every: updates between evaluations and checkpoints.
         classifiers: of each kind, with seeds of their own; at least two.
         hidden_width: of the classifiers.
         epochs: passes of each classifier over the training part.
-        classifier_rate: of the classifiers, constant.
+        classifier_rate: learning rate of the classifiers, constant.
     """
 
     dataset: str = "sst2"
     out: Path = Path("runs/elmo")
     text: str = ""
     text_dir: Path | None = None
-    vocab_size: int = 8000
+    model: ELMoConfig = flags(
+        ELMoConfig(8000, 2, 128, 0.3), "vocab_size", "num_layers", "width", "dropout"
+    )
     length: int = 48
     characters: bool = False
     word_length: int = 20
-    num_layers: int = 2
-    width: int = 128
-    dropout: float = 0.3
     batch_size: int = 32
-    accumulate: int = 1
     steps: int = 3000
     learning_rate: float = 3e-3
-    warmup_steps: int = 100
     weight_decay: float = 0.0
-    clip: float = 1.0
-    eval_every: int = 250
     classifiers: int = 3
     hidden_width: int = 128
     epochs: int = 8
@@ -130,12 +129,14 @@ VARIANTS = {
 
 def main(config: Config) -> dict:
     """Pretrains, classifies, compares; returns the summary."""
-    if config.smoke:
-        config = replace(config, width=16, steps=2, eval_every=1, classifiers=2)
-        config = replace(config, hidden_width=8, epochs=1, batch_size=8, num_layers=1)
+    config = smoke(
+        config,
+        **{"num_layers": 1, "width": 16, "hidden_width": 8, "batch_size": 8},
+        **{"steps": 2, "eval_every": 1, "classifiers": 2, "epochs": 1},
+    )
     if config.classifiers < 2:
         raise ValueError(
-            f"classifiers={config.classifiers}: of fewer than two there is no spread"
+            f"classifiers={config.classifiers}: fewer than two have no spread"
         )
     run = Run(config, staged=True)
     data = task_of(config)
@@ -155,31 +156,21 @@ def main(config: Config) -> dict:
     train_tokenizer = (
         Tokenizer.train_words if config.characters else Tokenizer.train_wordpiece
     )
-    tokenizer = train_tokenizer(known, config.vocab_size)
+    tokenizer = train_tokenizer(known, config.model.vocab_size)
     train, held_out = (
         unlabelled(config, pretraining[part], tokenizer)
         for part in ("train", "validation")
     )
     model = ELMo(
-        ELMoConfig(
-            tokenizer.vocab_size,
-            config.num_layers,
-            config.width,
-            config.dropout,
+        replace(
+            config.model,
+            vocab_size=tokenizer.vocab_size,
             character_filters=FILTERS if config.characters else (),
         )
     )
     model.tokenizer = tokenizer
-    schedule = WarmupCosine(
-        config.learning_rate,
-        config.steps,
-        warmup_steps=min(config.warmup_steps, config.steps // 10),
-    )
     model.compile(
-        keras.optimizers.AdamW(
-            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
-        ),
-        accumulate=config.accumulate,
+        adamw(config, cosine(config, config.steps)), accumulate=config.accumulate
     )
     print(
         f"{model.count_params():,} parameters, {len(train):,} sentences of "
@@ -189,24 +180,16 @@ def main(config: Config) -> dict:
     batches = TextBatches(
         train, config.batch_size, num_buckets=BUCKETS, seed=config.seed
     )
-    run.fit(
-        model,
-        batches.batches,
-        updates=config.steps,
-        evaluate_every=config.eval_every,
-        evaluate=lambda: model.evaluate(
-            iter(once), steps=len(once), verbose=0, return_dict=True
-        ),
-        batch_tokens=config.batch_size,
-        unit="sequences",
-    )
+
+    def evaluate() -> dict[str, float]:
+        return evaluation(model, iter(once), steps=len(once))()
+
+    size = config.batch_size
+    fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
     preset = run.out / "preset"
     model.save_to_preset(preset)
-    updates = [row["update"] for row in run.rows]
-    directions = ("forward", "backward")
-    curves = {name: run.curve(f"val_{name}") for name in directions}
-    title = f"ELMo on {config.text or config.dataset} ({config.variant})"
-    loss_curves(run.out / "loss.png", updates, curves, title=title)
+    curves = {name: f"val_{name}" for name in ("forward", "backward")}
+    draw_curves(run, curves, "ELMo")
     figures = compared(config, run, data, tokenizer, preset)
     summary = run.finish(
         **figures,
@@ -242,41 +225,13 @@ def task_of(config: Config) -> TaskDataset:
     return data
 
 
-def word_order(sentences: ParallelText) -> TaskDataset:
-    """Do English sentences of `animal_sentences` begin with the time?
-
-    They say when in half of all cases, and at their end in the other half, with the
-    same words.
-    """
-    if sentences.name != "animal_sentences":
-        raise ValueError(f"{sentences.name!r} are translations; they have no classes")
-    times = tuple(time.lower() for time, _ in WHEN)
-
-    def with_classes(pairs: Sequence[tuple[str, str]]) -> tuple[LabelledText, ...]:
-        return tuple(
-            LabelledText(text, int(text.lower().startswith(times))) for text, _ in pairs
-        )
-
-    train, validation, test = (with_classes(getattr(sentences, part)) for part in PARTS)
-    return TaskDataset(
-        sentences.name,
-        train,
-        validation,
-        test,
-        ("last", "first"),
-        sentences.sha256,
-        sentences.origin,
-        sentences.licence,
-    )
-
-
 def lines(text: str) -> list[str]:
-    """Those that are not empty."""
+    """Lines that are not empty."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequences:
-    """Sentences to read, from their [CLS] to their [SEP]."""
+    """Sentences without classes, from their [CLS] to their [SEP]."""
     examples = [LabelledText(text, 0) for text in texts]
     return dataclasses.replace(labelled(config, examples, tokenizer), labels=None)
 
@@ -284,7 +239,7 @@ def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequen
 def labelled(
     config: Config, examples: Sequence[LabelledText], tokenizer: Tokenizer
 ) -> Sequences:
-    """The same, of sentences with their classes; spelled, where that is asked for."""
+    """Sentences with their classes, spelled if `characters` is set."""
     if config.characters:
         return spelled_sequences(examples, tokenizer, config.length, config.word_length)
     return labelled_sequences(examples, tokenizer, config.length)
@@ -342,10 +297,7 @@ def classifiers(config: Config) -> dict[str, tuple[str, int]]:
 def classifier(
     run: Run, config: Config, kind: str, data: TaskDataset, parts: dict, preset: Path
 ) -> ELMoClassifier:
-    """One that is trained; its validation accuracy after each epoch is in `run.rows`.
-
-    The run's seed is its own.
-    """
+    """A trained classifier, with the run's seed; `run.rows` has its accuracies."""
     model = ELMoClassifier.from_preset(
         preset,
         num_classes=len(data.class_names),
@@ -370,7 +322,7 @@ def classifier(
 
 
 def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
-    """The share of sequences whose class is found."""
+    """The share of sequences whose class is predicted."""
     right = 0
     for _, (inputs, classes) in each_once(sequences, 64, BUCKETS):
         found = model.predict_probabilities(inputs).argmax(axis=-1)
