@@ -1,37 +1,36 @@
-"""Build attention up, an option at a time, and see what each is good for.
+"""Build attention up, one option at a time, and see what each is good for.
 
     python -m recipes.self_attention_tour                   # nothing is downloaded
     python -m recipes.self_attention_tour --variant sst2 --data-dir data/
 
 The steps are those of Peter Bloem's lecture "Transformers from scratch" (2019): means
-of tokens weighted by how alike they are, without anything learned; divided by the root
-of the width; with queries, keys and values; with several heads; with positions. Each is
-trained anew on one task, with the same budget and seed. In the default task half of a
-class is said by the words, and half by nothing but their order. Leaves a picture of the
-accuracies, one of where each step looks, and a folder a step; that of the last step is
-the run's own.
+of tokens weighted by their similarity, with nothing learned; divided by the root of the
+width; with queries, keys and values; with several heads; with positions. Each is
+trained anew on one task, with the same budget and seed. In the default task, half of a
+class is told by the words, and half by their order alone. Leaves a picture of the
+accuracies, one of where each step looks, and one folder per step; that of the last step
+is the run's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 import zoo
+from recipes._shared import CosineConfig, cosine, evaluation, fit_steps, smoke
 from zoo.data import LabelledText, TaskDataset, Tokenizer
 from zoo.data.epochs import EpochBatches
-from zoo.data.translation.animal_sentences import WHEN
-from zoo.evaluation.images.pictures import loss_curves, save_figure
+from zoo.data.small_tasks import rest_and_order
+from zoo.evaluation.images.pictures import attention_grid, loss_curves
 from zoo.models.language.self_attention import (
     SelfAttentionClassifier,
     SelfAttentionClassifierConfig,
 )
-from zoo.training import WarmupCosine
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
@@ -46,22 +45,18 @@ TOUR: dict[str, dict] = {
 *FIRST, LAST = TOUR
 
 ANIMALS = "animal_sentences"
-AT_REST = ("sleep", "sit", "wait")
 
 
 @dataclass(frozen=True)
-class Config(TextRunConfig):
+class Config(CosineConfig, TextRunConfig):
     """A task and the training of each step.
 
     Attributes:
         length: tokens of the longest text; longer ones lose their ends.
         vocab_size: of the WordPiece that is trained on the texts.
         width: of the tokens' vectors.
-        batch_size: texts an update.
+        batch_size: texts per update.
         steps: updates of each step of the tour.
-        learning_rate: at its peak.
-        final_learning_rate: at the end of the cosine.
-        warmup_steps: of a linear warm-up.
         eval_every: updates between evaluations and checkpoints.
     """
 
@@ -85,7 +80,7 @@ VARIANTS = {
 
 
 class TextRows(EpochBatches):
-    """Texts (N, T) and their classes (N,), in another order every epoch."""
+    """Batches of texts (N, T) and their classes (N,), reshuffled every epoch."""
 
     def __init__(self, ids, classes, batch_size: int, seed: int) -> None:
         super().__init__(len(ids), batch_size, seed)
@@ -97,10 +92,10 @@ class TextRows(EpochBatches):
 
 def main(config: Config) -> dict:
     """Trains all steps, shows them side by side; returns the summary."""
-    if config.smoke:
-        config = replace(config, steps=2, eval_every=1, warmup_steps=0, width=16)
+    config = smoke(config, steps=2, eval_every=1, warmup_steps=0, width=16)
     run = Run(config, staged=True)
-    data = animals() if config.dataset == ANIMALS else loaded(config)
+    animals = config.dataset == ANIMALS
+    data = rest_and_order(zoo.data.load(ANIMALS)) if animals else loaded(config)
     run.start({"dataset": data.sha256}, parts=FIRST)
     tokenizer = Tokenizer.train_wordpiece(
         [example.text for example in data.train], config.vocab_size
@@ -110,7 +105,7 @@ def main(config: Config) -> dict:
         for part in ("train", "validation", "test")
         if getattr(data, part)
     }
-    # A short text, to look into.
+    # A short text whose attention is drawn.
     text = min((e.text for e in data.validation), key=lambda text: abs(len(text) - 50))
     shown = tokenizer.encode(text)[: config.length]
     fields: dict = {}
@@ -153,68 +148,24 @@ def main(config: Config) -> dict:
 
 
 def train(run: Run, config: Config, model, arrays: Mapping[str, tuple]) -> None:
-    """One step of the tour."""
-    schedule = WarmupCosine(
-        config.learning_rate,
-        config.steps,
-        warmup_steps=min(config.warmup_steps, config.steps // 10),
-        final=config.final_learning_rate,
-    )
-    model.compile(keras.optimizers.Adam(schedule))
+    """Trains one step of the tour."""
+    model.compile(keras.optimizers.Adam(cosine(config, config.steps)))
     ids, classes = arrays["train"]
     batches = TextRows(ids, classes, config.batch_size, config.seed)
-    run.fit(
-        model,
-        batches.batches,
-        updates=config.steps,
-        evaluate_every=config.eval_every,
-        evaluate=lambda: model.evaluate(
-            *arrays["validation"], batch_size=100, verbose=0, return_dict=True
-        ),
-        batch_tokens=config.batch_size,
-        unit="sequences",
-    )
-
-
-def animals() -> TaskDataset:
-    """Are the animals at rest, and does the sentence begin with the time?
-
-    The same words make sentences that begin with the time and such that do not.
-    """
-    sentences = zoo.data.load(ANIMALS)
-    times = tuple(time.lower() for time, _ in WHEN)
-
-    def examples(pairs: Sequence[tuple[str, str]]) -> tuple[LabelledText, ...]:
-        return tuple(
-            LabelledText(
-                text,
-                2 * (not any(f" {verb}" in text for verb in AT_REST))
-                + text.lower().startswith(times),
-            )
-            for text, _ in pairs
-        )
-
-    return TaskDataset(
-        ANIMALS,
-        examples(sentences.train),
-        examples(sentences.validation),
-        examples(sentences.test),
-        ("at rest", "at rest, time first", "busy", "busy, time first"),
-        sentences.sha256,
-        sentences.origin,
-        sentences.licence,
-    )
+    evaluate = evaluation(model, *arrays["validation"], batch_size=100)
+    size = config.batch_size
+    fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
 
 
 def loaded(config: Config) -> TaskDataset:
-    """Labelled texts by name."""
+    """The labelled texts that `--dataset` names."""
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=TaskDataset, on_bad=config.on_bad
     )
     example = data.train[0]
     if not isinstance(example, LabelledText) or example.pair or not data.class_names:
         raise ValueError(
-            f"The tour is of classes of single texts, which {config.dataset!r} has not."
+            f"The tour needs classes of single texts, which {config.dataset!r} has not."
         )
     return data
 
@@ -231,7 +182,7 @@ def rows_of(
 
 
 def figures(config: Config, model, ids, classes) -> dict[str, float]:
-    """The share of texts with the right class and, of animals, with either half."""
+    """The share of texts whose class is right and, for animals, either half of it."""
     best = model.predict(ids, batch_size=100, verbose=0).argmax(axis=1)
     right = {"accuracy": best == classes}
     if config.dataset == ANIMALS:
@@ -243,7 +194,7 @@ def figures(config: Config, model, ids, classes) -> dict[str, float]:
 
 
 def table(config: Config, found: Mapping[str, Mapping[str, float]]) -> Table:
-    """The figures of each step."""
+    """A table of each step's figures."""
     made = Table(title=f"Self-attention on {config.dataset}, {config.steps} updates")
     made.add_column("step")
     names = list(found[LAST])
@@ -255,7 +206,7 @@ def table(config: Config, found: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def draw(run: Run, runs: Mapping[str, Run], maps, tokens: Sequence[str]) -> None:
-    """The pictures: accuracies over updates, and a row of maps a step."""
+    """Draws accuracies over updates, and one row of attention maps per step."""
     loss_curves(
         run.out / "accuracy.png",
         [row["update"] for row in run.rows],
@@ -263,19 +214,7 @@ def draw(run: Run, runs: Mapping[str, Run], maps, tokens: Sequence[str]) -> None
         title=f"The tour on {run.config.dataset}",
         unit="validation accuracy",
     )
-    columns = max(len(heads) for heads in maps.values())
-    figure = Figure(figsize=(2.6 * columns + 1, 2.6 * len(maps)), layout="constrained")
-    places = range(len(tokens))
-    for number, (step, heads) in enumerate(maps.items()):
-        for head, shares in enumerate(heads):
-            axes = figure.add_subplot(len(maps), columns, number * columns + head + 1)
-            axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
-            axes.set_xticks(places, tokens if number == 0 else [], rotation=90)
-            axes.set_yticks(places, tokens if head == 0 else [])
-            axes.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
-            name = step if len(heads) == 1 else f"{step}, head {head + 1}"
-            axes.set_title(name, fontsize=9)
-    save_figure(figure, run.out / "attention.png")
+    attention_grid(run.out / "attention.png", maps, tokens)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@ import json
 import numpy as np
 import pytest
 
+import zoo
 from recipes import self_attention_tour
 from recipes.self_attention_tour import (
     TOUR,
     VARIANTS,
     Config,
-    animals,
     figures,
     loaded,
     main,
 )
 from tests.recipes.runs import assert_same_run
+from zoo.data.small_tasks import rest_and_order
 from zoo.data.translation.animal_sentences import PATTERNS
 from zoo.models.language.self_attention import SelfAttentionClassifier
 from zoo.training.runs.flags import replace
@@ -64,7 +65,7 @@ def test_a_run_leaves_what_the_contract_names(whole):
 
 
 def test_words_say_one_half_of_the_class_and_their_order_the_other():
-    data = animals()
+    data = rest_and_order(zoo.data.load("animal_sentences"))
     parts = (data.train, data.validation, data.test)
     assert [len(part) for part in parts] == [4000, 200, 200]
     shares = np.bincount([example.label for example in data.train]) / 4000
