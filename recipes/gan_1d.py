@@ -12,7 +12,7 @@ under both of the paper's losses; and the Wasserstein distance of samples to dat
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ from keras import ops
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, norm, wasserstein_distance
 
+from recipes._shared import draw_curves, fit_steps, replace, smoke
 from zoo.engine.current import engine
-from zoo.evaluation.images.pictures import loss_curves, save_figure
+from zoo.evaluation.images.pictures import save_figure
 from zoo.files.atomic import replacing
 from zoo.layers import Dense
 from zoo.models.gan.gan import GAN, GANConfig
 from zoo.training import input_gradient
-from zoo.training.adversarial.losses import LOSSES, LossName
+from zoo.training.adversarial.losses import LOSSES
+from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, RunConfig
 
@@ -41,54 +43,12 @@ LINE = np.linspace(-5, 5, 201, dtype="float32")
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
-    """A game on a line.
+class PointGANConfig(GANConfig):
+    """The game, and its networks.
 
     Attributes:
-        loss: of the game.
-        latent_dim: of the generator's noise.
-        hidden: layers of either network.
-        gradient_penalty: coefficient of wgan_gp's penalty.
-        discriminator_steps: for one of the generator.
-        batch_size: numbers an update.
-        steps: updates.
-        learning_rate: of both.
-        beta_1: of Adam.
-        eval_every: updates between evaluations and checkpoints.
+        hidden: widths of either network's layers.
     """
-
-    dataset: str = "mixture"
-    out: Path = Path("runs/gan_1d")
-    loss: LossName = "non_saturating"
-    latent_dim: int = 4
-    hidden: tuple[int, ...] = (64, 64)
-    gradient_penalty: float = 10.0
-    discriminator_steps: int = 1
-    batch_size: int = 256
-    steps: int = 4000
-    learning_rate: float = 1e-3
-    beta_1: float = 0.5
-    eval_every: int = 500
-
-
-VARIANTS = {
-    "non_saturating": Config(),
-    "minimax": Config(loss="minimax"),
-    # On a line, slopes of -1 and 1 are apart: a penalty of 10 bars the way through 0.
-    "wgan_gp": Config(
-        loss="wgan_gp",
-        gradient_penalty=0.1,
-        discriminator_steps=5,
-        steps=1000,
-        beta_1=0.0,
-        eval_every=125,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class PointGANConfig(GANConfig):
-    """`hidden` layers of either network."""
 
     hidden: tuple[int, ...] = (64, 64)
 
@@ -116,34 +76,67 @@ class PointGAN(GAN):
         return keras.Sequential(stack, name=name)
 
 
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """A game on a line.
+
+    Attributes:
+        loss: of the game.
+        batch_size: numbers per update.
+        steps: updates.
+        learning_rate: of both networks.
+        beta_1: of Adam.
+        eval_every: updates between evaluations and checkpoints.
+    """
+
+    dataset: str = "mixture"
+    out: Path = Path("runs/gan_1d")
+    model: PointGANConfig = flags(
+        PointGANConfig(latent_dim=4),
+        *("loss", "latent_dim", "hidden", "gradient_penalty", "discriminator_steps"),
+    )
+    batch_size: int = 256
+    steps: int = 4000
+    learning_rate: float = 1e-3
+    beta_1: float = 0.5
+    eval_every: int = 500
+
+
+VARIANTS = {
+    "non_saturating": Config(),
+    "minimax": replace(Config(), loss="minimax"),
+    # On a line, slopes are -1 or 1: a penalty of 10 would bar the way through 0.
+    "wgan_gp": replace(
+        Config(),
+        loss="wgan_gp",
+        gradient_penalty=0.1,
+        discriminator_steps=5,
+        steps=1000,
+        beta_1=0.0,
+        eval_every=125,
+    ),
+}
+
+
 def draw(target: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Data (count, 1)."""
+    """Samples of the data, (count, 1)."""
     shares, means, deviations = np.transpose(TARGETS[target])
     which = rng.choice(len(shares), size=(count, 1), p=shares)
     return rng.normal(means[which], deviations[which]).astype("float32")
 
 
 def density(target: str) -> np.ndarray:
-    """Of the data, along `LINE`."""
+    """The data's density along `LINE`."""
     return sum(share * norm.pdf(LINE, m, s) for share, m, s in TARGETS[target])
 
 
 def main(config: Config) -> dict:
     """Trains, evaluates, draws; returns the summary."""
-    if config.smoke:
-        config = replace(config, steps=2, eval_every=1, batch_size=16)
+    config = smoke(config, steps=2, eval_every=1, batch_size=16)
     if config.dataset not in TARGETS:
         raise ValueError(f"dataset must be in {[*TARGETS]}, got {config.dataset!r}")
     run = Run(config)
-    gan = PointGAN(
-        PointGANConfig(
-            latent_dim=config.latent_dim,
-            hidden=config.hidden,
-            loss=config.loss,
-            gradient_penalty=config.gradient_penalty,
-            discriminator_steps=config.discriminator_steps,
-        )
-    )
+    gan = PointGAN(config.model)
     adam = {"learning_rate": config.learning_rate, "beta_1": config.beta_1}
     gan.compile({phase.name: keras.optimizers.Adam(**adam) for phase in gan.phases()})
     test = draw(config.dataset, 5000, np.random.default_rng([config.seed, 1]))
@@ -160,26 +153,13 @@ def main(config: Config) -> dict:
             np.savez(file, samples=samples, judged=gan.judge(LINE[:, None]))
         return {"wasserstein": wasserstein_distance(samples, test[:, 0])}
 
-    run.fit(
-        gan,
-        batches,
-        updates=config.steps,
-        evaluate_every=config.eval_every,
-        evaluate=evaluate,
-        batch_tokens=config.batch_size,
-        unit="images",
-    )
+    fit_steps(run, config, gan, batches, evaluate, config.batch_size, "images")
     draw_densities(run, config)
     draw_gradients(run.out / "gradients.png")
-    loss_curves(
-        run.out / "loss.png",
-        [row["update"] for row in run.rows],
-        {name: run.curve(f"{name}/loss") for name in ("discriminator", "generator")},
-        title=f"GAN on a {config.dataset} ({config.loss})",
-        unit="loss",
-    )
+    losses = {name: f"{name}/loss" for name in ("discriminator", "generator")}
+    draw_curves(run, losses, "GAN", unit="loss")
     gan.save_to_preset(run.out / "preset")
-    summary = run.finish(dataset=config.dataset, loss=config.loss)
+    summary = run.finish(dataset=config.dataset, loss=config.model.loss)
     print(f"\nWasserstein {summary['val_wasserstein']:.3f}; see {run.out}")
     return summary
 
@@ -190,9 +170,9 @@ def snapshot(run: Run, update: int) -> Path:
 
 
 def draw_densities(run: Run, config: Config) -> None:
-    """A panel an evaluation: both densities, D(x) and the best D(x) there is."""
+    """Draws both densities, D(x) and the best possible D(x), once per evaluation."""
     real = density(config.dataset)
-    probabilistic = LOSSES[config.loss].probabilistic
+    probabilistic = LOSSES[config.model.loss].probabilistic
     updates = [row["update"] for row in run.rows]
     columns = min(4, len(updates))
     rows = -(-len(updates) // columns)
@@ -219,7 +199,7 @@ def draw_densities(run: Run, config: Config) -> None:
 
 
 def draw_gradients(path: Path) -> None:
-    """How much the score of a sample pulls at the generator, by D(G(z))."""
+    """Draws how strongly a sample's score pulls at the generator, by D(G(z))."""
     scores = np.linspace(-6, 6, 201, dtype="float32")
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.add_subplot()
