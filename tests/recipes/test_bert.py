@@ -63,7 +63,7 @@ def test_pretraining_leaves_what_the_contract_names(pretrained):
 def test_a_text_without_blank_lines(tmp_path):
     (tmp_path / "text.txt").write_text("The cat sat. It was big.\n" * 500)
     config = replace(PRETRAIN, dataset="text", data_dir=tmp_path, out=tmp_path)
-    with pytest.raises(ValueError, match="train part of 'text'.* blank lines end"):
+    with pytest.raises(ValueError, match="train part of 'text'.* end at blank lines"):
         bert_pretrain.main(config)
 
 
