@@ -187,5 +187,5 @@ def test_weights_of_16_bits_are_refused(policy):
                 [keras.Input((FEATURES,)), layers.Dense(1, dtype=policy)]
             )
 
-    with pytest.raises(ValueError, match=f"held in {policy}.*mixed_bfloat16"):
+    with pytest.raises(ValueError, match=f"stored in {policy}.*mixed_bfloat16"):
         Narrow().compile("adam")
