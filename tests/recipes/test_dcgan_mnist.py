@@ -65,4 +65,5 @@ def test_a_judge_that_does_not_fit_is_refused_before_training(tmp_path):
 
 def test_flags():
     config = parse(VARIANTS, "images", ["--variant", "wgan_gp", "--epochs", "3"])
-    assert (config.loss, config.discriminator_steps, config.epochs) == ("wgan_gp", 5, 3)
+    game = config.model
+    assert (game.loss, game.discriminator_steps, config.epochs) == ("wgan_gp", 5, 3)

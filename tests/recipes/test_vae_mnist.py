@@ -57,7 +57,8 @@ def test_a_run_leaves_figures_pictures_and_a_preset(whole):
 
 def test_flags_override_the_variant(capsys):
     config = parse(VARIANTS, "vae", ["--variant", "iwae_50", "--hidden", "5", "6"])
-    assert (config.objective, config.num_samples, config.hidden) == ("iwae", 50, (5, 6))
+    model = config.model
+    assert (model.objective, model.num_samples, model.hidden) == ("iwae", 50, (5, 6))
     with pytest.raises(SystemExit):
         parse(VARIANTS, "vae", ["--help"])
     shown = capsys.readouterr().out
