@@ -207,7 +207,7 @@ def test_gaps_are_filled(pretrained, capsys):
         assert shares == sorted(shares, reverse=True) and 0 < sum(shares) < 1
     bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK] is [MASK]"))
     assert capsys.readouterr().out.count("gap ") == 2
-    with pytest.raises(ValueError, match=r"no \[MASK\] in 'a b'"):
+    with pytest.raises(ValueError, match=r"must contain \[MASK\], got 'a b'"):
         bert_fill_mask.run(FillMaskConfig(str(preset), "a b"))
     with pytest.raises(ValueError, match="top must be a whole number from 1 to"):
         bert_fill_mask.run(FillMaskConfig(str(preset), "a [MASK]", top=0))
