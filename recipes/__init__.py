@@ -1,4 +1,4 @@
-"""Trainings of one page each, as programs: `python -m recipes.NAME --help`."""
+"""One-page training programs: `python -m recipes.NAME --help`."""
 
 from zoo.program import quiet
 

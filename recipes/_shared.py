@@ -1,4 +1,4 @@
-"""What recipes share: flags of training, data, `--smoke`, averages and curves."""
+"""Shared by the recipes: training flags, data, `--smoke`, averages and curves."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ C = TypeVar("C", bound=RunConfig)
 
 @dataclass(frozen=True)
 class StepsConfig(RunConfig):
-    """Training for a number of updates.
+    """Training for a fixed number of updates.
 
     Attributes:
-        accumulate: micro-batches that each batch is cut into.
-        steps: updates.
-        learning_rate: at its peak.
-        warmup_steps: updates over which it rises linearly, at most a tenth of all.
-        weight_decay: of matrices, decoupled.
-        clip: largest global norm of the gradients.
+        accumulate: micro-batches per batch, whose gradients are accumulated.
+        steps: number of updates.
+        learning_rate: peak learning rate.
+        warmup_steps: updates of linear warm-up, at most a tenth of `steps`.
+        weight_decay: decoupled weight decay of the matrices.
+        clip: maximum global norm of the gradients.
         eval_every: updates between evaluations and checkpoints.
     """
 
@@ -43,12 +43,12 @@ class StepsConfig(RunConfig):
 
 @dataclass(frozen=True)
 class CosineConfig(RunConfig):
-    """A learning rate that falls by a cosine.
+    """A learning rate with cosine decay.
 
     Attributes:
-        learning_rate: at its peak.
-        final_learning_rate: at the end of the cosine.
-        warmup_steps: updates of a linear warm-up.
+        learning_rate: peak learning rate.
+        final_learning_rate: learning rate at the end of the cosine decay.
+        warmup_steps: updates of linear warm-up.
     """
 
     learning_rate: float = 1e-3
@@ -58,10 +58,10 @@ class CosineConfig(RunConfig):
 
 @dataclass(frozen=True)
 class AverageConfig(RunConfig):
-    """Averaged weights, which are evaluated, sampled from and kept.
+    """Averaged weights, which are evaluated, sampled from and saved.
 
     Attributes:
-        ema: momentum of the weights' moving average; 0 for none.
+        ema: momentum of the moving average of the weights; 0 for none.
     """
 
     ema: float = 0.0
@@ -72,9 +72,9 @@ class SamplesConfig(TextRunConfig):
     """Samples of text.
 
     Attributes:
-        prompt: how they begin.
-        sample_tokens: how long they are, at most what the context takes.
-        temperature: of sampling.
+        prompt: text that every sample begins with.
+        sample_tokens: tokens per sample after the prompt, as far as the context allows.
+        temperature: sampling temperature.
     """
 
     prompt: str = "\n"
@@ -84,13 +84,13 @@ class SamplesConfig(TextRunConfig):
 
 @dataclass(frozen=True)
 class EpochsConfig(RunConfig):
-    """Training for a number of passes over the data.
+    """Training for a fixed number of epochs.
 
     Attributes:
         batch_size: examples per update.
-        accumulate: micro-batches that each batch is cut into.
+        accumulate: micro-batches per batch, whose gradients are accumulated.
         epochs: passes over the training data.
-        learning_rate: at its peak.
+        learning_rate: peak learning rate.
     """
 
     batch_size: int = 100
@@ -104,7 +104,7 @@ class ImagesConfig(EpochsConfig):
     """Training on images.
 
     Attributes:
-        image_size: side that pictures of dataset "images" are cropped and scaled to.
+        image_size: side length that dataset "images" is cropped and scaled to.
         eval_every: epochs between evaluations and checkpoints.
     """
 
@@ -114,19 +114,19 @@ class ImagesConfig(EpochsConfig):
 
 
 def smoke(config: C, /, **changes: Any) -> C:
-    """The configuration, made tiny if `--smoke` is given."""
+    """Applies `changes`, which make a run tiny, if `--smoke` is given."""
     return replace(config, **changes) if config.smoke else config
 
 
 def smoke_images(config: C, dataset: str = "digits", /, **changes: Any) -> C:
-    """As `smoke`, with a dataset that needs no download unless `data_dir` is given."""
+    """Like `smoke`; without `data_dir`, also picks a dataset that needs no download."""
     if config.data_dir is None:
         changes["dataset"] = dataset
     return smoke(config, **changes)
 
 
 def load_text(config: TextRunConfig) -> TextDataset:
-    """The text that `--dataset` names."""
+    """Loads the text dataset that `--dataset` names."""
     return zoo.data.load(
         config.dataset, config.data_dir, expect=TextDataset, on_bad=config.on_bad
     )
@@ -138,14 +138,15 @@ def load_images(
     size: Mapping[str, int] | None = None,
     most: int = 0,
 ) -> Any:
-    """The images that `--dataset` names; with `--smoke`, only `most` of them.
+    """Loads the images that `--dataset` names; with `--smoke`, only `most` of them.
 
     Args:
-        config: of the run.
-        expect: classes of dataset that the recipe can use.
-        size: the side that pictures are scaled to, by the datasets that scale them;
-            `--image-size` for dataset "images" by default.
-        most: images to load of each part with `--smoke`; 0 for a batch, or 100.
+        config: configuration of the run.
+        expect: dataset classes that the recipe accepts.
+        size: side length to scale images to, by dataset name. An `ImagesConfig` scales
+            dataset "images" to `--image-size` instead.
+        most: images to load per part with `--smoke`. With an `ImagesConfig`, it is
+            the batch size, and at least 100, instead.
     """
     if isinstance(config, ImagesConfig):
         size, most = {"images": config.image_size}, max(config.batch_size, 100)
@@ -156,7 +157,7 @@ def load_images(
 
 
 def sample_texts(config: Any, model: Any, count: int, **options: Any) -> list[str]:
-    """Continuations of the prompt, without the blanks around them."""
+    """Samples `count` continuations of the prompt, stripped of whitespace."""
     room = config.model.context_length - len(model.tokenizer.encode(config.prompt))
     samples = model.generate(
         [config.prompt] * count,
@@ -169,12 +170,12 @@ def sample_texts(config: Any, model: Any, count: int, **options: Any) -> list[st
 
 
 def average(momentum: float) -> dict[str, Any]:
-    """An optimizer's options for a moving average of the weights; 0 for none."""
+    """Optimizer options for a moving average of the weights; 0 for none."""
     return {"use_ema": momentum > 0, "ema_momentum": momentum or 0.99}
 
 
 def adamw(config: StepsConfig, schedule: Any, **options: Any) -> keras.optimizers.AdamW:
-    """AdamW with the weight decay and the clipping of the flags."""
+    """AdamW with the weight decay and gradient clipping of the configuration."""
     return keras.optimizers.AdamW(
         schedule,
         weight_decay=config.weight_decay,
@@ -184,7 +185,7 @@ def adamw(config: StepsConfig, schedule: Any, **options: Any) -> keras.optimizer
 
 
 def cosine(config: Any, steps: int, peak: float | None = None) -> WarmupCosine:
-    """A linear warm-up over at most a tenth of `steps`, then a cosine."""
+    """Linear warm-up over at most a tenth of `steps`, then cosine decay."""
     return WarmupCosine(
         config.learning_rate if peak is None else peak,
         steps,
@@ -194,7 +195,7 @@ def cosine(config: Any, steps: int, peak: float | None = None) -> WarmupCosine:
 
 
 def evaluation(model: Any, *arrays: Any, **options: Any) -> Callable[[], dict]:
-    """Evaluates the model with its averaged weights, if it keeps any."""
+    """A function that evaluates the model, with averaged weights if it has any."""
 
     def evaluate() -> dict[str, float]:
         with model.averaged_weights(needed=False):
@@ -212,7 +213,7 @@ def fit_steps(
     size: int,
     unit: Literal["tokens", "images", "sequences"] = "tokens",
 ) -> None:
-    """Trains for `--steps`; `size` is what a batch has of the unit."""
+    """Trains for `--steps` updates; `size` is the number of units per batch."""
     run.fit(
         model,
         batches,
@@ -231,7 +232,7 @@ def fit_epochs(
     batches: Any,
     evaluate: Callable[[], Mapping[str, float]],
 ) -> None:
-    """Trains on images for `--epochs`, with an evaluation every `--eval-every`."""
+    """Trains on images for `--epochs`, evaluating every `--eval-every` epochs."""
     per_epoch = batches.steps_per_epoch
     run.fit(
         model,
@@ -251,14 +252,14 @@ def draw_curves(
     file: str | Path = "loss",
     **options: Any,
 ) -> None:
-    """Draws metrics over the updates, as far as the run has them.
+    """Plots metrics against updates; metrics that the run does not have are left out.
 
     Args:
-        run: whose metrics to draw.
-        curves: the names of metrics, by their words in the legend.
-        about: what was trained.
-        file: the picture's name without its ending, or its path.
-        **options: of `loss_curves`.
+        run: the run whose metrics to plot.
+        curves: metric names by legend label.
+        about: what was trained, for the title.
+        file: name of the image file without its extension, or its path.
+        **options: further arguments of `loss_curves`.
     """
     loss_curves(
         run.out / file if isinstance(file, Path) else run.out / f"{file}.png",
@@ -274,5 +275,5 @@ def draw_curves(
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
-    """8-bit images as numbers from 0 to 1."""
+    """Scales 8-bit images to [0, 1], float32."""
     return images / np.float32(255)

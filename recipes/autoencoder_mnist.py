@@ -1,11 +1,11 @@
-"""Train a deep autoencoder on small images, and compare it with PCA of equal size.
+"""Train a deep autoencoder on small images, and compare it with PCA of the same size.
 
     python -m recipes.autoencoder_mnist                         # 784-1000-500-250-30
     python -m recipes.autoencoder_mnist --variant convolutional
     python -m recipes.autoencoder_mnist --dataset digits        # nothing is downloaded
 
 Hinton & Salakhutdinov 2006 report a squared error per image of 3.00 on MNIST's test
-set, and 13.87 for PCA. Leaves both errors, reconstructions by both, and the loss curve.
+set, and 13.87 for PCA. Writes both errors, reconstructions by both, and the loss curve.
 """
 
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ class Config(ImagesConfig, CosineConfig):
     """An autoencoder, its images and its training.
 
     Attributes:
-        code_dim: dimensions of the code, and components of PCA.
+        code_dim: dimensions of the code, and number of PCA components.
     """
 
     out: Path = Path("runs/autoencoder_mnist")
     model: zoo.AutoencoderConfig = flags(
-        # A placeholder: the data give the shape.
+        # A placeholder: the shape comes from the data.
         zoo.AutoencoderConfig((1024, 1024, 1), activation="gelu"),
         *("hidden", "activation", "code_dim"),
         body=BODIES,
@@ -64,7 +64,7 @@ VARIANTS = {
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, draws; returns the summary."""
+    """Trains, evaluates and draws; returns the summary."""
     config = smoke_images(config, epochs=2, eval_every=1, warmup_steps=0, code_dim=4)
     run = Run(config)
     data = load_images(config)
@@ -98,13 +98,13 @@ def main(config: Config) -> dict:
     )
     print(
         f"\nsquared error per image: {summary['val_squared_error']:.3f}, "
-        f"PCA's {pca_error:.3f}; see {run.out}"
+        f"PCA {pca_error:.3f}; see {run.out}"
     )
     return summary
 
 
 def draw(run: Run, autoencoder: zoo.Autoencoder, data, test, by_pca) -> None:
-    """Draws reconstructions, codes and the loss."""
+    """Draws reconstructions, codes and the loss curve."""
     rows = zoo.data.fixed_subset(len(test), 5000)
     test, by_pca = test[rows], by_pca[rows]
     image_grid(

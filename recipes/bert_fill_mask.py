@@ -1,9 +1,9 @@
-"""Ask a pretrained BERT what fills a gap.
+"""Ask a pretrained BERT to fill in masked words.
 
     python -m recipes.bert_fill_mask runs/bert_pretrain/preset \
         "A [MASK] is a sequence of bytes."
 
-The same as `zoo fill-mask`.
+Equivalent to `zoo fill-mask`.
 """
 
 import tyro

@@ -1,4 +1,4 @@
-r"""Fine-tune a BERT for a task: classes of texts, tags of words, answers in texts.
+r"""Fine-tune a BERT to classify texts, tag words or find answers in texts.
 
     python -m recipes.bert_finetune --encoder all-MiniLM-L6-v2/ --variant sst2 \
         --data-dir data/
@@ -8,9 +8,9 @@ r"""Fine-tune a BERT for a task: classes of texts, tags of words, answers in tex
     python -m recipes.bert_finetune --smoke                 # nothing needed
 
 The encoder is a preset: a name (`bert_tiny.docs`), an address (`hf://owner/name`), or a
-folder, ours or Hugging Face's. Every epoch ends with an evaluation on the validation
-part. The best epoch is kept and reported on the test part, beside the majority class
-and, with `--probe`, a linear probe on the encoder's frozen features.
+folder in this library's format or Hugging Face's. Every epoch ends with an evaluation
+on the validation set. The best epoch is kept and evaluated on the test set, alongside
+the majority class and, with `--probe`, a linear probe on the encoder's frozen features.
 """
 
 import math
@@ -38,38 +38,40 @@ from zoo.training.runs.run import Run, TextRunConfig
 
 @dataclass(frozen=True)
 class Config(EpochsConfig, TextRunConfig):
-    """A task, an encoder and the training.
+    """A task, an encoder and its fine-tuning.
 
     Attributes:
-        encoder: a preset, by name or folder; a tiny new encoder if there is none.
-        text_column: of a table (tsv), by its name in the first line, or its number
-            from 0 where that line has no names.
-        pair_column: of a second text; none where texts are single.
-        label_column: of the class, or value.
-        regression: the table's labels are values; learn and report on those.
-        word_column: of a file of tagged words (conll), by its number from 0; the first
+        encoder: preset of the encoder, by name, address or folder; a tiny new encoder
             by default.
-        tag_column: of their tags; -1 is the last.
-        language: of xquad.
-        length: tokens of the longest sequence; longer ones are cut, or windowed.
-        stride: tokens between the windows of a question's text.
-        dropout: of the encoder and the head.
-        attention_dropout: of attention's probabilities.
-        epochs: passes over the training part, at most.
-        patience: epochs that may pass without a better or equal validation score; 0
-            for any number.
-        learning_rate: at its peak, from which it falls linearly to zero.
-        warmup: share of the updates over which it rises.
-        weight_decay: of matrices, decoupled.
-        clip: largest global norm of the gradients.
-        ema: momentum of the weights' moving average, which is evaluated and kept; 0
-            for none.
-        layer_decay: each layer's learning rate, as a share of that of the layer above.
-        lora_rank: train the head, and products of this rank beside the frozen matrices
-            of queries and values; 0 trains all weights. Hu et al. 2021 use learning
-            rates from 2e-4 to 5e-4 with it.
-        lora_alpha: scales the products by `lora_alpha` / `lora_rank`; 0 for 1.
-        probe: also fit a linear probe on frozen features, to compare with.
+        text_column: column of the text in a table (tsv): its name in the header line,
+            or its number from 0 in a table without one.
+        pair_column: column of the second text; None for single texts.
+        label_column: column of the class or value.
+        regression: treat the labels of the table as values, and predict those.
+        word_column: column of the words in a file of tagged words (conll), counted
+            from 0; the first by default.
+        tag_column: column of the tags; -1 is the last.
+        language: language of xquad.
+        length: maximum tokens per sequence; longer ones are truncated, or split into
+            windows.
+        stride: tokens between the starts of the windows on a question's text.
+        dropout: dropout rate of the encoder and the head.
+        attention_dropout: dropout rate of attention probabilities.
+        epochs: maximum number of passes over the training set.
+        patience: stop after this many epochs without a better or equal validation
+            score; 0 to never stop early.
+        learning_rate: peak learning rate, which then decays linearly to zero.
+        warmup: fraction of the updates over which the learning rate warms up.
+        weight_decay: decoupled weight decay of the matrices.
+        clip: maximum global norm of the gradients.
+        ema: momentum of the moving average of the weights, which is evaluated and
+            saved; 0 for none.
+        layer_decay: learning rate of each layer, relative to the layer above it.
+        lora_rank: train only the head and low-rank updates of this rank to the frozen
+            query and value matrices (LoRA); 0 trains all weights. Hu et al. 2021 use
+            it with learning rates from 2e-4 to 5e-4.
+        lora_alpha: scale the updates by `lora_alpha` / `lora_rank`; 0 for a scale of 1.
+        probe: also fit a linear probe on the frozen features, for comparison.
     """
 
     dataset: str = "sst2"
@@ -111,7 +113,7 @@ VARIANTS = {
 }
 
 
-# Flags that only some datasets take, and what their loaders call them.
+# Flags that only some datasets accept, and the names that their loaders use.
 OPTIONS = {
     "tsv": {
         "text_column": "text",
@@ -125,7 +127,7 @@ OPTIONS = {
 
 
 def main(config: Config) -> dict:
-    """Trains, keeps the best epoch, tests it; returns the summary."""
+    """Trains, keeps the best epoch and tests it; returns the summary."""
     config = smoke(config, epochs=2, length=32, stride=8, batch_size=4)
     run = Run(config)
     data = examples_of(config)
@@ -134,7 +136,7 @@ def main(config: Config) -> dict:
         and isinstance(data.train[0], LabelledText)
         and not data.class_names
     ):
-        raise ValueError(f"--probe needs classes; {config.dataset} has values.")
+        raise ValueError(f"--probe needs classes; {config.dataset} has values")
     train_examples = data.train[: config.batch_size] if config.smoke else data.train
     tokenizer = (
         Tokenizer.from_preset(config.encoder)
@@ -164,7 +166,7 @@ def main(config: Config) -> dict:
         layer_decay=config.layer_decay,
     )
     trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
-    print(f"{trainable:,} of {model.count_params():,} parameters are trained")
+    print(f"training {trainable:,} of {model.count_params():,} parameters")
     key = f"val_{task.chosen_by}"
 
     def evaluate() -> dict[str, float]:
@@ -199,7 +201,7 @@ def main(config: Config) -> dict:
         found = task.metrics(model, data.test, task.sequences(data.test))
         figures |= {f"test_{name}": value for name, value in found.items()}
     elif data.test:
-        print("The test part has no labels: all figures are of validation.")
+        print("The test set has no labels: all figures are of the validation set.")
     figures |= majority_figures(data, getattr(data, data.tested))
     if config.probe:
         figures |= probe_figures(task, data)
@@ -221,10 +223,10 @@ def main(config: Config) -> dict:
 
 
 def examples_of(config: Config) -> TaskDataset:
-    """The dataset that `--dataset` names.
+    """Loads the dataset that `--dataset` names.
 
     Raises:
-        ValueError: a flag was given that this dataset does not take.
+        ValueError: a flag was given that this dataset does not accept.
     """
     for dataset, names in OPTIONS.items():
         given = [n for n in names if getattr(config, n) != getattr(SST2, n)]
@@ -242,12 +244,12 @@ def examples_of(config: Config) -> TaskDataset:
 
 
 def best_of(scores: list[float]) -> int:
-    """The epoch of the highest score, counted from 1; the last one if several tie."""
+    """The epoch with the highest score, counted from 1; the last in case of a tie."""
     return len(scores) - int(np.argmax(scores[::-1]))
 
 
 def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> BertTask:
-    """The task of a dataset, with the sizes and rates of the flags."""
+    """The task of a dataset, with the sizes and dropout rates of the configuration."""
     return bert_task(
         data,
         tokenizer,

@@ -1,17 +1,17 @@
-r"""Pretrain a BERT: masked tokens, and which sentence follows which.
+r"""Pretrain a BERT to predict masked tokens and relations between sentences.
 
     python -m recipes.bert_pretrain                              # docs, minutes
-    python -m recipes.bert_pretrain --variant no_sentences       # as RoBERTa
-    python -m recipes.bert_pretrain --variant order              # as ALBERT
+    python -m recipes.bert_pretrain --variant no_sentences       # like RoBERTa
+    python -m recipes.bert_pretrain --variant order              # like ALBERT
     python -m recipes.bert_pretrain --variant electra            # replaced tokens
     python -m recipes.bert_pretrain --teacher runs/bert_pretrain/preset  # DistilBERT
     python -m recipes.bert_pretrain --dataset text --data-dir my_novel.txt
     python -m recipes.bert_pretrain --variant from_encoder --encoder all-MiniLM-L6-v2/
 
-Documents are stretches of paragraphs; those of validation are about other topics. Masks
-are drawn anew in every update, but only once for validation, where 15 % of the tokens
-are masked whatever the rate in training. The summary also has the baselines: the
-frequency of tokens, and guessing.
+Documents are runs of consecutive paragraphs; the validation documents are about other
+topics. Masks are redrawn for every update, but drawn only once for validation, which
+always masks 15 % of the tokens, whatever the training rate. The summary also reports
+the baselines: token frequencies, and guessing.
 """
 
 from dataclasses import dataclass
@@ -61,27 +61,30 @@ class Config(StepsConfig, TextRunConfig):
     """A BERT, its text, its masks and its training.
 
     Attributes:
-        encoder: a preset, by name or folder, whose encoder and tokenizer to start from.
-        teacher: a pretrained preset from which to distil a model of half its layers,
-            and whose tokenizer to use.
-        electra: train a discriminator of tokens that a small generator replaced.
-        vocab_size: tokens of the WordPiece tokenizer that is trained without a preset.
-        num_layers: transformer blocks, of a new model.
-        num_heads: attention heads of each, of a new model.
-        width: of the residual stream, of a new model.
-        context_length: tokens of a sequence.
-        attention_dropout: of attention's probabilities; 0.1 in the paper, which trains
-            for longer.
-        sentences: what is learned from pairs: which is "next", in which "order" they
-            stand, or "none": no pairs.
-        paragraphs: of the text that make up a document.
-        duplicates: times that documents are cut into pairs, each time into others.
-        mask_rate: share of tokens to predict.
-        mask_unit: what is masked as a whole; "pmi" is words that occur together.
-        collocations: the most n-grams that "pmi" takes from the text.
+        encoder: preset whose encoder and tokenizer to start from, by name or folder.
+        teacher: pretrained preset to distil into a model with half its layers and the
+            same tokenizer.
+        electra: train a discriminator to detect tokens that a small generator replaced.
+        vocab_size: tokens of the WordPiece vocabulary, which is trained on the text
+            unless a preset provides one.
+        num_layers: transformer blocks of a new model.
+        num_heads: attention heads per block of a new model.
+        width: width of the residual stream of a new model.
+        context_length: tokens per sequence.
+        attention_dropout: dropout rate of attention probabilities; 0.1 in the paper,
+            which trains for longer.
+        sentences: what to predict about a pair of sentences: whether the second comes
+            "next", or their "order"; "none" trains without pairs.
+        paragraphs: paragraphs per document.
+        duplicates: how many times to cut the documents into pairs, differently each
+            time.
+        mask_rate: fraction of the tokens to predict.
+        mask_unit: what is masked as a whole; "pmi" masks words that often occur
+            together.
+        collocations: maximum number of n-grams that "pmi" takes from the text.
         batch_size: sequences per update.
-        learning_rate: at its peak, from which it falls linearly to zero.
-        eval_sequences: of validation, at most.
+        learning_rate: peak learning rate, which then decays linearly to zero.
+        eval_sequences: maximum number of validation sequences.
     """
 
     dataset: str = "docs"
@@ -117,9 +120,9 @@ VARIANTS = {
     "spans": replace(DEMO, mask_unit="span"),
     "pmi": replace(DEMO, mask_unit="pmi"),
     "electra": replace(DEMO, electra=True, sentences="none"),
-    # The size that Turc et al. 2019 call tiny.
+    # The size that Turc et al. 2019 call "tiny".
     "tiny": replace(DEMO, num_layers=2, num_heads=2, steps=6000, eval_every=500),
-    # For `--encoder`: longer stretches show better what belongs together.
+    # For `--encoder`: longer sequences make it clearer what belongs together.
     "from_encoder": replace(
         DEMO,
         context_length=128,
@@ -129,7 +132,7 @@ VARIANTS = {
         warmup_steps=80,
         eval_every=100,
     ),
-    # Devlin et al. 2019, appendix A.2: the nine tenths of the steps at 128 tokens.
+    # Devlin et al. 2019, appendix A.2: the 90 % of the steps with 128 tokens.
     "base": replace(
         DEMO,
         vocab_size=30522,
@@ -147,7 +150,7 @@ VARIANTS = {
 
 
 def network(config: Config, tokenizer: Tokenizer) -> Model:
-    """The model, new or with the weights that it starts from."""
+    """The model, either new or with the weights of a preset."""
     names = ("dropout", "attention_dropout", "remat")
     changes: dict[str, Any] = {name: getattr(config.model, name) for name in names}
     if config.teacher is not None:
@@ -182,7 +185,7 @@ def model(config: Config, tokenizer: Tokenizer) -> Model:
 def sequences(
     config: Config, text: str, tokenizer: Tokenizer, num_segments: int = 2
 ) -> Sequences:
-    """Sequences to train or evaluate on, cut from a text."""
+    """Cuts a text into sequences to train or evaluate on."""
     documents = Documents.from_text(text, tokenizer, config.paragraphs)
     if config.sentences == "none":
         return full_sentences(documents, tokenizer, config.model.context_length)
@@ -198,7 +201,7 @@ def sequences(
 
 
 def masks(config: Config, text: str, tokenizer: Tokenizer) -> Masking:
-    """The masking of the flags; "pmi" counts its n-grams in the text."""
+    """The masking that the flags select; "pmi" counts its n-grams in the text."""
     masked = most_masked(config.mask_rate, config.model.context_length)
     unit: Any = config.mask_unit
     if unit == "pmi":
@@ -211,7 +214,7 @@ def main(config: Config) -> dict:
     """Trains and evaluates; returns the summary."""
     start = config.teacher or config.encoder
     if config.teacher and (config.encoder or config.electra):
-        raise ValueError("--teacher goes without --encoder and without --electra")
+        raise ValueError("--teacher cannot be combined with --encoder or --electra")
     config = smoke(
         config,
         **{"num_layers": 1, "num_heads": 2, "width": 16, "vocab_size": 400},
@@ -219,7 +222,7 @@ def main(config: Config) -> dict:
         **{"steps": 2, "eval_every": 1, "eval_sequences": 32},
     )
     if config.variant == "from_encoder" and config.encoder is None:
-        raise ValueError("--variant from_encoder starts from weights: give --encoder")
+        raise ValueError("--variant from_encoder starts from a preset: pass --encoder")
     run = Run(config)
     text = load_text(config)
     if start is None:
@@ -276,15 +279,15 @@ def main(config: Config) -> dict:
     )
     print(
         f"\nvalidation: masked tokens {summary['val_mlm_loss']:.3f} nats (by frequency "
-        f"{summary['unigram_loss']:.3f}), {summary['val_mlm_accuracy']:.3f} right "
-        f"(the commonest {summary['unigram_accuracy']:.3f})"
+        f"{summary['unigram_loss']:.3f}), accuracy {summary['val_mlm_accuracy']:.3f} "
+        f"(most frequent token {summary['unigram_accuracy']:.3f})"
     )
     if "val_nsp_accuracy" in summary:
-        print(f"sentences {summary['val_nsp_accuracy']:.3f} right (guessing 0.5)")
+        print(f"sentences: accuracy {summary['val_nsp_accuracy']:.3f} (guessing 0.5)")
     if config.electra:
         print(
-            f"replaced tokens {summary['val_rtd_accuracy']:.3f} right (taking all for "
-            f"original {1 - summary['val_replaced']:.3f})"
+            f"replaced tokens: accuracy {summary['val_rtd_accuracy']:.3f} (always "
+            f"guessing original {1 - summary['val_replaced']:.3f})"
         )
     print(f"see {run.out}")
     return summary

@@ -1,11 +1,11 @@
-"""Train a small classifier of images, to judge what generative models draw.
+"""Train a small image classifier that judges the samples of generative models.
 
     python -m recipes.classifier_mnist                       # MNIST, minutes
     python -m recipes.classifier_mnist --dataset digits      # nothing is downloaded
     python -m recipes.classifier_mnist --dataset unpaired --data-dir horse2zebra.zip
 
-Its preset judges: `recipes.image_tokens_mnist --classifier`, `recipes.dcgan_mnist
---judge` and `recipes.cyclegan --judge`.
+Pass its preset to `recipes.image_tokens_mnist --classifier`, `recipes.dcgan_mnist
+--judge` or `recipes.cyclegan --judge`.
 """
 
 from dataclasses import dataclass
@@ -37,16 +37,16 @@ class Config(EpochsConfig, CosineConfig):
     """A classifier, its images and its training.
 
     Attributes:
-        image_size: side that pictures of datasets "images" and "unpaired" are cropped
-            and scaled to.
-        weight_decay: of matrices and kernels, decoupled.
+        image_size: side length that datasets "images" and "unpaired" are cropped and
+            scaled to.
+        weight_decay: decoupled weight decay of matrices and kernels.
     """
 
     dataset: str = "mnist"
     out: Path = Path("runs/classifier_mnist")
     image_size: int = 32
     model: ImageClassifierConfig = flags(
-        # A placeholder: the data give the shape.
+        # A placeholder: the shape comes from the data.
         ImageClassifierConfig((1024, 1024, 1)),
         *("hidden", "num_features", "dropout"),
     )
@@ -57,7 +57,7 @@ class Config(EpochsConfig, CosineConfig):
 
 VARIANTS = {
     "small": Config(),
-    # The checkpoint `classifier.mnist`: few weights, with features to compare by.
+    # The checkpoint `classifier.mnist`: small, with features for comparing images.
     "judge": replace(Config(), hidden=(16, 32), num_features=64, epochs=15),
 }
 

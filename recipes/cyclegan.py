@@ -1,17 +1,18 @@
-r"""Train a CycleGAN on two domains of unpaired pictures.
+r"""Train a CycleGAN on unpaired pictures of two domains.
 
     python -m recipes.cyclegan --data-dir horse2zebra/            # trainA, trainB, ...
     python -m recipes.cyclegan --data-dir horse2zebra.zip         # the same, zipped
     python -m recipes.cyclegan --data-dir my_pictures/            # any two folders
-    python -m recipes.cyclegan --variant small --data-dir ...     # of 32 x 32 pixels
-    python -m recipes.cyclegan --variant shapes --data-dir ...    # whose shapes differ
+    python -m recipes.cyclegan --variant small --data-dir ...     # 32 x 32 pixels
+    python -m recipes.cyclegan --variant shapes --data-dir ...    # change shapes too
     python -m recipes.cyclegan --smoke                            # nothing needed
 
-Leaves grids of test pictures, their translations and these translated back, at each
-evaluation and at the end, and curves of losses and scores. Where the answer is known,
-it reports how close translations come (PSNR, SSIM), beside untranslated pictures. With
-`--judge`, a classifier of both domains (`recipes.classifier_mnist --dataset unpaired`),
-it reports what share of them passes for the other domain.
+Writes grids of test pictures, their translations and the translations back, at each
+evaluation and at the end, and curves of losses and scores. For test pictures in pairs,
+it reports how close translations come to the true ones (PSNR, SSIM), compared with
+untranslated pictures. With `--judge`, a classifier of the two domains (see
+`recipes.classifier_mnist --dataset unpaired`), it reports the fraction of translations
+that are classified as the target domain.
 """
 
 from dataclasses import dataclass
@@ -48,22 +49,22 @@ class Config(EpochsConfig):
     """A CycleGAN, its pictures and its training.
 
     Attributes:
-        load_size: side that pictures of dataset "unpaired" are cropped and scaled to;
-            those of other datasets stay as they are.
-        crop_size: side of the squares cut out of them at random; 0 for all of them.
-        flip: mirror half of them left to right.
-        judge: a classifier of both domains: a preset, by name or folder.
+        load_size: side length that dataset "unpaired" is cropped and scaled to; other
+            datasets keep their size.
+        crop_size: side length of random crops in training; 0 to use whole pictures.
+        flip: mirror pictures left to right with probability one half.
+        judge: preset of a classifier of the two domains, by name or folder.
         width: channels of the layers next to the pictures.
-        residual_blocks: of each generator.
-        upsampling: by transposed convolutions, or by resizing before convolutions.
+        residual_blocks: residual blocks per generator.
+        upsampling: "transposed" convolutions, or "resize" before convolutions.
         batch_size: pictures of each domain per update.
         epochs: passes over the larger domain.
-        constant_epochs: before the learning rate falls linearly to zero.
-        learning_rate: of all networks.
-        beta_1: of Adam.
-        ema: momentum of the generators' moving averages; 0 for none.
+        constant_epochs: epochs before the learning rate decays linearly to zero.
+        learning_rate: initial learning rate of all networks.
+        beta_1: beta_1 of Adam.
+        ema: momentum of the moving average of the generators' weights; 0 for none.
         eval_every: epochs between evaluations and checkpoints.
-        eval_images: test pictures of an evaluation in the course of training.
+        eval_images: test pictures per evaluation during training.
     """
 
     dataset: str = "unpaired"
@@ -106,8 +107,8 @@ VARIANTS = {
     "paper": PAPER,
     "paper_128": replace(PAPER, load_size=143, crop_size=128, residual_blocks=6),
     "small": SMALL,
-    # The paper's weights tie a translation to the picture's own shapes and colours.
-    # These let a horse become a deer, at the price of a less exact way back.
+    # The paper's weights tie a translation to the shapes and colours of its source.
+    # These let a horse become a deer, at the cost of a less exact translation back.
     "shapes": replace(
         SMALL, cycle_weight=2.0, identity_weight=0.0, epochs=4, constant_epochs=4
     ),
@@ -115,7 +116,7 @@ VARIANTS = {
 
 
 def model(config: Config, data: UnpairedDataset, steps_per_epoch: int) -> CycleGAN:
-    """The compiled CycleGAN; the generators alone keep averaged weights."""
+    """The compiled CycleGAN; only the generators keep averaged weights."""
     height, width = data.train_a.shape[1:3]
     cyclegan = CycleGAN(
         replace(
@@ -141,7 +142,7 @@ def model(config: Config, data: UnpairedDataset, steps_per_epoch: int) -> CycleG
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, draws; returns the summary."""
+    """Trains, evaluates and draws; returns the summary."""
     config = smoke_images(
         config,
         "small_digit_outlines",

@@ -1,10 +1,10 @@
-"""Train a CycleGAN where the answer is known: digits and outlines of other digits.
+"""Train a CycleGAN with known answers: digits and the outlines of other digits.
 
-    python -m recipes.cyclegan_digits                        # MNIST, two cores, an hour
+    python -m recipes.cyclegan_digits                        # MNIST, 1 h on two cores
     python -m recipes.cyclegan_digits --variant small        # nothing is downloaded
 
-Training pictures are unpaired. Each test digit's outline is known, so translations are
-measured pixel by pixel, both ways; see `recipes.cyclegan`.
+Training pictures are unpaired. The outline of each test digit is known, so translations
+are measured pixel by pixel in both directions; see `recipes.cyclegan`.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ DIGITS = replace(
     width=16,
     residual_blocks=3,
     discriminator_layers=2,
-    # An outline is not a digit, nor a digit an outline.
+    # No identity loss: an outline is not a digit, nor a digit an outline.
     identity_weight=0.0,
     batch_size=4,
     epochs=3,

@@ -1,16 +1,16 @@
 r"""Train a DCGAN on small images.
 
     python -m recipes.dcgan_mnist                         # MNIST, half the channels
-    python -m recipes.dcgan_mnist --variant conditional   # digits that are asked for
+    python -m recipes.dcgan_mnist --variant conditional   # digits on request
     python -m recipes.dcgan_mnist --variant wgan_gp
     python -m recipes.dcgan_mnist --dataset digits        # nothing is downloaded
     python -m recipes.dcgan_mnist --dataset images --data-dir my_faces/ --image-size 64
     python -m recipes.dcgan_mnist --judge classifier.mnist
 
-Leaves a grid of samples from the same latents at each evaluation, interpolations, and
-curves of the losses and of D(x) and D(G(z)). Warns if training collapses. A GAN's
-losses say who is ahead, not how good samples are: that takes a judge, a classifier
-from `recipes.classifier_mnist`, by whose features samples are compared with training
+Writes a grid of samples from the same latents at each evaluation, interpolations, and
+curves of the losses and of D(x) and D(G(z)). Warns if training collapses. The losses of
+a GAN say which network is ahead, not how good the samples are. That takes a judge, a
+classifier from `recipes.classifier_mnist`, whose features compare samples with training
 images.
 """
 
@@ -49,16 +49,17 @@ class Config(ImagesConfig):
     """A DCGAN, its images and its training.
 
     Attributes:
-        conditional: tell both networks the images' classes.
-        discriminator_norm: after the discriminator's convolutions.
-        loss: of the game.
-        learning_rate: of both networks.
-        beta_1: of Adam.
-        beta_2: of Adam.
-        ema: momentum of the generator's moving average; 0 for none.
-        eval_images: test images of an evaluation.
-        judge: a classifier: classifier.mnist, or another preset.
-        judge_images: samples for the judge, and real images of either part.
+        conditional: condition both networks on the classes of the images.
+        discriminator_norm: normalisation after the discriminator's convolutions.
+        loss: adversarial loss.
+        learning_rate: learning rate of both networks.
+        beta_1: beta_1 of Adam.
+        beta_2: beta_2 of Adam.
+        ema: momentum of the moving average of the generator's weights; 0 for none.
+        eval_images: test images per evaluation.
+        judge: preset of a classifier, such as classifier.mnist.
+        judge_images: how many samples the judge compares with as many training images,
+            and test images for reference.
     """
 
     out: Path = Path("runs/dcgan_mnist")
@@ -111,7 +112,7 @@ VARIANTS = {
 
 
 def model(config: Config, image_shape: tuple[int, int, int], classes: int) -> DCGAN:
-    """The compiled DCGAN; the generator alone keeps averaged weights."""
+    """The compiled DCGAN; only the generator keeps averaged weights."""
     gan = DCGAN(replace(config.model, image_shape=image_shape, num_classes=classes))
     adam = {
         "learning_rate": config.learning_rate,
@@ -129,7 +130,7 @@ def model(config: Config, image_shape: tuple[int, int, int], classes: int) -> DC
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, draws; returns the summary."""
+    """Trains, evaluates and draws; returns the summary."""
     config = smoke_images(
         config, epochs=2, eval_every=1, eval_images=100, width=4, judge_images=100
     )
@@ -138,7 +139,7 @@ def main(config: Config) -> dict:
     if config.conditional and data.train_labels is None:
         raise ValueError(f"--conditional needs classes; {config.dataset!r} has none")
     if config.judge is not None:
-        # Fail now rather than after the training if it does not fit.
+        # An unsuitable judge fails here rather than after training.
         ImageClassifier.check_judge(config.judge, data.train_images.shape[1:])
     run.start({"dataset": data.sha256})
     train = slice(config.batch_size if config.smoke else None)
@@ -199,15 +200,15 @@ def main(config: Config) -> dict:
         dataset_sha256=data.sha256,
         **judged,
     )
-    print(f"\ndiversity of samples {summary['val_diversity']:.2f}; see {run.out}")
+    print(f"\nsample diversity {summary['val_diversity']:.2f}; see {run.out}")
     if judged:
         fid, floor = judged["judge_fid"], judged["judge_floor_fid"]
-        print(f"FID {fid:.2f} by the judge's features, {floor:.2f} of test images")
+        print(f"FID {fid:.2f} on the judge's features (test images {floor:.2f})")
     return summary
 
 
 def draw(run: Run, gan: DCGAN, latents: np.ndarray, labels: np.ndarray | None) -> None:
-    """Draws samples, interpolations, losses and scores."""
+    """Draws samples and interpolations, and the curves of losses and scores."""
     image_grid(
         run.out / "samples.png",
         gan.generate(latents, labels),

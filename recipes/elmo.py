@@ -1,16 +1,16 @@
-r"""ELMo: learn words in context from text, then judge sentences by what was learned.
+r"""Pretrain an ELMo on text, then classify sentences by its features.
 
     python -m recipes.elmo                              # a small grammar, minutes
     python -m recipes.elmo --variant sst2 --data-dir data/
     python -m recipes.elmo --variant sst2 --data-dir data/ --text docs
     python -m recipes.elmo --variant tsv --data-dir my_table/
-    python -m recipes.elmo --characters                 # words as they are spelled
+    python -m recipes.elmo --characters                 # words by their spelling
 
-First a forward and a backward language model are trained on sentences: the dataset's
-own, or the lines of another text (`--text`). Then, with several seeds each, the same
-classifier is trained equally long on the layers of both, in a learned mixture, and on
-the embeddings alone, where a word is the same in any context. The sentences of the
-small grammar differ only in the order of their words.
+First, a forward and a backward language model are trained on sentences: those of the
+dataset, or the lines of another text (`--text`). Then the same classifier is trained,
+equally long and with several seeds, on a learned mixture of their layers and on the
+embeddings alone, where a word is the same in any context. The sentences of the small
+grammar differ only in word order.
 """
 
 import dataclasses
@@ -56,10 +56,10 @@ from zoo.training.runs.run import Run, TextRunConfig
 
 PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
-# All sentences are padded to one length: a loop over tokens takes long to compile.
+# All sentences are padded to one length: loops over tokens are slow to compile.
 BUCKETS = 1
 # Convolutions of each width, from 1 up: a quarter of the paper's, without its widest.
-# Words are read anew wherever they stand, which is much of an update's cost.
+# Every occurrence of a word is convolved again, much of the cost of an update.
 FILTERS = (8, 8, 16, 32, 64)
 
 
@@ -68,23 +68,25 @@ class Config(StepsConfig, TextRunConfig):
     """An ELMo, its sentences, and the classifiers on its features.
 
     Attributes:
-        text: another dataset to pretrain on, by name, one sentence per line.
-        text_dir: where that one lies.
-        vocab_size: of the WordPiece trained on all sentences; with `characters`, of
-            whole words.
-        length: tokens of the longest sentence; longer ones are cut.
-        characters: read words as they are spelled, by convolutions over characters.
-        word_length: with `characters`, the bytes of a word that are read, including
-            two marks.
-        dropout: between the LSTMs, and in the classifiers.
-        batch_size: sentences per update, in both trainings.
-        accumulate: micro-batches that each batch of pretraining is cut into.
-        steps: updates of pretraining.
-        learning_rate: of pretraining, at its peak; it falls to zero by a cosine.
-        classifiers: of each kind, with seeds of their own; at least two.
-        hidden_width: of the classifiers.
-        epochs: passes of each classifier over the training part.
-        classifier_rate: learning rate of the classifiers, constant.
+        text: name of another dataset to pretrain on, with one sentence per line.
+        text_dir: folder of that dataset.
+        vocab_size: size of the vocabulary trained on all sentences: WordPiece, or whole
+            words with `characters`.
+        length: maximum tokens per sentence; longer ones are truncated.
+        characters: read words by their spelling, with convolutions over characters.
+        word_length: with `characters`, the maximum bytes per word, including two
+            boundary marks.
+        dropout: dropout rate between the LSTMs, and in the classifiers.
+        batch_size: sentences per update, in pretraining and classification.
+        accumulate: micro-batches per pretraining batch, whose gradients are
+            accumulated.
+        steps: number of pretraining updates.
+        learning_rate: peak learning rate of pretraining, which then decays to zero
+            along a cosine.
+        classifiers: classifiers of each kind, each with its own seed; at least two.
+        hidden_width: width of the classifiers' hidden layer.
+        epochs: passes of each classifier over the training set.
+        classifier_rate: constant learning rate of the classifiers.
     """
 
     dataset: str = "sst2"
@@ -128,16 +130,14 @@ VARIANTS = {
 
 
 def main(config: Config) -> dict:
-    """Pretrains, classifies, compares; returns the summary."""
+    """Pretrains, classifies and compares; returns the summary."""
     config = smoke(
         config,
         **{"num_layers": 1, "width": 16, "hidden_width": 8, "batch_size": 8},
         **{"steps": 2, "eval_every": 1, "classifiers": 2, "epochs": 1},
     )
     if config.classifiers < 2:
-        raise ValueError(
-            f"classifiers={config.classifiers}: fewer than two have no spread"
-        )
+        raise ValueError(f"classifiers must be at least 2, got {config.classifiers}")
     run = Run(config, staged=True)
     data = task_of(config)
     read = {"dataset": data.sha256}
@@ -204,7 +204,7 @@ def main(config: Config) -> dict:
 
 
 def task_of(config: Config) -> TaskDataset:
-    """Labelled sentences; those of the small grammar, by the order of their words."""
+    """Loads labelled sentences; the small grammar is labelled by word order."""
     data = zoo.data.load(
         config.dataset,
         config.data_dir,
@@ -215,8 +215,8 @@ def task_of(config: Config) -> TaskDataset:
         data = word_order(data)
     if not isinstance(data.train[0], LabelledText) or not data.class_names:
         raise ValueError(
-            f"{config.dataset!r} has no classes of texts; expected a dataset such as "
-            "'sst2', 'tsv' or 'animal_sentences'"
+            f"dataset must have classes of texts, got {config.dataset!r}. "
+            "Use 'sst2', 'tsv' or 'animal_sentences'."
         )
     if config.smoke:
         first = 4 * config.batch_size
@@ -226,12 +226,12 @@ def task_of(config: Config) -> TaskDataset:
 
 
 def lines(text: str) -> list[str]:
-    """Lines that are not empty."""
+    """The lines of a text that are not blank."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequences:
-    """Sentences without classes, from their [CLS] to their [SEP]."""
+    """Encodes sentences without classes, from [CLS] to [SEP]."""
     examples = [LabelledText(text, 0) for text in texts]
     return dataclasses.replace(labelled(config, examples, tokenizer), labels=None)
 
@@ -239,7 +239,7 @@ def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequen
 def labelled(
     config: Config, examples: Sequence[LabelledText], tokenizer: Tokenizer
 ) -> Sequences:
-    """Sentences with their classes, spelled if `characters` is set."""
+    """Encodes sentences with their classes, by spelling if `characters` is set."""
     if config.characters:
         return spelled_sequences(examples, tokenizer, config.length, config.word_length)
     return labelled_sequences(examples, tokenizer, config.length)
@@ -248,7 +248,7 @@ def labelled(
 def compared(
     config: Config, run: Run, data: TaskDataset, tokenizer: Tokenizer, preset: Path
 ) -> dict[str, Any]:
-    """Trains the classifiers of both kinds; prints, draws and returns how they did."""
+    """Trains both kinds of classifiers; prints, plots and returns their accuracies."""
     tested = data.tested
     parts = {
         part: labelled(config, getattr(data, part), tokenizer)
@@ -276,7 +276,7 @@ def compared(
     )
     shares = np.mean(mixtures, axis=0)
     found: dict[str, Any] = {f"layer_{i}_share": float(x) for i, x in enumerate(shares)}
-    print("shares of the layers: " + "  ".join(f"{share:.3f}" for share in shares))
+    print("layer weights: " + "  ".join(f"{share:.3f}" for share in shares))
     for kind, values in scores.items():
         interval: Interval = mean_interval(values)
         print(f"{kind}: {tested} accuracy {interval}")
@@ -289,7 +289,7 @@ def compared(
 
 
 def classifiers(config: Config) -> dict[str, tuple[str, int]]:
-    """Kind and seed of each classifier, by the name of its folder."""
+    """The kind and seed of each classifier, by the name of its folder."""
     seeds = range(config.seed + 1, config.seed + 1 + config.classifiers)
     return {f"{kind}_{seed}": (kind, seed) for kind in KINDS for seed in seeds}
 
@@ -297,7 +297,7 @@ def classifiers(config: Config) -> dict[str, tuple[str, int]]:
 def classifier(
     run: Run, config: Config, kind: str, data: TaskDataset, parts: dict, preset: Path
 ) -> ELMoClassifier:
-    """A trained classifier, with the run's seed; `run.rows` has its accuracies."""
+    """Trains a classifier with the run's seed; `run.rows` holds its accuracies."""
     model = ELMoClassifier.from_preset(
         preset,
         num_classes=len(data.class_names),
@@ -322,7 +322,7 @@ def classifier(
 
 
 def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
-    """The share of sequences whose class is predicted."""
+    """The fraction of sequences that are classified correctly."""
     right = 0
     for _, (inputs, classes) in each_once(sequences, 64, BUCKETS):
         found = model.predict_probabilities(inputs).argmax(axis=-1)

@@ -1,13 +1,14 @@
-"""Watch a GAN learn one-dimensional data: densities, D(x), and its gradients.
+"""Watch a GAN learn one-dimensional data: densities, D(x) and gradients.
 
     python -m recipes.gan_1d                            # two bumps; under a minute
     python -m recipes.gan_1d --dataset gaussian
     python -m recipes.gan_1d --variant minimax          # the saturating loss
 
-Goodfellow et al. 2014, figure 1, with networks in place of curves. Leaves the densities
-of data and samples with D(x) at each evaluation, beside the best possible
-D(x) = p_data / (p_data + p_model) (proposition 1); the generator's gradient by D(G(z))
-under both of the paper's losses; and the Wasserstein distance of samples to data.
+Goodfellow et al. 2014, figure 1, with networks instead of schematic curves. Writes the
+densities of data and samples with D(x) at each evaluation, and the optimal
+D(x) = p_data / (p_data + p_model) (proposition 1); the generator's gradient as a
+function of D(G(z)) for both losses of the paper; and the Wasserstein distance between
+samples and data.
 """
 
 import itertools
@@ -44,10 +45,10 @@ LINE = np.linspace(-5, 5, 201, dtype="float32")
 
 @dataclass(frozen=True)
 class PointGANConfig(GANConfig):
-    """The game, and its networks.
+    """Configuration of the game and its networks; see also `GANConfig`.
 
     Attributes:
-        hidden: widths of either network's layers.
+        hidden: widths of the hidden layers of each network.
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -55,7 +56,7 @@ class PointGANConfig(GANConfig):
 
 @keras.saving.register_keras_serializable("recipes")
 class PointGAN(GAN):
-    """A GAN of numbers (B, 1), fully connected."""
+    """A fully connected GAN of numbers (B, 1)."""
 
     Config = PointGANConfig
 
@@ -78,14 +79,14 @@ class PointGAN(GAN):
 
 @dataclass(frozen=True)
 class Config(RunConfig):
-    """A game on a line.
+    """A one-dimensional game and its training.
 
     Attributes:
-        loss: of the game.
+        loss: adversarial loss.
         batch_size: numbers per update.
-        steps: updates.
-        learning_rate: of both networks.
-        beta_1: of Adam.
+        steps: number of updates.
+        learning_rate: learning rate of both networks.
+        beta_1: beta_1 of Adam.
         eval_every: updates between evaluations and checkpoints.
     """
 
@@ -105,7 +106,8 @@ class Config(RunConfig):
 VARIANTS = {
     "non_saturating": Config(),
     "minimax": replace(Config(), loss="minimax"),
-    # On a line, slopes are -1 or 1: a penalty of 10 would bar the way through 0.
+    # In one dimension, slopes of norm 1 are -1 and 1: a penalty of 10 would keep D's
+    # slope from crossing 0.
     "wgan_gp": replace(
         Config(),
         loss="wgan_gp",
@@ -119,7 +121,7 @@ VARIANTS = {
 
 
 def draw(target: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Samples of the data, (count, 1)."""
+    """Draws samples (count, 1) of the data."""
     shares, means, deviations = np.transpose(TARGETS[target])
     which = rng.choice(len(shares), size=(count, 1), p=shares)
     return rng.normal(means[which], deviations[which]).astype("float32")
@@ -131,10 +133,10 @@ def density(target: str) -> np.ndarray:
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, draws; returns the summary."""
+    """Trains, evaluates and draws; returns the summary."""
     config = smoke(config, steps=2, eval_every=1, batch_size=16)
     if config.dataset not in TARGETS:
-        raise ValueError(f"dataset must be in {[*TARGETS]}, got {config.dataset!r}")
+        raise ValueError(f"dataset must be one of {[*TARGETS]}, got {config.dataset!r}")
     run = Run(config)
     gan = PointGAN(config.model)
     adam = {"learning_rate": config.learning_rate, "beta_1": config.beta_1}
@@ -160,17 +162,17 @@ def main(config: Config) -> dict:
     draw_curves(run, losses, "GAN", unit="loss")
     gan.save_to_preset(run.out / "preset")
     summary = run.finish(dataset=config.dataset, loss=config.model.loss)
-    print(f"\nWasserstein {summary['val_wasserstein']:.3f}; see {run.out}")
+    print(f"\nWasserstein distance {summary['val_wasserstein']:.3f}; see {run.out}")
     return summary
 
 
 def snapshot(run: Run, update: int) -> Path:
-    """The file of samples and D(x) after an update; a resumed run has them all."""
+    """The file of samples and D(x) after an update, which a resumed run plots too."""
     return run.out / "snapshots" / f"{update:06d}.npz"
 
 
 def draw_densities(run: Run, config: Config) -> None:
-    """Draws both densities, D(x) and the best possible D(x), once per evaluation."""
+    """Plots both densities, D(x) and the optimal D(x) of each evaluation."""
     real = density(config.dataset)
     probabilistic = LOSSES[config.model.loss].probabilistic
     updates = [row["update"] for row in run.rows]
@@ -199,7 +201,7 @@ def draw_densities(run: Run, config: Config) -> None:
 
 
 def draw_gradients(path: Path) -> None:
-    """Draws how strongly a sample's score pulls at the generator, by D(G(z))."""
+    """Plots the generator's gradient at a sample's score against D(G(z))."""
     scores = np.linspace(-6, 6, 201, dtype="float32")
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.add_subplot()

@@ -4,8 +4,8 @@
     python -m recipes.gpt_text --variant nanogpt_cpu --dataset tinyshakespeare
     python -m recipes.gpt_text --dataset text --data-dir my_texts/ --out runs/mine
 
-KERAS_BACKEND=tensorflow, jax or torch chooses the backend. A run that was stopped goes
-on with --resume, and ends as if it had never stopped.
+KERAS_BACKEND=tensorflow, jax or torch selects the backend. An interrupted run continues
+with --resume, and ends as if it had never been interrupted.
 """
 
 from dataclasses import dataclass
@@ -43,14 +43,15 @@ class Config(StepsConfig, CosineConfig, AverageConfig, SamplesConfig):
     """A GPT, its text and its training.
 
     Attributes:
-        tokenizer: one id per character, or byte-level BPE trained on the text.
-        vocab_size: of the BPE.
-        activation: of the feed-forward; exact GELU is fast on torch, tanh under XLA.
+        tokenizer: one token per character, or byte-level BPE trained on the text.
+        vocab_size: size of the BPE vocabulary.
+        activation: activation of the feed-forward layers; exact GELU is fast on torch,
+            and its tanh approximation under XLA.
         batch_size: windows per update.
-        optimizer: AdamW, or Muon for matrices with AdamW for the rest.
-        beta_2: of Adam.
-        num_samples: how many samples are shown.
-        top_k: of sampling; 0 for all.
+        optimizer: AdamW, or Muon for the matrices and AdamW for the rest.
+        beta_2: beta_2 of Adam.
+        num_samples: number of samples to show at the end.
+        top_k: sample from the k most likely tokens; 0 for all of them.
     """
 
     dataset: str = "docs"
@@ -71,7 +72,7 @@ class Config(StepsConfig, CosineConfig, AverageConfig, SamplesConfig):
     top_k: int = 40
 
 
-# nanoGPT's train_shakespeare_char.py with the flags its README gives for a CPU.
+# nanoGPT's train_shakespeare_char.py with the CPU flags from its README.
 NANOGPT_CPU = Config()
 VARIANTS = {
     "demo": replace(
@@ -100,7 +101,7 @@ VARIANTS = {
         warmup_steps=50,
         ema=0.98,
     ),
-    # nanoGPT's train_shakespeare_char.py as it is, for a GPU: 1.4697 there.
+    # nanoGPT's train_shakespeare_char.py as it is, for a GPU; its loss there is 1.4697.
     "nanogpt_gpu": replace(
         NANOGPT_CPU,
         num_layers=6,
@@ -133,7 +134,7 @@ def optimizer(config: Config) -> keras.optimizers.Optimizer:
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, samples; returns the summary."""
+    """Trains, evaluates and samples; returns the summary."""
     config = smoke(
         config,
         **{"num_layers": 2, "width": 32, "context_length": 32, "sample_tokens": 8},

@@ -1,13 +1,13 @@
-"""Draw requested digits: a VQ-VAE, then a GPT over its codes.
+"""Generate digits on request with a VQ-VAE and a GPT over its codes.
 
     python -m recipes.classifier_mnist                       # the judge, once
     python -m recipes.image_tokens_mnist --classifier runs/classifier_mnist/preset
     python -m recipes.image_tokens_mnist --conditioning text # "the digit three"
     python -m recipes.image_tokens_mnist --variant digits    # nothing is downloaded
 
-Both stages are trained here, the VQ-VAE in the subfolder `stage1` of the run's. The
-judge says how many samples show what was asked for. A run that was stopped in either
-stage goes on with --resume, and ends as if it had never stopped.
+Both stages are trained here, the VQ-VAE in subfolder `stage1` of the run's folder. The
+judge reports how many samples show the requested class. A run interrupted in either
+stage continues with --resume, and ends as if it had never been interrupted.
 """
 
 import itertools
@@ -59,24 +59,26 @@ class Config(StepsConfig):
     """A VQ-VAE, a GPT, their images and their training.
 
     Attributes:
-        conditioning: ask for images by a class's number or by a text.
-        classifier: the judge: classifier.mnist, or another preset.
-        channels: of the VQ-VAE's hidden layers.
-        decay: of the codebook's moving averages.
+        conditioning: request images by class number or by text.
+        classifier: preset of the judge, such as classifier.mnist.
+        channels: channels of the VQ-VAE's hidden layers.
+        decay: decay rate of the codebook's moving averages.
         vqvae_batch_size: images per update of the first stage.
-        vqvae_steps: updates of the first stage.
-        vqvae_learning_rate: at its peak.
-        dropout: of the GPT, in training.
+        vqvae_steps: number of updates of the first stage.
+        vqvae_learning_rate: peak learning rate of the first stage.
+        dropout: dropout rate of the GPT.
         batch_size: images per update of the second stage.
-        steps: updates of the second stage.
-        final_learning_rate: at the end of the cosine; also of the first stage.
-        warmup_steps: of a linear warm-up; also of the first stage.
-        weight_decay: of the GPT's matrices, decoupled.
-        clip: largest global norm of the GPT's gradients.
-        eval_images: test images of the second stage's evaluations.
-        temperature: of sampling.
-        top_k: of sampling; 0 for all.
-        samples_per_class: for the judge.
+        steps: number of updates of the second stage.
+        learning_rate: peak learning rate of the second stage.
+        final_learning_rate: learning rate at the end of the cosine decay, in both
+            stages.
+        warmup_steps: updates of linear warm-up in each stage, at most a tenth of all.
+        weight_decay: decoupled weight decay of the GPT's matrices.
+        clip: maximum global norm of the GPT's gradients.
+        eval_images: test images per evaluation of the second stage.
+        temperature: sampling temperature.
+        top_k: sample from the k most likely codes; 0 for all of them.
+        samples_per_class: samples of each class that the judge sees.
     """
 
     dataset: str = "mnist"
@@ -84,7 +86,7 @@ class Config(StepsConfig):
     conditioning: Literal["label", "text"] = "label"
     classifier: PresetName | None = None
     vqvae: VQVAEConfig = flags(
-        # A placeholder: the data give the shape.
+        # A placeholder: the shape comes from the data.
         VQVAEConfig((1024, 1024, 1)),
         *("num_codes", "code_dim", "channels", "num_residual_blocks"),
         *("downsampling", "commitment", "decay"),
@@ -93,7 +95,7 @@ class Config(StepsConfig):
     vqvae_steps: int = 2000
     vqvae_learning_rate: float = 2e-3
     gpt: zoo.GPTConfig = flags(
-        # Placeholders: the codes and the prefix give the numbers of tokens.
+        # Placeholders: both numbers of tokens come from the codes and the prefix.
         zoo.GPTConfig(1, 1, 4, 4, 96, dropout=0.1, activation="gelu", use_bias=False),
         *("num_layers", "num_heads", "width", "dropout"),
     )
@@ -124,7 +126,7 @@ VARIANTS = {
 
 
 def main(config: Config) -> dict:
-    """Trains both, samples, judges; returns the summary."""
+    """Trains both stages, samples and judges; returns the summary."""
     config = smoke_images(
         config,
         **{"vqvae_steps": 2, "steps": 2, "eval_every": 1, "warmup_steps": 0},
@@ -133,13 +135,13 @@ def main(config: Config) -> dict:
     if config.smoke and config.data_dir is None:
         config = replace(config, downsampling=1, num_codes=32)
     if config.classifier is not None:
-        # Fail now rather than after the training if it is missing.
+        # A missing classifier fails here rather than after training.
         find(config.classifier)
     run = Run(config, staged=True)
     data = load_images(config, most=config.vqvae_batch_size)
     if not data.class_names:
         raise ValueError(
-            f"The images of {config.dataset!r} have no classes to ask for."
+            f"The images of {config.dataset!r} have no classes to request."
         )
     run.start({"dataset": data.sha256}, parts=["stage1"])
     first = run.part("stage1")
@@ -170,14 +172,14 @@ def main(config: Config) -> dict:
         dataset_sha256=data.sha256,
     )
     print(
-        f"\n{summary['val_loss']:.3f} nats per code, requested class in "
+        f"\n{summary['val_loss']:.3f} nats per code, class accuracy "
         f"{summary.get('class_accuracy', float('nan')):.1%}; see {run.out}"
     )
     return summary
 
 
 def train_vqvae(run: Run, config: Config, data: zoo.data.ImageDataset) -> VQVAE:
-    """Trains the first stage."""
+    """Trains the VQ-VAE, the first stage."""
     vqvae = VQVAE(replace(config.vqvae, image_shape=data.train_images.shape[1:]))
     rate = cosine(config, config.vqvae_steps, config.vqvae_learning_rate)
     vqvae.compile(keras.optimizers.Adam(rate), accumulate=config.accumulate)
@@ -195,7 +197,7 @@ def train_vqvae(run: Run, config: Config, data: zoo.data.ImageDataset) -> VQVAE:
 def train_gpt(
     run: Run, config: Config, vqvae: VQVAE, data, words, codes, test_codes
 ) -> ImageTokens:
-    """Trains the second stage."""
+    """Trains the GPT over codes, the second stage."""
     prefix: LabelPrefix | TextPrefix = LabelPrefix(len(words))
     if config.conditioning == "text":
         prefix = TextPrefix.of([say(w, t) for w in words for t in TEMPLATES])
@@ -224,12 +226,12 @@ def train_gpt(
 
 
 def say(word: str, template: str) -> str:
-    """A prompt for one digit."""
+    """Fills in a prompt template for one class."""
     return template.format(word=word, article="an" if word == "eight" else "a")
 
 
 def prompts(config: Config, words, labels, rng: np.random.Generator):
-    """Prompts for these classes: their numbers, or texts drawn from the templates."""
+    """Prompts for classes: their numbers, or texts from random templates."""
     if config.conditioning == "label":
         return labels
     drawn = rng.integers(len(TEMPLATES), size=len(labels))
@@ -240,7 +242,7 @@ def prompts(config: Config, words, labels, rng: np.random.Generator):
 
 
 def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
-    """The share of samples that the classifier assigns to the requested class."""
+    """The fraction of samples that are classified as the requested class."""
     if config.classifier is None:
         return {}
     classifier = ImageClassifier.from_preset(config.classifier)
@@ -258,7 +260,7 @@ def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
 
 
 def draw(run: Run, first: Run, model: ImageTokens, test, counts, words) -> None:
-    """Draws reconstructions, samples, the use of codes, and losses."""
+    """Draws reconstructions, samples, code usage and the losses of both stages."""
     config: Config = run.config  # type: ignore[assignment]
     shown = test[zoo.data.fixed_subset(len(test), 10)]
     image_grid(

@@ -1,21 +1,21 @@
-"""Train every language model from counting to GPT on one text, and compare them.
+"""Train language models from n-grams to GPT on one text, and compare them.
 
     python -m recipes.lm_ladder                                   # docs, minutes
     python -m recipes.lm_ladder --variant shakespeare             # tinyshakespeare
-    python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the networks
+    python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the models
 
-The rungs: n-grams of orders 1 to 6 (modified Kneser-Ney), a linear model of the mean
-embedding, recurrent networks (Elman's, GRU, LSTM) as large as the GPT, and the GPT,
-with rotary positions and Muon as in `recipes.gpt_text --variant nanogpt_cpu_best`. Each
-leaves a folder under --out, whose preset loads by `from_preset`; `ladder.png` and
+The rungs are n-grams of orders 1 to 6 (modified Kneser-Ney), a linear model of the mean
+embedding, recurrent networks (Elman, GRU, LSTM) as large as the GPT, and the GPT, with
+rotary positions and Muon as in `recipes.gpt_text --variant nanogpt_cpu_best`. Each
+writes a folder under --out, whose preset loads with `from_preset`; `ladder.png` and
 `samples.txt` show all of them.
 
-All predict the same tokens: every character of the validation text but the first.
-N-grams read it in one piece. Networks read overlapping windows, each half a context
-after the one before, and count the second half of each (of the first, all of it), so
-that they always see at least half a context.
+All models predict the same tokens: every character of the validation text but the
+first. N-grams read it in one piece. Networks read overlapping windows with a stride of
+half a context, and are scored on the second half of each window (on all of the first),
+so every prediction after the first window sees at least half a context.
 
-With --resume, finished rungs are kept, and the one that was stopped goes on.
+With --resume, finished rungs are kept, and the interrupted one continues.
 """
 
 import shutil
@@ -62,24 +62,25 @@ GPT = zoo.GPTConfig(
 
 @dataclass(frozen=True)
 class Config(StepsConfig, AverageConfig, SamplesConfig):
-    """A text, and the sizes of what learns it.
+    """A text, the models that learn it, and their training.
 
     Attributes:
-        max_order: of the n-grams, which begin with order 1.
-        smoothing: of the n-grams; see `zoo.NgramConfig`.
-        rungs: the networks, of linear, elman, gru, lstm and gpt.
+        max_order: highest order of the n-grams, which start at order 1.
+        smoothing: smoothing of the n-grams; see `zoo.NgramConfig`.
+        rungs: networks to train, out of linear, elman, gru, lstm and gpt.
         num_layers: transformer blocks of the GPT.
         num_heads: attention heads of the GPT.
-        width: of the GPT and of the linear model's embeddings.
-        recurrent_layers: of recurrent networks, which are made wide enough to be as
-            large as the GPT.
-        context_length: tokens of a window.
-        dropout: of the GPT and the recurrent networks.
+        width: width of the GPT and of the linear model's embeddings.
+        recurrent_layers: layers of the recurrent networks, whose width is chosen to
+            match the size of the GPT.
+        context_length: tokens per window.
+        dropout: dropout rate of the GPT and the recurrent networks.
         batch_size: windows per update.
-        steps: updates of each network.
-        learning_rate: of the GPT at its peak, by Muon.
-        recurrent_learning_rate: of the recurrent networks, by AdamW.
-        linear_learning_rate: of the linear model, by AdamW.
+        steps: number of updates per network.
+        learning_rate: peak learning rate of the GPT, with Muon.
+        recurrent_learning_rate: peak learning rate of the recurrent networks, with
+            AdamW.
+        linear_learning_rate: peak learning rate of the linear model, with AdamW.
     """
 
     dataset: str = "docs"
@@ -108,7 +109,7 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Text:
-    """What all rungs learn from and are tested on."""
+    """The text that all rungs are trained and evaluated on."""
 
     tokenizer: zoo.Tokenizer
     train: np.ndarray
@@ -117,16 +118,16 @@ class Text:
 
     @classmethod
     def of(cls, dataset: zoo.data.TextDataset) -> "Text":
-        """A dataset's text, one token per character."""
+        """Encodes the text of a dataset with one token per character."""
         tokenizer = zoo.Tokenizer.characters(dataset.train + dataset.validation)
         train, validation = map(tokenizer.encode, (dataset.train, dataset.validation))
         return cls(tokenizer, train, validation, dataset.validation)
 
 
 def main(config: Config) -> dict:
-    """Climbs all rungs, compares them; returns the summary."""
+    """Trains and compares all rungs; returns the summary."""
     if unknown := sorted(set(config.rungs) - set(NETWORKS)):
-        raise ValueError(f"rungs must be of {', '.join(NETWORKS)}; got {unknown}")
+        raise ValueError(f"rungs must be among {', '.join(NETWORKS)}; got {unknown}")
     config = smoke(
         config,
         **{"num_layers": 1, "width": 16, "recurrent_layers": 1, "context_length": 32},
@@ -142,7 +143,7 @@ def main(config: Config) -> dict:
     text = Text.of(dataset)
     print(
         f"{len(text.train):,} characters of {config.dataset}, "
-        f"{text.tokenizer.vocab_size} different, {keras.config.backend()} backend"
+        f"{text.tokenizer.vocab_size} distinct, {keras.config.backend()} backend"
     )
     samples = {}
     for name, climb in climbs.items():
@@ -175,12 +176,12 @@ def main(config: Config) -> dict:
         dataset_sha256=dataset.sha256,
         vocab_size=text.tokenizer.vocab_size,
     )
-    print(f"\nA picture and samples of all are in {run.out}")
+    print(f"\nsee the chart and samples of all models in {run.out}")
     return summary
 
 
 def count(run: Run, name: str, config: Config, text: Text) -> dict:
-    """An n-gram rung: one pass over the text."""
+    """Trains an n-gram rung by counting, in one pass over the text."""
     order = int(name.removeprefix("ngram_"))
     model = zoo.NgramLM(
         zoo.NgramConfig(text.tokenizer.vocab_size, order, config.smoothing)
@@ -204,7 +205,7 @@ def count(run: Run, name: str, config: Config, text: Text) -> dict:
 
 
 def train(run: Run, name: str, config: Config, text: Text) -> dict:
-    """A network's rung: training by gradients."""
+    """Trains a network's rung by gradient descent."""
     model = network(name, config, text.tokenizer.vocab_size)
     model.compile(optimizer(name, config), accumulate=config.accumulate)
     print(f"{name}: {model.count_params():,} parameters")
@@ -221,14 +222,14 @@ def train(run: Run, name: str, config: Config, text: Text) -> dict:
             )
 
     fit_steps(run, config, model, crops.batches, evaluate, size)
-    # A multiplication and an addition per parameter and token, and twice that on the
-    # way back (Kaplan et al. 2020), as if embeddings were multiplied too.
+    # One multiplication and one addition per parameter and token, and twice that in the
+    # backward pass (Kaplan et al. 2020), as if embeddings were multiplied too.
     flops = 6.0 * model.count_params() * size * config.steps
     return finished(run, model, config, text, flops=flops)
 
 
 def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
-    """The GPT, or a network to compare with it."""
+    """Builds the GPT, or a network to compare with it."""
     gpt = replace(config.model, vocab_size=vocab_size)
     sizes = (vocab_size, gpt.context_length)
     if name == "gpt":
@@ -250,7 +251,7 @@ def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
 
 
 def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
-    """Muon for the GPT, as in the best variant of `recipes.gpt_text`, or AdamW."""
+    """Muon for the GPT, as in the best variant of `recipes.gpt_text`; else AdamW."""
     rates = dict.fromkeys(CELLS, config.recurrent_learning_rate)
     rates |= {"linear": config.linear_learning_rate, "gpt": config.learning_rate}
     return gpt_text.optimizer(
@@ -268,7 +269,7 @@ def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
 
 
 def finished(run: Run, model: Any, config: Config, text: Text, **figures: Any) -> dict:
-    """Samples, saves, and writes the rung's summary."""
+    """Samples from a rung, saves it and writes its summary."""
     model.tokenizer = text.tokenizer
     (sample,) = sample_texts(config, model, 1)
     model.save_to_preset(run.out / "preset")

@@ -2,26 +2,26 @@
 
     python -m recipes.scaling_laws                                # docs, an hour or two
     python -m recipes.scaling_laws --dataset tinyshakespeare
-    python -m recipes.scaling_laws --table trainings.csv          # anyone's trainings
+    python -m recipes.scaling_laws --table trainings.csv          # your own runs
 
-Several sizes are trained at each of a few budgets of compute, C = 6·N·D, as
-`recipes.gpt_text --variant nanogpt_cpu_best` trains: rotary positions, Muon, one
-learning rate. Their losses give the best size for each budget (IsoFLOP curves),
-L(C), and L(N, D), with uncertainty. These predict the loss of the largest width at
-the next budget, which is written to `prediction.json` before that training starts
+Several sizes are trained at each of a few compute budgets, C = 6·N·D, in the same way
+as `recipes.gpt_text --variant nanogpt_cpu_best`: rotary positions, Muon, one learning
+rate. Their losses give the best size for each budget (IsoFLOP curves), L(C) and
+L(N, D), with uncertainties. These predict the loss of the largest width at the next
+budget. The prediction is written to `prediction.json` before that model is trained
 (Hoffmann et al. 2022; Kaplan et al. 2020).
 
-A size that a budget would train for fewer than `fewest_steps` updates is left out of
-it. The laws say what D tokens teach a model of N parameters, whatever the batch size. A
-training of a few hundred updates is limited by their number instead: Muon moves a
-matrix by the same amount per update, however many tokens it sees. Its loss lies above
-the law, more so for larger models, which get fewer updates from a budget, and this
-biases the fit: on tinyshakespeare, trainings from 79 updates on predicted a loss 3.1 %
-too low, those from 329 on 0.6 %. They are left out rather than given less weight, since
-their excess is not noise about the law.
+Sizes that a budget would train for fewer than `fewest_steps` updates are left out. The
+laws describe what a model of N parameters learns from D tokens, whatever the batch
+size. Runs of a few hundred updates are limited by that number instead: Muon moves a
+matrix by the same amount per update, however many tokens it sees. Their losses lie
+above the law, more so for larger models, which get fewer updates from a budget, and
+this biases the fit: on tinyshakespeare, runs of at least 79 updates predicted a loss
+3.1 % too low, and runs of at least 329 updates 0.6 %. Short runs are left out rather
+than down-weighted because their excess loss is not noise around the law.
 
-A table needs the columns parameters, tokens and loss; its laws are fitted, and nothing
-is trained.
+A table needs the columns parameters, tokens and loss. The laws are fitted to it, and
+nothing is trained.
 """
 
 import dataclasses
@@ -43,23 +43,25 @@ from zoo.training.runs.run import Run, TextRunConfig
 
 @dataclass(frozen=True)
 class Config(TextRunConfig):
-    """A family of GPTs and the budgets that they spend.
+    """A family of GPTs and its compute budgets.
 
     Attributes:
-        table: a CSV of trainings; it is fitted, and nothing is trained.
-        widths: of the family, from the smallest; the last is predicted.
-        flops: of the smallest budget.
-        budgets: how many.
-        factor: from one budget to the next, and to the prediction.
-        fewest: tokens per parameter, below which a size leaves a budget out.
-        fewest_steps: updates, below which it does too; see above.
-        most: tokens per parameter, above which a size leaves a budget out.
-        head_width: width over attention heads.
-        width_per_layer: width over blocks; there are two or more.
-        context_length: the most tokens a model looks at.
+        table: CSV file of finished runs to fit the laws to, without training.
+        widths: widths of the family, in increasing order; the last one is predicted.
+        flops: smallest budget, in floating-point operations.
+        budgets: number of budgets.
+        factor: ratio of each budget to the one before, and of the prediction's budget
+            to the largest.
+        fewest: minimum tokens per parameter; sizes with fewer are left out of a budget.
+        fewest_steps: minimum number of updates; sizes with fewer are left out of a
+            budget, see above.
+        most: maximum tokens per parameter; sizes with more are left out of a budget.
+        head_width: width per attention head.
+        width_per_layer: width per block; models have at least two blocks.
+        context_length: maximum number of tokens.
         batch_size: windows per update.
-        learning_rate: of Muon at its peak, for all sizes.
-        resamples: of the bootstrap.
+        learning_rate: peak learning rate of Muon, for all sizes.
+        resamples: number of bootstrap resamples.
     """
 
     dataset: str = "docs"
@@ -85,13 +87,13 @@ VARIANTS = {"demo": Config()}
 
 @dataclass(frozen=True)
 class Plan:
-    """One training.
+    """The plan of one run.
 
     Attributes:
-        width: of the model.
-        parameters: N.
-        steps: updates.
-        tokens: D, of all updates.
+        width: width of the model.
+        parameters: number of parameters, N.
+        steps: number of updates.
+        tokens: tokens of all updates, D.
     """
 
     width: int
@@ -101,7 +103,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the run's folder."""
         return f"width_{self.width}_steps_{self.steps}"
 
 
@@ -118,7 +120,7 @@ def gpt_config(config: Config, width: int, vocab_size: int) -> zoo.GPTConfig:
 
 
 def plan(config: Config, width: int, vocab_size: int, flops: float) -> Plan:
-    """How long a budget trains a size."""
+    """Plans the run that spends a budget on a model of one width."""
     sizes = gpt_config(config, width, vocab_size)
     parameters = count_parameters(sizes)
     batch = config.batch_size * config.context_length
@@ -127,7 +129,7 @@ def plan(config: Config, width: int, vocab_size: int, flops: float) -> Plan:
 
 
 def family(config: Config, vocab_size: int) -> list[Plan]:
-    """All trainings except the predicted one, cheapest first."""
+    """Plans all runs except the predicted one, smallest budget first."""
     plans = [
         plan(config, width, vocab_size, config.flops * config.factor**budget)
         for budget in range(config.budgets)
@@ -142,7 +144,7 @@ def family(config: Config, vocab_size: int) -> list[Plan]:
 
 
 def main(config: Config) -> dict:
-    """Trains the family, fits, predicts, trains the largest; returns the summary."""
+    """Trains the family, predicts and trains the largest; returns the summary."""
     config = smoke(
         config,
         **{"widths": (8, 12, 16), "head_width": 4, "context_length": 16},
@@ -164,7 +166,7 @@ def main(config: Config) -> dict:
     run.start(
         {"dataset": text.sha256}, parts=[f"family/{each.name}" for each in planned]
     )
-    print(f"{len(planned)} trainings, then the one that is predicted")
+    print(f"{len(planned)} runs, then the predicted one")
 
     rows: list[tuple[float, float, float]] = []
     seconds = 0.0
@@ -183,7 +185,7 @@ def main(config: Config) -> dict:
     laws = Laws(trainings, config.resamples, config.seed)
     expected = laws.predictions(largest.parameters, largest.tokens)
     run.write_json("prediction.json", dataclasses.asdict(largest) | expected)
-    print(f"\nPredicted, before it is trained: {expected}\n")
+    print(f"\nprediction for the largest model, before training: {expected}\n")
 
     model = train(run, config, largest, text, tokenizer)
     model.save_to_preset(run.out / "preset")
@@ -212,7 +214,7 @@ def main(config: Config) -> dict:
 
 
 def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
-    """One training from its start, or from where it was stopped, to its end."""
+    """Trains one model, from the beginning or from its checkpoint, to the end."""
     model = zoo.GPT(gpt_config(config, each.width, tokenizer.vocab_size))
     model.tokenizer = tokenizer
     rule = replace(
@@ -241,7 +243,7 @@ def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
 
 
 def fit_table(config: Config, table: Path) -> dict:
-    """Fits the laws to a table of trainings."""
+    """Fits the laws to a table of runs."""
     trainings = Trainings.read(table, config.on_bad)
     run = Run(config)
     run.start({})

@@ -1,15 +1,15 @@
-"""Build attention up, one option at a time, and see what each is good for.
+"""Build up self-attention step by step, and see what each step contributes.
 
     python -m recipes.self_attention_tour                   # nothing is downloaded
     python -m recipes.self_attention_tour --variant sst2 --data-dir data/
 
-The steps are those of Peter Bloem's lecture "Transformers from scratch" (2019): means
-of tokens weighted by their similarity, with nothing learned; divided by the root of the
-width; with queries, keys and values; with several heads; with positions. Each is
-trained anew on one task, with the same budget and seed. In the default task, half of a
-class is told by the words, and half by their order alone. Leaves a picture of the
-accuracies, one of where each step looks, and one folder per step; that of the last step
-is the run's own.
+The steps are those of Peter Bloem's lecture "Transformers from scratch" (2019): token
+means weighted by similarity, with nothing learned; scaling by the square root of the
+width; queries, keys and values; several heads; positions. Each step is trained from
+scratch on one task, with the same budget and seed. In the default task, half of the
+class depends on the words, and half only on their order. Writes a chart of the
+accuracies, the attention maps of each step, and one folder per step; the last step uses
+the run's own folder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from zoo.models.language.self_attention import (
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
-# What each step changes in the one before it.
+# What each step changes in the previous one.
 TOUR: dict[str, dict] = {
     "simple": {},
     "scaled": {"attention": "scaled"},
@@ -52,11 +52,12 @@ class Config(CosineConfig, TextRunConfig):
     """A task and the training of each step.
 
     Attributes:
-        length: tokens of the longest text; longer ones lose their ends.
-        vocab_size: of the WordPiece that is trained on the texts.
-        width: of the tokens' vectors.
+        length: maximum tokens per text; longer ones are truncated.
+        vocab_size: size of the WordPiece vocabulary trained on the texts.
+        width: width of the token vectors.
         batch_size: texts per update.
-        steps: updates of each step of the tour.
+        steps: number of updates per step of the tour.
+        warmup_steps: updates of linear warm-up, at most a tenth of `steps`.
         eval_every: updates between evaluations and checkpoints.
     """
 
@@ -91,7 +92,7 @@ class TextRows(EpochBatches):
 
 
 def main(config: Config) -> dict:
-    """Trains all steps, shows them side by side; returns the summary."""
+    """Trains all steps and compares them; returns the summary."""
     config = smoke(config, steps=2, eval_every=1, warmup_steps=0, width=16)
     run = Run(config, staged=True)
     animals = config.dataset == ANIMALS
@@ -105,7 +106,7 @@ def main(config: Config) -> dict:
         for part in ("train", "validation", "test")
         if getattr(data, part)
     }
-    # A short text whose attention is drawn.
+    # The short text whose attention maps are drawn.
     text = min((e.text for e in data.validation), key=lambda text: abs(len(text) - 50))
     shown = tokenizer.encode(text)[: config.length]
     fields: dict = {}
@@ -158,14 +159,14 @@ def train(run: Run, config: Config, model, arrays: Mapping[str, tuple]) -> None:
 
 
 def loaded(config: Config) -> TaskDataset:
-    """The labelled texts that `--dataset` names."""
+    """Loads the labelled texts that `--dataset` names."""
     data = zoo.data.load(
         config.dataset, config.data_dir, expect=TaskDataset, on_bad=config.on_bad
     )
     example = data.train[0]
     if not isinstance(example, LabelledText) or example.pair or not data.class_names:
         raise ValueError(
-            f"The tour needs classes of single texts, which {config.dataset!r} has not."
+            f"dataset must have classes of single texts, got {config.dataset!r}."
         )
     return data
 
@@ -173,7 +174,7 @@ def loaded(config: Config) -> TaskDataset:
 def rows_of(
     examples: Sequence[LabelledText], tokenizer: Tokenizer, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Padded ids (N, T) and classes (N,), int32."""
+    """Encodes texts as padded ids (N, T), with their classes (N,), int32."""
     encoded = tokenizer.encode_batch([example.text for example in examples])
     ids = np.full((len(examples), length), tokenizer.pad_id, "int32")
     for row, tokens in zip(ids, encoded, strict=True):
@@ -182,7 +183,7 @@ def rows_of(
 
 
 def figures(config: Config, model, ids, classes) -> dict[str, float]:
-    """The share of texts whose class is right and, for animals, either half of it."""
+    """Accuracy, for animals also of each half of the class."""
     best = model.predict(ids, batch_size=100, verbose=0).argmax(axis=1)
     right = {"accuracy": best == classes}
     if config.dataset == ANIMALS:
@@ -194,7 +195,7 @@ def figures(config: Config, model, ids, classes) -> dict[str, float]:
 
 
 def table(config: Config, found: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table of each step's figures."""
+    """A table of the figures of each step."""
     made = Table(title=f"Self-attention on {config.dataset}, {config.steps} updates")
     made.add_column("step")
     names = list(found[LAST])
@@ -206,7 +207,7 @@ def table(config: Config, found: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def draw(run: Run, runs: Mapping[str, Run], maps, tokens: Sequence[str]) -> None:
-    """Draws accuracies over updates, and one row of attention maps per step."""
+    """Plots accuracies against updates, and one row of attention maps per step."""
     loss_curves(
         run.out / "accuracy.png",
         [row["update"] for row in run.rows],

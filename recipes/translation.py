@@ -5,10 +5,10 @@ r"""Train a Transformer to translate, from parallel text to BLEU.
     python -m recipes.translation --variant multi30k --data-dir data/ \
         --dataset parallel --source fr --target en     # your own files
 
-Sentences lie in `train.en` and `train.de`, one per line, and those of `val` and
-`test_2016_flickr` likewise; names may end in `.gz`. The summary has BLEU and chrF on
-the test part, by greedy and by beam search, with sacrebleu's signatures, by which they
-can be compared.
+Sentences are read from `train.en` and `train.de`, one per line, and from the `val` and
+`test_2016_flickr` files in the same way; names may end in `.gz`. The summary has BLEU
+and chrF on the test set, with greedy and beam search, and sacrebleu's signatures, which
+make the scores comparable.
 """
 
 from dataclasses import dataclass
@@ -51,16 +51,17 @@ class Config(StepsConfig, AverageConfig, TextRunConfig):
     """A Transformer, its languages and its training.
 
     Attributes:
-        source: language to translate from, as the names of files end.
-        target: language to translate to.
-        vocab_size: tokens of the byte-level BPE trained on both sides.
-        context_length: the most tokens of a sentence; longer pairs are left out.
-        batch_tokens: the most tokens of one side of a batch, padding included.
-        schedule: of the rate after its warm-up: the paper's root, or a cosine to 0.
-        beta_2: of Adam.
-        num_beams: of beam search.
-        length_penalty: of beam search, α.
-        test_sentences: to translate at the end, at most.
+        source: language to translate from, as in the file names.
+        target: language to translate to, as in the file names.
+        vocab_size: size of the byte-level BPE vocabulary trained on both languages.
+        context_length: maximum tokens per sentence; longer pairs are left out.
+        batch_tokens: maximum tokens per batch in each language, including padding.
+        schedule: learning rate decay after warm-up: the paper's inverse square root,
+            or a cosine to zero.
+        beta_2: beta_2 of Adam.
+        num_beams: number of beams in beam search.
+        length_penalty: length penalty of beam search, α.
+        test_sentences: maximum number of test sentences to translate at the end.
     """
 
     dataset: str = "multi30k"
@@ -145,7 +146,7 @@ def optimizer(config: Config) -> keras.optimizers.Optimizer:
 
 
 def main(config: Config) -> dict:
-    """Trains, translates the test, scores it; returns the summary."""
+    """Trains, translates the test set and scores it; returns the summary."""
     config = smoke(
         config,
         **{"num_layers": 1, "num_heads": 2, "width": 16, "feed_forward_width": 16},
@@ -219,7 +220,7 @@ def main(config: Config) -> dict:
         print("\n" + "\n".join(f"{name:>9}  {line}" for name, line in row.items()))
     print(
         f"\nBLEU {summary['bleu']:.2f} with {config.num_beams} beams, "
-        f"{summary['greedy_bleu']:.2f} greedily ({summary['bleu_signature']}); "
+        f"{summary['greedy_bleu']:.2f} greedy ({summary['bleu_signature']}); "
         f"see {run.out}"
     )
     return summary

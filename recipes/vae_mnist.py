@@ -1,16 +1,16 @@
-r"""Train a variational autoencoder on small images, with a likelihood to trust.
+r"""Train a variational autoencoder on small images, and estimate its likelihood.
 
     python -m recipes.vae_mnist                               # MNIST, minutes
-    python -m recipes.vae_mnist --variant plane               # codes of 2 dimensions
+    python -m recipes.vae_mnist --variant plane               # 2-dimensional codes
     python -m recipes.vae_mnist --variant iwae_50             # hours on two cores
     python -m recipes.vae_mnist --dataset digits              # nothing is downloaded
     python -m recipes.vae_mnist --dataset images --data-dir my_pictures/ \
         --variant convolutional --observation discretized_logistic --binarize none
 
-Leaves pictures of reconstructions, samples, interpolations, codes and the terms of the
-loss, and the test set's negative log-likelihood (importance-weighted bound). Figures
-for pixels binarised anew for every batch ("dynamic") and once for all ("static") must
-not be compared (Burda et al. 2016, section 5).
+Draws reconstructions, samples, interpolations, codes and the terms of the loss, and
+reports the negative log-likelihood of the test set (importance-weighted bound). Results
+for pixels binarised again for every batch ("dynamic") and only once ("static") are not
+comparable (Burda et al. 2016, section 5).
 """
 
 from dataclasses import dataclass
@@ -52,17 +52,18 @@ class Config(ImagesConfig, CosineConfig, AverageConfig):
     """A VAE, its images and its training.
 
     Attributes:
-        binarize: draw pixels as zeros and ones: anew for each batch, once, or not.
-        observation: what the decoder's output says about a pixel.
-        init: a preset to start from; its networks win over these flags.
-        nll_samples: of the final test likelihood's bound; 0 leaves it out.
-        nll_images: test images that it is taken over; 0 for all.
+        binarize: sample pixels as zeros and ones for every batch, once, or not at all.
+        observation: distribution of a pixel given the decoder's output.
+        init: preset to start from, whose architecture overrides these flags.
+        nll_samples: samples per image in the final likelihood bound of the test set; 0
+            to skip it.
+        nll_images: number of test images in that bound; 0 for all.
     """
 
     out: Path = Path("runs/vae_mnist")
     binarize: Binarize = "dynamic"
     model: zoo.VAEConfig = flags(
-        # A placeholder: the data give the shape.
+        # A placeholder: the shape comes from the data.
         zoo.VAEConfig((1024, 1024, 1)),
         *("hidden", "activation", "latent_dim", "stddev", "num_samples"),
         *("beta", "free_bits", "kl_warmup"),
@@ -77,9 +78,9 @@ class Config(ImagesConfig, CosineConfig, AverageConfig):
     nll_images: int = 1000
 
 
-# One stochastic layer, as in Burda et al. 2016, section 5, but with a cosine instead
-# of 3,280 epochs in steps of the learning rate.
-# Warming the KL term up keeps more latents in use (Sønderby et al. 2016).
+# One stochastic layer, as in Burda et al. 2016, section 5, but with cosine decay
+# instead of 3,280 epochs with a stepwise learning rate.
+# Warming up the KL term keeps more latents in use (Sønderby et al. 2016).
 PAPER = replace(
     Config(),
     epochs=400,
@@ -123,7 +124,7 @@ VARIANTS = {
 
 
 def model(config: Config, image_shape: tuple[int, int, int]) -> zoo.VAE:
-    """The VAE, with new weights or those of `config.init`."""
+    """The VAE, with new weights or those of the preset `config.init`."""
     if config.init:
         return zoo.VAE.from_preset(
             config.init,
@@ -134,7 +135,7 @@ def model(config: Config, image_shape: tuple[int, int, int]) -> zoo.VAE:
 
 
 def main(config: Config) -> dict:
-    """Trains, evaluates, draws; returns the summary."""
+    """Trains, evaluates and draws; returns the summary."""
     config = smoke_images(config, epochs=2, eval_every=1, nll_samples=2, nll_images=4)
     run = Run(config)
     data = load_images(config)
@@ -184,7 +185,7 @@ def main(config: Config) -> dict:
 
 
 def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) -> None:
-    """Draws what the docstring of this module lists."""
+    """Draws all the pictures that the module docstring lists."""
     seed = run.config.seed
     rows = zoo.data.fixed_subset(len(test), 5000)
     test = test[rows]

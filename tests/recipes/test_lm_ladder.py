@@ -99,7 +99,7 @@ def test_all_rungs(config, tmp_path):
 
 
 def test_bad_requests(config, whole, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"rungs must be of linear, .*got \['bert'\]"):
+    with pytest.raises(ValueError, match=r"must be among linear, .*got \['bert'\]"):
         main(replace(config, rungs=("gpt", "bert")))
     with pytest.raises(FileNotFoundError, match="no checkpoint to resume"):
         main(replace(config, out=tmp_path / "none", resume=True))

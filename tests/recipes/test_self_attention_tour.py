@@ -109,7 +109,7 @@ def test_classes_of_single_texts_alone(tmp_path):
     (tmp_path / "msr_paraphrase_test.txt").write_text(
         "Quality\t#1 String\t#2 String\n1\ta\tb\n"
     )
-    with pytest.raises(ValueError, match="single texts, which 'mrpc' has not"):
+    with pytest.raises(ValueError, match="single texts, got 'mrpc'"):
         loaded(replace(config, dataset="mrpc"))
 
 
