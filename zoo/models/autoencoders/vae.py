@@ -57,7 +57,7 @@ class VAEConfig:
         objective: "elbo", or "iwae", a tighter bound from `num_samples` codes.
         num_samples: codes drawn per image in training, K.
         beta: coefficient of the KL term; at 1 the objective is a bound.
-        free_bits: nats per latent dimension and image that the KL term does not charge.
+        free_bits: nats per latent dimension and image that are exempt from the KL term.
         kl_warmup: updates over which the KL coefficient increases from 0.
     """
 

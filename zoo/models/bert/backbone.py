@@ -56,9 +56,9 @@ class BertConfig:
         attention_dropout: dropout rate of attention probabilities; None means
             `dropout`. At 0, attention uses a faster fused kernel.
         activation: "gelu", "gelu_tanh" (ALBERT) or "relu".
-        norm_epsilon: added to the variance in norms.
-        initial_stddev: standard deviation of the normal distribution, truncated at two
-            of it, that all initial matrices are drawn from.
+        norm_epsilon: constant added to the variance in norms.
+        initial_stddev: standard deviation of all initial matrices, which are drawn from
+            a normal distribution truncated at two standard deviations.
         pooler: whether `BertBackbone` has a pooler, and `BertPretrainer` the sentence
             loss that trains it. `BertClassifier` has one whenever its head is "bert";
             taggers and span readers never do.

@@ -50,8 +50,8 @@ class ElectraConfig(BertConfig):
     """Configuration of a discriminator and its smaller generator.
 
     Attributes:
-        generator_divisor: how many times smaller the generator's width, heads (at least
-            one) and feed-forward width are. The paper has 4, and 3 for its base size.
+        generator_divisor: divides the generator's width, number of heads (at least one)
+            and feed-forward width. The paper uses 4, and 3 for its base size.
     """
 
     generator_divisor: int = 4

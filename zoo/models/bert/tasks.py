@@ -81,9 +81,9 @@ class BertClassifierConfig(BertTaggerConfig):
     """Configuration of a text classifier.
 
     Attributes:
-        num_classes: number of classes, C; 1 makes it a regression.
-        head: the model whose head it has: "bert" (also ALBERT's), "roberta", "electra"
-            or "distilbert".
+        num_classes: number of classes, C; 1 for regression.
+        head: architecture of the head: "bert" (also ALBERT's), "roberta", "electra" or
+            "distilbert".
     """
 
     head: str = "bert"

@@ -60,9 +60,9 @@ class CycleGANGeneratorConfig:
     """Configuration of a generator, whose output has its input's size.
 
     Attributes:
-        channels: C of its input, and C of its output.
-        width: channels of its first layer; the next two have twice and four times that.
-        residual_blocks: blocks in the middle, where sides are a quarter. The paper has
+        channels: number of channels of the input, and of the output.
+        width: channels of the first layer; the next two have 2 and 4 times as many.
+        residual_blocks: residual blocks at a quarter of the resolution. The paper uses
             6 for 128 x 128 pixels and 9 for 256 x 256.
         upsampling: "transposed" convolutions, as in the paper, or "resize" before
             convolutions, which avoids checkerboard artifacts (Odena et al. 2016).
@@ -94,12 +94,13 @@ class CycleGANConfig:
     Attributes:
         image_size: (H, W) of training images, multiples of 4. Images of any size can be
             translated.
-        channels: C of domain A and of domain B.
-        width: see `CycleGANGeneratorConfig`; also of the discriminators' first layers.
+        channels: number of channels of domain A, and of domain B.
+        width: see `CycleGANGeneratorConfig`; also channels of the discriminators' first
+            layers.
         residual_blocks: see `CycleGANGeneratorConfig`.
         upsampling: see `CycleGANGeneratorConfig`.
-        discriminator_layers: how often a discriminator halves sides; with 3 it judges
-            patches of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
+        discriminator_layers: how often a discriminator halves the sides; with 3, it
+            judges patches of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
         cycle_weight: coefficient of the cycle loss, |F(G(a)) - a| + |G(F(b)) - b|.
         identity_weight: coefficient of |G(b) - b| + |F(a) - a|, which preserves colours
             (section 5.2), relative to `cycle_weight`. It needs domains with the same

@@ -50,14 +50,14 @@ class ELMoConfig:
 
     Attributes:
         vocab_size: number of token ids, V.
-        num_layers: LSTMs per direction, L.
+        num_layers: number of LSTMs per direction, L.
         width: width of embeddings, and of the LSTMs of one direction, D.
-        dropout: dropout rate of each LSTM's and the softmax's inputs.
+        dropout: dropout rate on the inputs of each LSTM and of the softmax.
         character_filters: number of character convolutions of each width, from width 1
             up; if empty, words are embedded by their token ids. The paper has 32, 32,
             64, 128, 256, 512, 1024.
         character_width: width of the character embeddings.
-        num_highways: highway layers after the convolutions.
+        num_highways: number of highway layers after the convolutions.
     """
 
     vocab_size: int
@@ -91,7 +91,7 @@ class ELMoClassifierConfig(ELMoConfig):
         num_classes: number of classes, C.
         class_names: names of the classes, in order; empty if unknown.
         hidden_width: width of the layer between features and classes.
-        contextual: whether it sees a mix of all layers, or only the embeddings.
+        contextual: whether to classify a mix of all layers, or only the embeddings.
     """
 
     num_classes: int = 2

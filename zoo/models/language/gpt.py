@@ -50,14 +50,14 @@ class GPTConfig:
         use_bias: whether dense layers and norms have biases.
         activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
         norm_position: "pre" (GPT-2) or "post" (GPT-1).
-        norm_epsilon: added to the variance in norms.
+        norm_epsilon: constant added to the variance in norms.
         positions: absolute positions, "learned", "sinusoidal" or "rotary"; or relative
             ones, "t5_bias" (Raffel et al. 2020) or "transformer_xl" (Dai et al. 2019).
         window: each token attends to itself and the `window` - 1 tokens before it; 0
             for all of them.
-        tie_embeddings: whether the token embedding is the output head too.
+        tie_embeddings: whether the output head shares the token embedding.
         initial_stddev: standard deviation of all initial matrices; those that write to
-            the residual stream get it / sqrt(2·layers).
+            the residual stream use this value / sqrt(2·layers).
         remat: whether to recompute blocks in the backward pass instead of keeping
             their activations.
     """

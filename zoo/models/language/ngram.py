@@ -44,9 +44,9 @@ class NgramConfig:
             it.
         smoothing: "mle" (none), "add_k", "katz" (backoff with Good-Turing discounts)
             or "kneser_ney" (interpolated).
-        k: what "add_k" adds to all counts; 1 is Laplace's rule.
-        discount: what "kneser_ney" subtracts from all counts; None for modified
-            Kneser-Ney, which estimates three discounts per order.
+        k: constant that "add_k" adds to all counts; 1 is Laplace smoothing.
+        discount: constant that "kneser_ney" subtracts from all counts; None for
+            modified Kneser-Ney, which estimates three discounts per order.
         beginnings: whether the beginnings of texts are counted separately. False where
             texts are cut at arbitrary points.
     """

@@ -34,12 +34,12 @@ class RecurrentLMConfig:
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: maximum number of tokens of a window, and of a generated text.
+        context_length: maximum number of tokens per window, and per generated text.
         num_layers: number of recurrent layers, L.
         width: width of embeddings and layers, D.
         cell: "lstm", "gru" or "elman".
         dropout: dropout rate of embeddings and of each layer's output.
-        tie_embeddings: whether the token embedding is the output head too.
+        tie_embeddings: whether the output head shares the token embedding.
         carried_rows: rows of a training batch (over all micro-batches and devices)
             whose state carries over to the next batch; 0 starts every window from
             zeros.

@@ -55,18 +55,18 @@ class SelfAttentionClassifierConfig:
 
     Attributes:
         vocab_size: number of token ids, V.
-        context_length: maximum number of tokens of a text.
+        context_length: maximum number of tokens per text.
         num_classes: number of classes, C.
         class_names: names of the classes, in order; empty if unknown.
         width: width of the token vectors, D.
         attention: "simple" weighs by products of token vectors; "scaled" divides these
             by the square root of D; "learned" uses queries, keys and values, which are
             learned projections of the vectors.
-        num_heads: heads of learned attention; must divide `width`.
+        num_heads: heads of "learned" attention; must divide `width`.
         positions: the position vectors that are added to token vectors: "none",
             "learned" or "sinusoidal".
-        pooling: "mean" or "max" over a text's tokens, before classification.
-        pad_id: the id of padding.
+        pooling: "mean" or "max" pooling over a text's tokens before classification.
+        pad_id: id of the padding token.
     """
 
     vocab_size: int

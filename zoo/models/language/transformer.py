@@ -36,18 +36,18 @@ class TransformerConfig:
 
     Attributes:
         vocab_size: number of token ids shared by both languages, V.
-        context_length: maximum number of tokens of a source, and of a target.
-        num_layers: number of blocks of the encoder, and of the decoder.
+        context_length: maximum number of tokens per source, and per target.
+        num_layers: number of blocks in the encoder, and in the decoder.
         num_heads: attention heads; must divide `width`.
         width: width of the residual streams, D; even.
         feed_forward_width: width of the hidden layer; 0 means 4·width.
         dropout: dropout rate after embeddings, attention and feed-forward (section
             5.4).
-        label_smoothing: probability mass of each target spread over all tokens.
-        norm_epsilon: added to the variance in norms.
-        pad_id: the id of padding.
-        begin_id: the id that every target begins with.
-        end_id: the id that every source and target ends with.
+        label_smoothing: probability mass of each target that is spread over all tokens.
+        norm_epsilon: constant added to the variance in norms.
+        pad_id: id of the padding token.
+        begin_id: id of the token that every target begins with.
+        end_id: id of the token that every source and target ends with.
         remat: whether to recompute blocks in the backward pass instead of keeping
             their activations.
     """
