@@ -330,6 +330,6 @@ def test_models_that_are_no_gpt2_are_not_exported(fields, tmp_path):
 def test_other_model_types(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(
-        ValueError, match=r"\(gpt2, bert.*\): its model_type is 'llama'"
+        ValueError, match=r"\(gpt2, bert.*\); its model_type is 'llama'"
     ):
         GPT.from_preset(tmp_path)

@@ -247,7 +247,7 @@ def test_a_damaged_file(backbone, tmp_path):
 def test_a_damaged_configuration(text, backbone, tmp_path):
     folder = written(backbone, tmp_path)
     (folder / "config.json").write_text(text, "latin-1")
-    with pytest.raises(ValueError, match=r"config.json is (damaged|neither)"):
+    with pytest.raises(ValueError, match=r"config.json (is damaged|must be)"):
         zoo.BertBackbone.from_preset(folder)
     (folder / "config.json").write_text(serialized("BertBackbone", CONFIG))
     (folder / "task.json").write_text(text, "latin-1")
