@@ -47,7 +47,7 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the epoch's last logs, and that there was a batch."""
         if self._empty:
-            raise ValueError("The data gave no batch: there is nothing to learn from.")
+            raise ValueError("The data must give at least one batch, got none.")
         self._look(logs)
 
     def _look(self, logs: Mapping[str, Any] | None) -> None:

@@ -165,7 +165,7 @@ class Watch(keras.metrics.Metric):
         if (fault := self.fault()) is not None:
             raise ValueError(fault)
         if not engine().numpy(self.good):
-            raise ValueError("The data gave no batch: they are empty.")
+            raise ValueError("The data must give at least one batch, got none.")
 
     def fault(self) -> str | None:
         """The error message since `start`; None if all values were in range."""
