@@ -162,7 +162,6 @@ def main(config: Config) -> dict:
         with model.averaged_weights(needed=False):
             return text_metrics(model, validation, text.validation)
 
-    length = config.model.context_length
     length, size = config.model.context_length, config.batch_size
     crops = zoo.data.RandomCrops(train, length, size, seed=config.seed)
     fit_steps(run, config, model, crops.batches, evaluate, size * length)

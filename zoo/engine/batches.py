@@ -16,6 +16,7 @@ from keras.src.utils.module_utils import tensorflow as tf
 
 from zoo.engine.tensors import Function
 
+NO_BATCH = "The data must give at least one batch, got none."
 FEEDING = {
     "x": None,
     "y": None,
@@ -187,7 +188,7 @@ class CheckedBatches(_Wrapping):
                 self.look(as_numpy(batch))
             yield batch
         if index < 0:
-            raise ValueError("The data must give at least one batch, got none.")
+            raise ValueError(NO_BATCH)
 
     def get_numpy_iterator(self) -> Iterator[Any]:
         """Checked batches of NumPy arrays."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.engine.batches import NO_BATCH
 from zoo.engine.current import engine
 
 
@@ -47,7 +48,7 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the epoch's last logs, and that there was a batch."""
         if self._empty:
-            raise ValueError("The data must give at least one batch, got none.")
+            raise ValueError(NO_BATCH)
         self._look(logs)
 
     def _look(self, logs: Mapping[str, Any] | None) -> None:

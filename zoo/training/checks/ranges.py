@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.engine.batches import NO_BATCH
 from zoo.engine.current import engine
 
 MAX_RANGES = 8
@@ -165,7 +166,7 @@ class Watch(keras.metrics.Metric):
         if (fault := self.fault()) is not None:
             raise ValueError(fault)
         if not engine().numpy(self.good):
-            raise ValueError("The data must give at least one batch, got none.")
+            raise ValueError(NO_BATCH)
 
     def fault(self) -> str | None:
         """The error message since `start`; None if all values were in range."""
