@@ -15,7 +15,15 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import (
+from zoo.evaluation.images.codes import draw_codes, principal_components
+from zoo.evaluation.images.pictures import image_grid
+from zoo.layers.convolution.coders import BODIES
+from zoo.training import WarmupCosine
+from zoo.training.runs.flags import flags
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run
+
+from ._shared import (
     CosineConfig,
     ImagesConfig,
     draw_curves,
@@ -26,13 +34,6 @@ from recipes._shared import (
     scaled,
     smoke_images,
 )
-from zoo.evaluation.images.codes import draw_codes, principal_components
-from zoo.evaluation.images.pictures import image_grid
-from zoo.layers.convolution.coders import BODIES
-from zoo.training import WarmupCosine
-from zoo.training.runs.flags import flags
-from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import EpochsConfig, average, draw_curves, replace, smoke
 from zoo.data import LabelledText, TaskDataset, TextBatches, Tokenizer
 from zoo.data.small_tasks import function_task
 from zoo.data.tasks.texts import texts_of
@@ -34,6 +33,8 @@ from zoo.store.names import PresetName
 from zoo.training import ConstantThenLinear
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from ._shared import EpochsConfig, average, draw_curves, replace, smoke
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from recipes._shared import (
-    StepsConfig,
-    adamw,
-    draw_curves,
-    evaluation,
-    fit_steps,
-    load_text,
-    replace,
-    smoke,
-)
 from zoo.data import (
     Documents,
     MaskedBatches,
@@ -54,6 +44,17 @@ from zoo.training import ConstantThenLinear, Model
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from ._shared import (
+    StepsConfig,
+    adamw,
+    draw_curves,
+    evaluation,
+    fit_steps,
+    load_text,
+    replace,
+    smoke,
+)
 
 
 @dataclass(frozen=True)

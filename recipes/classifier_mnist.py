@@ -14,7 +14,12 @@ from pathlib import Path
 import keras
 
 import zoo
-from recipes._shared import (
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.runs.flags import flags
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run
+
+from ._shared import (
     CosineConfig,
     EpochsConfig,
     cosine,
@@ -26,10 +31,6 @@ from recipes._shared import (
     scaled,
     smoke_images,
 )
-from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo.training.runs.flags import flags
-from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)

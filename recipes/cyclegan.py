@@ -21,16 +21,6 @@ from pathlib import Path
 import keras
 
 import zoo
-from recipes._shared import (
-    EpochsConfig,
-    average,
-    draw_curves,
-    fit_epochs,
-    load_images,
-    replace,
-    scaled,
-    smoke_images,
-)
 from zoo.data import UnpairedDataset, fixed_subset
 from zoo.engine.current import engine
 from zoo.evaluation import judged_translations
@@ -42,6 +32,17 @@ from zoo.training import ConstantThenLinear
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
+
+from ._shared import (
+    EpochsConfig,
+    average,
+    draw_curves,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 
 
 @dataclass(frozen=True)

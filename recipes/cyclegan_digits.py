@@ -9,9 +9,10 @@ are measured pixel by pixel in both directions; see `recipes.cyclegan`.
 
 from pathlib import Path
 
-from recipes._shared import replace
-from recipes.cyclegan import PAPER, main
 from zoo.training.runs.launch import launch
+
+from ._shared import replace
+from .cyclegan import PAPER, main
 
 DIGITS = replace(
     PAPER,

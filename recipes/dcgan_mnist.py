@@ -21,16 +21,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import (
-    ImagesConfig,
-    average,
-    draw_curves,
-    fit_epochs,
-    load_images,
-    replace,
-    scaled,
-    smoke_images,
-)
 from zoo.engine.current import engine
 from zoo.evaluation import judged_samples
 from zoo.evaluation.images.codes import draw_interpolations
@@ -42,6 +32,17 @@ from zoo.training.adversarial.collapse import WatchForCollapse
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
+
+from ._shared import (
+    ImagesConfig,
+    average,
+    draw_curves,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import (
-    StepsConfig,
-    adamw,
-    cosine,
-    draw_curves,
-    evaluation,
-    fit_steps,
-    replace,
-    smoke,
-)
 from zoo.data import (
     LabelledText,
     ParallelText,
@@ -53,6 +43,17 @@ from zoo.models.language.elmo import ELMo, ELMoClassifier, ELMoConfig
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from ._shared import (
+    StepsConfig,
+    adamw,
+    cosine,
+    draw_curves,
+    evaluation,
+    fit_steps,
+    replace,
+    smoke,
+)
 
 PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}

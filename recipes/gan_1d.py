@@ -23,7 +23,6 @@ from keras import ops
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde, norm, wasserstein_distance
 
-from recipes._shared import draw_curves, fit_steps, replace, smoke
 from zoo.engine.current import engine
 from zoo.evaluation.images.pictures import save_figure
 from zoo.files.atomic import replacing
@@ -34,6 +33,8 @@ from zoo.training.adversarial.losses import LOSSES
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, RunConfig
+
+from ._shared import draw_curves, fit_steps, replace, smoke
 
 # Mixtures of Gaussians: (share, mean, standard deviation) of each.
 TARGETS = {

@@ -15,7 +15,15 @@ from typing import Literal
 import keras
 
 import zoo
-from recipes._shared import (
+from zoo.evaluation import text_metrics
+from zoo.files.atomic import replacing
+from zoo.layers.activations import ACTIVATIONS
+from zoo.models.language.gpt import POSITIONS
+from zoo.training.runs.flags import flags
+from zoo.training.runs.launch import launch
+from zoo.training.runs.run import Run
+
+from ._shared import (
     AverageConfig,
     CosineConfig,
     SamplesConfig,
@@ -29,13 +37,6 @@ from recipes._shared import (
     sample_texts,
     smoke,
 )
-from zoo.evaluation import text_metrics
-from zoo.files.atomic import replacing
-from zoo.layers.activations import ACTIVATIONS
-from zoo.models.language.gpt import POSITIONS
-from zoo.training.runs.flags import flags
-from zoo.training.runs.launch import launch
-from zoo.training.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import (
-    StepsConfig,
-    adamw,
-    cosine,
-    draw_curves,
-    evaluation,
-    fit_steps,
-    load_images,
-    replace,
-    scaled,
-    smoke_images,
-)
 from zoo.evaluation import judged_requests
 from zoo.evaluation.images.codes import draw_code_usage
 from zoo.evaluation.images.pictures import image_grid
@@ -43,6 +31,19 @@ from zoo.store.names import PresetName
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
+
+from ._shared import (
+    StepsConfig,
+    adamw,
+    cosine,
+    draw_curves,
+    evaluation,
+    fit_steps,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 
 DIGITS = dict(
     zip(

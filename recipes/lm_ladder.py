@@ -30,17 +30,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes import gpt_text
-from recipes._shared import (
-    AverageConfig,
-    SamplesConfig,
-    StepsConfig,
-    fit_steps,
-    load_text,
-    replace,
-    sample_texts,
-    smoke,
-)
 from zoo.engine.current import engine
 from zoo.evaluation import text_metrics
 from zoo.evaluation.text.ladder import COLUMNS, draw_rungs, print_rungs
@@ -51,6 +40,18 @@ from zoo.presets import count_parameters
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
+
+from . import gpt_text
+from ._shared import (
+    AverageConfig,
+    SamplesConfig,
+    StepsConfig,
+    fit_steps,
+    load_text,
+    replace,
+    sample_texts,
+    smoke,
+)
 
 CELLS = ("elman", "gru", "lstm")
 NETWORKS = ("linear", *CELLS, "gpt")

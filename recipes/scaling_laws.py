@@ -30,15 +30,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import zoo
-from recipes import gpt_text
-from recipes._shared import load_text, replace, smoke
-from recipes.lm_ladder import GPT
 from zoo.evaluation import Trainings, text_metrics
 from zoo.evaluation.fitted_laws import Laws
 from zoo.evaluation.scaling_laws import FLOPS_PER_TOKEN_AND_PARAMETER
 from zoo.presets.registry import count_parameters
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from . import gpt_text
+from ._shared import load_text, replace, smoke
+from .lm_ladder import GPT
 
 
 @dataclass(frozen=True)

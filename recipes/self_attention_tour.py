@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo
-from recipes._shared import CosineConfig, cosine, evaluation, fit_steps, smoke
 from zoo.data import LabelledText, TaskDataset, Tokenizer
 from zoo.data.epochs import EpochBatches
 from zoo.data.small_tasks import rest_and_order
@@ -33,6 +32,8 @@ from zoo.models.language.self_attention import (
 )
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from ._shared import CosineConfig, cosine, evaluation, fit_steps, smoke
 
 # What each step changes in the previous one.
 TOUR: dict[str, dict] = {

@@ -18,16 +18,6 @@ from typing import Any, Literal
 import keras
 
 import zoo
-from recipes._shared import (
-    AverageConfig,
-    StepsConfig,
-    average,
-    draw_curves,
-    evaluation,
-    fit_steps,
-    replace,
-    smoke,
-)
 from zoo.data import (
     PairBatches,
     ParallelText,
@@ -44,6 +34,17 @@ from zoo.training import WarmupCosine, WarmupInverseSqrt
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
+
+from ._shared import (
+    AverageConfig,
+    StepsConfig,
+    average,
+    draw_curves,
+    evaluation,
+    fit_steps,
+    replace,
+    smoke,
+)
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,6 @@ import keras
 import numpy as np
 
 import zoo
-from recipes._shared import (
-    AverageConfig,
-    CosineConfig,
-    ImagesConfig,
-    average,
-    draw_curves,
-    evaluation,
-    fit_epochs,
-    load_images,
-    replace,
-    scaled,
-    smoke_images,
-)
 from zoo.data.images.batches import Binarize
 from zoo.evaluation import likelihood_metrics
 from zoo.evaluation.images.codes import draw_codes, draw_interpolations, latent_plane
@@ -45,6 +32,20 @@ from zoo.training import WarmupCosine
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
+
+from ._shared import (
+    AverageConfig,
+    CosineConfig,
+    ImagesConfig,
+    average,
+    draw_curves,
+    evaluation,
+    fit_epochs,
+    load_images,
+    replace,
+    scaled,
+    smoke_images,
+)
 
 
 @dataclass(frozen=True)
