@@ -25,7 +25,7 @@ stamps = $(1:%=$(VENV)/.installed-%)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-gpu lint bench clean
+.PHONY: help demo test test-gpu lint bench docs linkcheck clean
 
 help:  ## print this (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -94,8 +94,19 @@ lint: $(call stamps,dev)  ## check style, types and the import contract
 bench: $(call stamps,$(BACKENDS) dev)  ## compare speed with hand-written loops and peers
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+# Warnings are errors; links within the site, and their anchors, are checked. Nothing is
+# fetched. Lectures run on DOCS_BACKEND; what they gave is kept in docs/_build/notebooks.
+DOCS_BACKEND := $(or $(firstword $(BACKEND)),torch)
+SPHINX = KERAS_BACKEND=$(DOCS_BACKEND) $(BIN)/python -m sphinx -W --keep-going
+
+docs: $(call stamps,$(DOCS_BACKEND) docs)  ## build the documentation: docs/_build/html/index.html
+	$(SPHINX) -b html docs docs/_build/html
+
+linkcheck: $(call stamps,$(DOCS_BACKEND) docs)  ## check links to other sites; needs the network
+	$(SPHINX) -b linkcheck docs docs/_build/linkcheck
+
 clean:  ## remove the environment and all caches; runs/ stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
