@@ -1,5 +1,4 @@
-"""One-page training programs: `python -m recipes.NAME --help`."""
+"""One-page training programs: `zoo train NAME`, or `python -m zoo.recipes.NAME`.
 
-from zoo.program import quiet
-
-quiet()
+In a checkout, `python -m recipes.NAME` does the same.
+"""

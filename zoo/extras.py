@@ -1,21 +1,28 @@
 """Optional dependencies: the package's extras, and how to install them."""
 
 import importlib
+import importlib.metadata
 import shlex
 from pathlib import Path
 from typing import Any
 
+# On the package index; its `zoo` is another project.
+DISTRIBUTION = "keras-zoo"
 CHECKOUT = Path(__file__).parents[1]
 
 
 def installed_by(extra: str) -> str:
     """The command that installs an extra.
 
-    It uses the checkout's path: the package index has another project named zoo.
+    It names the distribution, or the checkout that this package is run from without
+    being installed.
     """
-    if (CHECKOUT / "pyproject.toml").is_file():
-        return f"pip install -e {shlex.quote(f'{CHECKOUT}[{extra}]')}"
-    return f"in a checkout of zoo, pip install -e '.[{extra}]'"
+    try:
+        importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        if (CHECKOUT / "pyproject.toml").is_file():
+            return f"pip install -e {shlex.quote(f'{CHECKOUT}[{extra}]')}"
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def optional(module: str, purpose: str, extra: str) -> Any:

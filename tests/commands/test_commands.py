@@ -306,25 +306,31 @@ def test_gaps_are_not_filled_by_chance(tmp_path):
         main(["fill-mask", str(tmp_path), "a [MASK]"])
 
 
-def test_train_runs_a_recipe(tmp_path, monkeypatch, capsys):
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "own.py").write_text(
-        "import sys; print('ran', sys.argv[1:])"
-    )
-    monkeypatch.chdir(tmp_path)
-    code = "from zoo.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "train", "own", "--steps", "3"],
-        capture_output=True,
-        text=True,
-    )
-    assert "ran ['--steps', '3']" in done.stdout, done.stderr
+@pytest.mark.host
+def test_train_runs_a_recipe(capsys):
+    command = [sys.executable, "-m", "zoo.cli", "train", "gan_1d", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.startswith("usage: zoo train gan_1d"), done.stderr
     main(["train"])
-    assert capsys.readouterr().out == "own\n"
-    with pytest.raises(SystemExit, match="Recipes: own"):
-        main(["train", "another"])
-    monkeypatch.chdir(tmp_path / "recipes")
-    with pytest.raises(SystemExit, match="change into a checkout"):
+    names = capsys.readouterr().out.split()
+    assert "gan_1d" in names and "_shared" not in names
+    with pytest.raises(SystemExit, match="Did you mean 'gpt_text'[?] Recipes: auto"):
+        main(["train", "gpt-text"])
+    with pytest.raises(SystemExit, match="no recipe '_shared'. Recipes"):
+        main(["train", "_shared"])
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("strangers", [False, True])
+def test_train_runs_no_recipe_of_another_project(strangers, tmp_path, monkeypatch):
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path / "x")])
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: found if strangers else None
+    )
+    with pytest.raises(SystemExit, match="can't be imported from here. Change into"):
+        main(["train", "gpt_text"])
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "zoo" / "__init__.py"))
+    with pytest.raises(SystemExit, match="recipes is missing.*Install it again"):
         main(["train", "gpt_text"])
 
 
@@ -383,7 +389,7 @@ def test_a_backend_is_chosen(monkeypatch, tmp_path):
         assert backend.os.environ["KERAS_BACKEND"] == taken
     monkeypatch.setattr(backend, "installed", lambda: ["torch"])
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(ValueError, match=r"pip install -e '.+\[jax\]'"):
+    with pytest.raises(ValueError, match=r"pip install .*\[jax\]'"):
         backend.choose()
 
 

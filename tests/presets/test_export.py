@@ -154,7 +154,7 @@ def test_a_file_too_large_for_onnx(tmp_path, monkeypatch):
 def test_what_is_not_installed(tmp_path, monkeypatch):
     (tmp_path / "x.onnx").touch()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"pip install -e '.+\[export\]'"):
+    with pytest.raises(ValueError, match=r"pip install .*\[export\]'"):
         run_exported(tmp_path / "x.onnx", {})
 
 

@@ -23,7 +23,8 @@ def prepared(name: str, data_dir: Path | None) -> Any:
         import tensorflow_datasets as tfds
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"'tfds:{name}' needs tensorflow-datasets. Run: {installed_by('tfds')}"
+            f"'tfds:{name}' needs tensorflow-datasets. Run: "
+            f"{installed_by('tensorflow-datasets')}"
         ) from error
 
     try:
