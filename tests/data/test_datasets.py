@@ -226,7 +226,5 @@ def test_tfds_absent_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"pip install .*\[tensorflow"
-    ):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .*\[tensorflow"):
         load("tfds:lm1b")
