@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import pytest
 
 from zoo.files import atomic as atomic_files
+from zoo.files import locks
 from zoo.files.atomic import (
     is_empty,
     replacing,
@@ -73,6 +75,23 @@ print(json.dumps(contents()))
 """
 
 
+@pytest.fixture(params=["flock", "no flock"])
+def system(request, monkeypatch):
+    """This system, or one that, like Windows, can't lock, open or sync a folder."""
+    if request.param == "flock":
+        return
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(shutil, "_use_fd_functions", False)
+    opened = os.open
+
+    def opens_no_folder(path, flags, *args, **options):
+        if os.path.isdir(path):
+            raise PermissionError(path)
+        return opened(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", opens_no_folder)
+
+
 def after_kills(folder, what: str) -> list[dict[str, str]]:
     args = [sys.executable, "-c", KILLS, str(folder), what]
     done = subprocess.run(args, capture_output=True, text=True, check=True)
@@ -80,7 +99,7 @@ def after_kills(folder, what: str) -> list[dict[str, str]]:
 
 
 def contents(folder) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != locks.LOCK)
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
@@ -105,7 +124,7 @@ def test_a_writer_killed_at_any_point_of_a_folder(tmp_path):
     assert found[-1] == new  # leftovers are removed
 
 
-def test_what_killed_writers_left_makes_no_folder_full(tmp_path):
+def test_what_killed_writers_left_makes_no_folder_full(system, tmp_path):
     left = tmp_path / ".files.0123456789abcdef.tmp"
     left.mkdir()
     (left / "a").touch()
@@ -113,10 +132,10 @@ def test_what_killed_writers_left_makes_no_folder_full(tmp_path):
     # All was written: only the renames remain.
     left.rename(tmp_path / atomic_files.COMMITTED)
     assert not is_empty(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+    assert contents(tmp_path) == {"a": ""}
 
 
-def test_one_that_is_still_at_work_is_not_swept(tmp_path):
+def test_one_that_is_still_at_work_is_not_swept(system, tmp_path):
     with replacing(tmp_path / "a") as first:
         first.write(b"first")
         with replacing(tmp_path / "a") as second:
@@ -133,7 +152,7 @@ def test_one_that_is_still_at_work_is_not_swept(tmp_path):
     assert contents(tmp_path) == {"a": "1", "b": "1"}
 
 
-def test_errors_leave_what_was_there(tmp_path):
+def test_errors_leave_what_was_there(system, tmp_path):
     (tmp_path / "a").write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as file:
         file.write(b"new")
@@ -192,7 +211,7 @@ def test_a_folder_from_elsewhere_reaches_nothing_else(tmp_path):
     assert contents(outside) == {"secret": "precious"}
 
 
-def test_readers_see_one_version(tmp_path):
+def test_readers_see_one_version(system, tmp_path):
     def write(version: int) -> None:
         with replacing_files(tmp_path) as new:
             for name in "ab":
@@ -220,7 +239,15 @@ def test_readers_see_one_version(tmp_path):
         writer.join()
 
 
-def test_modes_and_folders(tmp_path):
+def test_a_reader_can_read_within_a_read(system, tmp_path):
+    with unchanged(tmp_path), unchanged(tmp_path):
+        pass
+    with pytest.raises(FileNotFoundError):
+        with unchanged(tmp_path / "missing"):
+            pass
+
+
+def test_modes_and_folders(system, tmp_path):
     mask = os.umask(0o027)
     try:
         with replacing(tmp_path / "deep" / "a") as file:
@@ -236,6 +263,11 @@ def test_modes_and_folders(tmp_path):
     for name in ("deep/a", "files/b", "whole/c"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640, name
     assert {p.name for p in tmp_path.iterdir()} == {"deep", "files", "whole"}
+    (tmp_path / "empty").mkdir()
+    with replacing_folder(tmp_path / "empty") as new:
+        new.mkdir()
+        (new / "d").write_text("")
+    assert contents(tmp_path / "empty") == {"d": ""}
     with pytest.raises(OSError, match="not empty"):
         with replacing_folder(tmp_path / "whole") as new:
             new.mkdir()

@@ -6,7 +6,6 @@ leftovers. Everything is synced to disk before it takes its place.
 """
 
 import contextlib
-import fcntl
 import glob
 import os
 import re
@@ -15,6 +14,15 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from zoo.files.locks import (
+    FOLDER,
+    LOCK,
+    NO_LINK,
+    lock,
+    locked,
+    opens_folders,
+)
 
 # A folder of files that will replace those beside it, all together; a name with the
 # suffix GONE marks a file to delete.
@@ -40,14 +48,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise OSError(f"{path} can't be written: it exists and is not a regular file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, descriptor = _beside(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    temporary, descriptor = _beside(path)
     try:
         with open(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
+            if not opens_folders():  # Windows, which moves no open file
+                file.close()
             os.replace(temporary, path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,7 +92,7 @@ def replacing_files(
         with locked(folder):
             _complete(folder)
             os.rename(new, folder / COMMITTED)
-            _sync(folder)
+            _sync_folder(folder)
             _complete(folder)
 
 
@@ -95,8 +105,10 @@ def replacing_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         new = temporary / "new"
         yield new
         _settle(new)
+        if folder.is_dir() and not opens_folders():  # Windows replaces no folder
+            folder.rmdir()
         os.replace(new, folder)
-        _sync(folder.parent)
+        _sync_folder(folder.parent)
 
 
 @contextlib.contextmanager
@@ -108,11 +120,13 @@ def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
             can't be completed.
     """
     folder = Path(folder)
-    with locked(folder, fcntl.LOCK_SH) as descriptor:
+    with contextlib.ExitStack() as reading:
+        reading.enter_context(locked(folder, shared=True))
         while _is_pending(folder):
-            _lock(descriptor, fcntl.LOCK_EX)
+            reading.close()
             try:
-                _complete(folder)
+                with locked(folder):
+                    _complete(folder)
             except OSError as error:
                 raise OSError(
                     f"{folder} was not fully written: the files in "
@@ -120,41 +134,49 @@ def unchanged(folder: str | os.PathLike[str]) -> Iterator[None]:
                     f"({error}). Read it where the folder is writable, or save it "
                     "again."
                 ) from error
-            _lock(descriptor, fcntl.LOCK_SH)
+            reading.enter_context(locked(folder, shared=True))
         yield
 
 
 def is_empty(folder: Path) -> bool:
     """Whether a folder holds nothing but killed writers' leftovers."""
     with unchanged(folder):
-        return all(re.search(TEMPORARY, file.name) for file in folder.iterdir())
+        names = [file.name for file in folder.iterdir()]
+    return all(name == LOCK or re.search(TEMPORARY, name) for name in names)
 
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
     """A folder beside `path`, deleted at the end or, after a kill, by the next call."""
-    temporary, descriptor = _beside(path, os.O_RDONLY | os.O_DIRECTORY)
+    temporary, descriptor = _beside(path, folder=True)
     try:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
-def _beside(path: Path, flags: int) -> tuple[Path, int]:
-    """Makes a temporary file or folder that is locked while its descriptor is open."""
+def _beside(path: Path, folder: bool = False) -> tuple[Path, int]:
+    """Makes a temporary file or folder that is locked while its descriptor is open.
+
+    The descriptor is -1 for a folder that the system can't open.
+    """
     _sweep(path)
+    flags = FOLDER if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        if flags & os.O_DIRECTORY:
+        if folder:
             temporary.mkdir()
+            if not opens_folders():
+                return temporary, -1
         try:
-            descriptor = os.open(temporary, flags | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(temporary, flags | NO_LINK, 0o666)
         except FileNotFoundError:
             if path.parent.is_dir():
                 continue  # swept before it was opened
             raise
-        _lock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         if os.path.lexists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # swept before it was locked
@@ -164,33 +186,12 @@ def _sweep(path: Path) -> None:
     """Deletes what killed writers of a file have left beside it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):  # gone, a link, or another user's
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(left, flags)
+            descriptor = os.open(left, os.O_RDONLY | NO_LINK)
             try:
-                if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                if lock(descriptor, wait=False):
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
             finally:
                 os.close(descriptor)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
-    """Within, this process holds a lock on the folder, exclusive by default."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _lock(descriptor, how)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, how: int) -> bool:
-    """Whether the lock was acquired; not all file systems have locks."""
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError:
-        return False
-    return True
 
 
 def _settle(folder: Path) -> None:
@@ -201,8 +202,9 @@ def _settle(folder: Path) -> None:
             path = Path(parent, name)
             path.chmod(mode)
             if not name.endswith(GONE):
-                _sync(path)
-        _sync(Path(parent))
+                # Windows syncs only what is open for writing.
+                _sync(path, os.O_RDONLY if opens_folders() else os.O_RDWR)
+        _sync_folder(Path(parent))
 
 
 def _is_pending(folder: Path) -> bool:
@@ -228,14 +230,19 @@ def _complete(folder: Path) -> None:
                 place.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(parent, name), place / name)
         if place.is_dir():
-            _sync(place)
+            _sync_folder(place)
     shutil.rmtree(committed)
-    _sync(folder)
+    _sync_folder(folder)
 
 
-def _sync(path: Path) -> None:
-    """Syncs a file's content, or a folder's list of files, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_folder(folder: Path) -> None:
+    """Syncs a folder's list of files to disk, where the system can."""
+    if opens_folders():
+        _sync(folder, FOLDER)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from zoo.files.atomic import locked
+from zoo.files.locks import locked
 
 
 def downloaded(name: str, url: str, sha256: str, instead: str) -> Path:
