@@ -1,6 +1,6 @@
 """Shared by the recipes: training flags, data, `--smoke`, averages and curves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -202,6 +202,17 @@ def evaluation(model: Any, *arrays: Any, **options: Any) -> Callable[[], dict]:
             return model.evaluate(*arrays, verbose=0, return_dict=True, **options)
 
     return evaluate
+
+
+def evaluation_of_batches(model: Any, batches: Sequence[Any]) -> Callable[[], dict]:
+    """Like `evaluation`, on batches of different shapes."""
+    return lambda: evaluation(model, iter(batches), steps=len(batches))()
+
+
+def announce(model: Any, data: str) -> None:
+    """Prints what is about to be trained: parameters, data and backend."""
+    backend = keras.config.backend()
+    print(f"{model.count_params():,} parameters, {data}, {backend} backend")
 
 
 def fit_steps(

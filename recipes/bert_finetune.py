@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 import zoo
 from zoo.data import LabelledText, TaskDataset, TextBatches, Tokenizer
@@ -27,8 +26,7 @@ from zoo.data.small_tasks import function_task
 from zoo.data.tasks.texts import texts_of
 from zoo.evaluation.text.bert_tasks import BertTask, bert_task, probe_figures
 from zoo.evaluation.text.tasks import majority_figures
-from zoo.files.atomic import unchanged
-from zoo.presets import weights
+from zoo.presets.best import BestPreset
 from zoo.store.names import PresetName
 from zoo.training import ConstantThenLinear
 from zoo.training.runs.launch import launch
@@ -132,13 +130,10 @@ def main(config: Config) -> dict:
     config = smoke(config, epochs=2, length=32, stride=8, batch_size=4)
     run = Run(config)
     data = examples_of(config)
-    if (
-        config.probe
-        and isinstance(data.train[0], LabelledText)
-        and not data.class_names
-    ):
+    is_text = isinstance(data.train[0], LabelledText)
+    if config.probe and is_text and not data.class_names:
         raise ValueError(f"--probe needs classes; {config.dataset} has values")
-    train_examples = data.train[: config.batch_size] if config.smoke else data.train
+    train = data.train[: config.batch_size] if config.smoke else data.train
     tokenizer = (
         Tokenizer.from_preset(config.encoder)
         if config.encoder is not None
@@ -146,40 +141,27 @@ def main(config: Config) -> dict:
     )
     run.start({"dataset": data.sha256, "tokenizer": tokenizer.sha256})
     task = task_of(config, data, tokenizer)
-    train, validation = map(task.sequences, (train_examples, data.validation))
-    batches = TextBatches(train, config.batch_size, seed=config.seed)
+    train_rows, held_out = map(task.sequences, (train, data.validation))
+    batches = TextBatches(train_rows, config.batch_size, seed=config.seed)
     updates = config.epochs * batches.steps_per_epoch
     model = task.model()
     model.tokenizer = tokenizer
     if config.lora_rank:
         model.enable_lora(config.lora_rank, config.lora_alpha or None)
-    schedule = ConstantThenLinear(
-        config.learning_rate, updates, warmup_steps=int(config.warmup * updates)
-    )
     model.compile(
-        keras.optimizers.AdamW(
-            schedule,
-            weight_decay=config.weight_decay,
-            global_clipnorm=config.clip,
-            **average(config.ema),
-        ),
+        optimizer(config, updates),
         accumulate=config.accumulate,
         layer_decay=config.layer_decay,
     )
     trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
     print(f"training {trainable:,} of {model.count_params():,} parameters")
-    key = f"val_{task.chosen_by}"
+    best = BestPreset(run, model, task.chosen_by, config.patience)
 
     def evaluate() -> dict[str, float]:
         with model.averaged_weights(needed=False):
-            found = task.metrics(model, data.validation, validation)
-            scores = [*(row[key] for row in run.rows), found[task.chosen_by]]
-            if best_of(scores) == len(scores):
-                model.save_to_preset(run.out / "preset")
+            found = task.metrics(model, data.validation, held_out)
+            best.keep(found)
         return found
-
-    def best_epoch() -> int:
-        return best_of([row[key] for row in run.rows])
 
     run.fit(
         model,
@@ -189,28 +171,22 @@ def main(config: Config) -> dict:
         evaluate=evaluate,
         batch_tokens=config.batch_size,
         unit="sequences",
-        stop=lambda: 0 < config.patience <= len(run.rows) - best_epoch(),
+        stop=best.stop,
     )
-    best = run.out / "preset"
-    with unchanged(best):
-        weights.assign(model, weights.read(best), best)
+    best.load()
     figures: dict[str, Any] = {
-        "best_epoch": best_epoch(),
-        f"best_{key}": run.rows[best_epoch() - 1][key],
+        "best_epoch": best.number,
+        f"best_val_{best.metric}": best.score,
+        **tested(task, data, model),
     }
-    if data.tested == "test":
-        found = task.metrics(model, data.test, task.sequences(data.test))
-        figures |= {f"test_{name}": value for name, value in found.items()}
-    elif data.test:
-        print("The test set has no labels: all figures are of the validation set.")
-    figures |= majority_figures(data, getattr(data, data.tested))
     if config.probe:
         figures |= probe_figures(task, data)
     draw_curves(run, {"training": "loss"}, "BERT", unit="loss")
-    draw_curves(run, {"validation": key}, "BERT", task.chosen_by, unit=task.chosen_by)
+    curve = {"validation": f"val_{best.metric}"}
+    draw_curves(run, curve, "BERT", best.metric, unit=best.metric)
     summary = run.finish(
         **figures,
-        train_examples=len(train_examples),
+        train_examples=len(train),
         test_examples=len(data.test),
         parameters=model.count_params(),
         trainable_parameters=trainable,
@@ -221,6 +197,28 @@ def main(config: Config) -> dict:
         print(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
     print(f"see {run.out}")
     return summary
+
+
+def optimizer(config: Config, updates: int) -> keras.optimizers.Optimizer:
+    """AdamW, with a learning rate that falls linearly to zero."""
+    warmup = int(config.warmup * updates)
+    return keras.optimizers.AdamW(
+        ConstantThenLinear(config.learning_rate, updates, warmup_steps=warmup),
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip,
+        **average(config.ema),
+    )
+
+
+def tested(task: BertTask, data: TaskDataset, model: Any) -> dict[str, float]:
+    """The metrics on the test set, if it has labels, and of the commonest class."""
+    figures = {}
+    if data.tested == "test":
+        found = task.metrics(model, data.test, task.sequences(data.test))
+        figures = {f"test_{name}": value for name, value in found.items()}
+    elif data.test:
+        print("The test set has no labels: all figures are of the validation set.")
+    return figures | majority_figures(data, getattr(data, data.tested))
 
 
 def examples_of(config: Config) -> TaskDataset:
@@ -242,11 +240,6 @@ def examples_of(config: Config) -> TaskDataset:
     options = {theirs: getattr(config, ours) for ours, theirs in names.items()}
     options["on_bad"] = config.on_bad
     return zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset, **options)
-
-
-def best_of(scores: list[float]) -> int:
-    """The epoch with the highest score, counted from 1; the last in case of a tie."""
-    return len(scores) - int(np.argmax(scores[::-1]))
 
 
 def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> BertTask:

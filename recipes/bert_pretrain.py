@@ -14,27 +14,20 @@ always masks 15 % of the tokens, whatever the training rate. The summary also re
 the baselines: token frequencies, and guessing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
-import numpy as np
-
-from zoo.data import (
-    Documents,
-    MaskedBatches,
-    Masking,
-    Sequences,
-    Tokenizer,
-    collocations,
-    full_sentences,
-    sentence_pairs,
+from zoo.data import MaskedBatches, TextDataset, Tokenizer
+from zoo.data.pretraining.cutting import (
+    MaskUnit,
+    masking_of_text,
+    pretraining_sequences,
 )
-from zoo.data.pretraining.masking import most_masked
 from zoo.data.pretraining.sentence_pairs import NEGATIVES
 from zoo.evaluation import masked_once
-from zoo.evaluation.text.masked_text import frequency_figures
+from zoo.evaluation.text.masked_text import frequency_figures, with_noise
 from zoo.models.bert.backbone import Bert, BertConfig, num_segments_of
 from zoo.models.bert.distiller import Distiller
 from zoo.models.bert.electra import Electra
@@ -48,6 +41,7 @@ from zoo.training.runs.run import Run, TextRunConfig
 from ._shared import (
     StepsConfig,
     adamw,
+    announce,
     draw_curves,
     evaluation,
     fit_steps,
@@ -103,7 +97,7 @@ class Config(StepsConfig, TextRunConfig):
     paragraphs: int = 8
     duplicates: int = 10
     mask_rate: float = 0.15
-    mask_unit: Literal["token", "word", "span", "pmi"] = "token"
+    mask_unit: MaskUnit = "token"
     collocations: int = 2000
     batch_size: int = 32
     warmup_steps: int = 200
@@ -166,54 +160,25 @@ def network(config: Config, tokenizer: Tokenizer) -> Model:
     return made(made.Config(**vars(config.model) | changes))
 
 
-def kept(trained: Model) -> Bert:
-    """The part of a trained model that is saved."""
-    return trained.student if isinstance(trained, Distiller) else trained
-
-
-def model(config: Config, tokenizer: Tokenizer) -> Model:
-    """The compiled model, with its tokenizer."""
-    trained = network(config, tokenizer)
-    kept(trained).tokenizer = tokenizer
-    warmup = min(config.warmup_steps, config.steps // 10)
-    schedule = ConstantThenLinear(
-        config.learning_rate, config.steps, warmup_steps=warmup
-    )
-    trained.compile(adamw(config, schedule), accumulate=config.accumulate)
-    return trained
-
-
-def sequences(
-    config: Config, text: str, tokenizer: Tokenizer, num_segments: int = 2
-) -> Sequences:
-    """Cuts a text into sequences to train or evaluate on."""
-    documents = Documents.from_text(text, tokenizer, config.paragraphs)
-    if config.sentences == "none":
-        return full_sentences(documents, tokenizer, config.model.context_length)
-    return sentence_pairs(
-        documents,
-        tokenizer,
-        config.model.context_length,
-        negatives=NEGATIVES[config.sentences],
-        duplicates=config.duplicates,
-        num_segments=num_segments,
-        seed=config.seed,
-    )
-
-
-def masks(config: Config, text: str, tokenizer: Tokenizer) -> Masking:
-    """The masking that the flags select; "pmi" counts its n-grams in the text."""
-    masked = most_masked(config.mask_rate, config.model.context_length)
-    unit: Any = config.mask_unit
-    if unit == "pmi":
-        documents = Documents.from_text(text, tokenizer)
-        unit = collocations(documents, tokenizer, config.collocations)
-    return Masking(tokenizer, masked, rate=config.mask_rate, unit=unit)
+def sequences(config: Config, text: TextDataset, part: str, tokenizer: Tokenizer):
+    """Cuts a part of the text into sequences to train or evaluate on."""
+    try:
+        return pretraining_sequences(
+            getattr(text, part),
+            tokenizer,
+            config.model.context_length,
+            negatives=NEGATIVES.get(config.sentences),
+            paragraphs=config.paragraphs,
+            duplicates=config.duplicates,
+            num_segments=num_segments_of(config.teacher or config.encoder),
+            seed=config.seed,
+        )
+    except ValueError as error:
+        raise ValueError(f"the {part} part of {config.dataset!r}: {error}") from error
 
 
 def main(config: Config) -> dict:
     """Trains and evaluates; returns the summary."""
-    start = config.teacher or config.encoder
     if config.teacher and (config.encoder or config.electra):
         raise ValueError("--teacher cannot be combined with --encoder or --electra")
     config = smoke(
@@ -226,58 +191,67 @@ def main(config: Config) -> dict:
         raise ValueError("--variant from_encoder starts from a preset: pass --encoder")
     run = Run(config)
     text = load_text(config)
+    start = config.teacher or config.encoder
     if start is None:
         tokenizer = Tokenizer.train_wordpiece(text.train, config.model.vocab_size)
     else:
         tokenizer = Tokenizer.from_preset(start)
     run.start({"dataset": text.sha256, "tokenizer": tokenizer.sha256})
-    num_segments = num_segments_of(start)
-    parts = {}
-    for part in ("train", "validation"):
-        try:
-            parts[part] = sequences(
-                config, getattr(text, part), tokenizer, num_segments
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"the {part} part of {config.dataset!r}: {error}"
-            ) from error
-    train, held_out = parts["train"], parts["validation"]
-    masking = masks(config, text.train, tokenizer)
-    batches = MaskedBatches(train, masking, config.batch_size, seed=config.seed)
-    validation = masked_once(
-        held_out, tokenizer, config.model.context_length, config.eval_sequences
-    )
-    if config.electra:
-        noise = np.random.default_rng(0).random(validation["mask_ids"].shape)
-        validation["noise"] = noise.astype("float32")
-    bert = model(config, tokenizer)
-    print(
-        f"{bert.count_params():,} parameters, {len(train):,} sequences of "
-        f"{config.dataset}, {keras.config.backend()} backend"
-    )
 
-    size = config.batch_size
-    evaluate = evaluation(bert, validation, batch_size=size)
-    tokens = size * config.model.context_length
-    fit_steps(run, config, bert, batches.batches, evaluate, tokens)
-    (phase,) = bert.phases()
+    length, size = config.model.context_length, config.batch_size
+    train = sequences(config, text, "train", tokenizer)
+    held_out = sequences(config, text, "validation", tokenizer)
+    masking = masking_of_text(
+        text.train,
+        tokenizer,
+        length,
+        rate=config.mask_rate,
+        unit=config.mask_unit,
+        most_collocations=config.collocations,
+    )
+    batches = MaskedBatches(train, masking, size, seed=config.seed)
+    validation = masked_once(held_out, tokenizer, length, config.eval_sequences)
+    if config.electra:
+        validation = with_noise(validation)
+
+    trained = network(config, tokenizer)
+    bert: Bert = trained.student if isinstance(trained, Distiller) else trained
+    bert.tokenizer = tokenizer
+    warmup = min(config.warmup_steps, config.steps // 10)
+    rate = ConstantThenLinear(config.learning_rate, config.steps, warmup_steps=warmup)
+    trained.compile(adamw(config, rate), accumulate=config.accumulate)
+    announce(trained, f"{len(train):,} sequences of {config.dataset}")
+    evaluate = evaluation(trained, validation, batch_size=size)
+    fit_steps(run, config, trained, batches.batches, evaluate, size * length)
+    draw(run, trained)
+    bert.save_to_preset(run.out / "preset")
+    summary = run.finish(
+        **frequency_figures(train.tokens, validation, tokenizer.vocab_size),
+        sequences=len(train),
+        val_sequences=len(validation["token_ids"]),
+        parameters=bert.count_params(),
+        dataset=config.dataset,
+        dataset_sha256=text.sha256,
+        vocab_size=tokenizer.vocab_size,
+    )
+    report(summary)
+    print(f"see {run.out}")
+    return summary
+
+
+def draw(run: Run, trained: Model) -> None:
+    """Plots each loss on the training and the validation text."""
+    (phase,) = trained.phases()
     losses = {
         f"{term.removesuffix('_loss')}, {part}": f"{prefix}{term}"
         for term in phase.objective
         for part, prefix in (("training", ""), ("validation", "val_"))
     }
     draw_curves(run, losses, "BERT", unit="nats")
-    kept(bert).save_to_preset(run.out / "preset")
-    summary = run.finish(
-        **frequency_figures(train.tokens, validation, tokenizer.vocab_size),
-        sequences=len(train),
-        val_sequences=len(validation["token_ids"]),
-        parameters=kept(bert).count_params(),
-        dataset=config.dataset,
-        dataset_sha256=text.sha256,
-        vocab_size=tokenizer.vocab_size,
-    )
+
+
+def report(summary: Mapping[str, Any]) -> None:
+    """Prints how well each task is solved, beside a baseline."""
     print(
         f"\nvalidation: masked tokens {summary['val_mlm_loss']:.3f} nats (by frequency "
         f"{summary['unigram_loss']:.3f}), accuracy {summary['val_mlm_accuracy']:.3f} "
@@ -285,13 +259,11 @@ def main(config: Config) -> dict:
     )
     if "val_nsp_accuracy" in summary:
         print(f"sentences: accuracy {summary['val_nsp_accuracy']:.3f} (guessing 0.5)")
-    if config.electra:
+    if "val_rtd_accuracy" in summary:
         print(
             f"replaced tokens: accuracy {summary['val_rtd_accuracy']:.3f} (always "
             f"guessing original {1 - summary['val_replaced']:.3f})"
         )
-    print(f"see {run.out}")
-    return summary
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ embeddings alone, where a word is the same in any context. The sentences of the 
 grammar differ only in word order.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -35,10 +33,10 @@ from zoo.data import (
     labelled_sequences,
     spelled_sequences,
 )
-from zoo.data.small_tasks import word_order
+from zoo.data.small_tasks import classified_texts, word_order
 from zoo.engine.current import engine
-from zoo.evaluation.confidence import Interval, mean_interval
-from zoo.evaluation.images.pictures import loss_curves
+from zoo.evaluation.repeated import RepeatedScores
+from zoo.evaluation.text.tasks import accuracy
 from zoo.models.language.elmo import ELMo, ELMoClassifier, ELMoConfig
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
@@ -47,15 +45,15 @@ from zoo.training.runs.run import Run, TextRunConfig
 from ._shared import (
     StepsConfig,
     adamw,
+    announce,
     cosine,
     draw_curves,
-    evaluation,
+    evaluation_of_batches,
     fit_steps,
     replace,
     smoke,
 )
 
-PARTS = ("train", "validation", "test")
 KINDS = {"elmo": True, "static": False}
 # All sentences are padded to one length: loops over tokens are slow to compile.
 BUCKETS = 1
@@ -140,58 +138,23 @@ def main(config: Config) -> dict:
     if config.classifiers < 2:
         raise ValueError(f"classifiers must be at least 2, got {config.classifiers}")
     run = Run(config, staged=True)
-    data = task_of(config)
-    read = {"dataset": data.sha256}
-    pretraining = {
-        "train": [example.text for example in data.train],
-        "validation": [example.text for example in data.validation],
-    }
-    if config.text:
-        text = zoo.data.load(
-            config.text, config.text_dir, expect=TextDataset, on_bad=config.on_bad
-        )
-        pretraining = {part: lines(getattr(text, part)) for part in pretraining}
-        read["text"] = text.sha256
-    run.start(read, parts=list(classifiers(config)))
-    known = [*pretraining["train"], *(example.text for example in data.train)]
-    train_tokenizer = (
-        Tokenizer.train_words if config.characters else Tokenizer.train_wordpiece
+    data = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=(TaskDataset, ParallelText),
+        on_bad=config.on_bad,
     )
-    tokenizer = train_tokenizer(known, config.model.vocab_size)
-    train, held_out = (
-        unlabelled(config, pretraining[part], tokenizer)
-        for part in ("train", "validation")
-    )
-    model = ELMo(
-        replace(
-            config.model,
-            vocab_size=tokenizer.vocab_size,
-            character_filters=FILTERS if config.characters else (),
-        )
-    )
-    model.tokenizer = tokenizer
-    model.compile(
-        adamw(config, cosine(config, config.steps)), accumulate=config.accumulate
-    )
-    print(
-        f"{model.count_params():,} parameters, {len(train):,} sentences of "
-        f"{config.text or config.dataset}, {keras.config.backend()} backend"
-    )
-    once = [batch for _, batch in each_once(held_out, config.batch_size, BUCKETS)]
-    batches = TextBatches(
-        train, config.batch_size, num_buckets=BUCKETS, seed=config.seed
-    )
+    data = classified_texts(data, word_order)
+    if config.smoke:
+        data = data.first(4 * config.batch_size)
+    train, held_out, hashes = sentences(config, data)
+    run.start(hashes, parts=list(classifiers(config)))
 
-    def evaluate() -> dict[str, float]:
-        return evaluation(model, iter(once), steps=len(once))()
-
-    size = config.batch_size
-    fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
-    preset = run.out / "preset"
-    model.save_to_preset(preset)
-    curves = {name: f"val_{name}" for name in ("forward", "backward")}
-    draw_curves(run, curves, "ELMo")
-    figures = compared(config, run, data, tokenizer, preset)
+    labelled = [example.text for example in data.train]
+    learn = Tokenizer.train_words if config.characters else Tokenizer.train_wordpiece
+    tokenizer = learn([*train, *labelled], config.model.vocab_size)
+    model = pretrain(run, config, tokenizer, train, held_out)
+    figures = compare(run, config, data, tokenizer)
     summary = run.finish(
         **figures,
         parameters=model.count_params(),
@@ -204,89 +167,68 @@ def main(config: Config) -> dict:
     return summary
 
 
-def task_of(config: Config) -> TaskDataset:
-    """Loads labelled sentences; the small grammar is labelled by word order."""
-    data = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=(TaskDataset, ParallelText),
-        on_bad=config.on_bad,
-    )
-    if isinstance(data, ParallelText):
-        data = word_order(data)
-    if not isinstance(data.train[0], LabelledText) or not data.class_names:
-        raise ValueError(
-            f"dataset must have classes of texts, got {config.dataset!r}. "
-            "Use 'sst2', 'tsv' or 'animal_sentences'."
+def sentences(
+    config: Config, data: TaskDataset
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Sentences to pretrain and to evaluate on, and the hashes of all data."""
+    hashes = {"dataset": data.sha256}
+    if not config.text:
+        train, held_out = (
+            [example.text for example in part] for part in (data.train, data.validation)
         )
-    if config.smoke:
-        first = 4 * config.batch_size
-        parts = {part: getattr(data, part)[:first] for part in PARTS}
-        data = replace(data, **parts)
-    return data
+        return train, held_out, hashes
+    text = zoo.data.load(
+        config.text, config.text_dir, expect=TextDataset, on_bad=config.on_bad
+    )
+    train, held_out = (
+        [line for line in part.splitlines() if line.strip()]
+        for part in (text.train, text.validation)
+    )
+    return train, held_out, {**hashes, "text": text.sha256}
 
 
-def lines(text: str) -> list[str]:
-    """The lines of a text that are not blank."""
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def unlabelled(config: Config, texts: list[str], tokenizer: Tokenizer) -> Sequences:
-    """Encodes sentences without classes, from [CLS] to [SEP]."""
-    examples = [LabelledText(text, 0) for text in texts]
-    return dataclasses.replace(labelled(config, examples, tokenizer), labels=None)
-
-
-def labelled(
+def encoded(
     config: Config, examples: Sequence[LabelledText], tokenizer: Tokenizer
 ) -> Sequences:
-    """Encodes sentences with their classes, by spelling if `characters` is set."""
+    """Encodes sentences from [CLS] to [SEP], by spelling if `characters` is set."""
     if config.characters:
         return spelled_sequences(examples, tokenizer, config.length, config.word_length)
     return labelled_sequences(examples, tokenizer, config.length)
 
 
-def compared(
-    config: Config, run: Run, data: TaskDataset, tokenizer: Tokenizer, preset: Path
-) -> dict[str, Any]:
-    """Trains both kinds of classifiers; prints, plots and returns their accuracies."""
-    tested = data.tested
-    parts = {
-        part: labelled(config, getattr(data, part), tokenizer)
-        for part in dict.fromkeys(("train", "validation", tested))
-    }
-    curves: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
-    scores: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    mixtures = []
-    for name, (kind, seed) in classifiers(config).items():
-        own = run.part(name, seed=seed)
-        model = classifier(own, config, kind, data, parts, preset)
-        curves[kind].append([row["val_accuracy"] for row in own.rows])
-        scores[kind].append(accuracy(model, parts[tested]))
-        if model.mix is not None:
-            mixtures.append(engine().numpy(model.mix.layer_weights()))
-        print(f"{kind}, seed {seed}: {tested} accuracy {scores[kind][-1]:.4f}")
-    steps = range(1, config.epochs + 1)
-    per_epoch = len(parts["train"]) // config.batch_size
-    loss_curves(
-        run.out / "accuracy.png",
-        [per_epoch * step for step in steps],
-        {kind: np.mean(values, axis=0).tolist() for kind, values in curves.items()},
-        title=f"Classifiers of {config.dataset}, mean of {config.classifiers}",
-        unit="validation accuracy",
+def pretrain(
+    run: Run,
+    config: Config,
+    tokenizer: Tokenizer,
+    train: Sequence[str],
+    held_out: Sequence[str],
+) -> ELMo:
+    """Trains the two language models, and saves them as the run's preset."""
+    train_rows, held_out_rows = (
+        encoded(config, [LabelledText(text, None) for text in part], tokenizer)
+        for part in (train, held_out)
     )
-    shares = np.mean(mixtures, axis=0)
-    found: dict[str, Any] = {f"layer_{i}_share": float(x) for i, x in enumerate(shares)}
-    print("layer weights: " + "  ".join(f"{share:.3f}" for share in shares))
-    for kind, values in scores.items():
-        interval: Interval = mean_interval(values)
-        print(f"{kind}: {tested} accuracy {interval}")
-        found |= {
-            f"{kind}_{tested}_accuracy": interval.mean,
-            f"{kind}_{tested}_accuracy_half_width": interval.half_width,
-            f"{kind}_{tested}_accuracy_std": float(np.std(values, ddof=1)),
-        }
-    return found
+    model = ELMo(
+        replace(
+            config.model,
+            vocab_size=tokenizer.vocab_size,
+            character_filters=FILTERS if config.characters else (),
+        )
+    )
+    model.tokenizer = tokenizer
+    model.compile(
+        adamw(config, cosine(config, config.steps)), accumulate=config.accumulate
+    )
+    announce(model, f"{len(train):,} sentences of {config.text or config.dataset}")
+    size = config.batch_size
+    batches = TextBatches(train_rows, size, num_buckets=BUCKETS, seed=config.seed)
+    once = [batch for _, batch in each_once(held_out_rows, size, BUCKETS)]
+    evaluate = evaluation_of_batches(model, once)
+    fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
+    model.save_to_preset(run.out / "preset")
+    curves = {name: f"val_{name}" for name in ("forward", "backward")}
+    draw_curves(run, curves, "ELMo")
+    return model
 
 
 def classifiers(config: Config) -> dict[str, tuple[str, int]]:
@@ -295,40 +237,66 @@ def classifiers(config: Config) -> dict[str, tuple[str, int]]:
     return {f"{kind}_{seed}": (kind, seed) for kind in KINDS for seed in seeds}
 
 
-def classifier(
-    run: Run, config: Config, kind: str, data: TaskDataset, parts: dict, preset: Path
-) -> ELMoClassifier:
+def compare(
+    run: Run, config: Config, data: TaskDataset, tokenizer: Tokenizer
+) -> dict[str, float]:
+    """Trains both kinds of classifiers; prints, plots and returns their accuracies."""
+    tested = data.tested
+    parts = {
+        part: encoded(config, getattr(data, part), tokenizer)
+        for part in {"train", "validation", tested}
+    }
+    compared = RepeatedScores(f"{tested}_accuracy")
+    mixtures = []
+    for name, (kind, seed) in classifiers(config).items():
+        own = run.part(name, seed=seed)
+        model = ELMoClassifier.from_preset(
+            run.out / "preset",
+            num_classes=len(data.class_names),
+            class_names=tuple(data.class_names),
+            hidden_width=config.hidden_width,
+            contextual=KINDS[kind],
+        )
+        classify(own, config, model, parts["train"], parts["validation"])
+        score = accuracy(model, parts[tested], BUCKETS)
+        compared.add(kind, score, [row["val_accuracy"] for row in own.rows])
+        if model.mix is not None:
+            mixtures.append(engine().numpy(model.mix.layer_weights()))
+        print(f"{kind}, seed {seed}: {tested} accuracy {score:.4f}")
+    compared.draw(
+        run.out / "accuracy.png",
+        [row["update"] for row in own.rows],
+        f"Classifiers of {config.dataset}, mean of {config.classifiers}",
+        "validation accuracy",
+    )
+    shares = np.mean(mixtures, axis=0)
+    print("layer weights: " + "  ".join(f"{share:.3f}" for share in shares))
+    for kind, interval in compared.intervals().items():
+        print(f"{kind}: {tested} accuracy {interval}")
+    layers = {f"layer_{i}_share": float(share) for i, share in enumerate(shares)}
+    return layers | compared.figures()
+
+
+def classify(
+    run: Run,
+    config: Config,
+    model: ELMoClassifier,
+    train: Sequences,
+    validation: Sequences,
+) -> None:
     """Trains a classifier with the run's seed; `run.rows` holds its accuracies."""
-    model = ELMoClassifier.from_preset(
-        preset,
-        num_classes=len(data.class_names),
-        class_names=tuple(data.class_names),
-        hidden_width=config.hidden_width,
-        contextual=KINDS[kind],
-    )
     model.compile(keras.optimizers.Adam(config.classifier_rate))
-    batches = TextBatches(
-        parts["train"], config.batch_size, num_buckets=BUCKETS, seed=run.config.seed
-    )
+    size, seed = config.batch_size, run.config.seed
+    batches = TextBatches(train, size, num_buckets=BUCKETS, seed=seed)
     run.fit(
         model,
         batches.batches,
         updates=config.epochs * batches.steps_per_epoch,
         evaluate_every=batches.steps_per_epoch,
-        evaluate=lambda: {"accuracy": accuracy(model, parts["validation"])},
-        batch_tokens=config.batch_size,
+        evaluate=lambda: {"accuracy": accuracy(model, validation, BUCKETS)},
+        batch_tokens=size,
         unit="sequences",
     )
-    return model
-
-
-def accuracy(model: ELMoClassifier, sequences: Sequences) -> float:
-    """The fraction of sequences that are classified correctly."""
-    right = 0
-    for _, (inputs, classes) in each_once(sequences, 64, BUCKETS):
-        found = model.predict_probabilities(inputs).argmax(axis=-1)
-        right += int(np.sum(found == classes))
-    return right / len(sequences)
 
 
 if __name__ == "__main__":

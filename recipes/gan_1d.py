@@ -19,16 +19,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
-from matplotlib.figure import Figure
-from scipy.stats import gaussian_kde, norm, wasserstein_distance
+from scipy.stats import wasserstein_distance
 
+from zoo.data.mixtures import MIXTURES
 from zoo.engine.current import engine
-from zoo.evaluation.images.pictures import save_figure
+from zoo.evaluation.adversarial import draw_densities, draw_gradients
 from zoo.files.atomic import replacing
 from zoo.layers import Dense
 from zoo.models.gan.gan import GAN, GANConfig
-from zoo.training import input_gradient
 from zoo.training.adversarial.losses import LOSSES
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
@@ -36,11 +34,7 @@ from zoo.training.runs.run import Run, RunConfig
 
 from ._shared import draw_curves, fit_steps, replace, smoke
 
-# Mixtures of Gaussians: (share, mean, standard deviation) of each.
-TARGETS = {
-    "mixture": ((0.5, -2.0, 0.5), (0.5, 2.0, 0.5)),
-    "gaussian": ((1.0, 2.0, 0.5),),
-}
+# Where densities and D(x) are drawn.
 LINE = np.linspace(-5, 5, 201, dtype="float32")
 
 
@@ -121,33 +115,24 @@ VARIANTS = {
 }
 
 
-def draw(target: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws samples (count, 1) of the data."""
-    shares, means, deviations = np.transpose(TARGETS[target])
-    which = rng.choice(len(shares), size=(count, 1), p=shares)
-    return rng.normal(means[which], deviations[which]).astype("float32")
-
-
-def density(target: str) -> np.ndarray:
-    """The data's density along `LINE`."""
-    return sum(share * norm.pdf(LINE, m, s) for share, m, s in TARGETS[target])
-
-
 def main(config: Config) -> dict:
     """Trains, evaluates and draws; returns the summary."""
     config = smoke(config, steps=2, eval_every=1, batch_size=16)
-    if config.dataset not in TARGETS:
-        raise ValueError(f"dataset must be one of {[*TARGETS]}, got {config.dataset!r}")
+    if config.dataset not in MIXTURES:
+        raise ValueError(
+            f"dataset must be one of {[*MIXTURES]}, got {config.dataset!r}"
+        )
+    data = MIXTURES[config.dataset]
     run = Run(config)
     gan = PointGAN(config.model)
     adam = {"learning_rate": config.learning_rate, "beta_1": config.beta_1}
     gan.compile({phase.name: keras.optimizers.Adam(**adam) for phase in gan.phases()})
-    test = draw(config.dataset, 5000, np.random.default_rng([config.seed, 1]))
+    test = data.draw(5000, np.random.default_rng([config.seed, 1]))
 
     def batches(start: int) -> Iterator[tuple[np.ndarray]]:
         for update in itertools.count(start):
             rng = np.random.default_rng([config.seed, 0, update])
-            yield (draw(config.dataset, config.batch_size, rng),)
+            yield (data.draw(config.batch_size, rng),)
 
     def evaluate() -> dict[str, float]:
         samples = gan.sample(len(test), seed=config.seed)[:, 0]
@@ -157,10 +142,7 @@ def main(config: Config) -> dict:
         return {"wasserstein": wasserstein_distance(samples, test[:, 0])}
 
     fit_steps(run, config, gan, batches, evaluate, config.batch_size, "images")
-    draw_densities(run, config)
-    draw_gradients(run.out / "gradients.png")
-    losses = {name: f"{name}/loss" for name in ("discriminator", "generator")}
-    draw_curves(run, losses, "GAN", unit="loss")
+    draw(run, config)
     gan.save_to_preset(run.out / "preset")
     summary = run.finish(dataset=config.dataset, loss=config.model.loss)
     print(f"\nWasserstein distance {summary['val_wasserstein']:.3f}; see {run.out}")
@@ -172,56 +154,22 @@ def snapshot(run: Run, update: int) -> Path:
     return run.out / "snapshots" / f"{update:06d}.npz"
 
 
-def draw_densities(run: Run, config: Config) -> None:
-    """Plots both densities, D(x) and the optimal D(x) of each evaluation."""
-    real = density(config.dataset)
-    probabilistic = LOSSES[config.model.loss].probabilistic
-    updates = [row["update"] for row in run.rows]
-    columns = min(4, len(updates))
-    rows = -(-len(updates) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.6 * rows), layout="constrained")
-    for index, update in enumerate(updates):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        with np.load(snapshot(run, update)) as saved:
-            samples, judged = saved["samples"], saved["judged"]
-        model = gaussian_kde(samples)(LINE)
-        axes.fill_between(LINE, real, alpha=0.3, label="data")
-        axes.plot(LINE, model, label="samples")
-        other = axes if probabilistic else axes.twinx()
-        label = "D(x)" if probabilistic else "score"
-        other.plot(LINE, judged, "k-", linewidth=1, label=label)
-        if probabilistic:
-            best = real / np.maximum(real + model, 1e-9)
-            seen = real + model > 1e-3
-            axes.plot(LINE[seen], best[seen], "k:", linewidth=1, label="best D(x)")
-            axes.set_ylim(0, 1.05)
-        axes.set_title(f"update {update}", fontsize=9)
-        if index == 0:
-            axes.legend(frameon=False, fontsize=7)
-    save_figure(figure, run.out / "densities.png")
-
-
-def draw_gradients(path: Path) -> None:
-    """Plots the generator's gradient at a sample's score against D(G(z))."""
-    scores = np.linspace(-6, 6, 201, dtype="float32")
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for name, words in {
-        "minimax": "minimax: log(1 - D(G(z))) saturates",
-        "non_saturating": "non-saturating: -log D(G(z))",
-    }.items():
-        loss = LOSSES[name]
-        found = input_gradient(loss.generator, ops.convert_to_tensor(scores))
-        judged = ops.convert_to_numpy(loss.judgement(scores))
-        axes.plot(judged, np.abs(ops.convert_to_numpy(found)), label=words)
-    axes.set(
-        xlabel="D(G(z)): 0 is found out, 1 is taken for real",
-        ylabel="|gradient| for the score",
-        title="What the generator learns from a sample",
+def draw(run: Run, config: Config) -> None:
+    """Draws densities, the generator's gradients and the losses."""
+    snapshots = {}
+    for row in run.rows:
+        with np.load(snapshot(run, row["update"])) as saved:
+            snapshots[row["update"]] = (saved["samples"], saved["judged"])
+    draw_densities(
+        run.out / "densities.png",
+        LINE,
+        MIXTURES[config.dataset].density(LINE),
+        snapshots,
+        probabilistic=LOSSES[config.model.loss].probabilistic,
     )
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    draw_gradients(run.out / "gradients.png")
+    losses = {name: f"{name}/loss" for name in ("discriminator", "generator")}
+    draw_curves(run, losses, "GAN", unit="loss")
 
 
 if __name__ == "__main__":

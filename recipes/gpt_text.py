@@ -15,6 +15,7 @@ from typing import Literal
 import keras
 
 import zoo
+from zoo.data.encoded import EncodedText
 from zoo.evaluation import text_metrics
 from zoo.files.atomic import replacing
 from zoo.layers.activations import ACTIVATIONS
@@ -28,6 +29,7 @@ from ._shared import (
     CosineConfig,
     SamplesConfig,
     StepsConfig,
+    announce,
     average,
     cosine,
     draw_curves,
@@ -142,29 +144,24 @@ def main(config: Config) -> dict:
         **{"steps": 2, "eval_every": 1, "warmup_steps": 0},
     )
     run = Run(config)
-    text = load_text(config)
-    run.start({"dataset": text.sha256})
+    dataset = load_text(config)
+    run.start({"dataset": dataset.sha256})
     if config.tokenizer == "characters":
-        tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
+        text = EncodedText.by_character(dataset)
     else:
-        tokenizer = zoo.Tokenizer.train_bpe([text.train], config.model.vocab_size)
-    train = tokenizer.encode(text.train)
-    validation = tokenizer.encode(text.validation)
-
-    model = zoo.GPT(replace(config.model, vocab_size=tokenizer.vocab_size))
-    model.tokenizer = tokenizer
+        tokenizer = zoo.Tokenizer.train_bpe([dataset.train], config.model.vocab_size)
+        text = EncodedText.of(dataset, tokenizer)
+    model = zoo.GPT(replace(config.model, vocab_size=text.tokenizer.vocab_size))
+    model.tokenizer = text.tokenizer
     model.compile(optimizer(config), accumulate=config.accumulate)
-    print(
-        f"{model.count_params():,} parameters, {len(train):,} tokens of "
-        f"{config.dataset}, {keras.config.backend()} backend"
-    )
+    announce(model, f"{len(text.train):,} tokens of {config.dataset}")
 
     def evaluate() -> dict:
         with model.averaged_weights(needed=False):
-            return text_metrics(model, validation, text.validation)
+            return text_metrics(model, text.validation, text.validation_text)
 
     length, size = config.model.context_length, config.batch_size
-    crops = zoo.data.RandomCrops(train, length, size, seed=config.seed)
+    crops = zoo.data.RandomCrops(text.train, length, size, seed=config.seed)
     fit_steps(run, config, model, crops.batches, evaluate, size * length)
 
     shown = "\n---\n".join(
@@ -177,8 +174,8 @@ def main(config: Config) -> dict:
     summary = run.finish(
         parameters=model.count_params(),
         dataset=config.dataset,
-        dataset_sha256=text.sha256,
-        vocab_size=tokenizer.vocab_size,
+        dataset_sha256=dataset.sha256,
+        vocab_size=text.tokenizer.vocab_size,
     )
     print(f"\n{shown}\n\nvalidation loss {summary['val_loss']:.4f}; see {run.out}")
     return summary

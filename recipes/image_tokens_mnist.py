@@ -11,17 +11,22 @@ stage continues with --resume, and ends as if it had never been interrupted.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 import zoo
+from zoo.data.images.requests import ClassRequests
 from zoo.evaluation import judged_requests
-from zoo.evaluation.images.codes import draw_code_usage
+from zoo.evaluation.images.codes import (
+    code_usage,
+    draw_code_usage,
+    draw_reconstructions,
+)
 from zoo.evaluation.images.pictures import image_grid
 from zoo.models.autoencoders.vqvae import VQVAE, VQVAEConfig
 from zoo.models.image_classifier import ImageClassifier
@@ -42,17 +47,9 @@ from ._shared import (
     load_images,
     replace,
     scaled,
+    smoke,
     smoke_images,
 )
-
-DIGITS = dict(
-    zip(
-        "0123456789",
-        "zero one two three four five six seven eight nine".split(),
-        strict=True,
-    )
-)
-TEMPLATES = ("{word}", "{article} {word}", "the digit {word}", "draw {article} {word}")
 
 
 @dataclass(frozen=True)
@@ -128,13 +125,13 @@ VARIANTS = {
 
 def main(config: Config) -> dict:
     """Trains both stages, samples and judges; returns the summary."""
+    if config.data_dir is None:
+        config = smoke(config, downsampling=1, num_codes=32)
     config = smoke_images(
         config,
         **{"vqvae_steps": 2, "steps": 2, "eval_every": 1, "warmup_steps": 0},
         **{"num_layers": 1, "width": 16, "samples_per_class": 1},
     )
-    if config.smoke and config.data_dir is None:
-        config = replace(config, downsampling=1, num_codes=32)
     if config.classifier is not None:
         # A missing classifier fails here rather than after training.
         find(config.classifier)
@@ -144,29 +141,29 @@ def main(config: Config) -> dict:
         raise ValueError(
             f"The images of {config.dataset!r} have no classes to request."
         )
+    requests = ClassRequests(data.class_names, config.conditioning)
     run.start({"dataset": data.sha256}, parts=["stage1"])
     first = run.part("stage1")
     vqvae = train_vqvae(first, config, data)
-    test = scaled(data.test_images)
-    codes = vqvae.encode(scaled(data.train_images))
-    test_codes = vqvae.encode(test)
-
-    words = [DIGITS.get(name, name) for name in data.class_names]
-    model = train_gpt(run, config, vqvae, data, words, codes, test_codes)
-
-    counts = np.bincount(test_codes.ravel(), minlength=config.vqvae.num_codes)
-    draw(run, first, model, test, counts, words)
+    train, test = (
+        (vqvae.encode(scaled(images)), labels)
+        for images, labels in (
+            (data.train_images, data.train_labels),
+            (data.test_images, data.test_labels),
+        )
+    )
+    model = train_gpt(run, config, vqvae, requests, train, test)
+    counts = np.bincount(test[0].ravel(), minlength=config.vqvae.num_codes)
+    draw(run, first, model, scaled(data.test_images), counts, requests)
     model.save_to_preset(run.out / "preset")
-    parts = counts[counts > 0] / counts.sum()
     first.finish(parameters=vqvae.count_params(), dataset=data.name)
     summary = run.finish(
-        **judge(config, model, words),
+        **judge(config, model, requests),
+        **code_usage(counts),
         seconds=round(first.seconds + run.seconds, 2),
         vqvae_seconds=round(first.seconds, 2),
         vqvae_steps=first.rows[-1]["update"],
         val_reconstruction=first.rows[-1]["val_reconstruction"],
-        codes_used=int((counts > 0).sum()),
-        code_perplexity=float(np.exp(-(parts * np.log(parts)).sum())),
         conditioning=config.conditioning,
         parameters=vqvae.count_params() + model.gpt.count_params(),
         dataset=data.name,
@@ -184,24 +181,26 @@ def train_vqvae(run: Run, config: Config, data: zoo.data.ImageDataset) -> VQVAE:
     vqvae = VQVAE(replace(config.vqvae, image_shape=data.train_images.shape[1:]))
     rate = cosine(config, config.vqvae_steps, config.vqvae_learning_rate)
     vqvae.compile(keras.optimizers.Adam(rate), accumulate=config.accumulate)
-    batches = zoo.data.ImageBatches(
-        data.train_images, config.vqvae_batch_size, seed=config.seed
-    )
+    size = config.vqvae_batch_size
+    batches = zoo.data.ImageBatches(data.train_images, size, seed=config.seed)
     evaluate = evaluation(vqvae, scaled(data.test_images), batch_size=500)
     first = replace(config, steps=config.vqvae_steps)
-    fit_steps(
-        run, first, vqvae, batches.batches, evaluate, config.vqvae_batch_size, "images"
-    )
+    fit_steps(run, first, vqvae, batches.batches, evaluate, size, "images")
     return vqvae
 
 
 def train_gpt(
-    run: Run, config: Config, vqvae: VQVAE, data, words, codes, test_codes
+    run: Run,
+    config: Config,
+    vqvae: VQVAE,
+    requests: ClassRequests,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
 ) -> ImageTokens:
-    """Trains the GPT over codes, the second stage."""
-    prefix: LabelPrefix | TextPrefix = LabelPrefix(len(words))
+    """Trains the GPT, the second stage, on the codes and classes of images."""
+    prefix: LabelPrefix | TextPrefix = LabelPrefix(len(requests.words))
     if config.conditioning == "text":
-        prefix = TextPrefix.of([say(w, t) for w in words for t in TEMPLATES])
+        prefix = TextPrefix.of(requests.texts())
     vocab_size, context_length = token_sizes(vqvae, prefix)
     gpt = zoo.GPT(
         replace(config.gpt, vocab_size=vocab_size, context_length=context_length)
@@ -209,81 +208,69 @@ def train_gpt(
     model = ImageTokens(vqvae, gpt, prefix)
     optimizer = adamw(config, cosine(config, config.steps), beta_2=0.99)
     gpt.compile(optimizer, accumulate=config.accumulate)
+    (codes, labels), (test_codes, test_labels) = train, test
 
     def batches(start: int) -> Iterator[tuple]:
         for update in itertools.count(start):
             rng = np.random.default_rng((config.seed, update))
             rows = rng.integers(len(codes), size=config.batch_size)
-            asked = prompts(config, words, data.train_labels[rows], rng)
-            yield model.sequences(codes[rows], asked)
+            yield model.sequences(codes[rows], requests(labels[rows], rng))
 
     kept = zoo.data.fixed_subset(len(test_codes), config.eval_images)
-    rng = np.random.default_rng(config.seed)
-    asked = prompts(config, words, data.test_labels[kept], rng)
+    asked = requests(test_labels[kept], np.random.default_rng(config.seed))
     inputs, targets, weights = model.sequences(test_codes[kept], asked)
     evaluate = evaluation(gpt, inputs, targets, sample_weight=weights, batch_size=100)
     fit_steps(run, config, gpt, batches, evaluate, config.batch_size, "images")
     return model
 
 
-def say(word: str, template: str) -> str:
-    """Fills in a prompt template for one class."""
-    return template.format(word=word, article="an" if word == "eight" else "a")
+def sample(config: Config, model: ImageTokens, prompts: Sequence[Any]) -> np.ndarray:
+    """Draws an image for each prompt."""
+    return model.sample(
+        prompts=prompts,
+        seed=config.seed,
+        temperature=config.temperature,
+        top_k=config.top_k,
+    )
 
 
-def prompts(config: Config, words, labels, rng: np.random.Generator):
-    """Prompts for classes: their numbers, or texts from random templates."""
-    if config.conditioning == "label":
-        return labels
-    drawn = rng.integers(len(TEMPLATES), size=len(labels))
-    return [
-        say(words[label], TEMPLATES[index])
-        for label, index in zip(labels, drawn, strict=True)
-    ]
-
-
-def judge(config: Config, model: ImageTokens, words: list[str]) -> dict:
+def judge(config: Config, model: ImageTokens, requests: ClassRequests) -> dict:
     """The fraction of samples that are classified as the requested class."""
     if config.classifier is None:
         return {}
-    classifier = ImageClassifier.from_preset(config.classifier)
     rng = np.random.default_rng(config.seed + 1)
-
-    def drawn(labels):
-        return model.sample(
-            prompts=prompts(config, words, labels, rng),
-            seed=config.seed,
-            temperature=config.temperature,
-            top_k=config.top_k,
-        )
-
-    return judged_requests(drawn, classifier, words, config.samples_per_class)
+    return judged_requests(
+        lambda labels: sample(config, model, requests(labels, rng)),
+        ImageClassifier.from_preset(config.classifier),
+        requests.words,
+        config.samples_per_class,
+    )
 
 
-def draw(run: Run, first: Run, model: ImageTokens, test, counts, words) -> None:
+def draw(
+    run: Run,
+    first: Run,
+    model: ImageTokens,
+    test: np.ndarray,
+    counts: np.ndarray,
+    requests: ClassRequests,
+) -> None:
     """Draws reconstructions, samples, code usage and the losses of both stages."""
     config: Config = run.config  # type: ignore[assignment]
     shown = test[zoo.data.fixed_subset(len(test), 10)]
-    image_grid(
+    draw_reconstructions(
         run.out / "reconstructions.png",
-        np.concatenate([shown, model.vqvae.reconstruct(shown)]),
-        columns=10,
-        title=f"Test images through {config.vqvae.num_codes} codes",
-        row_names=("image", "decoded"),
+        shown,
+        model.vqvae.reconstruct(shown),
+        f"Test images through {config.vqvae.num_codes} codes",
     )
-    labels = np.repeat(np.arange(len(words)), 10)
-    asked = prompts(config, words, labels, np.random.default_rng(config.seed))
+    labels = np.repeat(np.arange(len(requests.words)), 10)
     image_grid(
         run.out / "samples.png",
-        model.sample(
-            prompts=asked,
-            seed=config.seed,
-            temperature=config.temperature,
-            top_k=config.top_k,
-        ),
+        sample(config, model, requests(labels, np.random.default_rng(config.seed))),
         columns=10,
         title="Samples, one row per request",
-        row_names=words,
+        row_names=requests.words,
     )
     draw_code_usage(run.out / "code_usage.png", counts)
     curves = {"training": "loss", "test": "val_loss"}

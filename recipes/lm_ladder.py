@@ -20,23 +20,24 @@ With --resume, finished rungs are kept, and the interrupted one continues.
 
 import shutil
 import time
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 import zoo
+from zoo.data.encoded import EncodedText
 from zoo.engine.current import engine
 from zoo.evaluation import text_metrics
+from zoo.evaluation.scaling_laws import compute
 from zoo.evaluation.text.ladder import COLUMNS, draw_rungs, print_rungs
-from zoo.evaluation.text.language import bits_per_byte
+from zoo.evaluation.text.language import whole_text_metrics
 from zoo.files.atomic import replacing, replacing_files
 from zoo.models.language.language_model import LanguageModel
 from zoo.presets import count_parameters
+from zoo.presets.matching import matching_width
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run
@@ -108,23 +109,6 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Text:
-    """The text that all rungs are trained and evaluated on."""
-
-    tokenizer: zoo.Tokenizer
-    train: np.ndarray
-    validation: np.ndarray
-    validation_text: str
-
-    @classmethod
-    def of(cls, dataset: zoo.data.TextDataset) -> "Text":
-        """Encodes the text of a dataset with one token per character."""
-        tokenizer = zoo.Tokenizer.characters(dataset.train + dataset.validation)
-        train, validation = map(tokenizer.encode, (dataset.train, dataset.validation))
-        return cls(tokenizer, train, validation, dataset.validation)
-
-
 def main(config: Config) -> dict:
     """Trains and compares all rungs; returns the summary."""
     if unknown := sorted(set(config.rungs) - set(NETWORKS)):
@@ -135,19 +119,18 @@ def main(config: Config) -> dict:
         **{"max_order": 2, "sample_tokens": 8},
         **{"steps": 2, "eval_every": 1, "warmup_steps": 0},
     )
-    climbs: dict[str, Callable] = {
-        f"ngram_{order}": count for order in range(1, config.max_order + 1)
-    } | {name: train for name in NETWORKS if name in config.rungs}
+    ngrams = {f"ngram_{order}": count for order in range(1, config.max_order + 1)}
+    networks = {name: train for name in NETWORKS if name in config.rungs}
     run = Run(config, staged=True)
     dataset = load_text(config)
-    run.start({"dataset": dataset.sha256}, parts=list(climbs))
-    text = Text.of(dataset)
+    run.start({"dataset": dataset.sha256}, parts=[*ngrams, *networks])
+    text = EncodedText.by_character(dataset)
     print(
         f"{len(text.train):,} characters of {config.dataset}, "
         f"{text.tokenizer.vocab_size} distinct, {keras.config.backend()} backend"
     )
     samples = {}
-    for name, climb in climbs.items():
+    for name, climb in (ngrams | networks).items():
         rung = run.part(name)
         found = rung.finished() or climb(rung, name, config, text)
         samples[name] = found["sample"]
@@ -156,16 +139,12 @@ def main(config: Config) -> dict:
         run.rows.append({"update": found["steps"], "rung": name, **row})
         run.seconds += found["seconds"]
     run.write_metrics()
-    print_rungs(run.rows)
-    draw_rungs(run.out / "ladder.png", run.rows, f"{config.dataset} ({config.variant})")
-    lines = [f"=== {name} ===\n{sample}\n" for name, sample in samples.items()]
-    with replacing(run.out / "samples.txt") as file:
-        file.write("\n".join(lines).encode())
+    show(run, samples)
     if engine().is_main:
         preset = config.out / run.rows[-1]["rung"] / "preset"
         with replacing_files(run.out / "preset") as new:
             shutil.copytree(preset, new, dirs_exist_ok=True)
-    summary = run.finish(
+    return run.finish(
         **{
             f"{row['rung']}_{key}": row[key]
             for row in run.rows
@@ -177,11 +156,9 @@ def main(config: Config) -> dict:
         dataset_sha256=dataset.sha256,
         vocab_size=text.tokenizer.vocab_size,
     )
-    print(f"\nsee the chart and samples of all models in {run.out}")
-    return summary
 
 
-def count(run: Run, name: str, config: Config, text: Text) -> dict:
+def count(run: Run, name: str, config: Config, text: EncodedText) -> dict:
     """Trains an n-gram rung by counting, in one pass over the text."""
     order = int(name.removeprefix("ngram_"))
     model = zoo.NgramLM(
@@ -190,43 +167,32 @@ def count(run: Run, name: str, config: Config, text: Text) -> dict:
     start = time.perf_counter()
     model.fit(text.train)
     run.seconds = time.perf_counter() - start
-    nats = -model.log_probs(text.validation)
-    loss = float(nats.mean())
-    run.rows = [
-        {
-            "update": 1,
-            "val_loss": loss,
-            "val_perplexity": float(np.exp(loss)),
-            "val_bits_per_byte": bits_per_byte(-nats, text.validation_text),
-            "tokens_per_second": round(len(text.train) / run.seconds, 1),
-        }
-    ]
+    metrics = whole_text_metrics(model, text.validation, text.validation_text)
+    row = {f"val_{key}": value for key, value in metrics.items()}
+    rate = round(len(text.train) / run.seconds, 1)
+    run.rows = [{"update": 1, **row, "tokens_per_second": rate}]
     run.write_metrics()
     return finished(run, model, config, text)
 
 
-def train(run: Run, name: str, config: Config, text: Text) -> dict:
+def train(run: Run, name: str, config: Config, text: EncodedText) -> dict:
     """Trains a network's rung by gradient descent."""
     model = network(name, config, text.tokenizer.vocab_size)
     model.compile(optimizer(name, config), accumulate=config.accumulate)
     print(f"{name}: {model.count_params():,} parameters")
-    crops = zoo.data.RandomCrops(
-        text.train, config.model.context_length, config.batch_size, seed=config.seed
-    )
-    size = config.batch_size * config.model.context_length
+    length, size = config.model.context_length, config.batch_size
+    crops = zoo.data.RandomCrops(text.train, length, size, seed=config.seed)
 
     def evaluate() -> dict[str, float]:
-        half = config.model.context_length // 2
         with model.averaged_weights(needed=False):
             return text_metrics(
-                model, text.validation, text.validation_text, stride=half
+                model, text.validation, text.validation_text, stride=length // 2
             )
 
-    fit_steps(run, config, model, crops.batches, evaluate, size)
-    # One multiplication and one addition per parameter and token, and twice that in the
-    # backward pass (Kaplan et al. 2020), as if embeddings were multiplied too.
-    flops = 6.0 * model.count_params() * size * config.steps
-    return finished(run, model, config, text, flops=flops)
+    fit_steps(run, config, model, crops.batches, evaluate, size * length)
+    # As if embeddings were multiplied too.
+    flops = compute(model.count_params(), size * length * config.steps)
+    return finished(run, model, config, text, flops=float(flops))
 
 
 def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
@@ -237,18 +203,9 @@ def network(name: str, config: Config, vocab_size: int) -> LanguageModel:
         return zoo.GPT(gpt)
     if name == "linear":
         return zoo.LinearLM(zoo.LinearLMConfig(*sizes, gpt.width))
-
-    def recurrent(width: int) -> zoo.RecurrentLMConfig:
-        layers, dropout = config.recurrent_layers, gpt.dropout
-        return zoo.RecurrentLMConfig(*sizes, layers, width, cell=name, dropout=dropout)
-
-    widths = range(8, 2**14, 8)
-    matched = bisect_left(
-        widths,
-        count_parameters(gpt),
-        key=lambda width: count_parameters(recurrent(width)),
-    )
-    return zoo.RecurrentLM(recurrent(widths[matched]))
+    layers, dropout = config.recurrent_layers, gpt.dropout
+    narrow = zoo.RecurrentLMConfig(*sizes, layers, 8, cell=name, dropout=dropout)
+    return zoo.RecurrentLM(matching_width(narrow, count_parameters(gpt)))
 
 
 def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
@@ -269,20 +226,33 @@ def optimizer(name: str, config: Config) -> keras.optimizers.Optimizer:
     )
 
 
-def finished(run: Run, model: Any, config: Config, text: Text, **figures: Any) -> dict:
+def finished(
+    run: Run, model: Any, config: Config, text: EncodedText, **figures: Any
+) -> dict:
     """Samples from a rung, saves it and writes its summary."""
     model.tokenizer = text.tokenizer
     (sample,) = sample_texts(config, model, 1)
     model.save_to_preset(run.out / "preset")
-    bytes_a_character = len(text.validation_text.encode()) / len(text.validation_text)
+    bytes_per_character = len(text.validation_text.encode()) / len(text.validation_text)
     bits = run.rows[-1]["val_bits_per_byte"]
     return run.finish(
         sample=sample,
         parameters=model.count_params(),
-        val_bits_per_character=bits * bytes_a_character,
+        val_bits_per_character=bits * bytes_per_character,
         seconds=round(run.seconds, 4),
         **figures,
     )
+
+
+def show(run: Run, samples: Mapping[str, str]) -> None:
+    """Prints the table of all rungs, and writes the chart and the samples."""
+    config = run.config
+    print_rungs(run.rows)
+    draw_rungs(run.out / "ladder.png", run.rows, f"{config.dataset} ({config.variant})")
+    lines = [f"=== {name} ===\n{sample}\n" for name, sample in samples.items()]
+    with replacing(run.out / "samples.txt") as file:
+        file.write("\n".join(lines).encode())
+    print(f"\nsee the chart and samples of all models in {run.out}")
 
 
 if __name__ == "__main__":

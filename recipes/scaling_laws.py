@@ -26,13 +26,15 @@ nothing is trained.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import zoo
+from zoo.data.encoded import EncodedText
 from zoo.evaluation import Trainings, text_metrics
+from zoo.evaluation.budgets import PlannedTraining
 from zoo.evaluation.fitted_laws import Laws
-from zoo.evaluation.scaling_laws import FLOPS_PER_TOKEN_AND_PARAMETER
 from zoo.presets.registry import count_parameters
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
@@ -86,28 +88,6 @@ class Config(TextRunConfig):
 VARIANTS = {"demo": Config()}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The plan of one run.
-
-    Attributes:
-        width: width of the model.
-        parameters: number of parameters, N.
-        steps: number of updates.
-        tokens: tokens of all updates, D.
-    """
-
-    width: int
-    parameters: int
-    steps: int
-    tokens: int
-
-    @property
-    def name(self) -> str:
-        """The name of the run's folder."""
-        return f"width_{self.width}_steps_{self.steps}"
-
-
 def gpt_config(config: Config, width: int, vocab_size: int) -> zoo.GPTConfig:
     """One size of the family: depth grows with width."""
     return replace(
@@ -120,28 +100,25 @@ def gpt_config(config: Config, width: int, vocab_size: int) -> zoo.GPTConfig:
     )
 
 
-def plan(config: Config, width: int, vocab_size: int, flops: float) -> Plan:
-    """Plans the run that spends a budget on a model of one width."""
-    sizes = gpt_config(config, width, vocab_size)
-    parameters = count_parameters(sizes)
-    batch = config.batch_size * config.context_length
-    steps = round(flops / (FLOPS_PER_TOKEN_AND_PARAMETER * parameters * batch))
-    return Plan(width, parameters, max(steps, 1), max(steps, 1) * batch)
+def plan(config: Config, width: int, vocab_size: int, budget: int) -> PlannedTraining:
+    """Plans the training that spends a budget, by number, on a model of one width."""
+    return PlannedTraining.of(
+        width,
+        count_parameters(gpt_config(config, width, vocab_size)),
+        config.batch_size * config.context_length,
+        config.flops * config.factor**budget,
+    )
 
 
-def family(config: Config, vocab_size: int) -> list[Plan]:
-    """Plans all runs except the predicted one, smallest budget first."""
-    plans = [
-        plan(config, width, vocab_size, config.flops * config.factor**budget)
+def family(config: Config, vocab_size: int) -> list[PlannedTraining]:
+    """Plans all trainings except the predicted one, smallest budget first."""
+    plans = (
+        plan(config, width, vocab_size, budget)
         for budget in range(config.budgets)
         for width in config.widths[:-1]
-    ]
-    return [
-        each
-        for each in plans
-        if config.fewest <= each.tokens / each.parameters <= config.most
-        and each.steps >= config.fewest_steps
-    ]
+    )
+    bounds = (config.fewest, config.most, config.fewest_steps)
+    return [each for each in plans if each.within(*bounds)]
 
 
 def main(config: Config) -> dict:
@@ -155,40 +132,22 @@ def main(config: Config) -> dict:
     if config.table is not None:
         return fit_table(config, config.table)
     run = Run(config, staged=True)
-    text = load_text(config)
-    tokenizer = zoo.Tokenizer.characters(text.train + text.validation)
-    planned = family(config, tokenizer.vocab_size)
-    largest = plan(
-        config,
-        config.widths[-1],
-        tokenizer.vocab_size,
-        config.flops * config.factor**config.budgets,
-    )
-    run.start(
-        {"dataset": text.sha256}, parts=[f"family/{each.name}" for each in planned]
-    )
+    dataset = load_text(config)
+    text = EncodedText.by_character(dataset)
+    vocab_size = text.tokenizer.vocab_size
+    planned = family(config, vocab_size)
+    largest = plan(config, config.widths[-1], vocab_size, config.budgets)
+    parts = [f"family/{each.name}" for each in planned]
+    run.start({"dataset": dataset.sha256}, parts=parts)
     print(f"{len(planned)} runs, then the predicted one")
 
-    rows: list[tuple[float, float, float]] = []
-    seconds = 0.0
-    for number, each in enumerate(planned, start=1):
-        own = run.part(f"family/{each.name}")
-        train(own, config, each, text, tokenizer)
-        rows.append((each.parameters, each.tokens, own.rows[-1]["val_loss"]))
-        seconds += own.seconds
-        Trainings.of(rows).write(config.out / "trainings.csv")
-        print(
-            f"{number}/{len(planned)}: width {each.width}, {each.parameters:,} "
-            f"parameters, {each.tokens:,} tokens: loss {rows[-1][2]:.4f}",
-            flush=True,
-        )
-    trainings = Trainings.of(rows)
-    laws = Laws(trainings, config.resamples, config.seed)
+    rows, seconds = train_family(run, config, planned, text)
+    laws = Laws(Trainings.of(rows), config.resamples, config.seed)
     expected = laws.predictions(largest.parameters, largest.tokens)
     run.write_json("prediction.json", dataclasses.asdict(largest) | expected)
     print(f"\nprediction for the largest model, before training: {expected}\n")
 
-    model = train(run, config, largest, text, tokenizer)
+    model = train(run, config, largest, text)
     model.save_to_preset(run.out / "preset")
     loss = run.rows[-1]["val_loss"]
     measured = (largest.parameters, largest.tokens, loss)
@@ -208,16 +167,38 @@ def main(config: Config) -> dict:
         trainings=len(planned),
         family_seconds=round(seconds, 2),
         dataset=config.dataset,
-        dataset_sha256=text.sha256,
+        dataset_sha256=dataset.sha256,
     )
     print(f"measured {loss:.4f}: {errors}; see {run.out}")
     return summary
 
 
-def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
+def train_family(
+    run: Run, config: Config, planned: Sequence[PlannedTraining], text: EncodedText
+) -> tuple[list[tuple[float, ...]], float]:
+    """Trains all but the largest; returns (N, D, loss) of each, and all seconds."""
+    rows: list[tuple[float, ...]] = []
+    seconds = 0.0
+    for number, each in enumerate(planned, start=1):
+        own = run.part(f"family/{each.name}")
+        train(own, config, each, text)
+        rows.append((each.parameters, each.tokens, own.rows[-1]["val_loss"]))
+        seconds += own.seconds
+        Trainings.of(rows).write(config.out / "trainings.csv")
+        print(
+            f"{number}/{len(planned)}: width {each.width}, {each.parameters:,} "
+            f"parameters, {each.tokens:,} tokens: loss {rows[-1][2]:.4f}",
+            flush=True,
+        )
+    return rows, seconds
+
+
+def train(
+    run: Run, config: Config, each: PlannedTraining, text: EncodedText
+) -> zoo.GPT:
     """Trains one model, from the beginning or from its checkpoint, to the end."""
-    model = zoo.GPT(gpt_config(config, each.width, tokenizer.vocab_size))
-    model.tokenizer = tokenizer
+    model = zoo.GPT(gpt_config(config, each.width, text.tokenizer.vocab_size))
+    model.tokenizer = text.tokenizer
     rule = replace(
         gpt_text.VARIANTS["nanogpt_cpu_best"],
         steps=each.steps,
@@ -225,20 +206,16 @@ def train(run: Run, config: Config, each: Plan, text, tokenizer) -> zoo.GPT:
         ema=0.0,
     )
     model.compile(gpt_text.optimizer(rule))
-    validation = tokenizer.encode(text.validation)
-    crops = zoo.data.RandomCrops(
-        tokenizer.encode(text.train),
-        config.context_length,
-        config.batch_size,
-        seed=config.seed,
-    )
+    length, size = config.context_length, config.batch_size
+    crops = zoo.data.RandomCrops(text.train, length, size, seed=config.seed)
+    validation = (text.validation, text.validation_text)
     run.fit(
         model,
         crops.batches,
         updates=each.steps,
         evaluate_every=each.steps,
-        evaluate=lambda: text_metrics(model, validation, text.validation, 128),
-        batch_tokens=config.batch_size * config.context_length,
+        evaluate=lambda: text_metrics(model, *validation, batch_size=128),
+        batch_tokens=size * length,
     )
     return model
 

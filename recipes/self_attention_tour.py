@@ -15,17 +15,17 @@ the run's own folder.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import zoo
-from zoo.data import LabelledText, TaskDataset, Tokenizer
-from zoo.data.epochs import EpochBatches
-from zoo.data.small_tasks import rest_and_order
+from zoo.data import ParallelText, TaskDataset, Tokenizer
+from zoo.data.small_tasks import classified_texts, rest_and_order
+from zoo.data.tasks.padded import ArrayBatches, padded_texts
 from zoo.evaluation.images.pictures import attention_grid, loss_curves
+from zoo.evaluation.tables import print_shares
 from zoo.models.language.self_attention import (
     SelfAttentionClassifier,
     SelfAttentionClassifierConfig,
@@ -81,32 +81,27 @@ VARIANTS = {
 }
 
 
-class TextRows(EpochBatches):
-    """Batches of texts (N, T) and their classes (N,), reshuffled every epoch."""
-
-    def __init__(self, ids, classes, batch_size: int, seed: int) -> None:
-        super().__init__(len(ids), batch_size, seed)
-        self.ids, self.classes = ids, classes
-
-    def _draw(self, rows, rng):
-        return self.ids[rows], self.classes[rows]
-
-
 def main(config: Config) -> dict:
     """Trains all steps and compares them; returns the summary."""
     config = smoke(config, steps=2, eval_every=1, warmup_steps=0, width=16)
     run = Run(config, staged=True)
-    animals = config.dataset == ANIMALS
-    data = rest_and_order(zoo.data.load(ANIMALS)) if animals else loaded(config)
+    data = zoo.data.load(
+        config.dataset,
+        config.data_dir,
+        expect=(TaskDataset, ParallelText),
+        on_bad=config.on_bad,
+    )
+    data = classified_texts(data, rest_and_order, pairs=False)
     run.start({"dataset": data.sha256}, parts=FIRST)
     tokenizer = Tokenizer.train_wordpiece(
         [example.text for example in data.train], config.vocab_size
     )
     arrays = {
-        part: rows_of(getattr(data, part), tokenizer, config.length)
+        part: padded_texts(getattr(data, part), tokenizer, config.length)
         for part in ("train", "validation", "test")
         if getattr(data, part)
     }
+    tested = arrays.get("test", arrays["validation"])
     # The short text whose attention maps are drawn.
     text = min((e.text for e in data.validation), key=lambda text: abs(len(text) - 50))
     shown = tokenizer.encode(text)[: config.length]
@@ -129,13 +124,18 @@ def main(config: Config) -> dict:
         model.tokenizer = tokenizer
         train(own, config, model, arrays)
         model.save_to_preset(own.out / "preset")
-        tested = arrays.get("test", arrays["validation"])
         found[step] = figures(config, model, *tested)
         runs[step], maps[step] = own, model.attention_maps(shown)
         if step != LAST:
             own.finish(**found[step], parameters=model.count_params())
     draw(run, runs, maps, [str(tokenizer.id_to_token(i)) for i in shown])
-    Console().print(table(config, found))
+    print_shares(
+        {
+            step: {name.removeprefix("test_"): share for name, share in row.items()}
+            for step, row in found.items()
+        },
+        f"Self-attention on {config.dataset}, {config.steps} updates",
+    )
     summary = run.finish(
         **found[LAST],
         **{f"{step}_accuracy": row["test_accuracy"] for step, row in found.items()},
@@ -149,62 +149,28 @@ def main(config: Config) -> dict:
     return summary
 
 
-def train(run: Run, config: Config, model, arrays: Mapping[str, tuple]) -> None:
+def train(
+    run: Run,
+    config: Config,
+    model: SelfAttentionClassifier,
+    arrays: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
     """Trains one step of the tour."""
     model.compile(keras.optimizers.Adam(cosine(config, config.steps)))
-    ids, classes = arrays["train"]
-    batches = TextRows(ids, classes, config.batch_size, config.seed)
-    evaluate = evaluation(model, *arrays["validation"], batch_size=100)
     size = config.batch_size
+    batches = ArrayBatches(*arrays["train"], batch_size=size, seed=config.seed)
+    evaluate = evaluation(model, *arrays["validation"], batch_size=100)
     fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
 
 
-def loaded(config: Config) -> TaskDataset:
-    """Loads the labelled texts that `--dataset` names."""
-    data = zoo.data.load(
-        config.dataset, config.data_dir, expect=TaskDataset, on_bad=config.on_bad
-    )
-    example = data.train[0]
-    if not isinstance(example, LabelledText) or example.pair or not data.class_names:
-        raise ValueError(
-            f"dataset must have classes of single texts, got {config.dataset!r}."
-        )
-    return data
-
-
-def rows_of(
-    examples: Sequence[LabelledText], tokenizer: Tokenizer, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes texts as padded ids (N, T), with their classes (N,), int32."""
-    encoded = tokenizer.encode_batch([example.text for example in examples])
-    ids = np.full((len(examples), length), tokenizer.pad_id, "int32")
-    for row, tokens in zip(ids, encoded, strict=True):
-        row[: len(tokens)] = tokens[:length]
-    return ids, np.array([example.label for example in examples], "int32")
-
-
-def figures(config: Config, model, ids, classes) -> dict[str, float]:
+def figures(config: Config, model: Any, ids, classes) -> dict[str, float]:
     """Accuracy, for animals also of each half of the class."""
     best = model.predict(ids, batch_size=100, verbose=0).argmax(axis=1)
     right = {"accuracy": best == classes}
     if config.dataset == ANIMALS:
-        right["words"], right["order"] = (
-            best // 2 == classes // 2,
-            best % 2 == classes % 2,
-        )
+        right["words"] = best // 2 == classes // 2
+        right["order"] = best % 2 == classes % 2
     return {f"test_{name}": float(rows.mean()) for name, rows in right.items()}
-
-
-def table(config: Config, found: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table of the figures of each step."""
-    made = Table(title=f"Self-attention on {config.dataset}, {config.steps} updates")
-    made.add_column("step")
-    names = list(found[LAST])
-    for name in names:
-        made.add_column(name.removeprefix("test_"), justify="right")
-    for step, row in found.items():
-        made.add_row(step, *(f"{row[name]:.1%}" for name in names))
-    return made
 
 
 def draw(run: Run, runs: Mapping[str, Run], maps, tokens: Sequence[str]) -> None:

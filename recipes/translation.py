@@ -38,9 +38,10 @@ from zoo.training.runs.run import Run, TextRunConfig
 from ._shared import (
     AverageConfig,
     StepsConfig,
+    announce,
     average,
     draw_curves,
-    evaluation,
+    evaluation_of_batches,
     fit_steps,
     replace,
     smoke,
@@ -182,24 +183,18 @@ def main(config: Config) -> dict:
     )
     model.tokenizer = tokenizer
     model.compile(optimizer(config), accumulate=config.accumulate)
-    print(
-        f"{model.count_params():,} parameters, {len(train):,} pairs of "
-        f"{config.dataset}, {batches.steps_per_epoch} batches per epoch, "
-        f"{keras.config.backend()} backend"
+    announce(
+        model,
+        f"{len(train):,} pairs of {config.dataset}, {batches.steps_per_epoch} batches "
+        "per epoch",
     )
-
-    def evaluate() -> dict[str, float]:
-        return evaluation(model, iter(held_out), steps=len(held_out))()
-
+    evaluate = evaluation_of_batches(model, held_out)
     fit_steps(run, config, model, batches.batches, evaluate, batches.target_tokens)
     with model.averaged_weights(needed=False):
         model.save_to_preset(run.out / "preset")
         pairs = (text.test or text.validation)[: config.test_sentences]
-        beams = {
-            "num_beams": config.num_beams,
-            "length_penalty": config.length_penalty,
-        }
-        figures, table = translate_pairs(model, pairs, greedy={}, beam=beams)
+        beam = {"num_beams": config.num_beams, "length_penalty": config.length_penalty}
+        figures, table = translate_pairs(model, pairs, greedy={}, beam=beam)
         draw_cross_attention(run.out / "attention.png", model, pairs[0][0])
     run.write_json("translations.json", table)
     curves = {

@@ -22,7 +22,12 @@ import numpy as np
 import zoo
 from zoo.data.images.batches import Binarize
 from zoo.evaluation import likelihood_metrics
-from zoo.evaluation.images.codes import draw_codes, draw_interpolations, latent_plane
+from zoo.evaluation.images.codes import (
+    draw_codes,
+    draw_interpolations,
+    draw_reconstructions,
+    latent_plane,
+)
 from zoo.evaluation.images.pictures import image_grid
 from zoo.layers.convolution.coders import BODIES
 from zoo.layers.latent.observations import OBSERVATIONS
@@ -151,19 +156,14 @@ def main(config: Config) -> dict:
 
     vae = model(config, train.shape[1:])
     steps = config.epochs * batches.steps_per_epoch
-    vae.compile(
-        keras.optimizers.Adam(
-            WarmupCosine(
-                config.learning_rate,
-                steps,
-                warmup_steps=config.warmup_steps,
-                final=config.final_learning_rate,
-            ),
-            **average(config.ema),
-        ),
-        accumulate=config.accumulate,
+    rate = WarmupCosine(
+        config.learning_rate,
+        steps,
+        warmup_steps=config.warmup_steps,
+        final=config.final_learning_rate,
     )
-
+    adam = keras.optimizers.Adam(rate, **average(config.ema))
+    vae.compile(adam, accumulate=config.accumulate)
     fit_epochs(run, config, vae, batches, evaluation(vae, test, batch_size=500))
     draw(run, vae, data, test)
     figures = {}
@@ -191,12 +191,11 @@ def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) 
     rows = zoo.data.fixed_subset(len(test), 5000)
     test = test[rows]
     shown = test[:10]
-    image_grid(
+    draw_reconstructions(
         run.out / "reconstructions.png",
-        np.concatenate([shown, vae.reconstruct(shown)]),
-        columns=len(shown),
-        title="Test images and their reconstructions",
-        row_names=("image", "decoded"),
+        shown,
+        vae.reconstruct(shown),
+        "Test images and their reconstructions",
     )
     image_grid(
         run.out / "samples.png",
@@ -219,10 +218,8 @@ def draw(run: Run, vae: zoo.VAE, data: zoo.data.ImageDataset, test: np.ndarray) 
             title="The plane of codes, at the prior's quantiles",
         )
     if data.test_labels is not None:
-        codes = vae.encode(test)
-        draw_codes(
-            run.out / "codes.png", codes, data.test_labels[rows], data.class_names
-        )
+        labels = data.test_labels[rows]
+        draw_codes(run.out / "codes.png", vae.encode(test), labels, data.class_names)
     curves = {
         "loss": "loss",
         "test loss": "val_loss",

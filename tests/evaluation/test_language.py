@@ -6,6 +6,7 @@ import pytest
 import zoo
 from zoo.evaluation import bits_per_byte, perplexity, text_metrics
 from zoo.evaluation.images.pictures import loss_curves
+from zoo.evaluation.text.language import whole_text_metrics
 
 TEXT = "the naïve cat sat on the mat. " * 4
 
@@ -60,3 +61,15 @@ def test_loss_curves_are_drawn_with_gaps(tmp_path):
         title="test",
     )
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.host
+def test_metrics_of_a_text_read_in_one_piece():
+    class Uniform:
+        def log_probs(self, tokens):
+            return np.full(len(tokens), -math.log(16))
+
+    found = whole_text_metrics(Uniform(), np.zeros(6, int), "naïve")  # six bytes
+    assert found["loss"] == pytest.approx(math.log(16))
+    assert found["perplexity"] == pytest.approx(16)
+    assert found["bits_per_byte"] == pytest.approx(4)

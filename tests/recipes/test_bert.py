@@ -15,6 +15,7 @@ from zoo.models.bert.backbone import BertBackbone, BertConfig
 from zoo.models.bert.fill_mask import fill_mask
 from zoo.models.bert.pretrainer import BertPretrainer
 from zoo.models.bert.tasks import BertClassifier
+from zoo.presets.best import best_of
 from zoo.training.runs.flags import replace
 from zoo.training.runs.run import parse
 
@@ -116,7 +117,7 @@ def test_fine_tuning_starts_from_it(finetuned):
     rows = [json.loads(line) for line in lines]
     scores = [row["val_accuracy"] for row in rows]
     assert summary["best_val_accuracy"] == max(scores)
-    assert summary["best_epoch"] == bert_finetune.best_of(scores)
+    assert summary["best_epoch"] == best_of(scores)
     assert BertClassifier.from_preset(out / "preset").class_names == ("no", "yes")
 
 
@@ -320,9 +321,3 @@ def test_variants():
     assert (config.sentences, config.steps) == ("order", 9)
     config = parse(bert_finetune.VARIANTS, "", ["--variant", "xquad"])
     assert (config.dataset, config.length) == ("xquad", 256)
-
-
-@pytest.mark.host
-def test_the_last_of_equal_epochs_is_kept():
-    assert bert_finetune.best_of([0.1, 0.3, 0.3, 0.2]) == 3
-    assert bert_finetune.best_of([0.4]) == 1

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from recipes.elmo import VARIANTS, Config, main, word_order
+from recipes.elmo import VARIANTS, Config, main
 from tests.recipes.runs import assert_same_run, metrics, stopped_at_checkpoint
 from zoo.data import load
+from zoo.data.small_tasks import word_order
 from zoo.models.language.elmo import ELMo
 from zoo.training.runs.flags import replace
 

@@ -33,10 +33,10 @@ def test_the_family_spends_its_budgets():
     few = family(replace(CONFIG, fewest_steps=1), 65)
     assert len(few) > len(plans) and min(each.steps for each in few) < 500
     model = zoo.GPT(scaling_laws.gpt_config(CONFIG, 48, 65))
-    own = plan(CONFIG, 48, 65, 1e12)
+    own = plan(CONFIG, 48, 65, 1)
     assert own.parameters == model.count_params()
     # No training of the family is as large or as dear as the one that is predicted.
-    largest = plan(CONFIG, 112, 65, CONFIG.flops * CONFIG.factor**CONFIG.budgets)
+    largest = plan(CONFIG, 112, 65, CONFIG.budgets)
     assert largest.parameters > max(each.parameters for each in plans)
 
 
@@ -50,7 +50,7 @@ def test_laws_of_a_family_predict_the_next(tmp_path):
     )
     laws = Laws(trainings, 5, 0)
     assert {*laws.fits} == {"chinchilla", "kaplan", "compute"}
-    largest = plan(CONFIG, 112, 65, CONFIG.flops * CONFIG.factor**CONFIG.budgets)
+    largest = plan(CONFIG, 112, 65, CONFIG.budgets)
     expected = float(LAW.loss(largest.parameters, largest.tokens))
     predicted = laws.predictions(largest.parameters, largest.tokens)
     assert predicted["chinchilla_loss"] == pytest.approx(expected, rel=1e-4)

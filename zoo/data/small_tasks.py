@@ -12,6 +12,34 @@ _TIMES = tuple(time.lower() for time, _ in WHEN)
 _AT_REST = ("sleep", "sit", "wait")
 
 
+def classified_texts(
+    data: TaskDataset | ParallelText,
+    small_task: Callable[[ParallelText], TaskDataset],
+    *,
+    pairs: bool = True,
+) -> TaskDataset:
+    """Checks that a dataset's examples are texts with classes.
+
+    Args:
+        data: the dataset, or the sentences of "animal_sentences".
+        small_task: gives those sentences their classes, such as `word_order`.
+        pairs: whether an example may be a pair of texts.
+
+    Raises:
+        ValueError: the examples are not texts with classes.
+    """
+    if isinstance(data, ParallelText):
+        data = small_task(data)
+    example = data.train[0]
+    labelled = isinstance(example, LabelledText) and bool(data.class_names)
+    if not labelled or (example.pair and not pairs):
+        raise ValueError(
+            f"dataset must have classes of {'texts' if pairs else 'single texts'}, "
+            f"got {data.name!r}. Use 'sst2', 'tsv' or 'animal_sentences'."
+        )
+    return data
+
+
 def function_task(docs: TextDataset) -> TaskDataset:
     """Paragraphs of dataset "docs": do they mention functions?"""
 

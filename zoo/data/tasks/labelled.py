@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,6 +89,11 @@ class TaskDataset:
         """The part to report on: "test" if it has labels, else "validation"."""
         known = self.test and getattr(self.test[0], "label", 0) is not None
         return "test" if known else "validation"
+
+    def first(self, count: int) -> "TaskDataset":
+        """The same dataset with only the first `count` examples of each part."""
+        parts = ("train", "validation", "test")
+        return replace(self, **{part: getattr(self, part)[:count] for part in parts})
 
     @classmethod
     def of(

@@ -44,6 +44,19 @@ def draw_interpolations(
     )
 
 
+def draw_reconstructions(
+    path: Path, images: np.ndarray, decoded: np.ndarray, title: str
+) -> None:
+    """Draws images (N, H, W, C) above what a model decodes from their codes."""
+    image_grid(
+        path,
+        np.concatenate([images, decoded]),
+        columns=len(images),
+        title=title,
+        row_names=("image", "decoded"),
+    )
+
+
 def draw_codes(
     path: Path, codes: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> None:
@@ -84,6 +97,23 @@ def principal_components(
     found = pca.inverse_transform(pca.transform(flat))
     error = float(np.square(found - flat).sum(axis=1).mean())
     return found.reshape(test.shape), error
+
+
+def code_usage(counts: np.ndarray) -> dict[str, float]:
+    """How many codes of a codebook occur, and how evenly.
+
+    Args:
+        counts: occurrences of each code (K,).
+
+    Returns:
+        `codes_used`, the number of codes that occur, and `code_perplexity`, the number
+        of equally frequent codes that would have the same entropy.
+    """
+    shares = counts[counts > 0] / counts.sum()
+    return {
+        "codes_used": int((counts > 0).sum()),
+        "code_perplexity": float(np.exp(-(shares * np.log(shares)).sum())),
+    }
 
 
 def draw_code_usage(path: Path, counts: np.ndarray) -> None:

@@ -77,3 +77,20 @@ def text_metrics(
         "perplexity": math.exp(logs["loss"]),
         "bits_per_byte": bits_per_byte(np.asarray([total]), text),
     }
+
+
+def whole_text_metrics(model: Any, tokens: np.ndarray, text: str) -> dict[str, float]:
+    """Like `text_metrics`, of a model that reads a text of any length in one piece.
+
+    Args:
+        model: with a method `log_probs`, such as `zoo.NgramLM`.
+        tokens: the ids of the whole text.
+        text: the text that they encode.
+    """
+    log_probs = model.log_probs(tokens)
+    loss = -float(log_probs.mean())
+    return {
+        "loss": loss,
+        "perplexity": float(np.exp(loss)),
+        "bits_per_byte": bits_per_byte(log_probs, text),
+    }

@@ -5,14 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.pretraining.cutting import pretraining_sequences
 from zoo.data.pretraining.masked_batches import MaskedBatches
 from zoo.data.pretraining.masking import Masking, most_masked
-from zoo.data.pretraining.sentence_pairs import (
-    Negatives,
-    full_sentences,
-    sentence_pairs,
-)
-from zoo.data.text.documents import Documents
+from zoo.data.pretraining.sentence_pairs import Negatives
 from zoo.data.text.sequences import Sequences
 from zoo.tokenizers.tokenizer import Tokenizer
 
@@ -37,6 +33,12 @@ def masked_once(
     count = min(count, len(sequences))
     (batch,) = MaskedBatches(sequences, masking, count, seed=0).batch(0)
     return batch
+
+
+def with_noise(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Adds the noise that ELECTRA's generator samples with, always the same."""
+    noise = np.random.default_rng(0).random(batch["mask_ids"].shape)
+    return {**batch, "noise": noise.astype("float32")}
 
 
 def masked_text_metrics(
@@ -65,18 +67,15 @@ def masked_text_metrics(
     """
     length = length or model.config.context_length
     tokenizer = model.tokenizer
-    documents = Documents.from_text(text, tokenizer, paragraphs)
-    if model.next_sentence is None:
-        sequences = full_sentences(documents, tokenizer, length)
-    else:
-        sequences = sentence_pairs(
-            documents,
-            tokenizer,
-            length,
-            negatives=negatives,
-            duplicates=duplicates,
-            seed=seed,
-        )
+    sequences = pretraining_sequences(
+        text,
+        tokenizer,
+        length,
+        negatives=None if model.next_sentence is None else negatives,
+        paragraphs=paragraphs,
+        duplicates=duplicates,
+        seed=seed,
+    )
     batch = masked_once(sequences, tokenizer, length, count)
     return model.evaluate(batch, batch_size=32, verbose=0, return_dict=True)
 
