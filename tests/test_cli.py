@@ -1,5 +1,6 @@
 """The command line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,15 @@ def test_plan_prints_and_draws(capsys, tmp_path):
     ):
         assert expected in out
     assert picture.stat().st_size > 10_000
+
+
+def test_plan_as_json(capsys):
+    main("plan gpt2 --mesh-data 8 --batch-size 64 --json".split())
+    found = json.loads(capsys.readouterr().out)
+    assert found["parameters"] == 124_439_808 and found["devices"] == 8
+    kept = found["memory_bytes"]["kept"]
+    assert kept.pop("total") == sum(kept.values())
+    assert found["fits"] is True and found["days"] > 0
 
 
 def test_what_does_not_fit_gets_advice(capsys):

@@ -19,6 +19,8 @@ class Entry:
         helpers: other names of the module that zoo offers.
         parts: layers of the module that Keras's files name.
         forms: how it is saved: "preset", "keras" or both.
+        papers: keys of `store/papers.bib`, or BibTeX entries: what `zoo cite` prints.
+        task: what it does, in the words of the Hugging Face hub's `pipeline_tag`.
     """
 
     module: str
@@ -27,7 +29,18 @@ class Entry:
     helpers: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("preset", "keras")
+    papers: tuple[str, ...] = ()
+    task: str = ""
 
+
+_BERTS = (
+    "devlin2019bert",
+    "turc2019well",
+    "liu2019roberta",
+    "lan2020albert",
+    "clark2020electra",
+    "sanh2019distilbert",
+)
 
 # Of models that share a configuration, the first is the one it stands for.
 MODELS = {
@@ -49,24 +62,48 @@ MODELS = {
             "gpt3_13b",
             "gpt3_175b",
         ),
+        papers=("radford2018improving", "radford2019language", "brown2020language"),
+        task="text-generation",
     ),
-    "LinearLM": Entry("zoo.models.language.linear", config="LinearLMConfig"),
+    "LinearLM": Entry(
+        "zoo.models.language.linear",
+        config="LinearLMConfig",
+        papers=("mikolov2013efficient", "joulin2017bag"),
+        task="text-generation",
+    ),
     "NgramLM": Entry(
-        "zoo.models.language.ngram", config="NgramConfig", forms=("preset",)
+        "zoo.models.language.ngram",
+        config="NgramConfig",
+        forms=("preset",),
+        papers=("shannon1948mathematical", "chen1999empirical"),
+        task="text-generation",
     ),
     "RecurrentLM": Entry(
         "zoo.models.language.recurrent",
         config="RecurrentLMConfig",
         presets=("lstm_ptb_medium", "lstm_ptb_large"),
+        papers=("mikolov2010recurrent", "zaremba2014recurrent"),
+        task="text-generation",
     ),
     "ELMo": Entry(
-        "zoo.models.language.elmo", config="ELMoConfig", parts=("BidirectionalLSTM",)
+        "zoo.models.language.elmo",
+        config="ELMoConfig",
+        parts=("BidirectionalLSTM",),
+        papers=("peters2018deep",),
+        task="feature-extraction",
     ),
-    "ELMoClassifier": Entry("zoo.models.language.elmo", config="ELMoClassifierConfig"),
+    "ELMoClassifier": Entry(
+        "zoo.models.language.elmo",
+        config="ELMoClassifierConfig",
+        papers=("peters2018deep",),
+        task="text-classification",
+    ),
     "Transformer": Entry(
         "zoo.models.language.transformer",
         config="TransformerConfig",
         presets=("transformer_base", "transformer_big", "transformer_multi30k"),
+        papers=("vaswani2017attention",),
+        task="translation",
     ),
     "BertBackbone": Entry(
         "zoo.models.bert.backbone",
@@ -84,64 +121,110 @@ MODELS = {
             "distilbert_base",
         ),
         parts=("BertEncoder",),
+        papers=_BERTS,
+        task="feature-extraction",
     ),
-    "BertPretrainer": Entry("zoo.models.bert.pretrainer", parts=("MaskedLMHead",)),
+    "BertPretrainer": Entry(
+        "zoo.models.bert.pretrainer",
+        parts=("MaskedLMHead",),
+        papers=_BERTS,
+        task="fill-mask",
+    ),
     "Electra": Entry(
         "zoo.models.bert.electra",
         config="ElectraConfig",
         parts=("ElectraGenerator", "ReplacedTokenHead"),
+        papers=("clark2020electra",),
+        task="fill-mask",
     ),
-    "BertClassifier": Entry("zoo.models.bert.tasks", config="BertClassifierConfig"),
-    "BertTagger": Entry("zoo.models.bert.tasks", config="BertTaggerConfig"),
-    "BertSpanQA": Entry("zoo.models.bert.tasks"),
+    "BertClassifier": Entry(
+        "zoo.models.bert.tasks",
+        config="BertClassifierConfig",
+        papers=_BERTS,
+        task="text-classification",
+    ),
+    "BertTagger": Entry(
+        "zoo.models.bert.tasks",
+        config="BertTaggerConfig",
+        papers=_BERTS,
+        task="token-classification",
+    ),
+    "BertSpanQA": Entry(
+        "zoo.models.bert.tasks",
+        papers=_BERTS,
+        task="question-answering",
+    ),
     "SelfAttentionClassifier": Entry(
         "zoo.models.language.self_attention",
         config="SelfAttentionClassifierConfig",
         parts=("SimpleSelfAttention",),
+        papers=("bloem2019transformers", "vaswani2017attention"),
+        task="text-classification",
     ),
     "Autoencoder": Entry(
         "zoo.models.autoencoders.autoencoder",
         config="AutoencoderConfig",
         presets=("autoencoder_mlp", "autoencoder_convolutional"),
+        papers=("hinton2006reducing",),
+        task="image-feature-extraction",
     ),
     "VAE": Entry(
         "zoo.models.autoencoders.vae",
         config="VAEConfig",
         presets=("vae_mlp", "vae_convolutional", "vae_convolutional_64"),
+        papers=("kingma2014auto", "burda2016importance", "higgins2017beta"),
+        task="unconditional-image-generation",
     ),
     "VQVAE": Entry(
         "zoo.models.autoencoders.vqvae",
         config="VQVAEConfig",
         presets=("vqvae_8", "vqvae_28", "vqvae_32"),
+        papers=("oord2017neural",),
+        task="image-feature-extraction",
     ),
     "ImageTokens": Entry(
         "zoo.models.image_tokens",
         helpers=("LabelPrefix", "TextPrefix"),
         forms=("preset",),
+        papers=("oord2017neural", "ramesh2021zero"),
+        task="text-to-image",
     ),
     "ImageClassifier": Entry(
         "zoo.models.image_classifier",
         config="ImageClassifierConfig",
         presets=("classifier_8", "classifier_28", "classifier_32"),
+        papers=("lecun1998gradient", "ioffe2015batch"),
+        task="image-classification",
     ),
     "DCGAN": Entry(
         "zoo.models.gan.dcgan",
         config="DCGANConfig",
         presets=("dcgan_28", "dcgan_32", "dcgan_64"),
         parts=("DCGANDiscriminator", "DCGANGenerator"),
+        papers=("goodfellow2014generative", "radford2016unsupervised"),
+        task="unconditional-image-generation",
     ),
     "CycleGAN": Entry(
         "zoo.models.gan.cyclegan",
         config="CycleGANConfig",
         presets=("cyclegan_32", "cyclegan_128", "cyclegan_256"),
         parts=("CycleGANResidual",),
+        papers=("zhu2017unpaired",),
+        task="image-to-image",
     ),
     "CycleGANGenerator": Entry(
         "zoo.models.gan.cyclegan",
         config="CycleGANGeneratorConfig",
         parts=("Translator",),
+        papers=("zhu2017unpaired",),
+        task="image-to-image",
     ),
-    "Distiller": Entry("zoo.models.bert.distiller", forms=("keras",)),
+    "Distiller": Entry(
+        "zoo.models.bert.distiller",
+        forms=("keras",),
+        papers=("sanh2019distilbert",),
+        task="fill-mask",
+    ),
 }
 
 

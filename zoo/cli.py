@@ -4,17 +4,22 @@ Each subcommand is a frozen dataclass, from which tyro makes the flags, and a fu
 that takes it. A subcommand imports what it needs only when it runs.
 """
 
+import contextlib
 import dataclasses
+import io
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
 
 import tyro
 
 from zoo.commands import (
     backend,
+    cite,
+    completion,
     convert,
     doctor,
     evaluate,
@@ -22,44 +27,63 @@ from zoo.commands import (
     generate,
     info,
     listing,
+    plan,
     sample,
     train,
     translate,
 )
+from zoo.commands.printed import unboxed
 from zoo.planning.config import PlanConfig
 from zoo.program import errors_in_one_line
 from zoo.store.names import check_names
+from zoo.version import __version__
+
+# The status of a program that wrote to a closed pipe, as shells report it.
+BROKEN_PIPE = 128 + 13
 
 
-def plan(config: PlanConfig) -> None:
-    """Prints what a training run needs, and draws it if asked."""
-    from rich.console import Console
-
-    from zoo.planning.picture import draw, show
-    from zoo.planning.plan import plan
-
-    planned = plan(config)
-    show(planned, Console(markup=False))
-    if config.picture:
-        draw(planned, config.picture)
-        print(f"Drew {config.picture}")
+def print_completion(config: completion.CompletionConfig) -> None:
+    """Prints the script that tyro makes from all flags."""
+    with contextlib.suppress(SystemExit):
+        tyro.extras.subcommand_cli_from_dict(
+            {name: command.config for name, command in COMMANDS.items()},
+            prog="zoo",
+            args=["--tyro-print-completion", config.shell],
+        )
 
 
-COMMANDS: dict[str, tuple[type, Callable[[Any], object]]] = {
-    "list": (listing.ListConfig, listing.run),
-    "info": (info.InfoConfig, info.run),
-    "generate": (generate.GenerateConfig, generate.run),
-    "sample": (sample.SampleConfig, sample.run),
-    "translate": (translate.TranslateConfig, translate.run),
-    "fill-mask": (fill_mask.FillMaskConfig, fill_mask.run),
-    "evaluate": (evaluate.EvaluateConfig, evaluate.run),
-    "train": (train.TrainConfig, train.run),
-    "convert": (convert.ConvertConfig, convert.run),
-    "plan": (PlanConfig, plan),
-    "doctor": (doctor.DoctorConfig, doctor.run),
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        config: its configuration, a dataclass.
+        run: what it does.
+        check: raises for a request that can't be met, before a backend starts.
+        backend: whether a backend is started for it.
+    """
+
+    config: type
+    run: Callable[[Any], object]
+    check: Callable[[Any], None] | None = None
+    backend: bool = True
+
+
+COMMANDS = {
+    "list": Command(listing.ListConfig, listing.run, backend=False),
+    "info": Command(info.InfoConfig, info.run, info.check, backend=False),
+    "cite": Command(cite.CiteConfig, cite.run, backend=False),
+    "generate": Command(generate.GenerateConfig, generate.run, generate.check),
+    "sample": Command(sample.SampleConfig, sample.run, sample.check),
+    "translate": Command(translate.TranslateConfig, translate.run, translate.check),
+    "fill-mask": Command(fill_mask.FillMaskConfig, fill_mask.run, fill_mask.check),
+    "evaluate": Command(evaluate.EvaluateConfig, evaluate.run, evaluate.check),
+    "train": Command(train.TrainConfig, train.run, backend=False),
+    "convert": Command(convert.ConvertConfig, convert.run, convert.check),
+    "plan": Command(PlanConfig, plan.run, plan.check),
+    "doctor": Command(doctor.DoctorConfig, doctor.run, backend=False),
+    "completion": Command(completion.CompletionConfig, print_completion, backend=False),
 }
-# These need no backend, or choose one themselves.
-WITHOUT_BACKEND = ("list", "info", "train", "doctor")
 
 
 def parsed(args: list[str]) -> Any:
@@ -67,17 +91,22 @@ def parsed(args: list[str]) -> Any:
     if args[:1] == ["train"] and args[1:] and not args[1].startswith("-"):
         # The rest are the recipe's flags, not ours.
         return train.TrainConfig(args[1], tuple(args[2:]))
+    if args == ["--version"]:
+        print(f"zoo {__version__}")
+        sys.exit()
     overview = args[:1] in ([], ["-h"], ["--help"])
     commands: dict[str, Callable[..., Any]] = {
-        name: _titled(kind) if overview else kind
-        for name, (kind, _) in COMMANDS.items()
+        name: _titled(command.config) if overview else command.config
+        for name, command in COMMANDS.items()
     }
-    return tyro.extras.subcommand_cli_from_dict(
-        commands,
-        prog="zoo",
-        description="Generative models in Keras 3. Details: `zoo COMMAND --help`.",
-        args=args,
-    )
+    with _plain_in_pipes():
+        return tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="zoo",
+            description="Generative models in Keras 3. Details: `zoo COMMAND --help`. "
+            "The version: `zoo --version`.",
+            args=args,
+        )
 
 
 def _titled(kind: type) -> type:
@@ -88,22 +117,50 @@ def _titled(kind: type) -> type:
     return titled
 
 
+@contextlib.contextmanager
+def _plain_in_pipes() -> Iterator[None]:
+    """Removes the frames of tyro's help and errors, except in a terminal."""
+
+    def held(stream: TextIO) -> io.StringIO | None:
+        return None if stream.isatty() else io.StringIO()
+
+    outputs = [(stream, held(stream)) for stream in (sys.stdout, sys.stderr)]
+    (_, out), (_, error) = outputs
+    try:
+        with contextlib.ExitStack() as stack:
+            if out is not None:
+                stack.enter_context(contextlib.redirect_stdout(out))
+            if error is not None:
+                stack.enter_context(contextlib.redirect_stderr(error))
+            yield
+    finally:
+        for stream, written in outputs:
+            if written is not None and (text := written.getvalue()):
+                stream.write(f"{unboxed(text)}\n")
+
+
 def main(args: list[str] | None = None) -> None:
-    """Runs the subcommand that the arguments name."""
+    """Runs the subcommand that the arguments name.
+
+    Exits with status 0, 1 (an error), 2 (wrong usage), 130 (interrupted) or 141 (the
+    reader of a pipe left).
+    """
     try:
         config = parsed(sys.argv[1:] if args is None else args)
-        name = next(n for n, (kind, _) in COMMANDS.items() if isinstance(config, kind))
+        command = next(x for x in COMMANDS.values() if isinstance(config, x.config))
         with errors_in_one_line("zoo"):
             check_names(config)
-            if name not in WITHOUT_BACKEND:
+            if command.check is not None:
+                command.check(config)
+            if command.backend:
                 backend.choose(getattr(config, "backends", ()))
-            COMMANDS[name][1](config)
+            command.run(config)
             sys.stdout.flush()
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe early. Without this, Python
         # would flush, and fail, once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
         sys.stderr.write("zoo: stopped\n")
         sys.exit(128 + signal.SIGINT)

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,17 +27,36 @@ def quiet() -> None:
 
     It prints its first lines, about oneDNN, before it reads the level. If it is the
     backend, it is imported here with standard error discarded.
+
+    Only programs call this, before they import a backend; `import zoo` never does.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    if _asked_backend() != "tensorflow" or "tensorflow" in sys.modules:
+    if asked_backend() != "tensorflow" or "tensorflow" in sys.modules:
         return
     with _no_errors_shown(), contextlib.suppress(ImportError):  # Keras explains better
         importlib.import_module("tensorflow")
 
 
-def _asked_backend() -> str:
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Within, a terminal shows what is being waited for; pipes and files do not."""
+    error = sys.stderr
+    if error is None or not error.isatty():
+        yield
+        return
+    line = f"{what} ..."[: max(shutil.get_terminal_size().columns - 1, 0)]
+    error.write(line)
+    error.flush()
+    try:
+        yield
+    finally:
+        error.write(f"\r{' ' * len(line)}\r")
+        error.flush()
+
+
+def asked_backend() -> str:
     """The backend that Keras will use, determined as Keras does."""
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     saved = {}

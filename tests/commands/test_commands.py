@@ -1,11 +1,13 @@
 """The subcommands, run on the checkpoints in the repository."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -15,9 +17,10 @@ from PIL import Image
 
 import zoo
 from zoo.cli import main
-from zoo.commands import backend, compared
+from zoo.commands import backend, compared, translate
 from zoo.commands.convert import WRITERS
 from zoo.commands.evaluate import EvaluateConfig
+from zoo.commands.translate import TranslateConfig
 from zoo.evaluation.measures import _validation_text
 from zoo.presets import weights
 from zoo.store.manifest import Manifest, checkpoints
@@ -38,7 +41,7 @@ def test_a_reader_that_stops_is_no_error():
     command = [sys.executable, "-m", "zoo.cli", "list"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_info(capsys):
@@ -69,6 +72,31 @@ def test_generate_stops_and_forgets(capsys):
     assert capsys.readouterr().out == expected + "\n"
 
 
+def given(monkeypatch, data):
+    """Makes this the standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_generate_from_standard_input_as_json(monkeypatch, capsys):
+    given(monkeypatch, b"ROMEO:\n")
+    options = "--max-new-tokens 20 --seed 1 --json".split()
+    main(["generate", "gpt.shakespeare_char", "-", *options])
+    found = json.loads(capsys.readouterr().out)
+    assert found["prompt"] == "ROMEO:" and len(found["continuation"]) == 20
+
+
+def test_fill_mask_from_standard_input(monkeypatch, capsys):
+    command = ["fill-mask", "bert_tiny.docs", "-", "--top", "2"]
+    given(monkeypatch, b"A [MASK] is a sequence of bytes.\n")
+    main([*command, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    (gap,) = found["gaps"]
+    assert len(gap) == 2 and gap[0]["token"] == "sequence"
+    given(monkeypatch, b"A [MASK] is a sequence of bytes.\n")
+    main(command)
+    assert f"{gap[0]['probability']:.3f}  sequence" in capsys.readouterr().out
+
+
 def test_generate_without_a_context(tmp_path, capsys):
     model = zoo.NgramLM(zoo.NgramConfig(3, 2))
     model.tokenizer = zoo.Tokenizer.characters("abc")
@@ -89,6 +117,43 @@ def test_sample(name, options, count, tmp_path, capsys):
     main(["sample", name, *options, "--out", str(tmp_path / "grid.png")])
     assert f"{count} pictures in" in capsys.readouterr().out
     assert np.asarray(Image.open(tmp_path / "grid.png")).std() > 10
+
+
+def test_sample_to_standard_output(capsysbinary):
+    main("sample vae.mnist --count 2 --out -".split())
+    assert Image.open(io.BytesIO(capsysbinary.readouterr().out)).format == "PNG"
+
+
+def test_sample_tells_what_it_wrote(tmp_path, capsys):
+    file = str(tmp_path / "pi.png")
+    command = f"sample vqvae.mnist --prompts 3 1 --temperature 0 --out {file} --json"
+    main(command.split())
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"file": file, "count": 2, "seed": 0, "prompts": [3, 1]}
+
+
+def test_translate_through_pipes(monkeypatch, capsysbinary):
+    digit = np.zeros((28, 28), "uint8")
+    digit[4:24, 12:16] = 255
+    file = io.BytesIO()
+    Image.fromarray(digit).save(file, "PNG")
+    given(monkeypatch, file.getvalue())
+    main(["translate", "cyclegan.digits", "-", "-"])
+    found = Image.open(io.BytesIO(capsysbinary.readouterr().out))
+    assert found.format == "PNG" and found.size == (28, 28)
+
+
+def test_translate_sentences_line_by_line(monkeypatch, capsys, tmp_path):
+    model = SimpleNamespace(generate=lambda texts, num_beams: [texts[0].upper()])
+    config = TranslateConfig("x", "-")
+    given(monkeypatch, b"one\ntwo\n")
+    translate._sentences(model, config)
+    assert capsys.readouterr().out == "ONE\nTWO\n"
+    translate._sentences(model, replace(config, source="one", json=True))
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found == {"source": "one", "translation": "ONE"}
+    with pytest.raises(ValueError, match="leave the target a.png out"):
+        translate._sentences(model, replace(config, target=Path("a.png")))
 
 
 def test_translate_a_picture(tmp_path):
@@ -112,6 +177,16 @@ def test_evaluate(name, tmp_path, capsys):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert 1.0 < summary["val_loss"] < 12.0
     assert f"val_loss: {summary['val_loss']:.6g}" in capsys.readouterr().out
+
+
+def test_evaluate_a_text_from_standard_input(monkeypatch, tmp_path, capsys):
+    line = b"ROMEO: what light through yonder window breaks? It is the east.\n\n"
+    given(monkeypatch, line * 30)
+    data = ["--dataset", "text", "--data-dir", "-", "--out", str(tmp_path)]
+    main(["evaluate", "gpt.shakespeare_char", *data, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "summary.json").read_text())
+    assert 1.0 < found["val_loss"] < 12.0
 
 
 @pytest.fixture
@@ -358,7 +433,8 @@ def test_train_runs_no_recipe_of_another_project(strangers, tmp_path, monkeypatc
         ("sample vqvae.mnist --prompts 3 x", "from 0 to 9; got --prompts 'x'"),
         ("sample vae.mnist --prompts 3", "takes no prompts"),
         ("sample vae.mnist --count 0", "count"),
-        ("translate vae.mnist a.png b.png", "needs a CycleGAN or a Transformer"),
+        ("sample vae.mnist --temperature 1", "draws no tokens"),
+        (f"translate vae.mnist {__file__} b.png", "needs a CycleGAN or a Transformer"),
         ("translate cyclegan.digits a.png", "needs a target file"),
         ("translate cyclegan.digits /no/where.png b.png", "/no/where.png"),
         ("evaluate cyclegan.digits --dataset digits", "digits"),
@@ -408,6 +484,21 @@ def test_doctor_says_what_installs_a_backend(monkeypatch, capsys):
 def test_doctor(capsys):
     main(["doctor"])
     assert "works" in capsys.readouterr().out
+
+
+@pytest.mark.host
+def test_doctor_as_json(monkeypatch, capsys):
+    monkeypatch.setattr(backend, "installed", lambda: ["jax"])
+    works = dict.fromkeys(("float32", "mixed_bfloat16", "mixed_float16"), "works")
+    said = {"version": "1", "devices": ["cpu:0"], "precision": works}
+    answer = SimpleNamespace(returncode=0, stdout=f"noise\n{json.dumps(said)}\n")
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
+    main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["works"] and found["backends"]["jax"] == {"installed": True} | said
+    assert found["backends"]["torch"] == {"installed": False}
+    main(["doctor"])
+    assert "cpu:0" in capsys.readouterr().out
 
 
 def test_evaluate_skips_bad_lines_of_a_text_if_asked(tmp_path):

@@ -22,7 +22,7 @@ SECTIONS = ("Use", "Data and licence", "Recipe", "Evaluation", "Limits")
 @pytest.mark.host
 @pytest.mark.parametrize("name", checkpoints())
 def test_sections_are_there_and_say_something(name):
-    card = (checkpoints()[name] / "card.md").read_text("utf-8")
+    card = (checkpoints()[name] / "README.md").read_text("utf-8")
     title, *parts = re.split(r"^## ", card, flags=re.MULTILINE)
     assert title.startswith(f"# {name}\n")
     texts = dict(part.split("\n", 1) for part in parts)
@@ -42,7 +42,7 @@ def test_the_evaluation_is_a_command(name):
     config = parsed(args)
     assert program == "zoo" and isinstance(config, EvaluateConfig)
     assert config.name == name and config.dataset in list_datasets()
-    card = (folder / "card.md").read_text("utf-8")
+    card = (folder / "README.md").read_text("utf-8")
     assert f"`{evaluation.command}`" in card
     # The card's figures are the manifest's, to the precision that the card gives.
     told = [float(x) for x in re.findall(r"-?\d+\.?\d*", card.replace(",", ""))]

@@ -1,15 +1,17 @@
 """Chooses a command's backend if the user has not."""
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.extras import installed_by
-from zoo.program import quiet
+from zoo.program import asked_backend, quiet, waiting
 
 # The first that is installed is used: JAX starts and samples fastest.
 PREFERRED = ("jax", "torch", "tensorflow")
+TITLES = {"jax": "JAX", "torch": "PyTorch", "tensorflow": "TensorFlow"}
 
 
 def installed() -> list[str]:
@@ -18,7 +20,7 @@ def installed() -> list[str]:
 
 
 def choose(able: Sequence[str] = ()) -> None:
-    """Sets KERAS_BACKEND, unless it is set or `keras.json` names a backend.
+    """Starts a backend: the one in KERAS_BACKEND or `keras.json`, or else the best.
 
     Args:
         able: the backends that support the command; empty if all do.
@@ -42,4 +44,11 @@ def choose(able: Sequence[str] = ()) -> None:
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     if asked is None and not (home / "keras.json").is_file():
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
-    quiet()
+    start(asked_backend())
+
+
+def start(name: str) -> None:
+    """Imports Keras with its backend; a terminal shows that this is waited for."""
+    with waiting(f"starting {TITLES.get(name, name)}"):
+        quiet()
+        importlib.import_module("keras")

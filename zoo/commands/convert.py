@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from zoo.commands.arguments import Name
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from zoo.commands.arguments import Name, writable_file, writable_folder
 
 Form = Literal["zoo", "huggingface", "keras_hub", "onnx", "saved_model"]
 # The backends that can write a format, if not all can, fastest start first.
@@ -59,60 +56,67 @@ class ConvertConfig:
         return WRITERS.get(self.form, ())
 
 
-def run(config: ConvertConfig) -> None:
-    """Writes the model, prints its weights and compares the outputs."""
-    from rich.console import Console
-
-    import zoo
-
+def check(config: ConvertConfig) -> None:
+    """Checks the target, before a backend starts."""
     if (config.form == "onnx") != (config.target.suffix == ".onnx"):
         raise ValueError(
             "The target must be a file *.onnx for ONNX and a folder for all other "
             f"formats, got {config.target} for --to {config.form}."
         )
+    if config.form == "onnx":
+        writable_file(config.target)
+    else:
+        writable_folder(config.target)
+
+
+def run(config: ConvertConfig) -> None:
+    """Writes the model, prints its weights and compares the outputs."""
+    import zoo
+    from zoo.program import waiting
+
     # Files hold float32 whatever the precision of training, and a comparison with other
     # programs must compute in the precision that they use.
-    model = zoo.from_preset(config.source, dtype="float32")
-    console = Console(markup=False)
+    with waiting(f"loading {config.source}"):
+        model = zoo.from_preset(config.source, dtype="float32")
     if config.form in WRITERS:
-        _export(config, model, console)
+        _export(config, model)
     else:
-        _convert(config, model, console)
+        _convert(config, model)
 
 
-def _export(config: ConvertConfig, model: Any, console: "Console") -> None:
-    from rich.table import Table
-
+def _export(config: ConvertConfig, model: Any) -> None:
+    from zoo.commands.printed import show_table
     from zoo.presets.export import export_inference, largest_difference
+    from zoo.program import waiting
 
-    found = export_inference(model, config.target, config.direction)
-    table = Table("", "name", "shape", "type")
+    with waiting(f"writing {config.target}"):
+        found = export_inference(model, config.target, config.direction)
+    rows = []
     for array in found.arrays:
         sides = [str(getattr(side, "name", side)) for side in array.shape]
-        table.add_row("in", array.name, f"({', '.join(sides)})", array.dtype)
-    for name in found.names_of_outputs:
-        table.add_row("out", name, "", "float32")
-    console.print(table)
-    console.print(f"{len(found.weights)} arrays in {config.target}", highlight=False)
+        rows.append(("in", array.name, f"({', '.join(sides)})", array.dtype))
+    rows += [("out", name, "", "float32") for name in found.names_of_outputs]
+    show_table(("", "name", "shape", "type"), rows)
+    print(f"{len(found.weights)} arrays in {config.target}")
     program = "onnxruntime" if config.form == "onnx" else "tensorflow"
     try:
         difference = largest_difference(found, config.target)
     except ValueError as error:
         if not isinstance(error.__cause__, ModuleNotFoundError):
             raise
-        console.print(f"Outputs not compared: {error}", highlight=False)
+        print(f"Outputs not compared: {error}")
     else:
-        console.print(_says(program, difference), highlight=False)
+        print(_says(program, difference))
 
 
-def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
+def _convert(config: ConvertConfig, model: Any) -> None:
     import importlib
 
     import numpy as np
-    from rich.table import Table
 
     import zoo
     from zoo.commands import compared
+    from zoo.commands.printed import show_table
     from zoo.presets import registry, weights
     from zoo.presets.registration import registration_of
 
@@ -141,25 +145,24 @@ def _convert(config: ConvertConfig, model: Any, console: "Console") -> None:
         names = writer.their_names(model)
     again = type(model).from_preset(config.target, dtype="float32")
     ours, theirs = (weights.arrays_of(each) for each in (model, again))
-    table = Table("weight", "name there", "shape", "largest difference when read back")
+    rows = []
     # ELECTRA's generator is not written in the other formats.
     kept = {name: x for name, x in ours.items() if not names or name in names}
     for name, array in kept.items():
         difference = float(np.abs(array - theirs[name]).max(initial=0.0))
-        there = "\n".join(names.get(name, ["" if names else name]))
-        table.add_row(name, there, str(array.shape), f"{difference:.1e}")
-    console.print(table)
+        there = ", ".join(names.get(name, ["" if names else name]))
+        rows.append((name, there, str(array.shape), f"{difference:.1e}"))
+    columns = ("weight", "name there", "shape", "largest difference when read back")
+    show_table(columns, rows)
     numbers = sum(x.size for x in kept.values())
-    console.print(
-        f"{len(kept)} arrays, {numbers:,} numbers in {config.target}", highlight=False
-    )
+    print(f"{len(kept)} arrays, {numbers:,} numbers in {config.target}")
     # The source or the target may be in another library's format.
     for folder in filter(None, (found.folder, config.target)):
         for program, result in compared.differences(model, folder):
             if isinstance(result, str):
-                console.print(f"Outputs not compared: {result}", highlight=False)
+                print(f"Outputs not compared: {result}")
             else:
-                console.print(_says(program, result), highlight=False)
+                print(_says(program, result))
 
 
 def _says(program: str, difference: float) -> str:

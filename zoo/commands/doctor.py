@@ -1,6 +1,9 @@
 """`zoo doctor`."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from zoo.commands.arguments import Json
 
 
 @dataclass(frozen=True)
@@ -10,6 +13,8 @@ class DoctorConfig:
     Trains a small GPT for one step per backend and precision, each backend in a process
     of its own. Takes about a minute.
     """
+
+    json: Json = False
 
 
 # Prints one line of JSON.
@@ -37,55 +42,79 @@ print(json.dumps({"version": version, "devices": devices, "precision": found}))
 
 def run(config: DoctorConfig) -> None:
     """Prints a table; exits with status 1 if no backend works."""
+    import sys
+
+    from zoo.commands.backend import PREFERRED
+    from zoo.commands.printed import show_json, show_table
+    from zoo.extras import installed_by
+
+    machine = _machine()
+    if not config.json:
+        print(
+            f"zoo {machine['zoo']}, Keras {machine['keras']}, Python "
+            f"{machine['python']}, {machine['system']}, {machine['cpu_cores']} CPU "
+            "cores",
+            flush=True,
+        )
+    backends = {name: _examined(name) for name in PREFERRED}
+    works = any(
+        each.get("precision", {}).get("float32") == "works"
+        for each in backends.values()
+    )
+    if config.json:
+        show_json(machine | {"backends": backends, "works": works})
+    else:
+        rows = []
+        for name, each in backends.items():
+            devices = ", ".join(each.get("devices", [])) or each.get("error", "")
+            precision = each.get("precision", {}).values() or ("", "", "")
+            devices = devices if each["installed"] else "not installed"
+            rows.append((name, each.get("version", ""), devices, *precision))
+        columns = ("backend", "version", "devices", "float32", "bfloat16", "float16")
+        show_table(columns, rows)
+        for name, each in backends.items():
+            if not each["installed"]:
+                print(f"To install {name}: {installed_by(name)}")
+    if not works:
+        sys.exit("zoo: no backend works here")
+
+
+def _machine() -> dict[str, Any]:
     import importlib.metadata
-    import json
     import os
     import platform
+
+    import zoo
+
+    return {
+        "zoo": zoo.__version__,
+        "keras": importlib.metadata.version("keras"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def _examined(backend: str) -> dict[str, Any]:
+    """What CHECK finds out about a backend, in a process of its own."""
+    import json
+    import os
     import subprocess
     import sys
 
-    from rich.console import Console
-    from rich.table import Table
+    from zoo.commands.backend import TITLES, installed
+    from zoo.program import waiting
 
-    import zoo
-    from zoo.commands.backend import PREFERRED, installed
-    from zoo.extras import installed_by
-
-    console = Console(markup=False)
-    console.print(
-        f"zoo {zoo.__version__}, Keras {importlib.metadata.version('keras')}, "
-        f"Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        highlight=False,
-    )
-    table = Table("backend", "version", "devices", "float32", "bfloat16", "float16")
-    works = False
-    for backend in PREFERRED:
-        if backend not in installed():
-            table.add_row(backend, "", "not installed")
-            continue
+    if backend not in installed():
+        return {"installed": False}
+    with waiting(f"trying {TITLES[backend]} in each precision"):
         done = subprocess.run(
             [sys.executable, "-c", CHECK],
             env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
             capture_output=True,
             text=True,
         )
-        if done.returncode:
-            said = done.stderr.strip().rpartition("\n")[2] or "no message"
-            table.add_row(backend, "", said)
-            continue
-        found = json.loads(done.stdout.splitlines()[-1])
-        works |= found["precision"]["float32"] == "works"
-        table.add_row(
-            backend,
-            found["version"],
-            ", ".join(found["devices"]),
-            *found["precision"].values(),
-        )
-    console.print(table)
-    for backend in PREFERRED:
-        if backend not in installed():
-            said = f"To install {backend}: {installed_by(backend)}"
-            console.print(said, highlight=False, soft_wrap=True)
-    if not works:
-        sys.exit("zoo: no backend works here")
+    if done.returncode:
+        said = done.stderr.strip().rpartition("\n")[2] or "no message"
+        return {"installed": True, "error": said}
+    return {"installed": True} | json.loads(done.stdout.splitlines()[-1])

@@ -1,10 +1,16 @@
 """`zoo evaluate`."""
 
+import contextlib
+import dataclasses
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.commands.arguments import Name
+from zoo.commands.arguments import STANDARD, Json, Name, between, whole, writable_folder
 from zoo.store.names import PresetName
 
 
@@ -22,7 +28,8 @@ class EvaluateConfig:
     Attributes:
         name: a checkpoint from `zoo list`, or a preset's folder.
         dataset: name of the dataset.
-        data_dir: folder of a local dataset.
+        data_dir: folder of a local dataset. With the dataset text, - reads standard
+            input; as of a file, its last tenth is measured.
         on_bad: what to do with unusable lines of text: stop at the first, or skip them.
         out: folder for `summary.json`.
         seed: seed of samples and noise.
@@ -50,6 +57,42 @@ class EvaluateConfig:
     temperature: float = 0.8
     length: int = 0
     sentences: Literal["next", "order"] = "next"
+    json: Json = False
+
+
+def check(config: EvaluateConfig) -> None:
+    """Checks names, numbers and folders, before a backend starts."""
+    from zoo.data.datasets import check_name
+
+    if _is_ours(config.name):
+        check_name(config.dataset)
+    for name in ("seed", "images", "nll_samples", "length"):
+        whole(name, getattr(config, name), 0)
+    between("temperature", config.temperature, 0, math.inf)
+    writable_folder(config.out)
+    if config.data_dir is None:
+        return
+    if str(config.data_dir) == STANDARD:
+        if config.dataset != "text":
+            raise ValueError(
+                "--data-dir - reads a text from standard input, so it needs --dataset "
+                f"text, got {config.dataset!r}."
+            )
+    elif not config.data_dir.expanduser().exists():
+        raise FileNotFoundError(f"There is no file or folder {config.data_dir}.")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether zoo measures a preset; other packages' models may have other datasets."""
+    from zoo import catalog
+    from zoo.store.names import look_up, saved_settings
+
+    folder = look_up(name).folder
+    model = None if folder is None else saved_settings(folder).get("architecture")
+    if model is None:  # also other libraries' folders
+        return True
+    entry = catalog.MODELS.get(model)
+    return entry is not None and entry.module.startswith("zoo.")
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -60,15 +103,17 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     import keras
 
     import zoo
-    from zoo.configs.checks import check_count
+    from zoo.commands.printed import show_json
     from zoo.evaluation.measures import measure_of
     from zoo.files.atomic import replacing
+    from zoo.program import waiting
 
-    check_count("images", config.images, least=0)
-    model = zoo.from_preset(config.name)
+    with waiting(f"loading {config.name}"):
+        model = zoo.from_preset(config.name)
     measure = measure_of(model, config.name)
     start = time.perf_counter()
-    figures = measure(model, config)
+    with _input_in_a_file(config) as given, waiting(f"measuring on {config.dataset}"):
+        figures = measure(model, given)
     summary = {
         "dataset": config.dataset,
         **figures,
@@ -79,8 +124,23 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     }
     with replacing(config.out / "summary.json") as file:
         file.write((json.dumps(summary, indent=2) + "\n").encode())
+    if config.json:
+        show_json(summary)
+        return summary
     for name, value in summary.items():
         print(
             f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}"
         )
     return summary
+
+
+@contextlib.contextmanager
+def _input_in_a_file(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
+    """Yields the configuration, with standard input, if it is read, in a file."""
+    if str(config.data_dir) != STANDARD:
+        yield config
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "standard_input.txt"
+        file.write_bytes(sys.stdin.buffer.read())
+        yield dataclasses.replace(config, data_dir=file)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from zoo.commands.arguments import Name
+from zoo.commands.arguments import Json, Name, between, text_or_input, whole
 
 # Default number of new tokens for models without a maximum length.
 UNLIMITED = 200
@@ -20,9 +20,12 @@ class GenerateConfig:
 
         zoo generate gpt.shakespeare_char "ROMEO:" --temperature 0.8
 
+        echo "ROMEO:" | zoo generate gpt.shakespeare_char - --json
+
     Attributes:
         name: a checkpoint that `zoo list` shows, or a preset's folder.
-        prompt: the beginning of the text.
+        prompt: the beginning of the text; - reads standard input, without the line
+            break at its end.
         max_new_tokens: the most tokens to generate. 0: as many as fit into the
             context, or 200 if the model has no limit.
         temperature: how random the choice of tokens is. 0: always take the most
@@ -45,17 +48,26 @@ class GenerateConfig:
     stop: tuple[str, ...] = ()
     window: int = 0
     seed: int | None = None
+    json: Json = False
+
+
+def check(config: GenerateConfig) -> None:
+    """Checks the numbers, before a backend starts."""
+    for name in ("max_new_tokens", "top_k", "window", "seed"):
+        whole(name, getattr(config, name), 0)
+    between("temperature", config.temperature, 0, math.inf)
+    between("top_p", config.top_p, 0, 1, open_below=True)
 
 
 def run(config: GenerateConfig) -> None:
     """Prints the prompt, then its continuation token by token."""
     import zoo
-    from zoo.generation.arguments import whole
+    from zoo.commands.printed import show_json
     from zoo.generation.generate import Generates
+    from zoo.program import waiting
 
-    count = whole("max_new_tokens", config.max_new_tokens, 0)
-    window = whole("window", config.window, 0) or None
-    model = zoo.from_preset(config.name)
+    with waiting(f"loading {config.name}"):
+        model = zoo.from_preset(config.name)
     if not isinstance(model, Generates):
         raise ValueError(
             f"zoo generate needs a language model, but {config.name!r} is a "
@@ -66,21 +78,27 @@ def run(config: GenerateConfig) -> None:
             f"zoo generate needs a model with a tokenizer, but {config.name!r} has "
             "none. Set model.tokenizer and save the preset again."
         )
+    prompt, count = text_or_input(config.prompt), config.max_new_tokens
     if not count:
-        room = model.longest - len(model.tokenizer.encode(config.prompt))
+        room = model.longest - len(model.tokenizer.encode(prompt))
         count = UNLIMITED if room == math.inf else max(int(room), 1)
     pieces = model.generate(
-        config.prompt,
+        prompt,
         count,
         temperature=config.temperature,
         top_k=config.top_k,
         top_p=config.top_p,
         stop=config.stop,
-        window=window,
+        window=config.window or None,
         seed=config.seed,
         stream=True,
     )
-    print(config.prompt, end="", flush=True)
+    if config.json:
+        with waiting("generating"):
+            continuation = "".join(pieces)
+        show_json({"prompt": prompt, "continuation": continuation})
+        return
+    print(prompt, end="", flush=True)
     for piece in pieces:
         print(piece, end="", flush=True)
     print()

@@ -5,101 +5,191 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.commands.arguments import Name
+from zoo.commands.arguments import Json, Subject
 
 
 @dataclass(frozen=True)
 class InfoConfig:
-    """Describe a preset: its model, origin, licence, files and metrics.
+    """Describe a preset or a model: its origin, licence, files and metrics.
 
     For example:
 
         zoo info gpt.shakespeare_char
 
     Attributes:
-        name: a preset that `zoo list` shows, a folder, or a Hugging Face Hub address,
-            `hf://owner/name`.
+        name: any name that `zoo list` shows, a preset's folder, or a Hugging Face Hub
+            address, `hf://owner/name`.
     """
 
-    name: Name
+    name: Subject
+    json: Json = False
+
+
+# The words for people. Facts without one are shown under their own name.
+LABELS = {
+    "address": "on the hub",
+    "summary": "what",
+    "source": "made by",
+    "license": "licence",
+    "preprocessing": "data",
+    "command": "measured by",
+    "measured": "zoo evaluate",
+    "exported": "zoo convert to ONNX",
+    "formats": "zoo convert to",
+}
+
+
+def check(config: InfoConfig) -> None:
+    """Raises ValueError unless something has that name."""
+    from zoo.store.names import is_model, look_up
+
+    if not is_model(config.name):
+        look_up(config.name)
 
 
 def run(config: InfoConfig) -> None:
     """Prints the preset's manifest and configuration."""
-    from rich.console import Console
-    from rich.table import Table
+    from zoo.commands.printed import show_json, show_table
 
+    facts = described(config.name)
+    if config.json:
+        show_json(facts)
+        return
+    rows: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if name == "files":
+            rows += [
+                (file["name"], f"{file['bytes']:,} bytes, sha256 {file['sha256']}")
+                for file in value
+            ]
+        elif isinstance(value, dict):
+            indent = "" if name == "figures" else "  "
+            rows += [(f"{indent}{key}", _shown(each)) for key, each in value.items()]
+        elif name == "downloaded":
+            rows.append(("here", "yes" if value else "no; downloaded on first use"))
+        elif name != "name":
+            rows.append((LABELS.get(name, name), _shown(value)))
+    show_table(("", ""), rows, title=facts["name"])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)) and all(isinstance(x, str) for x in value):
+        return ", ".join(value) or "none"
+    return str(value)
+
+
+def described(name: str) -> dict[str, Any]:
+    """What is known of a preset or a model, by the name of the fact.
+
+    Only models and named configurations need a backend: their classes are imported.
+    """
     from zoo.files.atomic import unchanged
     from zoo.store import hub
-    from zoo.store.names import look_up
+    from zoo.store.names import is_model, look_up
 
-    table = Table(show_header=False, title=config.name, title_justify="left")
-    place = look_up(config.name)
+    if is_model(name):
+        return {"name": name} | _model(name)
+    place = look_up(name)
+    facts: dict[str, Any] = {"name": name}
     folder = place.folder
     if place.address is not None:
-        table.add_row("on the hub", hub.PREFIX + place.address)
         folder = hub.fetched(place.address)
-        if folder is None:
-            table.add_row("here", "no; it is downloaded on first use")
+        facts["address"] = hub.PREFIX + place.address
+        facts["downloaded"] = folder is not None
     elif folder is None:
-        _add_configuration(table, config.name)
+        return facts | _configuration(name)
     if folder is not None:
         with unchanged(folder):
-            _add_folder(table, folder)
-    Console(markup=False).print(table)
+            facts |= _folder(folder)
+    return facts
 
 
-def _add_configuration(table: Any, name: str) -> None:
-    """Adds a named configuration; the only case that builds a model."""
+def _model(name: str) -> dict[str, Any]:
+    """Describes a model's class."""
+    import inspect
+
+    from zoo import catalog
+    from zoo.commands import backend
+    from zoo.store.manifest import MANIFEST, Manifest, checkpoints
+
+    backend.choose()
+    from zoo.presets.registration import registration
+
+    found = registration(name)
+    own = [
+        checkpoint
+        for checkpoint, folder in checkpoints().items()
+        if (folder / MANIFEST).is_file() and Manifest.read(folder).architecture == name
+    ]
+    measured = found.measured
+    return {
+        "summary": inspect.getdoc(found.cls).partition("\n")[0],  # type: ignore[union-attr]
+        "module": found.cls.__module__,
+        "configurations": list(catalog.presets().get(name, ())),
+        "checkpoints": own,
+        "measured": measured if isinstance(measured, str) else bool(measured),
+        "exported": found.served is not None,
+        "formats": list(found.formats),
+    }
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    """Describes a named configuration; builds its model, without its weights."""
     import dataclasses
 
     from zoo.commands import backend
+    from zoo.program import waiting
 
     backend.choose()
     from zoo.presets import registry
 
     found = registry.find(name)
-    table.add_row("what", "a configuration, without weights")
-    table.add_row("parameters", f"{registry.count_parameters(name):,}")
+    with waiting("counting parameters"):
+        count = registry.count_parameters(name)
     config = registry.model_class(found.architecture).Config(**found.fields)
-    _add_model(table, found.architecture, dataclasses.asdict(config))
+    return {
+        "summary": "a configuration, without weights",
+        "parameters": count,
+        "model": found.architecture,
+        "config": dataclasses.asdict(config),
+    }
 
 
-def _add_folder(table: Any, folder: Path) -> None:
-    """Adds a folder's manifest and configuration, ours or another library's."""
+def _folder(folder: Path) -> dict[str, Any]:
+    """Describes a folder, ours or another library's."""
+    import dataclasses
+
     from zoo.files.damaged import reading
+    from zoo.store.cards import CARD
     from zoo.store.manifest import MANIFEST, Manifest
     from zoo.store.names import CONFIGS
 
+    facts: dict[str, Any] = {}
     if (folder / MANIFEST).is_file():
         found = Manifest.read(folder)
-        table.add_row("what", found.summary)
-        table.add_row("parameters", f"{found.parameters:,}")
-        table.add_row("made by", found.source)
-        table.add_row("licence", found.license)
-        table.add_row("data", found.preprocessing)
+        for field in ("summary", "parameters", "source", "license", "preprocessing"):
+            facts[field] = getattr(found, field)
         if found.evaluation is not None:
-            for name, value in found.evaluation.figures.items():
-                table.add_row(name, f"{value:.6g}")
-            table.add_row("measured by", found.evaluation.command)
-        for checked in found.files:
-            size = f"{checked.bytes:,} bytes"
-            table.add_row(checked.name, f"{size}, sha256 {checked.sha256}")
+            facts["figures"] = found.evaluation.figures
+            facts["command"] = found.evaluation.command
+        facts["files"] = [dataclasses.asdict(file) for file in found.files]
     file = next(folder / name for name in CONFIGS if (folder / name).is_file())
     with reading(file, "a JSON object that describes a model"):
         said = json.loads(file.read_text("utf-8"))
         # zoo and Keras Hub nest the fields under "config"; Hugging Face does not.
         names = ("architecture", "class_name", "model_type")
-        model = next((said[name] for name in names if name in said), "BERT")
+        facts["model"] = str(
+            next((said[name] for name in names if name in said), "BERT")
+        )
         fields = said.get("config", said)
-        shown = {k: x for k, x in fields.items() if not isinstance(x, dict)}
-    _add_model(table, str(model), shown)
-    table.add_row("folder", str(folder))
-    if (folder / "card.md").is_file():
-        table.add_row("card", str(folder / "card.md"))
-
-
-def _add_model(table: Any, model: str, fields: dict[str, Any]) -> None:
-    table.add_row("model", model)
-    for name, value in fields.items():
-        table.add_row(f"  {name}", str(value))
+        facts["config"] = {k: x for k, x in fields.items() if not isinstance(x, dict)}
+    facts["folder"] = str(folder)
+    if (folder / CARD).is_file():
+        facts["card"] = str(folder / CARD)
+    return facts

@@ -96,14 +96,7 @@ def load(
         found = load_tfds(name.removeprefix("tfds:"), folder, on_bad, **options)
         _check_kind(name, type(found), expect)
         return found
-    if name not in LOADERS:
-        close = difflib.get_close_matches(name, list_datasets(), n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(
-            f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
-            "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
-            "load('images', data_dir=FOLDER)."
-        )
+    check_name(name)
     loader = LOADERS[name]
     # Before anything is read, and before options of another kind are refused.
     _check_kind(name, get_type_hints(loader)["return"], expect)
@@ -112,6 +105,19 @@ def load(
     else:
         _refuse_skipping(name, on_bad)
     return loader(folder, **options)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError unless there may be a dataset of that name."""
+    if name in LOADERS or (name.startswith("tfds:") and name != "tfds:"):
+        return
+    close = difflib.get_close_matches(name, list_datasets(), n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(
+        f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
+        "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
+        "load('images', data_dir=FOLDER)."
+    )
 
 
 def _refuse_skipping(name: str, on_bad: OnBad) -> None:

@@ -307,6 +307,11 @@ class ImageTokens:
         return False
 
     @property
+    def prompt_classes(self) -> int | None:
+        """How many classes prompts may name by number; None if prompts are texts."""
+        return None if isinstance(self.prefix, TextPrefix) else self.prefix.vocab_size
+
+    @property
     def config(self) -> ImageTokensConfig:
         """The configuration that a preset records."""
         return ImageTokensConfig(

@@ -34,6 +34,19 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class DrawsPrompts(Protocol):
+    """Draws what prompts ask for: `sample` takes `prompts`.
+
+    Attributes:
+        prompt_classes: prompts are class numbers, from 0 to this, exclusive; None if
+            they are texts.
+    """
+
+    @property
+    def prompt_classes(self) -> int | None: ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """Encodes images and decodes them again."""
 

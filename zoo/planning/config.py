@@ -83,6 +83,11 @@ class PlanConfig:
     utilisation: float = 0.4
     tokens: float = 0.0
     picture: Path | None = None
+    json: Annotated[
+        bool,
+        tyro.conf.FlagCreatePairsOff,
+        tyro.conf.arg(help="print JSON, for other programs."),
+    ] = False
 
     @property
     def mesh(self) -> Mesh:

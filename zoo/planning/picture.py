@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,14 +17,37 @@ LIGHT = COLOURS[1:3]
 PREFIXES = "kMGTPEZY"
 
 
-def show(plan: Plan, console: Console) -> None:
-    """Prints a plan as tables."""
-    console.print(_heading(plan))
-    for part in (_memory(plan), _verdict(plan), _activations(plan)):
-        console.print(part)
+def shown(plan: Plan) -> list[RenderableType]:
+    """A plan as texts and tables for `rich`."""
+    parts = [_heading(plan), _memory(plan), _verdict(plan), _activations(plan)]
     if plan.communication:
-        console.print(_communication(plan))
-    console.print(_time(plan))
+        parts.append(_communication(plan))
+    return [*parts, _time(plan)]
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """A plan as plain data: bytes are per device, times in seconds or days."""
+    config = plan.config
+    return {
+        "preset": config.preset,
+        "device": config.device,
+        "devices": config.mesh.size,
+        "parameters": plan.num_parameters,
+        "memory_bytes": {
+            name: parts(plan, remat) | {"total": plan.total(remat)}
+            for name, remat in (("kept", False), ("rematerialised", True))
+        },
+        "device_memory_bytes": plan.device.memory,
+        "fits": plan.fits,
+        "kept_by_one_block_bytes": plan.activations,
+        "sent_per_update_bytes": plan.communication,
+        "updates": plan.steps,
+        "tokens_per_update": config.rows * plan.model.context_length,
+        "flop_per_update": plan.flops,
+        "seconds_per_update": plan.seconds_per_step,
+        "days": plan.days,
+        "not_sharded": list(plan.replicated),
+    }
 
 
 def amount(number: float, unit: str) -> str:

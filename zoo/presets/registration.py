@@ -33,6 +33,11 @@ class Registration:
             exported. A second argument, where it takes one, is the `direction`.
         formats: the modules that write it for other libraries, by the names that
             `zoo convert --to` takes; each has `write` and `their_names`.
+        papers: what to cite: keys of `zoo/store/papers.bib`, or whole BibTeX entries.
+        task: what it does, in the words of the Hugging Face hub's `pipeline_tag`.
+
+    Papers and tasks of zoo's own models are in `zoo.catalog`, which is read without
+    importing the class.
     """
 
     cls: type
@@ -40,6 +45,8 @@ class Registration:
     measured: str | Callable[[Any, Any], dict[str, Any]] | None = None
     served: Callable[..., Any] | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
+    papers: tuple[str, ...] = ()
+    task: str = ""
 
 
 _registered: dict[str, Registration] = {}
@@ -79,13 +86,21 @@ def register(cls: type | None = None, **what: Any) -> Any:
             "measured": base.measured,
             "served": base.served,
             "formats": base.formats,
+            "papers": base.papers,
+            "task": base.task,
         }
         what = inherited | what
+    if known is not None:
+        what = what | {"papers": known.papers, "task": known.task}
     _registered[name] = Registration(cls, **what)
     if known is None:
-        names = tuple(_registered[name].presets)
-        entry = catalog.Entry(cls.__module__, presets=names)
-        catalog.MODELS[name] = entry
+        made = _registered[name]
+        catalog.MODELS[name] = catalog.Entry(
+            cls.__module__,
+            presets=tuple(made.presets),
+            papers=made.papers,
+            task=made.task,
+        )
     return cls
 
 

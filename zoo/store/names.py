@@ -76,6 +76,55 @@ def look_up(name: str | os.PathLike[str]) -> Place:
     )
 
 
+def is_model(name: str) -> bool:
+    """Whether a name is that of a model's class, and not of a folder beside it."""
+    return name in catalog.architectures() and not Path(name).is_dir()
+
+
+def family_of(name: str) -> tuple[str, str]:
+    """A preset's model, and the name that its papers are known by.
+
+    Args:
+        name: name or folder, as the user gave it.
+
+    Raises:
+        OSError: the folder holds no preset.
+        ValueError: nothing has that name, or it has yet to be downloaded.
+    """
+    place = look_up(name)
+    size = name.partition(".")[0]
+    for model, sizes in catalog.presets().items():
+        if name in sizes or (name in hub.NAMES and size in sizes):
+            return model, name
+    folder = place.folder
+    if place.address is not None:
+        folder = hub.fetched(place.address)
+    if folder is None:
+        raise ValueError(
+            f"{name!r} has to be downloaded before it is known what it is: load it "
+            "once, for instance with zoo.from_preset."
+        )
+    said = saved_settings(folder)
+    kind = str(said.get("model_type", "bert"))
+    if "architecture" in said:
+        return str(said["architecture"]), name
+    return ("GPT", "gpt2") if kind == "gpt2" else ("BertBackbone", f"{kind}_")
+
+
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """What the JSON file that describes a preset's folder says.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged.
+    """
+    from zoo.files.json_files import read_json
+
+    found = (folder / name for name in CONFIGS if (folder / name).is_file())
+    file = next(found, folder / CONFIGS[0])
+    return read_json(file, "a JSON object that describes a model")
+
+
 def folder_of(name: str | os.PathLike[str]) -> Path | None:
     """Returns a preset's folder, downloaded if necessary; None for a configuration.
 

@@ -1,0 +1,3 @@
+"""Model cards."""
+
+CARD = "README.md"
