@@ -173,7 +173,7 @@ def _beside(path: Path, folder: bool = False) -> tuple[Path, int]:
         try:
             descriptor = os.open(temporary, flags | NO_LINK, 0o666)
         except FileNotFoundError:
-            if flags & os.O_DIRECTORY and path.parent.is_dir():
+            if folder and path.parent.is_dir():
                 continue  # swept before it was opened
             raise
         lock(descriptor)
