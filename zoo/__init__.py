@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from zoo.models.bert.tasks import BertTaggerConfig as BertTaggerConfig
     from zoo.models.gan.cyclegan import CycleGAN as CycleGAN
     from zoo.models.gan.cyclegan import CycleGANConfig as CycleGANConfig
-    from zoo.models.gan.cyclegan import CycleGANGenerator as CycleGANGenerator
-    from zoo.models.gan.cyclegan import (
+    from zoo.models.gan.cyclegan_generator import (
+        CycleGANGenerator as CycleGANGenerator,
+    )
+    from zoo.models.gan.cyclegan_networks import (
         CycleGANGeneratorConfig as CycleGANGeneratorConfig,
     )
     from zoo.models.gan.dcgan import DCGAN as DCGAN

@@ -213,7 +213,7 @@ MODELS = {
         task="image-to-image",
     ),
     "CycleGANGenerator": Entry(
-        "zoo.models.gan.cyclegan",
+        "zoo.models.gan.cyclegan_generator",
         config="CycleGANGeneratorConfig",
         parts=("Translator",),
         papers=("zhu2017unpaired",),

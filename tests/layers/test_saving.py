@@ -22,7 +22,7 @@ from zoo.layers.recurrent.cells import Recurrent
 from zoo.models.bert import backbone as bert
 from zoo.models.bert import electra
 from zoo.models.bert import pretrainer as bert_pretrainer
-from zoo.models.gan import cyclegan, dcgan
+from zoo.models.gan import cyclegan_networks, dcgan
 from zoo.models.language import elmo
 from zoo.models.language.self_attention import SimpleSelfAttention
 
@@ -171,8 +171,8 @@ CASES: dict[type, Case] = {
         mlm_head,
         functional=False,
     ),
-    cyclegan.Residual: Case(
-        lambda: cyclegan.Residual(3, data_format="channels_last"), (PICTURES,)
+    cyclegan_networks.Residual: Case(
+        lambda: cyclegan_networks.Residual(3, data_format="channels_last"), (PICTURES,)
     ),
     dcgan.Generator: Case(lambda: dcgan.Generator(GAN), (normal(B, 4), ids(3, B))),
     dcgan.Discriminator: Case(

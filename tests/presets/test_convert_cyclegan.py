@@ -6,7 +6,7 @@ import torch
 
 from tests.models import plain_torch_cyclegan as plain
 from zoo.formats.authors.cyclegan import load_cyclegan, load_translator
-from zoo.models.gan.cyclegan import CycleGANGeneratorConfig
+from zoo.models.gan.cyclegan_networks import CycleGANGeneratorConfig
 
 
 def generator(blocks=2, channels=(3, 1)):

@@ -126,16 +126,16 @@ def test_ten_steps_are_those_of_torch_with_a_group_for_each_rate(accumulate):
 @pytest.mark.skipif(keras.config.backend() != "torch", reason="torch's own kernel")
 @pytest.mark.parametrize("optimizer", [Adam, AdamW])
 def test_torch_s_fused_kernel_is_told_each_rate(optimizer, monkeypatch):
-    from zoo.engine.torch import engine as engine_torch
+    from zoo.engine.torch import memory_order
 
     told = []
-    fused = engine_torch._fused_adam
+    fused = memory_order._fused_adam
 
     def watched(optimizer, gradients, variables, learning_rate):
         told.append((len(variables), float(ops.convert_to_numpy(learning_rate))))
         fused(optimizer, gradients, variables, learning_rate)
 
-    monkeypatch.setattr(engine_torch, "_fused_adam", watched)
+    monkeypatch.setattr(memory_order, "_fused_adam", watched)
     model = Tower()
     model.compile(optimizer(PEAK), layer_decay=DECAY, run_eagerly=True)
     step(model, batches()[0])

@@ -36,7 +36,8 @@ from torch.distributed.tensor.experimental import (
 from zoo.distribution.gathering import GathersAtUse
 from zoo.engine.layout import DATA, MODEL, Axes, Mesh
 from zoo.engine.tensors import Function, Tensor, Variables
-from zoo.engine.torch.engine import TorchEngine, to_tensors
+from zoo.engine.torch.engine import TorchEngine
+from zoo.engine.torch.recording import to_tensors
 
 # Gradients sent together, as in torch's own data parallelism.
 BUCKET_BYTES = 25 * 2**20
@@ -342,7 +343,7 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
 
     def _contiguous(self, x: DTensor) -> DTensor:
         local = x.to_local()
-        # Always copied: see `_lying_like` in the engine for one device.
+        # Always copied: see `_lying_like` in `zoo.engine.torch.memory_order`.
         local = torch.empty(local.shape, dtype=local.dtype, device=local.device).copy_(
             local
         )

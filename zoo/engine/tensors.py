@@ -10,5 +10,7 @@ from typing import Any
 import keras
 
 Tensor = Any
+# As Keras passes it: sizes, None where they vary, or a nest of such tuples.
+Shape = Any
 Variables = Sequence[keras.Variable]
 Function = Callable[..., Any]

@@ -13,12 +13,9 @@ from typing import Any
 
 from zoo.files.stored_arrays import LazyArrays
 from zoo.files.torch_files import read_state_dict
-from zoo.models.gan.cyclegan import (
-    CycleGAN,
-    CycleGANConfig,
-    CycleGANGenerator,
-    CycleGANGeneratorConfig,
-)
+from zoo.models.gan.cyclegan import CycleGAN, CycleGANConfig
+from zoo.models.gan.cyclegan_generator import CycleGANGenerator
+from zoo.models.gan.cyclegan_networks import CycleGANGeneratorConfig
 from zoo.presets import weights
 
 BLOCK = 10  # index of the first residual block

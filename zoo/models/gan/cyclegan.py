@@ -9,82 +9,33 @@ Shapes: B images of each domain, (H, W) of an image, C channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from zoo import moved
-from zoo.configs.checks import (
-    check_choice,
-    check_count,
-    check_fields,
-    check_whole,
-)
-from zoo.engine.current import engine
-from zoo.engine.layout import GATHERED
-from zoo.generation.tiles import by_tiles
+from zoo.configs.checks import check_fields, check_whole
 from zoo.layers.convolution.history import ImageHistory
-from zoo.layers.convolution.image_format import from_signed, in_native_format, to_signed
-from zoo.layers.convolution.padding import ReflectionPadding
-from zoo.layers.initializers import Normal
-from zoo.layers.layer import Layer
-from zoo.layers.norm import InstanceNorm
+from zoo.layers.convolution.image_format import from_signed, to_signed
 from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
-from zoo.presets.inference import BATCH, Array, Served, Side
+from zoo.models.gan.cyclegan_generator import CycleGANGenerator, served_translator
+from zoo.models.gan.cyclegan_networks import (
+    LAYOUT,
+    SMALLEST,
+    STRIDE,
+    CycleGANGeneratorConfig,
+    Upsampling,
+    discriminator,
+)
+from zoo.presets.inference import Served
 from zoo.presets.preset import FromPreset
 from zoo.presets.registration import register
 from zoo.training import Model, Phase
-from zoo.training.batched import Batched
 from zoo.training.checks.ranges import Range
 
 Direction = Literal["a_to_b", "b_to_a"]
-Upsampling = Literal["transposed", "resize"]
-STDDEV = 0.02  # of initial weights
-LEAK = 0.2
-STRIDE = 4  # a generator halves sides twice and doubles them again
-SMALLEST = 16  # side of an image; a quarter of it is padded by reflection
-
-# Convolutions can't be computed in shards. Those that give images or scores have few
-# outputs.
-LAYOUT = (
-    (r"(last|score)/kernel$", (None, None, "model", None), GATHERED),
-    (r"kernel$", (None, None, None, "model"), GATHERED),
-)
-
-
-@dataclass(frozen=True)
-class CycleGANGeneratorConfig:
-    """Configuration of a generator, whose output has its input's size.
-
-    Attributes:
-        channels: number of channels of the input, and of the output.
-        width: channels of the first layer; the next two have 2 and 4 times as many.
-        residual_blocks: residual blocks at a quarter of the resolution. The paper uses
-            6 for 128 x 128 pixels and 9 for 256 x 256.
-        upsampling: "transposed" convolutions, as in the paper, or "resize" before
-            convolutions, which avoids checkerboard artifacts (Odena et al. 2016).
-    """
-
-    channels: tuple[int, int] = (3, 3)
-    width: int = 64
-    residual_blocks: int = 9
-    upsampling: Upsampling = "transposed"
-
-    def __post_init__(self) -> None:
-        """Validates the fields."""
-        check_fields(self)
-        if len(self.channels) != 2:
-            raise ValueError(
-                f"channels must be two numbers, of the input and of the output, got "
-                f"{self.channels!r}"
-            )
-        for count in self.channels:
-            check_count("channels", count)
-        check_whole(self, "width", "residual_blocks")
-        check_choice(self, "upsampling", get_args(Upsampling))
 
 
 @dataclass(frozen=True)
@@ -168,235 +119,6 @@ PRESETS: dict[str, CycleGANConfig] = {
 }
 
 
-# === Networks ===
-
-
-@keras.saving.register_keras_serializable("zoo", "CycleGANResidual")
-class Residual(Layer):
-    """A residual block: two 3 x 3 convolutions with instance norm (section 7.2)."""
-
-    def __init__(self, channels: int, data_format: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        dtype = self.dtype_policy
-        images = {"dtype": dtype, "data_format": data_format}
-        self.body = keras.Sequential(
-            [
-                ReflectionPadding(1, **images),
-                _convolution(channels, 3, "convolve_0", images),
-                InstanceNorm(**images),
-                layers.ReLU(dtype=dtype),
-                ReflectionPadding(1, **images),
-                _convolution(channels, 3, "convolve_1", images),
-                InstanceNorm(**images),
-            ],
-            name="body",
-        )
-
-    def build(self, input_shape) -> None:
-        """Creates both convolutions' weights."""
-        self.body.build(input_shape)
-
-    def call(self, x):
-        """Feature maps (B, H, W, C) to the same shape."""
-        return x + self.body(x)
-
-    def compute_output_shape(self, input_shape):
-        """The input's shape."""
-        return input_shape
-
-
-def generator(config: CycleGANGeneratorConfig, dtype: Any) -> keras.Sequential:
-    """The network of section 7.2, in the paper's notation c7s1, d, R, u, c7s1.
-
-    It maps images (B, H, W, C) in [-1, 1], with H and W multiples of 4, to images of
-    the same size and range.
-    """
-    width = config.width
-    images = _of_images(dtype)
-
-    def normed(*convolution: layers.Layer) -> list[layers.Layer]:
-        return [*convolution, InstanceNorm(**images), layers.ReLU(dtype=dtype)]
-
-    stack = normed(
-        ReflectionPadding(3, **images), _convolution(width, 7, "first", images)
-    )
-    for index, channels in enumerate((2 * width, 4 * width)):
-        name = f"down_{index}"
-        stack += normed(
-            layers.ZeroPadding2D(((1, 0), (1, 0)), **images),
-            _convolution(channels, 3, name, images, strides=2),
-        )
-    stack += [
-        Residual(4 * width, name=f"residual_{index}", **images)
-        for index in range(config.residual_blocks)
-    ]
-    for index, channels in enumerate((2 * width, width)):
-        name = f"up_{index}"
-        if config.upsampling == "resize":
-            stack += normed(
-                layers.UpSampling2D(2, **images),
-                ReflectionPadding(1, **images),
-                _convolution(channels, 3, name, images),
-            )
-        else:
-            initial = Normal(STDDEV)
-            stack += normed(
-                layers.Conv2DTranspose(
-                    channels, 3, 2, kernel_initializer=initial, name=name, **images
-                ),
-                # Aligns even sizes as the authors' framework does.
-                layers.Cropping2D(((1, 0), (1, 0)), **images),
-            )
-    stack += [
-        ReflectionPadding(3, **images),
-        _convolution(config.channels[1], 7, "last", images),
-        # In float32 under any precision.
-        layers.Activation("tanh", dtype="float32"),
-    ]
-    return keras.Sequential(in_native_format(stack), name="generator")
-
-
-def discriminator(config: CycleGANConfig, channels: int, name: str, dtype: Any):
-    """A PatchGAN: scores overlapping patches of images (B, H, W, C) in [-1, 1].
-
-    Section 7.2's C64, C128, C256, C512 and a final convolution to one channel.
-    """
-    images = _of_images(dtype)
-    stack: list[Any] = []
-    last = config.discriminator_layers
-    for index in range(last + 1):
-        width = config.width * 2 ** min(index, 3)
-        stack += [
-            layers.ZeroPadding2D(1, **images),
-            _convolution(
-                width, 4, f"down_{index}", images, strides=1 if index == last else 2
-            ),
-            *([InstanceNorm(**images)] if index else []),
-            layers.LeakyReLU(LEAK, dtype=dtype),
-        ]
-    stack += [
-        layers.ZeroPadding2D(1, **images),
-        _convolution(1, 4, "score", images),
-        layers.Activation("linear", dtype="float32"),
-    ]
-    given = keras.Input((*config.image_size, channels))
-    return keras.Sequential([given, *in_native_format(stack)], name=name)
-
-
-def _of_images(dtype: Any) -> dict[str, Any]:
-    """Arguments of all layers that depend on the order of an image's axes."""
-    return {"dtype": dtype, "data_format": engine().image_format}
-
-
-def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
-    if channels == 1:
-        # On a CPU, torch has no 16-bit gradient for kernels with one output.
-        images = {**images, "dtype": "float32"}
-    initial = Normal(STDDEV)
-    return layers.Conv2D(
-        channels,
-        size,
-        strides,
-        kernel_initializer=initial,
-        name=name,
-        **images,
-    )
-
-
-# === One direction ===
-
-
-@keras.saving.register_keras_serializable("zoo")
-@keras.saving.register_keras_serializable("zoo", "Translator")  # in older files
-class CycleGANGenerator(FromPreset, Model):
-    """One direction of a CycleGAN, to translate with; it is not trained by itself.
-
-    `cyclegan.a_to_b.save_to_preset(folder)` saves it alone.
-    """
-
-    Config = CycleGANGeneratorConfig
-    layout = LAYOUT
-
-    def __init__(self, config: CycleGANGeneratorConfig, **kwargs: Any) -> None:
-        super().__init__(config, **kwargs)
-        self.generator = generator(config, self.dtype_policy)
-        self.build()
-
-    def build(self, input_shape=None) -> None:
-        """Creates all weights, which fit images of any size."""
-        self.generator.build((None, None, None, self.config.channels[0]))
-        self.built = True
-
-    def call(self, images, training: bool = False):
-        """Translates images (B, H, W, C) in [-1, 1], with H and W multiples of 4."""
-        return self.generator(images, training=training)
-
-    def phases(self):
-        """Raises: a generator is trained within a CycleGAN."""
-        raise TypeError(
-            "A CycleGANGenerator is trained as part of a CycleGAN, not by itself: "
-            "fit the CycleGAN."
-        )
-
-    def translate(
-        self,
-        images: np.ndarray | Sequence[np.ndarray],
-        *,
-        tile: int | None = None,
-        overlap: int = 64,
-    ) -> Any:
-        """Images as they would look in the other domain.
-
-        Sides that are not multiples of 4 are padded by reflection and cropped
-        afterwards. Each new size is compiled once.
-
-        Args:
-            images: in [0, 1], of shape (N, H, W, C); or a sequence of (H, W, C), each
-                of its own size.
-            tile: the longest side computed at once, in pixels, a multiple of 4. Larger
-                images are computed in bounded memory, in overlapping tiles that are
-                blended. Instance norm then sees one tile at a time, so contrast can
-                differ between tiles.
-            overlap: overlap of neighbouring tiles, in pixels.
-
-        Returns:
-            Images in the form of `images`, in [0, 1], float32.
-        """
-        if not isinstance(images, np.ndarray):
-            return [
-                self.translate(image[None], tile=tile, overlap=overlap)[0]
-                for image in images
-            ]
-        _check_pictures(images, self.config.channels[0])
-        if tile is not None and (tile % STRIDE or tile < SMALLEST):
-            raise ValueError(
-                f"tile must be a multiple of {STRIDE} from {SMALLEST} up, got {tile}"
-            )
-        if tile is not None and max(images.shape[1:3]) > tile:
-            return by_tiles(self.translate, images, tile, overlap)
-        height, width = images.shape[1:3]
-        below, right = -height % STRIDE, -width % STRIDE
-        padding = ((0, 0), (0, below), (0, right), (0, 0))
-        padded = np.pad(np.asarray(images, "float32"), padding, mode="reflect")
-        return self._translate(padded)[:, :height, :width]
-
-    @cached_property
-    def _translate(self) -> Batched:
-        def translate(images):
-            return from_signed(self.generator(to_signed(images)))
-
-        return Batched(translate, lambda: self.variables, batch_size=32)
-
-
-def _check_pictures(images: np.ndarray, channels: int) -> None:
-    check_images(images, (*images.shape[1:3], channels))
-    if min(images.shape[1:3]) < SMALLEST:
-        raise ValueError(
-            f"Images must be at least {SMALLEST} x {SMALLEST} pixels, got "
-            f"{images.shape[1]} x {images.shape[2]}"
-        )
-
-
 # === The model ===
 
 
@@ -430,7 +152,13 @@ class CycleGAN(FromPreset, Model):
             for direction in get_args(Direction)
         )
         self.discriminator_a, self.discriminator_b = (
-            discriminator(config, channels, f"discriminator_{name}", dtype)
+            discriminator(
+                (*config.image_size, channels),
+                config.width,
+                config.discriminator_layers,
+                f"discriminator_{name}",
+                dtype,
+            )
             for name, channels in zip("ab", config.channels, strict=True)
         )
         if config.history:
@@ -595,29 +323,12 @@ def _difference(x, y):
     return ops.mean(ops.abs(x - y))
 
 
-# Sides of the pictures that a translator takes: multiples of it, from four of it up.
-STRIDE = 4
-
-
-def served_translator(model: Any) -> Served:
-    """Exports translations of images (B, H, W, C) in [0, 1] to the other domain."""
-    sides = (Side(name, 0, 4 * STRIDE, STRIDE) for name in ("height", "width"))
-    shape = (BATCH, *sides, model.config.channels[0])
-    return Served(
-        model.generator,
-        lambda inputs: [from_signed(model.generator(to_signed(inputs["images"])))],
-        [Array("images", shape, "pictures")],
-        ["translated"],
-    )
-
-
 def served_direction(model: Any, direction: Direction = "a_to_b") -> Served:
     """Exports one direction of a CycleGAN."""
     return served_translator(getattr(model, direction))
 
 
 register(CycleGAN, presets=PRESETS, measured="translations", served=served_direction)
-register(CycleGANGenerator, served=served_translator)
 
 
 def __getattr__(name: str) -> object:
