@@ -223,8 +223,12 @@ def fit_steps(
     evaluate: Callable[[], Mapping[str, float]],
     size: int,
     unit: Literal["tokens", "images", "sequences"] = "tokens",
+    **options: Any,
 ) -> None:
-    """Trains for `--steps` updates; `size` is the number of units per batch."""
+    """Trains for `--steps` updates; `size` is the number of units per batch.
+
+    `options` are further arguments of `Run.fit`.
+    """
     run.fit(
         model,
         batches,
@@ -233,6 +237,7 @@ def fit_steps(
         evaluate=evaluate,
         batch_tokens=size,
         unit=unit,
+        **options,
     )
 
 
@@ -242,8 +247,12 @@ def fit_epochs(
     model: Any,
     batches: Any,
     evaluate: Callable[[], Mapping[str, float]],
+    **options: Any,
 ) -> None:
-    """Trains on images for `--epochs`, evaluating every `--eval-every` epochs."""
+    """Trains on images for `--epochs`, evaluating every `--eval-every` epochs.
+
+    `options` are further arguments of `Run.fit`.
+    """
     per_epoch = batches.steps_per_epoch
     run.fit(
         model,
@@ -253,6 +262,7 @@ def fit_epochs(
         evaluate=evaluate,
         batch_tokens=config.batch_size,
         unit="images",
+        **options,
     )
 
 

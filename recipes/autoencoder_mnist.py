@@ -84,7 +84,12 @@ def main(config: Config) -> dict:
     autoencoder.compile(keras.optimizers.Adam(schedule), accumulate=config.accumulate)
 
     tested = evaluation(autoencoder, test, batch_size=500)
-    fit_epochs(run, config, autoencoder, batches, tested)
+
+    def samples() -> dict[str, np.ndarray]:
+        shown = test[:9]
+        return {"images": shown, "reconstructions": autoencoder.reconstruct(shown)}
+
+    fit_epochs(run, config, autoencoder, batches, tested, samples=samples)
 
     by_pca, pca_error = principal_components(train, test, config.model.code_dim)
     draw(run, autoencoder, data, test, by_pca)

@@ -57,8 +57,6 @@ class Config(EpochsConfig, TextRunConfig):
         dropout: dropout rate of the encoder and the head.
         attention_dropout: dropout rate of attention probabilities.
         epochs: maximum number of passes over the training set.
-        patience: stop after this many epochs without a better or equal validation
-            score; 0 to never stop early.
         learning_rate: peak learning rate, which then decays linearly to zero.
         warmup: fraction of the updates over which the learning rate warms up.
         weight_decay: decoupled weight decay of the matrices.
@@ -89,7 +87,6 @@ class Config(EpochsConfig, TextRunConfig):
     attention_dropout: float = 0.1
     batch_size: int = 32
     epochs: int = 3
-    patience: int = 0
     learning_rate: float = 5e-5
     warmup: float = 0.1
     weight_decay: float = 0.01
@@ -155,7 +152,7 @@ def main(config: Config) -> dict:
     )
     trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
     print(f"training {trainable:,} of {model.count_params():,} parameters")
-    best = BestPreset(run, model, task.chosen_by, config.patience)
+    best = BestPreset(run, model, task.chosen_by)
 
     def evaluate() -> dict[str, float]:
         with model.averaged_weights(needed=False):
@@ -171,7 +168,8 @@ def main(config: Config) -> dict:
         evaluate=evaluate,
         batch_tokens=config.batch_size,
         unit="sequences",
-        stop=best.stop,
+        monitor=f"val_{best.metric}",
+        mode="max",
     )
     best.load()
     figures: dict[str, Any] = {

@@ -100,7 +100,8 @@ def main(config: Config) -> dict:
         accumulate=config.accumulate,
     )
     tested = evaluation(classifier, test, data.test_labels, batch_size=500)
-    fit_epochs(run, config, classifier, batches, tested)
+    judged_by = {"monitor": "val_accuracy", "mode": "max"}
+    fit_epochs(run, config, classifier, batches, tested, **judged_by)
     curves = {"training": "loss", "test": "val_loss"}
     draw_curves(run, curves, "Classifier", unit="nats per image")
     classifier.save_to_preset(run.out / "preset")

@@ -198,7 +198,8 @@ def main(config: Config) -> dict:
                 ),
             }
 
-    fit_epochs(run, config, cyclegan, batches, evaluate)
+    judged_by = {"monitor": "val_generators/loss"}
+    fit_epochs(run, config, cyclegan, batches, evaluate, **judged_by)
     terms = ("a_to_b", "b_to_a", "cycle_a", "cycle_b", "identity")
     losses = {name: f"generators/{name}" for name in terms}
     draw_curves(run, losses, "CycleGAN", unit="loss")

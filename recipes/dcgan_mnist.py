@@ -179,7 +179,8 @@ def main(config: Config) -> dict:
             )
             return {**metrics, "diversity": watch.look(metrics)}
 
-    fit_epochs(run, config, gan, batches, evaluate)
+    judged_by = {"monitor": "val_diversity", "mode": "max"}
+    fit_epochs(run, config, gan, batches, evaluate, **judged_by)
     draw(run, gan, latents, labels)
     gan.save_to_preset(run.out / "preset")
     judged = {}

@@ -296,6 +296,8 @@ def classify(
         evaluate=lambda: {"accuracy": accuracy(model, validation, BUCKETS)},
         batch_tokens=size,
         unit="sequences",
+        monitor="val_accuracy",
+        mode="max",
     )
 
 

@@ -141,7 +141,15 @@ def main(config: Config) -> dict:
             np.savez(file, samples=samples, judged=gan.judge(LINE[:, None]))
         return {"wasserstein": wasserstein_distance(samples, test[:, 0])}
 
-    fit_steps(run, config, gan, batches, evaluate, config.batch_size, "images")
+    def samples() -> dict[str, Path]:
+        draw(run, config)
+        return {"densities": run.out / "densities.png"}
+
+    fit_steps(
+        *(run, config, gan, batches, evaluate, config.batch_size, "images"),
+        monitor="val_wasserstein",
+        samples=samples,
+    )
     draw(run, config)
     gan.save_to_preset(run.out / "preset")
     summary = run.finish(dataset=config.dataset, loss=config.model.loss)

@@ -162,11 +162,15 @@ def main(config: Config) -> dict:
 
     length, size = config.model.context_length, config.batch_size
     crops = zoo.data.RandomCrops(text.train, length, size, seed=config.seed)
-    fit_steps(run, config, model, crops.batches, evaluate, size * length)
 
-    shown = "\n---\n".join(
-        sample_texts(config, model, config.num_samples, top_k=config.top_k)
-    )
+    def samples() -> dict[str, str]:
+        texts = sample_texts(config, model, config.num_samples, top_k=config.top_k)
+        return {"samples": "\n---\n".join(texts)}
+
+    tokens = size * length
+    fit_steps(run, config, model, crops.batches, evaluate, tokens, samples=samples)
+
+    shown = samples()["samples"]
     with replacing(run.out / "samples.txt") as file:
         file.write(f"{shown}\n".encode())
     draw_curves(run, {"training": "loss", "validation": "val_loss"}, "GPT")

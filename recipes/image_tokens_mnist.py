@@ -185,7 +185,15 @@ def train_vqvae(run: Run, config: Config, data: zoo.data.ImageDataset) -> VQVAE:
     batches = zoo.data.ImageBatches(data.train_images, size, seed=config.seed)
     evaluate = evaluation(vqvae, scaled(data.test_images), batch_size=500)
     first = replace(config, steps=config.vqvae_steps)
-    fit_steps(run, first, vqvae, batches.batches, evaluate, size, "images")
+    shown = scaled(data.test_images[:9])
+
+    def samples() -> dict[str, np.ndarray]:
+        return {"images": shown, "reconstructions": vqvae.reconstruct(shown)}
+
+    fit_steps(
+        *(run, first, vqvae, batches.batches, evaluate, size, "images"),
+        samples=samples,
+    )
     return vqvae
 
 
@@ -220,7 +228,22 @@ def train_gpt(
     asked = requests(test_labels[kept], np.random.default_rng(config.seed))
     inputs, targets, weights = model.sequences(test_codes[kept], asked)
     evaluate = evaluation(gpt, inputs, targets, sample_weight=weights, batch_size=100)
-    fit_steps(run, config, gpt, batches, evaluate, config.batch_size, "images")
+    labels_once = np.arange(len(requests.words))
+    each = requests(labels_once, np.random.default_rng(config.seed))
+
+    def samples() -> dict[str, np.ndarray]:
+        drawn = model.sample(
+            prompts=each,
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
+        )
+        return {"samples": drawn}
+
+    fit_steps(
+        *(run, config, gpt, batches, evaluate, config.batch_size, "images"),
+        samples=samples,
+    )
     return model
 
 

@@ -189,9 +189,14 @@ def train(run: Run, name: str, config: Config, text: EncodedText) -> dict:
                 model, text.validation, text.validation_text, stride=length // 2
             )
 
-    fit_steps(run, config, model, crops.batches, evaluate, size * length)
+    def samples() -> dict[str, str]:
+        return {"sample": sample_texts(config, model, 1)[0]}
+
+    model.tokenizer = text.tokenizer
+    tokens = size * length
+    fit_steps(run, config, model, crops.batches, evaluate, tokens, samples=samples)
     # As if embeddings were multiplied too.
-    flops = compute(model.count_params(), size * length * config.steps)
+    flops = compute(model.count_params(), tokens * config.steps)
     return finished(run, model, config, text, flops=float(flops))
 
 

@@ -189,7 +189,17 @@ def main(config: Config) -> dict:
         "per epoch",
     )
     evaluate = evaluation_of_batches(model, held_out)
-    fit_steps(run, config, model, batches.batches, evaluate, batches.target_tokens)
+
+    def samples() -> dict[str, str]:
+        shown = [source for source, _ in text.validation[:3]]
+        found = zip(shown, model.generate(shown), strict=True)
+        return {"translations": "\n".join(f"{a}\n  {b}" for a, b in found)}
+
+    fit_steps(
+        *(run, config, model, batches.batches, evaluate, batches.target_tokens),
+        monitor="val_nats",
+        samples=samples,
+    )
     with model.averaged_weights(needed=False):
         model.save_to_preset(run.out / "preset")
         pairs = (text.test or text.validation)[: config.test_sentences]

@@ -164,7 +164,12 @@ def main(config: Config) -> dict:
     )
     adam = keras.optimizers.Adam(rate, **average(config.ema))
     vae.compile(adam, accumulate=config.accumulate)
-    fit_epochs(run, config, vae, batches, evaluation(vae, test, batch_size=500))
+
+    def samples() -> dict[str, np.ndarray]:
+        return {"samples": vae.sample(100, seed=config.seed)}
+
+    tested = evaluation(vae, test, batch_size=500)
+    fit_epochs(run, config, vae, batches, tested, samples=samples)
     draw(run, vae, data, test)
     figures = {}
     if config.nll_samples:

@@ -38,6 +38,7 @@ BACKENDS = ("torch", "jax", "tensorflow")
 LONGEST_CHAIN = 8
 # Fields that belong to the process, not to the run.
 UNLIKE = ("second", "peak_memory", "resume")
+OTHERS = ("run.lock", "report.txt")
 EVENTS = ("open", "os.rename", "os.remove")
 # Seconds after which a process counts as hung.
 HUNG = 600
@@ -65,14 +66,14 @@ def state_of(out: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(file for file in out.rglob("*") if file.is_file()):
         name = str(file.relative_to(out))
-        if file.name == "checkpoint.safetensors":
+        if file.name.startswith(("checkpoint", "best")):
             found |= {f"{name} {key}": x for key, x in checkpoint_of(file).items()}
         elif file.suffix in (".json", ".jsonl"):
             lines = file.read_text().splitlines()
             texts = lines if file.suffix == ".jsonl" else ["\n".join(lines)]
             found[name] = json.dumps([steady(json.loads(text)) for text in texts])
-        # Plots show times; the lock is not a result.
-        elif file.suffix != ".png" and file.name not in ("run.lock", "report.txt"):
+        # Plots and pages show times; the lock is not a result.
+        elif file.suffix not in (".png", ".html") and file.name not in OTHERS:
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
 

@@ -12,17 +12,13 @@ def test_the_last_of_equal_scores_is_the_best():
     assert best_of([0.4]) == 1
 
 
-def test_saves_at_every_best_and_stops_when_patience_ends(tmp_path):
+def test_saves_at_every_best(tmp_path):
     saved = []
     run = SimpleNamespace(out=tmp_path, rows=[])
     model = SimpleNamespace(save_to_preset=lambda path: saved.append(len(run.rows) + 1))
-    best = BestPreset(run, model, "f1", patience=2)
-    stopped = []
+    best = BestPreset(run, model, "f1")
     for score in (0.2, 0.5, 0.5, 0.4, 0.3):
         best.keep({"f1": score, "loss": 1.0})
         run.rows.append({"val_f1": score})
-        stopped.append(best.stop())
     assert saved == [1, 2, 3]
-    assert stopped == [False, False, False, False, True]
     assert (best.number, best.score) == (3, 0.5)
-    assert not BestPreset(run, model, "f1").stop()

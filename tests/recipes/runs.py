@@ -22,8 +22,8 @@ def stopped_at_checkpoint(monkeypatch, main, config, number=1):
     """Runs a recipe until it has written its first checkpoint, or a later one."""
     save = Run.save
 
-    def save_then_stop(self, model):
-        save(self, model)
+    def save_then_stop(self, model, *samples):
+        save(self, model, *samples)
         if len(self.rows) == number:
             raise KeyboardInterrupt
 

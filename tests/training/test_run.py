@@ -1,5 +1,6 @@
 """What a run refuses, before it starts and when it is resumed."""
 
+import functools
 import json
 import shutil
 import signal
@@ -26,7 +27,9 @@ class Config(RunConfig):
     learning_rate: float = 0.01
 
 
-def train(config, data="aa", stop=lambda run: False, **options):
+def train(
+    config, data="aa", stop=lambda run: False, evaluate=None, samples=dict, **options
+):
     """A run of the toy regression; returns it and its model."""
     run = Run(config, **options)
     run.start({"dataset": data})
@@ -38,11 +41,19 @@ def train(config, data="aa", stop=lambda run: False, **options):
         lambda start: iter(drawn[start:]),
         updates=config.steps,
         evaluate_every=config.eval_every,
-        evaluate=lambda: {"x": 0.0},
+        evaluate=evaluation(evaluate, run),
         batch_tokens=8,
         stop=lambda: stop(run),
+        samples=samples,
     )
     return run, model
+
+
+def evaluation(evaluate, run):
+    """The function that `fit` takes; it may ask for the run."""
+    if evaluate is None:
+        return lambda: {"x": 0.0}
+    return functools.partial(evaluate, *[run][: evaluate.__code__.co_argcount])
 
 
 def at_update_4(run):

@@ -1,4 +1,4 @@
-"""Keeps the preset of a run's best evaluation, and stops when none is better."""
+"""Keeps the preset of a run's best evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +19,10 @@ class BestPreset:
         run: the run that trains the model.
         model: the model, with a method `save_to_preset`.
         metric: the metric of its evaluations; higher is better.
-        patience: evaluations without a better or equal score to stop after; 0 for no
-            limit.
     """
 
-    def __init__(self, run: Run, model: Any, metric: str, patience: int = 0) -> None:
-        self._run, self._model, self._patience = run, model, patience
+    def __init__(self, run: Run, model: Any, metric: str) -> None:
+        self._run, self._model = run, model
         self.metric = metric
 
     def keep(self, found: Mapping[str, float]) -> None:
@@ -32,10 +30,6 @@ class BestPreset:
         scores = [*self._scores(), found[self.metric]]
         if best_of(scores) == len(scores):
             self._model.save_to_preset(self._run.out / "preset")
-
-    def stop(self) -> bool:
-        """Whether the patience is exhausted; see `Run.fit`."""
-        return 0 < self._patience <= len(self._run.rows) - self.number
 
     def load(self) -> None:
         """Gives the model the weights of the best evaluation."""

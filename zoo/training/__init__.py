@@ -12,14 +12,18 @@ from zoo.training.optimizers.schedules import (
     WarmupInverseSqrt,
 )
 from zoo.training.phases import Phase, WeightedMean
+from zoo.training.progress import ProgressBar
+from zoo.training.trackers.callback import LogTo
 
 __all__ = [
     "ConstantThenLinear",
     "DynamicLossScale",
     "Engine",
+    "LogTo",
     "Model",
     "OptimizerGroup",
     "Phase",
+    "ProgressBar",
     "StopOnNaN",
     "Throughput",
     "WarmupCosine",

@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,69 @@ CHECKSUM = b'"sha256":"%s"'
 BLANK = CHECKSUM % (b"0" * 64)
 
 
+@dataclass(frozen=True)
+class HostState:
+    """All state of a compiled model, copied to the host.
+
+    Attributes:
+        arrays: variables and random states by name.
+        metadata: plain text to store with them.
+    """
+
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, model: Any, **extra: Any) -> "HostState":
+        """Copies the state of a model, so that training on does not change it.
+
+        Args:
+            model: a compiled `zoo.training.Model`.
+            extra: plain values to store with it.
+        """
+        arrays: dict[str, Any] = {
+            name: engine().numpy(variable)
+            for name, variable in _named_variables(model).items()
+        }
+        states, words = _random_states()
+        arrays |= {f"random.{name}": state for name, state in states.items()}
+        metadata = {
+            "backend": keras.config.backend(),
+            **words,
+            "extra": json.dumps(extra),
+            "sha256": "0" * 64,
+        }
+        if not engine().is_main:
+            return cls({}, metadata)
+        # On a CPU the backend's arrays share the memory of its variables.
+        copied = {k: np.array(a, order="C", copy=True) for k, a in arrays.items()}
+        return cls(copied, metadata)
+
+    def write(
+        self, path: str | Path, before: Callable[[], None] = lambda: None
+    ) -> None:
+        """Writes a checkpoint, atomically; only the main process writes.
+
+        Args:
+            path: a safetensors file.
+            before: called when the new file is written, just before it replaces the
+                one at `path`.
+        """
+        from safetensors.numpy import save
+
+        from zoo.files.atomic import replacing
+
+        if not engine().is_main:
+            return
+        data = save(self.arrays, self.metadata)
+        checksum = hashlib.sha256(data).hexdigest().encode()
+        header = 8 + int.from_bytes(data[:8], "little")
+        with replacing(path) as file:
+            file.write(data[:header].replace(BLANK, CHECKSUM % checksum))
+            file.write(memoryview(data)[header:])
+            before()
+
+
 def save_checkpoint(path: str | Path, model: Any, **extra: Any) -> None:
     """Writes the state of a compiled model, atomically.
 
@@ -31,30 +95,7 @@ def save_checkpoint(path: str | Path, model: Any, **extra: Any) -> None:
         model: a compiled `zoo.training.Model`.
         extra: plain values to store with it.
     """
-    from safetensors.numpy import save
-
-    from zoo.files.atomic import replacing
-
-    arrays: dict[str, Any] = {
-        name: engine().numpy(variable)
-        for name, variable in _named_variables(model).items()
-    }
-    states, words = _random_states()
-    arrays |= {f"random.{name}": state for name, state in states.items()}
-    metadata = {
-        "backend": keras.config.backend(),
-        **words,
-        "extra": json.dumps(extra),
-        "sha256": "0" * 64,
-    }
-    if not engine().is_main:
-        return
-    data = save({k: np.asarray(a, order="C") for k, a in arrays.items()}, metadata)
-    checksum = hashlib.sha256(data).hexdigest().encode()
-    header = 8 + int.from_bytes(data[:8], "little")
-    with replacing(path) as file:
-        file.write(data[:header].replace(BLANK, CHECKSUM % checksum))
-        file.write(memoryview(data)[header:])
+    HostState.of(model, **extra).write(path)
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
@@ -139,9 +180,46 @@ def _load(
     path: str | Path, model: Any, keep_rates: bool
 ) -> tuple[dict[str, Any], Callable[[], None]]:
     """Restores the variables; returns the extra values and a function for the rest."""
+    from zoo.files.damaged import reading
+
+    metadata, arrays = _read(path)
+    members = model.optimizer.members.values()
+    kept = {id(member._learning_rate) for member in members} if keep_rates else set()
+    _assign(path, model, arrays, kept)
+    states = {
+        name.removeprefix("random."): array
+        for name, array in arrays.items()
+        if name.startswith("random.")
+    }
+
+    def restore() -> None:
+        _set_random_states(states, metadata)
+
+    # Files of earlier versions have no checksum.
+    with reading(path, "a whole checkpoint"):
+        restore()
+        return json.loads(metadata["extra"]), restore
+
+
+def load_variables(path: str | Path, model: Any) -> None:
+    """Restores the weights and the optimizers' state, but no random states.
+
+    Args:
+        path: a checkpoint.
+        model: a model compiled as the saved one was.
+
+    Raises:
+        ValueError: as for `Resume`.
+    """
+    _, arrays = _read(path)
+    _assign(path, model, arrays, set())
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """A checkpoint's metadata and arrays, for this backend."""
     from safetensors import SafetensorError, safe_open
 
-    from zoo.files.damaged import cause, reading
+    from zoo.files.damaged import cause
 
     metadata = _metadata(path)
     try:
@@ -156,6 +234,13 @@ def _load(
             f"resume only there, not on {backend}. To transfer weights, use "
             "save_weights or save_to_preset."
         )
+    return metadata, arrays
+
+
+def _assign(
+    path: str | Path, model: Any, arrays: Mapping[str, np.ndarray], kept: set[int]
+) -> None:
+    """Assigns all variables but those whose ids are in `kept`."""
     named = _named_variables(model)
     saved = {name for name in arrays if not name.startswith("random.")}
     wrong = [n for n in named if n in saved and arrays[n].shape != named[n].shape]
@@ -166,24 +251,9 @@ def _load(
             f"{missing[:3]}; unknown: {unknown[:3]}; of another shape: {wrong[:3]}. "
             "Make and compile the model as it was saved."
         )
-    members = model.optimizer.members.values()
-    kept = {id(member._learning_rate) for member in members} if keep_rates else ()
     for name, variable in named.items():
         if id(variable) not in kept:
             variable.assign(arrays[name])
-    states = {
-        name.removeprefix("random."): array
-        for name, array in arrays.items()
-        if name.startswith("random.")
-    }
-
-    def restore() -> None:
-        _set_random_states(states, metadata)
-
-    # Files of earlier versions have no checksum.
-    with reading(path, "a whole checkpoint"):
-        restore()
-        return json.loads(metadata["extra"]), restore
 
 
 class Checkpoint(keras.callbacks.Callback):

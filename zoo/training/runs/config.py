@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from zoo.files.text_files import OnBad
 from zoo.store.names import check_names
 from zoo.training.runs.flags import parse_flags
+from zoo.training.trackers.tracker import TrackerName
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 C = TypeVar("C", bound="RunConfig")
@@ -29,6 +30,12 @@ class RunConfig:
         mesh_model: devices that share each weight.
         shard_parameters: also shard weights and optimizer state along the data axis.
         seed: seed of weights, data order, dropout and samples.
+        log: loggers of other projects that also get the figures and samples.
+        samples: show samples in the run's page and loggers at each evaluation.
+        patience: stop after this many evaluations without a better or equal measure;
+            0 for never.
+        keep_checkpoints: number of checkpoints to keep, the newest ones.
+        keep_best: also keep the checkpoint of the best evaluation, and end with it.
         resume: continue from the checkpoint in `out`, with its settings.
         resume_with: names of settings that may differ when resuming, including `data`.
         smoke: train a tiny model for two updates, to check that everything works.
@@ -43,6 +50,11 @@ class RunConfig:
     mesh_model: int = 1
     shard_parameters: bool = False
     seed: int = 0
+    log: tuple[TrackerName, ...] = ()
+    samples: bool = True
+    patience: int = 0
+    keep_checkpoints: int = 1
+    keep_best: bool = False
     resume: bool = False
     resume_with: tuple[str, ...] = ()
     smoke: bool = False

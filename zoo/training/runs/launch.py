@@ -12,8 +12,9 @@ from typing import Any, NoReturn, TypeVar
 from zoo.program import SIGNALS, errors_in_one_line, stoppable
 from zoo.training.runs.checkpoint import read_extra
 from zoo.training.runs.config import RunConfig, parse
+from zoo.training.runs.kept import CHECKPOINT
 from zoo.training.runs.output import outlive_output
-from zoo.training.runs.run import CHECKPOINT
+from zoo.training.runs.report import ended
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -33,7 +34,11 @@ def launch(
     with stoppable() as received:
         try:
             with errors_in_one_line(_program()):
-                main(config)
+                try:
+                    main(config)
+                except BaseException as error:
+                    ended(Path(config.out), error)
+                    raise
         except KeyboardInterrupt:
             _stopped(config, received[-1])
         except (Exception, SystemExit):

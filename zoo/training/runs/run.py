@@ -1,17 +1,17 @@
 """The parts that all training runs of recipes share.
 
 Each run has a folder with `config.json`, `metrics.jsonl` (one line per evaluation),
-`checkpoint.safetensors` (for `--resume`), and at the end pictures, `summary.json` and
-`preset/`.
+`checkpoint.safetensors` (for `--resume`), `index.html` (a page about the run, rewritten
+at each evaluation), and at the end pictures, `summary.json` and `preset/`.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,27 +24,35 @@ from zoo.engine.current import engine
 from zoo.engine.host_memory import peak_bytes
 from zoo.files.atomic import replacing
 from zoo.files.damaged import reading
-from zoo.training.runs.checkpoint import (
-    Resume,
-    read_extra,
-    save_checkpoint,
-)
+from zoo.reports.run_folder import CONFIG, METRICS, SUMMARY
+from zoo.training.progress import ProgressBar
+from zoo.training.runs.checkpoint import HostState, Resume
 from zoo.training.runs.config import RunConfig as RunConfig
 from zoo.training.runs.config import TextRunConfig as TextRunConfig
 from zoo.training.runs.config import parse as parse
+from zoo.training.runs.evaluations import Evaluations
 from zoo.training.runs.flags import flat
 from zoo.training.runs.hold import Hold
+from zoo.training.runs.kept import (
+    CHECKPOINT,
+    KeptCheckpoints,
+    delete_all,
+    newest_whole,
+)
+from zoo.training.runs.measure import Measure, restore_best
 from zoo.training.runs.output import outlive_output
+from zoo.training.runs.report import Report
 from zoo.training.runs.settings import (
     check_same,
     differences,
     setting_name,
     settings_of,
 )
+from zoo.training.runs.writer import BackgroundWriter
 from zoo.training.seeds import set_seed
-
-CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
-METRICS, SUMMARY = "metrics.jsonl", "summary.json"
+from zoo.training.trackers.callback import LogTo
+from zoo.training.trackers.samples import Sample
+from zoo.training.trackers.tracker import check_installed
 
 
 class Run:
@@ -68,8 +76,15 @@ class Run:
     ) -> None:
         self.config, self.staged, self.whole = config, staged, whole
         self.out = Path(config.out)
+        self._folder = self.out  # where all processes read
         self.checkpoint = self.out / CHECKPOINT
         outlive_output()
+        check_installed(config.log)
+        for name, least in (("patience", 0), ("keep_checkpoints", 1)):
+            if getattr(config, name) < least:
+                raise ValueError(
+                    f"{name} must be at least {least}, got {getattr(config, name)}."
+                )
         asked, mesh = (config.mesh_data, config.mesh_model), engine().mesh
         if asked != (1, 1) and mesh.size == 1:
             self.devices = use(*asked, shard_parameters=config.shard_parameters)
@@ -82,6 +97,9 @@ class Run:
         self.data: Mapping[str, str] = {}
         self.seconds = 0.0
         self.rows: list[dict[str, Any]] = []
+        self.measure = Measure()
+        self._best_row: int | None = None
+        self._writer = BackgroundWriter()
         self._started = self._recorded = False
         self._had = None if whole else self._found()
         if not engine().is_main:
@@ -91,6 +109,8 @@ class Run:
             self.out = Path(self._nowhere.name)
             sys.stdout = open(os.devnull, "w")
         self._hold: Hold = whole._hold if whole else Hold(self.out)
+        self._kept = KeptCheckpoints(self.out, config.keep_checkpoints)
+        self._report = Report(config, self.out)
         if self._had is not None:
             self._check(*self._had)
         set_seed(config.seed)
@@ -120,8 +140,11 @@ class Run:
             if begun and record.exists():
                 found = _read_json(record)
                 return {"settings": found, "data": found.get("data")}, record
-        elif self.checkpoint.exists():
-            return read_extra(self.checkpoint), self.checkpoint
+        elif found_file := newest_whole(self._folder):
+            path, extra, damaged = found_file
+            for words in damaged:
+                print(f"{words}. Resuming from {path} instead.")
+            return extra, path
         raise FileNotFoundError(
             f"There is no checkpoint to resume from in {self.config.out}. Leave "
             "--resume out to start a new run."
@@ -172,8 +195,8 @@ class Run:
             return  # not everything is checked yet
         if self.staged and engine().is_main:
             for folder in (".", *parts):
-                for name in (CHECKPOINT, SUMMARY):
-                    (self.out / folder / name).unlink(missing_ok=True)
+                delete_all(self.out / folder)
+                (self.out / folder / SUMMARY).unlink(missing_ok=True)
         self._record()
 
     def _record(self) -> None:
@@ -191,6 +214,7 @@ class Run:
             "keras": keras.__version__,
         }
         self.write_json(CONFIG, settings)
+        self._report.write(None if self.config.resume else {})
 
     def finished(self) -> dict[str, Any] | None:
         """The summary of a part that has already finished with the same settings."""
@@ -220,6 +244,9 @@ class Run:
         batch_tokens: int,
         unit: Literal["tokens", "images", "sequences"] = "tokens",
         stop: Callable[[], bool] = lambda: False,
+        monitor: str = "val_loss",
+        mode: Literal["min", "max"] = "min",
+        samples: Callable[[], Mapping[str, Sample]] = dict,
     ) -> None:
         """Trains up to `updates`, from the checkpoint when resuming.
 
@@ -235,10 +262,16 @@ class Run:
             stop: called after each evaluation; returns whether to stop early, for
                 example from `rows`. A run resumed after it stopped early does not
                 continue.
+            monitor: the metric that `patience` and `keep_best` go by.
+            mode: whether its lowest or its highest value is the best.
+            samples: called after each evaluation; returns samples by name for the
+                run's page and loggers: a text, images (N, H, W, C) in [0, 1], or the
+                path of a picture.
 
         Raises:
             ValueError: `evaluate_every` does not divide the updates, or the checkpoint
                 does not fit.
+            OSError: a checkpoint could not be written.
         """
         if updates % evaluate_every:
             raise ValueError(
@@ -247,12 +280,12 @@ class Run:
             )
         if not self._started:
             self.start({})
+        self.measure = Measure(monitor, mode)
         callbacks: list[keras.callbacks.Callback] = []
-        if self.config.resume and self.checkpoint.exists():
-            resume = Resume(
-                self.checkpoint, model, keep_rates=bool(self.config.resume_with)
-            )
-            self._check(resume.extra, self.checkpoint)
+        found = newest_whole(self._folder) if self.config.resume else None
+        if found:
+            resume = Resume(found[0], model, keep_rates=bool(self.config.resume_with))
+            self._check(resume.extra, found[0])
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
         start = int(engine().numpy(model.optimizer.iterations))
@@ -268,34 +301,104 @@ class Run:
                 f"eval_every={evaluate_every}, so that the last one is evaluated."
             )
         self._record()
-        if callbacks:
+        self._report.begin(updates, unit, self.measure)
+        if found:
+            if start:
+                print(f"Resumed from {found[0]}, update {start}.")
+            self._kept.resumed(found[0], start)
             # If the run was killed then, only the checkpoint has the last line.
             self.write_metrics()
-            if stop():
-                return
-        logger = _Logger(self, evaluate, batch_tokens, unit, stop)
-        first = start // evaluate_every
-        model.fit(
-            batches(start),
-            steps_per_epoch=evaluate_every,
-            initial_epoch=first,
-            epochs=first + (updates - start) // evaluate_every,
-            callbacks=[*callbacks, logger],
-            verbose=2 if not sys.stdout.isatty() else 1,
+
+        def ended() -> bool:
+            """Whether training ends before its last update."""
+            return self.measure.stale(self.rows, self.config.patience) or stop()
+
+        if not (found and ended()) and start < updates:
+            self._train(
+                model,
+                batches,
+                Evaluations(self, evaluate, batch_tokens, unit, ended, samples),
+                ProgressBar(batch_tokens, unit, total=updates, start=start),
+                callbacks,
+                range(start, updates, evaluate_every),
+            )
+        if self.config.keep_best:
+            engine().wait()  # until the main process has written it
+            self._best_row = restore_best(self._folder, model, self.rows, self.measure)
+
+    def _train(
+        self,
+        model: Any,
+        batches: Callable[[int], Any],
+        evaluations: Evaluations,
+        bar: ProgressBar,
+        callbacks: Sequence[keras.callbacks.Callback],
+        intervals: range,
+    ) -> None:
+        """Calls Keras's `fit`; each interval between evaluations is one epoch of it."""
+        first = intervals.start // intervals.step
+        try:
+            with self._writer, contextlib.closing(bar):
+                with contextlib.closing(evaluations):
+                    self._report.write()
+                    model.fit(
+                        batches(intervals.start),
+                        steps_per_epoch=intervals.step,
+                        initial_epoch=first,
+                        epochs=first + len(intervals),
+                        callbacks=[*callbacks, evaluations, bar],
+                        verbose=0,
+                    )
+        except BaseException as error:
+            self._report.end(error)
+            raise
+
+    def log_to(self) -> LogTo | None:
+        """The loggers that the settings name."""
+        if not self.config.log:
+            return None
+        return LogTo(
+            *self.config.log,
+            folder=self.out,
+            project=self._report.recipe or "zoo",
+            settings={
+                name: value
+                for name, value in settings_of(self.config).items()
+                if name not in ("resume", "resume_with")
+            },
         )
 
-    def save(self, model: Any) -> None:
-        """Writes the checkpoint and the metrics so far."""
+    def save(
+        self, model: Any, samples: Mapping[str, str | bytes] | None = None
+    ) -> None:
+        """Copies the state, and writes it with the metrics and the page meanwhile.
+
+        Args:
+            model: the compiled model.
+            samples: the newest samples by name, for the page.
+
+        Raises:
+            OSError: the checkpoint before this one could not be written.
+        """
         self._check_folder()
-        save_checkpoint(
-            self.checkpoint,
+        state = HostState.of(
             model,
             rows=self.rows,
             seconds=self.seconds,
             settings=settings_of(self.config),
             data=dict(self.data),
         )
-        self.write_metrics()
+        rows, update = [*self.rows], self.rows[-1]["update"]
+        best = self.config.keep_best and self.measure.best(rows) == len(rows) - 1
+        page = self._report.at(self.seconds)
+
+        def write() -> None:
+            self._check_folder()
+            self._kept.write(state, update, best=best)
+            self.write_metrics(rows)
+            page(samples or {})
+
+        self._writer.submit(f"{self.checkpoint}, of update {update},", write)
 
     def _check_folder(self) -> None:
         if not (self._hold.held() and (self.out / CONFIG).exists()):
@@ -304,10 +407,11 @@ class Run:
                 "was active. The run ends and writes nothing more there."
             )
 
-    def write_metrics(self) -> None:
-        """Writes the metrics so far, one line per evaluation."""
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Writes the metrics, one line per evaluation; those so far by default."""
         self._record()
-        lines = "".join(json.dumps(row) + "\n" for row in self.rows)
+        rows = self.rows if rows is None else rows
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
         with replacing(self.out / METRICS) as file:
             file.write(lines.encode())
 
@@ -319,7 +423,9 @@ class Run:
         """Writes and returns the summary: final metrics, speed, memory and settings."""
         self._record()
         self._check_folder()
-        last = {k: v for k, v in self.rows[-1].items() if k != "update"}
+        best = self._best_row
+        row = self.rows[-1 if best is None else best]
+        last = {k: v for k, v in row.items() if k != "update"}
         peak = engine().peak_memory()
         if peak is None:
             peak = peak_bytes()
@@ -333,59 +439,14 @@ class Run:
             "seed": self.config.seed,
             "mesh_data": engine().mesh.data,
             "mesh_model": engine().mesh.model,
+            **({} if best is None else {"best_update": row["update"]}),
             **figures,
         }
         self.write_json(SUMMARY, summary)
+        self._report.end()
         return summary
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     with reading(path, "a JSON object, as a run writes it", "Start a new run."):
         return dict(json.loads(path.read_text("utf-8")))
-
-
-class _Logger(keras.callbacks.Callback):
-    """Evaluates, logs and checkpoints at the end of every epoch."""
-
-    def __init__(
-        self,
-        run: Run,
-        evaluate: Callable[[], Mapping[str, Any]],
-        batch_tokens: int,
-        unit: str,
-        stop: Callable[[], bool],
-    ) -> None:
-        super().__init__()
-        self.run, self.evaluate_fn, self.stop = run, evaluate, stop
-        self.batch_tokens, self.unit = batch_tokens, unit
-        self.updates, self.counted = 0, 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._start = self._first_done = time.perf_counter()
-        self.updates = 0
-
-    def on_train_batch_end(
-        self, batch: int, logs: Mapping[str, Any] | None = None
-    ) -> None:
-        self.updates += 1
-        if self.updates == 1:
-            # The first update of an epoch may compile, so it is not timed.
-            self._first_done = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        now = time.perf_counter()
-        self.run.seconds += now - self._start
-        rate = (self.updates - 1) * self.batch_tokens / (now - self._first_done)
-        model = self.model
-        row: dict[str, Any] = {
-            "update": int(engine().numpy(model.optimizer.iterations))
-        }
-        row |= {name: float(value) for name, value in (logs or {}).items()}
-        row |= {f"val_{k}": float(v) for k, v in self.evaluate_fn().items()}
-        row["learning_rate"] = float(model.optimizer.learning_rate)
-        row[f"{self.unit}_per_second"] = round(rate, 1)
-        self.run.rows.append(row)
-        model.stop_training = model.stop_training or self.stop()
-        self.run.save(model)
-        shown = {k: v for k, v in row.items() if k.startswith("val_")}
-        print("  " + "  ".join(f"{k} {v:.4f}" for k, v in shown.items()), flush=True)

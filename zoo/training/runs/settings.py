@@ -7,9 +7,12 @@ from typing import Any
 
 from zoo.training.runs.flags import flat
 
-# Paths, the name of the variant and the evaluation interval: the trained model depends
-# on none of them.
-FREE = {"variant", "data_dir", "text_dir", "out", "resume", "resume_with", "eval_every"}
+# Paths, the name of the variant, the evaluation interval, logs and old checkpoints: the
+# trained model depends on none of them.
+FREE = {
+    *("variant", "data_dir", "text_dir", "out", "resume", "resume_with", "eval_every"),
+    *("log", "samples", "keep_checkpoints"),
+}
 
 
 def settings_of(config: Any) -> dict[str, Any]:

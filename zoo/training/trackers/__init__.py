@@ -1,0 +1,1 @@
+"""Loggers of other projects: TensorBoard, Weights & Biases, Trackio."""
