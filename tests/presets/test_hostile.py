@@ -217,6 +217,14 @@ def test_manifests_stay_in_their_folder(name, tmp_path):
         zoo.from_preset(folder)
 
 
+def test_a_hash_that_is_none(tmp_path):
+    folder = shutil.copytree(checkpoints()["classifier.mnist"], tmp_path / "copy")
+    file = folder / MANIFEST
+    file.write_text(file.read_text().replace('sha256 = "', 'sha256 = "\\t', 1))
+    with pytest.raises(ValueError, match=r"sha256 of .* must be 64 hexadecimal digits"):
+        Manifest.read(folder)
+
+
 def test_zip_files_lead_nowhere_and_do_not_swell(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"a": torch.ones(3)}, tmp_path / "w.pth")

@@ -1,6 +1,8 @@
 """Keras Hub presets: folders in its layout, ours, and those that it writes itself."""
 
 import json
+import re
+import struct
 
 import h5py
 import keras
@@ -241,6 +243,18 @@ def test_a_damaged_file(backbone, tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ValueError, match="model.weights.h5 is damaged"):
         zoo.BertBackbone.from_preset(folder)
+
+
+def test_a_loop_in_a_heap(backbone, tmp_path):
+    """The HDF5 library would follow it until no memory is left."""
+    file = written(backbone, tmp_path) / "model.weights.h5"
+    data = bytearray(file.read_bytes())
+    for match in re.finditer(rb"HEAP\0\0\0\0", data):
+        _, free, segment = struct.unpack_from("<QQQ", data, match.end())
+        struct.pack_into("<Q", data, segment + free, free)
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"must form a list, got a loop at offset \d+"):
+        zoo.BertBackbone.from_preset(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"config": {}}', "\xff"])

@@ -6,6 +6,7 @@ It is read without importing a backend, so that `zoo list` is fast.
 import contextlib
 import hashlib
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -100,6 +101,7 @@ class Manifest:
             for each in said["files"]:
                 check_fields(each, most=sys.maxsize)
                 _check_inside(folder, each.name)
+                _check_hash(each)
             if "evaluation" in said:
                 said["evaluation"] = Evaluation(**said["evaluation"])
                 check_fields(said["evaluation"])
@@ -181,6 +183,15 @@ def _check_inside(folder: Path, name: str) -> None:
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{folder / MANIFEST} lists {name!r}, outside of its folder.")
+
+
+def _check_hash(file: Checked) -> None:
+    """Raises a ValueError unless the hash is one."""
+    if not re.fullmatch("[0-9a-f]{64}", file.sha256):
+        raise ValueError(
+            f"sha256 of {file.name!a} must be 64 hexadecimal digits, got "
+            f"{file.sha256!a:.80}"
+        )
 
 
 def checked(path: Path, name: str) -> Checked:

@@ -7,7 +7,6 @@ differ from the encoder's (an epsilon of 1e-5, and GELU without the tanh). The m
 `writing` writes such folders.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ import h5py
 import numpy as np
 
 from zoo.configs.checks import checked, shown
-from zoo.files.binary import opened
 from zoo.files.damaged import reading
+from zoo.files.hdf5_files import open_hdf5
 from zoo.files.json_files import read_json
 from zoo.files.limits import MAX_LAYERS
 from zoo.formats.keras_hub.layout import (
@@ -191,8 +190,7 @@ def _read(
 def _datasets(file: Path) -> dict[str, np.ndarray]:
     """All weights in a Keras file by path, except the optimizer's."""
     found: dict[str, np.ndarray] = {}
-    source = opened(file)
-    left = source.seek(0, os.SEEK_END)
+    left = 0
 
     def collect(path: str, item: Any) -> None:
         nonlocal left
@@ -210,7 +208,8 @@ def _datasets(file: Path) -> dict[str, np.ndarray]:
         found[path.replace(OLD_LAYERS, "layers")] = np.asarray(item[()], "float32")
 
     with reading(file, "weights as Keras writes them"):
-        with h5py.File(source, "r") as weights_file:
+        with open_hdf5(file) as weights_file:
+            left = weights_file.id.get_filesize()
             weights_file.visititems(collect)  # follows no links to other files
     return found
 
