@@ -141,7 +141,7 @@ def test_a_step_looks_at_batches_by_itself(gpt):
     gpt.plan.watch.start()
     gpt.train_on_batch(IDS)
     assert np.isnan(gpt.train_on_batch(changed(IDS, 2, -1)))
-    with pytest.raises(ValueError, match=r"got values from -1 to \d+ in batch 2"):
+    with pytest.raises(ValueError, match="values from -1 to .*, first in batch 2"):
         gpt.plan.watch.check()
     assert all(np.isfinite(x).all() for x in gpt.get_weights())
 

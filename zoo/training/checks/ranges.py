@@ -113,10 +113,9 @@ class Watch(keras.metrics.Metric):
 
     def __init__(self) -> None:
         super().__init__(name="watch")
-        # For each range, the negated minimum and the maximum of the last batch, or of
-        # the first batch with a value out of range.
+        # For each range, the negated minimum and the maximum over all batches.
         self.ends = _counted((2 * MAX_RANGES,), _UNSEEN, "ends")
-        # The number of batches before that one.
+        # The number of batches before the first with a value out of range.
         self.good = _counted((), "zeros", "good")
         # The ranges of the last step, without their values.
         self.ranges: tuple[Range, ...] = ()
@@ -149,13 +148,10 @@ class Watch(keras.metrics.Metric):
         rest = 2 * (MAX_RANGES - len(ranges))
         limits = [x for r in ranges for x in (-r.low, r.high)] + [np.inf] * rest
         limits = ops.convert_to_tensor(np.array(limits, "float32"))
-        signs = ops.convert_to_tensor(np.array([-1, 1] * len(ranges), "float32"))
-        ends = [ops.cast(x, "float32") for r in ranges for x in r.extremes()]
-        ends = highest(signs * ops.stack(ends))
-        held = ops.convert_to_tensor(self.ends)
-        before = ops.all(held <= limits, keepdims=True)  # which NaN is not
-        before = ops.broadcast_to(before, held.shape)  # DTensor's `where` needs it
-        ends = ops.where(before, ops.pad(ends, (0, rest)), held)
+        extremes = [ops.cast(x, "float32") for r in ranges for x in r.extremes()]
+        extremes[::2] = [-low for low in extremes[::2]]
+        ends = highest(ops.pad(ops.stack(extremes), (0, rest)))
+        ends = ops.maximum(self.ends, ends)  # NaN if one of them is
         good = ops.all(ends <= limits)
         self.ends.assign(ends)
         self.good.assign_add(ops.cast(good, "float32"))
@@ -175,7 +171,7 @@ class Watch(keras.metrics.Metric):
             low, high = -ends[2 * at], ends[2 * at + 1]
             if low >= range_.low and high <= range_.high:
                 continue
-            where = f" in batch {int(engine().numpy(self.good)) + 1}"
+            where = f", first in batch {int(engine().numpy(self.good)) + 1}"
             if np.isnan(low):
                 return f"{range_.expected()}, got a fraction or NaN{where}"
             low, high = (int(x) if range_.whole else x for x in (low, high))
