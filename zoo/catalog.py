@@ -208,7 +208,6 @@ MODELS = {
         "zoo.models.gan.cyclegan",
         config="CycleGANConfig",
         presets=("cyclegan_32", "cyclegan_128", "cyclegan_256"),
-        parts=("CycleGANResidual",),
         papers=("zhu2017unpaired",),
         task="image-to-image",
     ),

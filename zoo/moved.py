@@ -171,11 +171,8 @@ MOVED = {
 
 # Classes: the module of each, and its new name there.
 RENAMED = {
-    "Translator": ("zoo.models.gan.cyclegan_generator", "CycleGANGenerator"),
-    "TranslatorConfig": (
-        "zoo.models.gan.cyclegan_networks",
-        "CycleGANGeneratorConfig",
-    ),
+    "Translator": ("zoo.models.gan.cyclegan", "CycleGANGenerator"),
+    "TranslatorConfig": ("zoo.models.gan.cyclegan", "CycleGANGeneratorConfig"),
 }
 
 
