@@ -1,5 +1,6 @@
 """Configuration of the documentation: `make docs`, which needs no network."""
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ autodoc_typehints = "none"
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+# Attributes are shown as parameters: a configuration is made of them.
+napoleon_custom_sections = [("Attributes", "params_style")]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
@@ -61,6 +63,26 @@ html_css_files = ["zoo.css"]
 html_copy_source = False
 html_show_sourcelink = False
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+
+def setup(app):
+    """Gives Keras's classes the signatures of their own constructors."""
+    app.connect("autodoc-process-signature", own_signature)
+
+
+def own_signature(app, what, name, obj, options, signature, returned):
+    """Keras wraps constructors, whose arguments would be `*args, **kwargs`."""
+    if what == "class" and signature and signature.startswith("(*args, **kwargs"):
+        found = inspect.signature(obj.__init__)
+        kept = [
+            each.replace(annotation=inspect.Parameter.empty)
+            for each in found.parameters.values()
+            if each.name not in ("self", "kwargs")
+        ]
+        signature = str(inspect.Signature(kept))
+    return signature, returned
+
 
 # `make linkcheck`, which needs the network.
 linkcheck_timeout = 20

@@ -52,10 +52,10 @@ class CycleGANConfig:
         upsampling: see `CycleGANGeneratorConfig`.
         discriminator_layers: how often a discriminator halves the sides; with 3, it
             judges patches of 70 x 70 pixels (Isola et al. 2017, section 6.1.2).
-        cycle_weight: coefficient of the cycle loss, |F(G(a)) - a| + |G(F(b)) - b|.
-        identity_weight: coefficient of |G(b) - b| + |F(a) - a|, which preserves colours
-            (section 5.2), relative to `cycle_weight`. It needs domains with the same
-            number of channels.
+        cycle_weight: coefficient of the cycle loss, `|F(G(a)) - a| + |G(F(b)) - b|`.
+        identity_weight: coefficient of `|G(b) - b| + |F(a) - a|`, which preserves
+            colours (section 5.2), relative to `cycle_weight`. It needs domains with the
+            same number of channels.
         history: size of each discriminator's buffer of generated images; 0 for none.
     """
 
