@@ -239,7 +239,7 @@ class Discriminator(Layer):
         if not self.config.spectral_norm:
             # Drawn as torch's layers draw them. With kernels this small, zero biases
             # would put the kinks of all first-layer features in one place: on MNIST,
-            # samples are then a tenth further from the data (docs/figures.md).
+            # samples are then a tenth further from the data (docs/results.md).
             bound = 1 / math.sqrt(fan_in)
             options["bias_initializer"] = RandomUniform(-bound, bound)
             return kind(*arguments, use_bias=use_bias, name=name, **options)
