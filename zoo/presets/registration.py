@@ -53,7 +53,9 @@ _registered: dict[str, Registration] = {}
 
 
 def register(cls: type | None = None, **what: Any) -> Any:
-    """Registers a model's class; a decorator, with or without arguments::
+    """Registers a model's class; a decorator, with or without arguments.
+
+    For example::
 
         @zoo.register(measured="likelihood")
         class MyVAE(zoo.VAE):
