@@ -65,7 +65,6 @@ html_show_sourcelink = False
 copybutton_exclude = ".linenos, .gp, .go"
 
 
-
 def setup(app):
     """Gives Keras's classes the signatures of their own constructors."""
     app.connect("autodoc-process-signature", own_signature)
