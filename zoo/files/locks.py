@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 fcntl: Any
 try:
     import fcntl
@@ -61,6 +59,8 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked_file(path: Path) -> Iterator[None]:
     """Within, this thread holds a lock on the file; it may take it again."""
+    from filelock import FileLock
+
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}.")
     held = FileLock(path, is_singleton=True)
