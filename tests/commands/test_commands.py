@@ -463,6 +463,13 @@ def test_a_backend_is_chosen(monkeypatch, tmp_path):
         monkeypatch.delenv("KERAS_BACKEND")
         backend.choose(able)
         assert backend.os.environ["KERAS_BACKEND"] == taken
+    # Keras writes its default there on first import, installed or not.
+    (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
+    for found, taken in ((["torch"], "torch"), (["jax", "tensorflow"], None)):
+        monkeypatch.delenv("KERAS_BACKEND")
+        monkeypatch.setattr(backend, "installed", lambda found=found: found)
+        backend.choose()
+        assert backend.os.environ.get("KERAS_BACKEND") == taken
     monkeypatch.setattr(backend, "installed", lambda: ["torch"])
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(ValueError, match=r"pip install .*\[jax\]'"):

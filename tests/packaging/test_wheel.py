@@ -83,7 +83,6 @@ def test_the_wheel_holds_the_package_recipes_and_checkpoints(wheel):
     assert others == {f"keras_zoo-{zoo.__version__}.dist-info"}
     for name in checkpoints():
         assert f"zoo/pretrained/{name}/manifest.toml" in said
-        assert f"zoo/pretrained/{name}/card.md" in said
     assert wheel.stat().st_size < 25e6
 
 

@@ -22,6 +22,8 @@ def installed() -> list[str]:
 def choose(able: Sequence[str] = ()) -> None:
     """Starts a backend: the one in KERAS_BACKEND or `keras.json`, or else the best.
 
+    What `keras.json` names counts if it is installed.
+
     Args:
         able: the backends that support the command; empty if all do.
 
@@ -42,7 +44,9 @@ def choose(able: Sequence[str] = ()) -> None:
             f"{installed_by('jax')}"
         )
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    if asked is None and not (home / "keras.json").is_file():
+    # Keras writes TensorFlow there by itself, installed or not.
+    saved = (home / "keras.json").is_file() and asked_backend() in found
+    if asked is None and not saved:
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
     start(asked_backend())
 

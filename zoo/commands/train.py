@@ -15,8 +15,8 @@ class TrainConfig:
         zoo train gpt_text --variant nanogpt_cpu --out runs/mine
 
     does the same as `python -m zoo.recipes.gpt_text --variant nanogpt_cpu --out
-    runs/mine`, on an installed backend if KERAS_BACKEND is not set. `zoo train RECIPE
-    --help` lists the recipe's flags; `zoo train` lists the recipes.
+    runs/mine`. `zoo train RECIPE --help` lists the recipe's flags; `zoo train` lists
+    the recipes.
 
     Attributes:
         recipe: the recipe's name.
@@ -33,8 +33,6 @@ def run(config: TrainConfig) -> None:
     import runpy
     import sys
 
-    from zoo.commands import backend
-
     package, names = recipes()
     if not config.recipe:
         print("\n".join(names))
@@ -45,7 +43,6 @@ def run(config: TrainConfig) -> None:
         raise ValueError(
             f"There is no recipe {config.recipe!r}.{hint} Recipes: {', '.join(names)}."
         )
-    backend.choose(("tensorflow",))  # Keras's own default, where it is installed
     sys.argv = [f"zoo train {config.recipe}", *config.flags]
     runpy.run_module(f"{package}.{config.recipe}", run_name="__main__")
 
