@@ -1,8 +1,8 @@
 """Train a deep autoencoder on small images, and compare it with PCA of the same size.
 
-    python -m recipes.autoencoder_mnist                         # 784-1000-500-250-30
-    python -m recipes.autoencoder_mnist --variant convolutional
-    python -m recipes.autoencoder_mnist --dataset digits        # nothing is downloaded
+    zoo train autoencoder_mnist                         # 784-1000-500-250-30
+    zoo train autoencoder_mnist --variant convolutional
+    zoo train autoencoder_mnist --dataset digits        # nothing is downloaded
 
 Hinton & Salakhutdinov 2006 report a squared error per image of 3.00 on MNIST's test
 set, and 13.87 for PCA. Writes both errors, reconstructions by both, and the loss curve.

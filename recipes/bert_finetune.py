@@ -1,11 +1,11 @@
 r"""Fine-tune a BERT to classify texts, tag words or find answers in texts.
 
-    python -m recipes.bert_finetune --encoder all-MiniLM-L6-v2/ --variant sst2 \
+    zoo train bert_finetune --encoder all-MiniLM-L6-v2/ --variant sst2 \
         --data-dir data/
-    python -m recipes.bert_finetune --encoder ... --variant wikiann --data-dir data/
-    python -m recipes.bert_finetune --encoder ... --variant tsv --data-dir my_table/ \
+    zoo train bert_finetune --encoder ... --variant wikiann --data-dir data/
+    zoo train bert_finetune --encoder ... --variant tsv --data-dir my_table/ \
         --text-column sentence --label-column label
-    python -m recipes.bert_finetune --smoke                 # nothing needed
+    zoo train bert_finetune --smoke                 # nothing needed
 
 The encoder is a preset: a name (`bert_tiny.docs`), an address (`hf://owner/name`), or a
 folder in this library's format or Hugging Face's. Every epoch ends with an evaluation

@@ -1,12 +1,12 @@
 r"""Pretrain a BERT to predict masked tokens and relations between sentences.
 
-    python -m recipes.bert_pretrain                              # docs, minutes
-    python -m recipes.bert_pretrain --variant no_sentences       # like RoBERTa
-    python -m recipes.bert_pretrain --variant order              # like ALBERT
-    python -m recipes.bert_pretrain --variant electra            # replaced tokens
-    python -m recipes.bert_pretrain --teacher runs/bert_pretrain/preset  # DistilBERT
-    python -m recipes.bert_pretrain --dataset text --data-dir my_novel.txt
-    python -m recipes.bert_pretrain --variant from_encoder --encoder all-MiniLM-L6-v2/
+    zoo train bert_pretrain                              # docs, minutes
+    zoo train bert_pretrain --variant no_sentences       # like RoBERTa
+    zoo train bert_pretrain --variant order              # like ALBERT
+    zoo train bert_pretrain --variant electra            # replaced tokens
+    zoo train bert_pretrain --teacher runs/bert_pretrain/preset  # DistilBERT
+    zoo train bert_pretrain --dataset text --data-dir my_novel.txt
+    zoo train bert_pretrain --variant from_encoder --encoder all-MiniLM-L6-v2/
 
 Documents are runs of consecutive paragraphs; the validation documents are about other
 topics. Masks are redrawn for every update, but drawn only once for validation, which

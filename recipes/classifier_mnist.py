@@ -1,8 +1,8 @@
 """Train a small image classifier that judges the samples of generative models.
 
-    python -m recipes.classifier_mnist                       # MNIST, minutes
-    python -m recipes.classifier_mnist --dataset digits      # nothing is downloaded
-    python -m recipes.classifier_mnist --dataset unpaired --data-dir horse2zebra.zip
+    zoo train classifier_mnist                       # MNIST, minutes
+    zoo train classifier_mnist --dataset digits      # nothing is downloaded
+    zoo train classifier_mnist --dataset unpaired --data-dir horse2zebra.zip
 
 Pass its preset to `recipes.image_tokens_mnist --classifier`, `recipes.dcgan_mnist
 --judge` or `recipes.cyclegan --judge`.

@@ -1,11 +1,11 @@
 r"""Train a CycleGAN on unpaired pictures of two domains.
 
-    python -m recipes.cyclegan --data-dir horse2zebra/            # trainA, trainB, ...
-    python -m recipes.cyclegan --data-dir horse2zebra.zip         # the same, zipped
-    python -m recipes.cyclegan --data-dir my_pictures/            # any two folders
-    python -m recipes.cyclegan --variant small --data-dir ...     # 32 x 32 pixels
-    python -m recipes.cyclegan --variant shapes --data-dir ...    # change shapes too
-    python -m recipes.cyclegan --smoke                            # nothing needed
+    zoo train cyclegan --data-dir horse2zebra/            # trainA, trainB, ...
+    zoo train cyclegan --data-dir horse2zebra.zip         # the same, zipped
+    zoo train cyclegan --data-dir my_pictures/            # any two folders
+    zoo train cyclegan --variant small --data-dir ...     # 32 x 32 pixels
+    zoo train cyclegan --variant shapes --data-dir ...    # change shapes too
+    zoo train cyclegan --smoke                            # nothing needed
 
 Writes grids of test pictures, their translations and the translations back, at each
 evaluation and at the end, and curves of losses and scores. For test pictures in pairs,

@@ -1,7 +1,7 @@
 """Train a CycleGAN with known answers: digits and the outlines of other digits.
 
-    python -m recipes.cyclegan_digits                        # MNIST, 1 h on two cores
-    python -m recipes.cyclegan_digits --variant small        # nothing is downloaded
+    zoo train cyclegan_digits                        # MNIST, 1 h on two cores
+    zoo train cyclegan_digits --variant small        # nothing is downloaded
 
 Training pictures are unpaired. The outline of each test digit is known, so translations
 are measured pixel by pixel in both directions; see `recipes.cyclegan`.

@@ -1,11 +1,11 @@
 r"""Train a DCGAN on small images.
 
-    python -m recipes.dcgan_mnist                         # MNIST, half the channels
-    python -m recipes.dcgan_mnist --variant conditional   # digits on request
-    python -m recipes.dcgan_mnist --variant wgan_gp
-    python -m recipes.dcgan_mnist --dataset digits        # nothing is downloaded
-    python -m recipes.dcgan_mnist --dataset images --data-dir my_faces/ --image-size 64
-    python -m recipes.dcgan_mnist --judge classifier.mnist
+    zoo train dcgan_mnist                         # MNIST, half the channels
+    zoo train dcgan_mnist --variant conditional   # digits on request
+    zoo train dcgan_mnist --variant wgan_gp
+    zoo train dcgan_mnist --dataset digits        # nothing is downloaded
+    zoo train dcgan_mnist --dataset images --data-dir my_faces/ --image-size 64
+    zoo train dcgan_mnist --judge classifier.mnist
 
 Writes a grid of samples from the same latents at each evaluation, interpolations, and
 curves of the losses and of D(x) and D(G(z)). Warns if training collapses. The losses of

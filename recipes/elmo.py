@@ -1,10 +1,10 @@
 r"""Pretrain an ELMo on text, then classify sentences by its features.
 
-    python -m recipes.elmo                              # a small grammar, minutes
-    python -m recipes.elmo --variant sst2 --data-dir data/
-    python -m recipes.elmo --variant sst2 --data-dir data/ --text docs
-    python -m recipes.elmo --variant tsv --data-dir my_table/
-    python -m recipes.elmo --characters                 # words by their spelling
+    zoo train elmo                              # a small grammar, minutes
+    zoo train elmo --variant sst2 --data-dir data/
+    zoo train elmo --variant sst2 --data-dir data/ --text docs
+    zoo train elmo --variant tsv --data-dir my_table/
+    zoo train elmo --characters                 # words by their spelling
 
 First, a forward and a backward language model are trained on sentences: those of the
 dataset, or the lines of another text (`--text`). Then the same classifier is trained,

@@ -1,8 +1,8 @@
 """Watch a GAN learn one-dimensional data: densities, D(x) and gradients.
 
-    python -m recipes.gan_1d                            # two bumps; under a minute
-    python -m recipes.gan_1d --dataset gaussian
-    python -m recipes.gan_1d --variant minimax          # the saturating loss
+    zoo train gan_1d                            # two bumps; under a minute
+    zoo train gan_1d --dataset gaussian
+    zoo train gan_1d --variant minimax          # the saturating loss
 
 Goodfellow et al. 2014, figure 1, with networks instead of schematic curves. Writes the
 densities of data and samples with D(x) at each evaluation, and the optimal

@@ -1,8 +1,8 @@
 """Train a GPT on text, from raw characters to samples.
 
-    python -m recipes.gpt_text                                  # the demo, minutes
-    python -m recipes.gpt_text --variant nanogpt_cpu --dataset tinyshakespeare
-    python -m recipes.gpt_text --dataset text --data-dir my_texts/ --out runs/mine
+    zoo train gpt_text                                  # the demo, minutes
+    zoo train gpt_text --variant nanogpt_cpu --dataset tinyshakespeare
+    zoo train gpt_text --dataset text --data-dir my_texts/ --out runs/mine
 
 KERAS_BACKEND=tensorflow, jax or torch selects the backend. An interrupted run continues
 with --resume, and ends as if it had never been interrupted.

@@ -1,9 +1,9 @@
 """Generate digits on request with a VQ-VAE and a GPT over its codes.
 
-    python -m recipes.classifier_mnist                       # the judge, once
-    python -m recipes.image_tokens_mnist --classifier runs/classifier_mnist/preset
-    python -m recipes.image_tokens_mnist --conditioning text # "the digit three"
-    python -m recipes.image_tokens_mnist --variant digits    # nothing is downloaded
+    zoo train classifier_mnist                       # the judge, once
+    zoo train image_tokens_mnist --classifier runs/classifier_mnist/preset
+    zoo train image_tokens_mnist --conditioning text # "the digit three"
+    zoo train image_tokens_mnist --variant digits    # nothing is downloaded
 
 Both stages are trained here, the VQ-VAE in subfolder `stage1` of the run's folder. The
 judge reports how many samples show the requested class. A run interrupted in either

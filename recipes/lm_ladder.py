@@ -1,8 +1,8 @@
 """Train language models from n-grams to GPT on one text, and compare them.
 
-    python -m recipes.lm_ladder                                   # docs, minutes
-    python -m recipes.lm_ladder --variant shakespeare             # tinyshakespeare
-    python -m recipes.lm_ladder --rungs linear gpt --max-order 3  # some of the models
+    zoo train lm_ladder                                   # docs, minutes
+    zoo train lm_ladder --variant shakespeare             # tinyshakespeare
+    zoo train lm_ladder --rungs linear gpt --max-order 3  # some of the models
 
 The rungs are n-grams of orders 1 to 6 (modified Kneser-Ney), a linear model of the mean
 embedding, recurrent networks (Elman, GRU, LSTM) as large as the GPT, and the GPT, with

@@ -1,8 +1,8 @@
 """Fit scaling laws to small GPTs, and predict a larger one before it is trained.
 
-    python -m recipes.scaling_laws                                # docs, an hour or two
-    python -m recipes.scaling_laws --dataset tinyshakespeare
-    python -m recipes.scaling_laws --table trainings.csv          # your own runs
+    zoo train scaling_laws                                # docs, an hour or two
+    zoo train scaling_laws --dataset tinyshakespeare
+    zoo train scaling_laws --table trainings.csv          # your own runs
 
 Several sizes are trained at each of a few compute budgets, C = 6·N·D, in the same way
 as `recipes.gpt_text --variant nanogpt_cpu_best`: rotary positions, Muon, one learning

@@ -1,7 +1,7 @@
 """Build up self-attention step by step, and see what each step contributes.
 
-    python -m recipes.self_attention_tour                   # nothing is downloaded
-    python -m recipes.self_attention_tour --variant sst2 --data-dir data/
+    zoo train self_attention_tour                   # nothing is downloaded
+    zoo train self_attention_tour --variant sst2 --data-dir data/
 
 The steps are those of Peter Bloem's lecture "Transformers from scratch" (2019): token
 means weighted by similarity, with nothing learned; scaling by the square root of the

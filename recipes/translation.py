@@ -1,8 +1,8 @@
 r"""Train a Transformer to translate, from parallel text to BLEU.
 
-    python -m recipes.translation                      # a small grammar, minutes
-    python -m recipes.translation --variant multi30k --data-dir data/
-    python -m recipes.translation --variant multi30k --data-dir data/ \
+    zoo train translation                      # a small grammar, minutes
+    zoo train translation --variant multi30k --data-dir data/
+    zoo train translation --variant multi30k --data-dir data/ \
         --dataset parallel --source fr --target en     # your own files
 
 Sentences are read from `train.en` and `train.de`, one per line, and from the `val` and

@@ -1,10 +1,10 @@
 r"""Train a variational autoencoder on small images, and estimate its likelihood.
 
-    python -m recipes.vae_mnist                               # MNIST, minutes
-    python -m recipes.vae_mnist --variant plane               # 2-dimensional codes
-    python -m recipes.vae_mnist --variant iwae_50             # hours on two cores
-    python -m recipes.vae_mnist --dataset digits              # nothing is downloaded
-    python -m recipes.vae_mnist --dataset images --data-dir my_pictures/ \
+    zoo train vae_mnist                               # MNIST, minutes
+    zoo train vae_mnist --variant plane               # 2-dimensional codes
+    zoo train vae_mnist --variant iwae_50             # hours on two cores
+    zoo train vae_mnist --dataset digits              # nothing is downloaded
+    zoo train vae_mnist --dataset images --data-dir my_pictures/ \
         --variant convolutional --observation discretized_logistic --binarize none
 
 Draws reconstructions, samples, interpolations, codes and the terms of the loss, and

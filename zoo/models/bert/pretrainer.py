@@ -177,7 +177,7 @@ def check_pretrained(model: "BertPretrainer", preset: Any) -> None:
     if any(name.startswith("masked_lm/") for name in model.new_weights):
         raise ValueError(
             f"{str(preset)!r} has no head for masked tokens. Pretrain it first: "
-            "python -m recipes.bert_pretrain --variant from_encoder --encoder FOLDER"
+            "zoo train bert_pretrain --variant from_encoder --encoder FOLDER"
         )
 
 
