@@ -93,3 +93,10 @@ def test_a_damaged_checkpoint_is_named(config, whole, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(data[:-10])
     with pytest.raises(ValueError, match="checkpoint.safetensors is not a whole"):
         main(replace(config, out=tmp_path, resume=True))
+
+
+def test_samples_leave_no_trace_in_the_training(config, whole, tmp_path):
+    assert "<pre>" in (whole[0] / "index.html").read_text()
+    main(replace(config, out=tmp_path, samples=False))
+    assert_same_run(tmp_path, whole[0])
+    assert "<pre>" not in (tmp_path / "index.html").read_text()

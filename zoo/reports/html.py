@@ -39,7 +39,7 @@ svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 1.8;
   margin-right: .3rem; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
-  margin: .5rem 0; }
+  margin: .5rem 0; max-height: 26rem; overflow-y: auto; }
 img { max-width: 100%; height: auto; border-radius: .3rem; background: #fff; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; }

@@ -217,7 +217,8 @@ class _Terminal(_View):
         room = self._console.width - 1
         bar = None
         if share is not None:
-            bar = min(30, max(8, room - len(words) - 2))
+            least = 20 if room >= 80 else 8
+            bar = min(30, max(least, room - len(words) - 2))
             words.truncate(max(room - bar - 2, 1), overflow="ellipsis")
         else:
             words.truncate(room, overflow="ellipsis")

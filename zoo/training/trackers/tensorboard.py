@@ -1,7 +1,7 @@
 """TensorBoard's event files, by tensorboardX, which needs no TensorFlow."""
 
 import json
-import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class TensorBoard(Tracker):
         self._writer = module.SummaryWriter(
             str(folder / FOLDER),
             purge_step=update + 1 if update else 0,
-            filename_suffix=f".{secrets.token_hex(4)}",
+            filename_suffix=f".{time.time_ns()}",
         )
         words = json.dumps(dict(settings), indent=2, default=str)
         self._writer.add_text("settings", _preformatted(words), 0)
