@@ -204,6 +204,15 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
         check_images(images, self.config.image_shape)
         return self._classes(np.asarray(images, "float32"))
 
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities (N, L), float32, of any number of images."""
+        check_images(images, self.config.image_shape)
+        return self._probabilities(np.asarray(images, "float32"))
+
+    @cached_property
+    def _probabilities(self) -> Batched:
+        return Batched(lambda images: ops.softmax(self(images)), lambda: self.variables)
+
     @cached_property
     def _features(self) -> Batched:
         def features(images):

@@ -25,6 +25,7 @@ from zoo.training.finetuning.lora import enable_lora
 from zoo.training.optimizers.averages import averaged
 from zoo.training.optimizers.building import built_group
 from zoo.training.phases import Batch, Phase
+from zoo.training.raw.reading import ReadsTexts
 from zoo.training.saving.config import SavesConfig
 from zoo.training.saving.kept_tokenizer import KeepsTokenizer
 from zoo.training.saving.one_writer import written
@@ -35,7 +36,7 @@ from zoo.training.terms import TermMeans
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
 
-class Model(KeepsTokenizer, ChecksData, SavesConfig):
+class Model(KeepsTokenizer, ReadsTexts, ChecksData, SavesConfig):
     """A Keras model trained by the sequence of its `phases()`.
 
     A subclass defines `phases()` and, if needed, `prepare(batch)` and
@@ -273,9 +274,12 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `fit`; raises a clear error when a loss is no longer finite.
 
-        Drops a ragged last batch if devices or micro-batches can't share it.
+        Reads raw texts where the model has a tokenizer (`zoo.training.raw`). Drops a
+        ragged last batch if devices or micro-batches can't share it.
         """
         arguments = bound(super().fit, args, kwargs)
+        arguments = self.with_texts_read(arguments, training=True)
+        arguments = self.with_validation_read(arguments)
         arguments = self.checked(arguments, "train_function")
         if isinstance(arguments["x"], Iterator | DataAdapter):
             # Keras can't shuffle these, and warns unless shuffling is off.
@@ -283,7 +287,7 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
         arguments["callbacks"] = stopping_on_nan(arguments["callbacks"])
         plan = getattr(self, "plan", None)
         divisor = self.engine.mesh.data * (plan.accumulate if plan else 1)
-        with self._trainer(), self.explained():
+        with self._trainer(), self.explained(), self.ending(arguments):
             if divisor > 1:
                 self._check_devices()
             arguments = self.engine.fit_arguments(arguments, divisor)
@@ -294,6 +298,7 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `evaluate`; the last batch may be ragged on any number of devices."""
         arguments = bound(super().evaluate, args, kwargs)
+        arguments = self.with_texts_read(arguments, training=False)
         arguments = self.checked(arguments, "test_function")
         plan = getattr(self, "plan", None)
         if plan is None:
@@ -301,15 +306,18 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
         if arguments.get("_use_cached_eval_dataset"):
             plan.watch.check()  # within fit, which has not checked its last batches
         plan.watch.start()
-        with self._trainer(training=False), self.explained():
+        ending = self.ending(arguments)
+        with self._trainer(training=False), self.explained(), ending:
             results = self.engine.evaluate(self, super().evaluate, arguments)
         plan.watch.check()
         return results
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `predict`; the last batch may be ragged on any number of devices."""
-        arguments = self.checked_inputs(bound(super().predict, args, kwargs))
-        with self._trainer(training=False), self.explained():
+        arguments = self.with_inputs_read(bound(super().predict, args, kwargs))
+        arguments = self.checked_inputs(arguments)
+        ending = self.ending(arguments)
+        with self._trainer(training=False), self.explained(), ending:
             return self.engine.predict(self, super().predict, arguments)
 
     def train_on_batch(
@@ -322,20 +330,29 @@ class Model(KeepsTokenizer, ChecksData, SavesConfig):
     ) -> Any:
         """Keras's `train_on_batch`, on the engine's devices."""
         example_weights.check_arguments(self, {"class_weight": class_weight})
+        x, y, sample_weight = self.batch_read(x, y, sample_weight)
         with self._trainer():
             return super().train_on_batch(
                 x, y, sample_weight, class_weight, return_dict
             )
 
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Keras's `test_on_batch`, on the engine's devices."""
+        x, y, sample_weight = self.batch_read(x, y, sample_weight)
         with self._trainer(training=False):
-            return super().test_on_batch(*args, **kwargs)
+            return super().test_on_batch(x, y, sample_weight, return_dict)
 
-    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def predict_on_batch(self, x: Any) -> Any:
         """Keras's `predict_on_batch`, on the engine's devices."""
+        x = self.with_inputs_read({"x": x})["x"]
         with self._trainer(training=False):
-            return super().predict_on_batch(*args, **kwargs)
+            return super().predict_on_batch(x)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Compiles the training step, by Keras or by an engine that has its own."""

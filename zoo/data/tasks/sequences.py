@@ -4,7 +4,7 @@ Shapes: N sequences, K tokens in all, B rows, T tokens per row.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -46,14 +46,10 @@ def labelled_sequences(
     if length < special + segments:
         raise ValueError(f"length must be at least {special + segments}, got {length}")
     texts = [example.text for example in examples]
-    encoded = tokenizer.encode_batch([*texts, *pairs])
-    tokens, bounds = _joined(encoded)
-    starts = bounds[:-1].reshape(segments, -1).T
-    stops = bounds[1:].reshape(segments, -1).T
-    if pairs:
-        stops = stops - np.stack(shortened(starts, stops, length - special), axis=1)
-    else:
-        stops = np.minimum(stops, starts + length - 2)
+    sequences = text_sequences(
+        (texts, pairs) if pairs else (texts,), tokenizer, num_segments=num_segments
+    )
+    sequences, _ = cut_to(sequences, length)
     known = [example.label for example in examples if example.label is not None]
     if len(known) not in (0, len(examples)):
         raise ValueError(
@@ -64,7 +60,48 @@ def labelled_sequences(
     if known:
         labels = np.array(known)
         labels = labels.astype(np.int32 if labels.dtype.kind == "i" else np.float32)
-    return Sequences(tokens, starts, stops, length, tokenizer, labels, num_segments)
+    return replace(sequences, labels=labels)
+
+
+def text_sequences(
+    segments: Sequence[Sequence[str]], tokenizer: Tokenizer, *, num_segments: int = 2
+) -> Sequences:
+    """Encodes texts, or pairs of texts, whole; T is the length of the longest.
+
+    Args:
+        segments: the texts or, for pairs, the first texts and the second, as many.
+        tokenizer: the tokenizer to encode them with.
+        num_segments: the model's number of segments, see `Sequences`.
+    """
+    texts = [text for segment in segments for text in segment]
+    tokens, bounds = _joined(tokenizer.encode_batch(texts))
+    starts = bounds[:-1].reshape(len(segments), -1).T
+    stops = bounds[1:].reshape(len(segments), -1).T
+    special = 2 + tokenizer.separators * (len(segments) - 1)
+    length = int((stops - starts).sum(axis=1).max()) + special
+    return Sequences(
+        tokens, starts, stops, length, tokenizer, num_segments=num_segments
+    )
+
+
+def cut_to(sequences: Sequences, length: int) -> tuple[Sequences, int]:
+    """Cuts sequences at the end, of a pair the longer text first.
+
+    Args:
+        sequences: the result of `text_sequences`.
+        length: T of the result, special tokens included.
+
+    Returns:
+        The sequences, and how many of them lost tokens.
+    """
+    starts, stops = sequences.starts, sequences.stops
+    cut = int((sequences.lengths > length).sum())
+    if starts.shape[1] == 2:
+        room = length - 2 - sequences.tokenizer.separators
+        stops = stops - np.stack(shortened(starts, stops, room), axis=1)
+    else:
+        stops = np.minimum(stops, starts + length - 2)
+    return replace(sequences, stops=stops, length=length), cut
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
+from zoo.data.tasks.sequences import cut_to, text_sequences
 from zoo.engine.current import engine
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention.multi_head import check_heads
@@ -36,6 +38,7 @@ from zoo.training import Model
 from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
+from zoo.training.raw.texts import Segments
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
@@ -329,6 +332,23 @@ class Bert(FromPreset, Model):
         """The pooler's output (B, D) for the first token of vectors (B, T, D)."""
         assert self.pooler is not None
         return engine().by_rows(self.pooler(ops.take(sequence, 0, axis=1)))
+
+    def text_inputs(self, segments: Segments, length: int | None) -> tuple[dict, int]:
+        """Encodes texts or pairs of texts: [CLS] A [SEP] or [CLS] A [SEP] B [SEP].
+
+        Rows are as long as the longest text, at most `context_length`. Texts that are
+        too long are cut at the end, of a pair the longer text first.
+
+        Returns:
+            `token_ids`, `segment_ids` and `padding_mask` (N, T), and how many texts
+            were cut.
+        """
+        sequences = text_sequences(
+            segments, self.tokenizer, num_segments=self.config.num_segments
+        )
+        length = length or min(sequences.length, self.longest_text)
+        sequences, cut = cut_to(sequences, length)
+        return sequences.pack(np.arange(len(sequences))), cut
 
     def check_inputs(self, inputs: Any) -> None:
         """Raises for token ids, segment ids or masks that the encoder can't take."""

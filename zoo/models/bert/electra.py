@@ -23,11 +23,11 @@ from zoo.layers.dense import Dense
 from zoo.layers.initializers import TruncatedNormal
 from zoo.layers.layer import Layer
 from zoo.models.bert.backbone import (
-    Bert,
     BertConfig,
     BertEncoder,
     encoder_inputs,
 )
+from zoo.models.bert.masked_texts import MaskedTexts
 from zoo.models.bert.pretrainer import (
     PRETRAINING,
     MaskedLMHead,
@@ -139,7 +139,7 @@ class ReplacedTokenHead(Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class Electra(Bert):
+class Electra(MaskedTexts):
     """A discriminator of replaced tokens, and the generator that replaces them.
 
     `fit` takes what `BertPretrainer` takes; sentence labels are ignored. Masked tokens

@@ -26,6 +26,7 @@ from zoo.models.bert.backbone import (
     encoder_inputs,
     served,
 )
+from zoo.models.bert.masked_texts import MaskedTexts
 from zoo.models.checks.classified import classified
 from zoo.presets.registration import register
 from zoo.training import Phase
@@ -75,7 +76,7 @@ class MaskedLMHead(Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class BertPretrainer(Bert):
+class BertPretrainer(MaskedTexts):
     """BERT with its pretraining heads, for masked tokens and sentence pairs.
 
     `fit` takes dicts of `BertBackbone`'s inputs, with masked tokens replaced;
@@ -85,6 +86,10 @@ class BertPretrainer(Bert):
     logs `loss`, the sum of `mlm_loss`, a mean over masked positions, and `nsp_loss`, a
     mean over pairs, both in nats; and `mlm_accuracy` and `nsp_accuracy`. With
     `pooler=False` there is no sentence loss.
+
+    With a tokenizer, `fit` also takes texts or, with a sentence loss, pairs of texts
+    and `next_sentence` as y. It masks `mask_rate` of the tokens anew in each batch; in
+    `evaluate`, always the same ones.
 
     Called with such a dict, it gives `mlm_logits` (B, M, V), or (B, T, V) without
     `mask_positions`, and `nsp_logits` (B, 2), in float32.

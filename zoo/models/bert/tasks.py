@@ -102,6 +102,9 @@ class BertTask(Bert):
     Inputs are `BertBackbone`'s.
     """
 
+    # What makes inputs and targets of texts, where targets belong to tokens.
+    encoded_by: ClassVar[str] = ""
+
     # How many axes index targets: one for texts, two for tokens of texts.
     counted_dims = 1
     # The shape of one target.
@@ -118,6 +121,15 @@ class BertTask(Bert):
         elif weights is not None:
             given = counted * over_tokens(weights, counted)
         return {**prepared, "counted": counted, "weights": given}
+
+    def text_examples(self, segments, y, weights, length):
+        """Encoded texts and their targets; see `text_inputs`."""
+        if self.encoded_by:
+            raise ValueError(
+                f"{type(self).__name__}.fit can't tell which tokens the targets of raw "
+                f"texts belong to. Encode both with zoo.data.{self.encoded_by}."
+            )
+        return super().text_examples(segments, y, weights, length)
 
     def counted(self, batch):
         """1 for each target that counts, else 0, in float32."""
@@ -166,7 +178,11 @@ class BertTask(Bert):
         return Batched(of_arrays, lambda: self.variables, batch_size=32)
 
     def arrays(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Validated inputs as arrays (N, T): token ids, segment ids, padding mask."""
+        """Validated inputs as arrays (N, T): token ids, segment ids, padding mask.
+
+        Inputs may also be texts or pairs of texts.
+        """
+        inputs = self.with_inputs_read({"x": inputs})["x"]
         self.check_inputs(inputs)
         inputs = encoder_inputs(inputs)
         token_ids = np.asarray(inputs["token_ids"], "int32")
@@ -182,6 +198,9 @@ class BertClassifier(NamesClasses, BertTask):
     Called with `BertBackbone`'s inputs, it gives scores (B, C) in float32. `fit` takes
     (inputs, classes) and logs `loss`, the cross-entropy in nats, and `accuracy`. With
     `num_classes=1`, it takes (inputs, numbers) and `loss` is the squared error.
+
+    With a tokenizer, inputs may also be texts or pairs of texts, and classes may be
+    given by name (`class_names`).
     """
 
     Config = BertClassifierConfig
@@ -257,6 +276,7 @@ class BertTagger(NamesClasses, BertTask):
     """
 
     Config = BertTaggerConfig
+    encoded_by = "tagged_sequences"
     class_targets = False
     counted_dims = 2
 
@@ -329,6 +349,7 @@ class BertSpanQA(BertTask):
     """
 
     Config = BertConfig
+    encoded_by = "question_windows"
     class_targets = False
     target_shape = (2,)
 

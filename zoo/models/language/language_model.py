@@ -5,8 +5,10 @@ Shapes: B batch, T tokens, D width, V vocabulary.
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
+from zoo.data.text.crops import windows_with_weights
 from zoo.generation.generate import Generates
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
@@ -23,7 +25,7 @@ class LanguageModel(FromPreset, Generates, Model):
     Called with token ids (B, T), or a dict with `token_ids` and `padding_mask` (True
     at tokens), it gives logits (B, T, V) in float32. `fit` takes windows of token ids
     (B, T+1), or inputs and targets (B, T); `sample_weight` weighs texts (B,) or targets
-    (B, T).
+    (B, T). With a tokenizer it also takes texts, see `text_examples`.
 
     A subclass has a `config` with `vocab_size`, `context_length` and `width`, a
     `token_embedding` and a `head` (None where the embedding is the head too), and
@@ -31,6 +33,7 @@ class LanguageModel(FromPreset, Generates, Model):
     """
 
     class_targets = False
+    one_row_per_text = False
     token_embedding: TokenEmbedding
     head: Dense | None
 
@@ -88,6 +91,58 @@ class LanguageModel(FromPreset, Generates, Model):
         return self.logits(hidden)
 
     # === Training ===
+
+    def text_inputs(self, segments, length):
+        """Raises: a language model has `generate` and `score` for texts."""
+        raise ValueError(
+            f"{type(self).__name__}.predict gives logits of token ids (B, T), and was "
+            "given texts. Use generate(texts) or score(texts), or pass "
+            "tokenizer.encode_batch(texts), padded."
+        )
+
+    def text_examples(self, segments, y, weights, length):
+        """Windows over each text, so that every token but the first is predicted once.
+
+        A text ends with the tokenizer's end of text, if there is one. It begins a row
+        of its own; if it is longer than a row, the next rows continue it, so that
+        nothing is cut. Rows are as long as the longest text, at most
+        `context_length`; padding has weight 0.
+        """
+        name = type(self).__name__
+        if len(segments) > 1:
+            raise ValueError(f"{name} is trained with texts, got pairs of texts.")
+        if y is not None:
+            raise ValueError(
+                f"{name} predicts each text's own next token: pass texts alone, "
+                "without y. sample_weight weighs texts."
+            )
+        (texts,), end = segments, self.tokenizer.end_of_text_id
+        rows = self.tokenizer.encode_batch(texts)
+        rows = rows if end is None else [np.append(row, end) for row in rows]
+        length = length or min(max(max(map(len, rows)) - 1, 1), self.longest_text)
+        # A text without a target is a row that does not count.
+        parts = [
+            windows_with_weights(np.pad(row, (0, max(2 - len(row), 0))), length)
+            for row in rows
+        ]
+        inputs, targets, counts = map(np.concatenate, zip(*parts, strict=True))
+        sizes = [len(part[0]) for part in parts]
+        short = np.repeat([len(row) < 2 for row in rows], sizes)
+        counts[short] = 0
+        if weights is not None:
+            weights = np.asarray(weights, "float32")
+            if weights.shape != (len(texts),):
+                raise ValueError(
+                    f"sample_weight must be one number for each of {len(texts)} texts, "
+                    f"got shape {weights.shape}."
+                )
+            counts *= np.repeat(weights, sizes)[:, None]
+        if not counts.any():
+            raise ValueError(
+                "At least one text must have two tokens that count, got none among "
+                f"{len(texts)} texts."
+            )
+        return (inputs, targets, counts), 0
 
     def phases(self):
         """A single phase: the next token's cross-entropy."""

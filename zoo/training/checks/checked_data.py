@@ -92,7 +92,7 @@ class ChecksData:
         Raises:
             ValueError: the data or weights are invalid.
         """
-        x, y = arguments["x"], arguments["y"]
+        x, y = arguments["x"], arguments.get("y")
         example_weights.check_arguments(self, arguments)
         if isinstance(x, Iterator):
             # Of all iterators, Keras only takes generators of tuples.

@@ -62,7 +62,7 @@ def with_place(arguments: dict[str, Any]) -> dict[str, Any]:
     Keras would drop the weights; empty targets of shape (N, 0) keep them.
     """
     x, weights = arguments["x"], arguments.get("sample_weight")
-    if weights is None or arguments["y"] is not None:
+    if weights is None or arguments.get("y") is not None:
         return arguments
     rows = [leaf.shape[0] for leaf in tree.flatten(x) if hasattr(leaf, "shape")]
     if not rows:

@@ -1,0 +1,271 @@
+"""`fit` with texts is `fit` with what they are encoded to, bit for bit."""
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo.data import LabelledText, Masking, labelled_sequences, windows_with_weights
+from zoo.data.pretraining.masking import most_masked
+from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo.training.raw.texts import segments_of
+from zoo.training.seeds import set_seed
+
+TEXTS = ["the cat sat on the mat", "a dog", "hello there, you all", "what is up"]
+SECOND = ["it slept", "it ran off", "who are you?", "not much is"]
+WORDPIECE = zoo.Tokenizer.train_wordpiece(TEXTS + SECOND, 80)
+PAIRS = zoo.Tokenizer.train_bpe(TEXTS, 270)
+BERT = (80, 24, 1, 2, 8)
+# Keras's, at the end of every generator.
+pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+LABELS, NAMES = [0, 1, 1, 0], ("no", "yes")
+
+
+def trained(model, tokenizer=None):
+    model.tokenizer = tokenizer
+    model.compile(keras.optimizers.SGD(0.1))
+    model.first = [w.copy() for w in model.get_weights()]
+    return model
+
+
+@pytest.fixture(scope="module")
+def gpt():
+    return trained(zoo.GPT(zoo.GPTConfig(270, 8, 1, 2, 8)), PAIRS)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    model = zoo.BertClassifier(
+        zoo.BertClassifierConfig(*BERT, num_classes=2, class_names=NAMES, dropout=0.0)
+    )
+    return trained(model, WORDPIECE)
+
+
+@pytest.fixture(scope="module")
+def pretrainer():
+    return trained(zoo.BertPretrainer(zoo.BertConfig(*BERT, pooler=False)), WORDPIECE)
+
+
+def losses(model, *args, **kwargs):
+    model.set_weights(model.first)
+    set_seed(3)
+    kwargs = {"batch_size": 2, "shuffle": False, "verbose": 0} | kwargs
+    return model.fit(*args, **kwargs).history
+
+
+def by_hand(length=8):
+    rows = [np.append(PAIRS.encode(t), PAIRS.end_of_text_id) for t in TEXTS]
+    parts = [windows_with_weights(row, length) for row in rows]
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def test_language_model(gpt):
+    x, y, weights = by_hand()
+    assert len(x) > len(TEXTS)  # longer texts continue in further rows
+    expected = losses(gpt, x, y, sample_weight=weights, validation_data=(x, y, weights))
+    assert losses(gpt, TEXTS, validation_data=TEXTS) == expected
+    assert losses(gpt, np.array(TEXTS, object), validation_data=(TEXTS,)) == expected
+    score = gpt.evaluate(x, y, sample_weight=weights, batch_size=2, verbose=0)
+    assert gpt.evaluate(np.array(TEXTS), batch_size=2, verbose=0) == score
+    doubled = np.repeat([2.0, 0.0, 1.0, 1.0], [len(by) for by in rows_of_each()])
+    given = losses(gpt, TEXTS, sample_weight=np.array([2.0, 0.0, 1.0, 1.0]))
+    weighted = losses(gpt, x, y, sample_weight=weights * doubled[:, None])
+    assert given["loss"] == weighted["loss"]
+
+
+def rows_of_each():
+    rows = [np.append(PAIRS.encode(t), PAIRS.end_of_text_id) for t in TEXTS]
+    return [windows_with_weights(row, 8)[0] for row in rows]
+
+
+def test_texts_in_batches(gpt):
+    expected = losses(gpt, TEXTS)["loss"]
+    assert losses(gpt, (text for text in TEXTS))["loss"] == expected
+    halves = [(TEXTS[:2],), (np.array(TEXTS[2:], object),)]
+    assert losses(gpt, (half for half in halves))["loss"] == expected
+
+    class Halves(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return halves[index]
+
+    history = losses(gpt, Halves(), validation_data=Halves(), epochs=2)
+    assert history["loss"][0] == expected[0]
+    assert np.isfinite(history["val_loss"]).all() and len(history["loss"]) == 2
+
+
+def test_tensorflow_dataset(gpt, classifier):
+    tf = pytest.importorskip("tensorflow")
+    texts = tf.data.Dataset.from_tensor_slices(TEXTS)
+    expected = losses(gpt, TEXTS)["loss"]
+    for data in (texts, texts.batch(2)):  # one by one, or in batches
+        history = losses(gpt, data, epochs=2, validation_data=data)
+        assert history["loss"][0] == expected[0]
+    labelled = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(2)
+    x = encoded(length=24)
+    expected = losses(classifier, x, np.array(LABELS), epochs=2)
+    assert losses(classifier, labelled, epochs=2) == expected
+    weights = {0: 2.0, 1: 1.0}
+    given = losses(classifier, labelled, class_weight=weights)
+    assert given == losses(classifier, x, np.array(LABELS), class_weight=weights)
+    found = classifier.predict(labelled, verbose=0)
+    np.testing.assert_allclose(found, classifier.predict(x, verbose=0), atol=1e-5)
+
+
+def test_data_loader(gpt):
+    torch = pytest.importorskip("torch")
+    loader = torch.utils.data.DataLoader(TEXTS, batch_size=2)
+    assert losses(gpt, loader)["loss"] == losses(gpt, TEXTS)["loss"]
+
+
+def encoded(second=(None,) * 4, length=None):
+    examples = [
+        LabelledText(text, None, pair) for text, pair in zip(TEXTS, second, strict=True)
+    ]
+    whole = labelled_sequences(examples, WORDPIECE, 24)
+    return whole.pack(np.arange(4), length or whole.lengths.max())
+
+
+def test_classifier(classifier):
+    labels = np.array(LABELS, "int32")
+    expected = losses(classifier, encoded(), labels)
+    assert losses(classifier, TEXTS, LABELS) == expected
+    names = [NAMES[label] for label in LABELS]
+    assert losses(classifier, tuple(TEXTS), names) == expected
+    expected = losses(classifier, encoded(SECOND), labels)
+    assert losses(classifier, (TEXTS, SECOND), labels) == expected
+    assert losses(classifier, list(zip(TEXTS, SECOND, strict=True)), labels) == expected
+    found = classifier.predict(TEXTS, verbose=0)
+    assert (found == classifier.predict(encoded(), verbose=0)).all()
+    np.testing.assert_allclose(
+        classifier.predict_on_batch(TEXTS), classifier.predict_on_batch(encoded())
+    )
+
+
+def test_names_and_probabilities(classifier):
+    shares = classifier.predict_probabilities(encoded())
+    assert (classifier.predict_probabilities(TEXTS) == shares).all()
+    found = classifier.classify(TEXTS)
+    assert found == [[(NAMES[r.argmax()], r.max().item())] for r in shares]
+    both = classifier.classify(TEXTS, top=2)
+    assert all({name for name, _ in row} == set(NAMES) for row in both)
+    with pytest.raises(ValueError, match="top must be a whole number from 1 to"):
+        classifier.classify(TEXTS, top=3)
+
+
+def test_names_of_pictures():
+    model = trained(ImageClassifier(ImageClassifierConfig((8, 8, 1), 2, (4,), 4)))
+    images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
+    names = [NAMES[label] for label in LABELS]
+    with pytest.raises(ValueError, match=r"class_names = \('no', 'yes'\)"):
+        model.fit(images, names, verbose=0)
+    model.class_names = NAMES
+    assert losses(model, images, names) == losses(model, images, np.array(LABELS))
+    with pytest.raises(ValueError, match="got \\['maybe'\\]"):
+        model.fit(images, ["no", "yes", "maybe", "no"], verbose=0)
+    assert model.classify(images, top=2)[0][0][0] in NAMES
+
+
+def test_masks_are_drawn_for_each_batch(pretrainer):
+    masking = Masking(WORDPIECE, most_masked(0.15, encoded()["token_ids"].shape[1]))
+    x = encoded()
+
+    def batches(seed):
+        rng = np.random.default_rng(seed)
+        for rows in (slice(0, 2), slice(2, 4)):
+            part = {name: value[rows] for name, value in x.items()}
+            yield ({**part, **masking(part["token_ids"], rng)},)
+
+    set_seed(3)
+    expected = losses(pretrainer, batches(np.random.randint(2**31)))
+    assert losses(pretrainer, TEXTS) == expected
+    score = pretrainer.evaluate(TEXTS, batch_size=2, verbose=0)
+    assert pretrainer.evaluate(TEXTS, batch_size=2, verbose=0) == score
+    assert pretrainer.evaluate(batches(0), verbose=0) == score
+    history = losses(pretrainer, TEXTS, epochs=2, validation_data=TEXTS)
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_pairs_for_the_sentence_loss():
+    model = trained(zoo.BertPretrainer(zoo.BertConfig(*BERT)), WORDPIECE)
+    with pytest.raises(ValueError, match="needs pairs of texts"):
+        model.fit(TEXTS, verbose=0)
+    history = losses(model, (TEXTS, SECOND), LABELS)
+    assert np.isfinite(history["nsp_loss"]).all()
+
+
+def test_one_batch(gpt, classifier, pretrainer):
+    for model, *data in (
+        (gpt, TEXTS),
+        (classifier, TEXTS, LABELS),
+        (pretrainer, TEXTS),
+    ):
+        model.set_weights(model.first)
+        assert np.isfinite(model.test_on_batch(*data)).all()
+        assert np.isfinite(model.train_on_batch(*data)).all()
+
+
+def test_texts_that_are_cut_are_counted(classifier):
+    with pytest.warns(UserWarning, match="2 of the first 4 texts have more than 6 tok"):
+        try:
+            classifier.sequence_length = 6
+            assert classifier.predict(TEXTS, verbose=0).shape == (4, 2)
+        finally:
+            classifier.sequence_length = None
+
+
+def test_what_is_refused(gpt, classifier, pretrainer):
+    tagger = zoo.BertTagger(zoo.BertTaggerConfig(*BERT))
+    tagger.tokenizer = WORDPIECE
+    pictures = ImageClassifier(ImageClassifierConfig((8, 8, 1), 2, (4,), 4))
+    bare = zoo.GPT(zoo.GPTConfig(270, 8, 1, 2, 8))
+    for model in (tagger, pictures, bare):
+        model.compile("sgd")
+    for fit, message in (
+        (lambda: bare.fit(TEXTS), "GPT was given texts, and has no tokenizer"),
+        (lambda: bare.evaluate(TEXTS), "has no tokenizer"),
+        (lambda: pictures.fit(TEXTS, LABELS), "does not take raw texts"),
+        (lambda: tagger.fit(TEXTS, LABELS), "zoo.data.tagged_sequences"),
+        (lambda: gpt.fit(TEXTS, LABELS), "pass texts alone"),
+        (lambda: gpt.fit((TEXTS, SECOND)), "got pairs of texts"),
+        (lambda: gpt.fit((TEXTS, SECOND[:3])), "got 4 and 3"),
+        (lambda: gpt.fit(["", ""]), "two tokens that count"),
+        (lambda: gpt.fit(TEXTS, sample_weight=np.ones(3)), "each of 4 texts"),
+        (lambda: gpt.fit(["a", None]), "got None as text 1"),
+        (lambda: gpt.fit([b"a", b"\xff"]), "Text 1 is not UTF-8"),
+        (lambda: gpt.predict(TEXTS), "Use generate"),
+        (lambda: classifier.fit(TEXTS), "got inputs alone"),
+        (lambda: pretrainer.fit(TEXTS, LABELS), "without y"),
+        (lambda: pretrainer.fit(TEXTS, validation_split=0.5), "Pass validation_data"),
+        (lambda: pretrainer.fit(TEXTS, sample_weight=np.ones(4)), "takes no sample_w"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit()
+
+
+@pytest.mark.host
+def test_what_is_text():
+    assert segments_of("one") == (["one"],)
+    assert segments_of(np.array(["é", "b"])) == (["é", "b"],)
+    assert segments_of([b"\xc3\xa9"]) == (["é"],)
+    assert segments_of([["a", "b"], ["c", "d"]]) == (["a", "c"], ["b", "d"])
+    assert segments_of((["a", "b"], ["c", "d"])) == (["a", "b"], ["c", "d"])
+    assert segments_of(np.array([["a", "b"]])) == (["a"], ["b"])
+    for other in (None, [], [1, 2], np.ones(3), {"x": ["a"]}, (["a"], [1]), [["a"]]):
+        assert segments_of(other) is None
+    with pytest.raises(ValueError, match="must be a pair of texts"):
+        segments_of([("a", "b"), ("c",)])
+
+
+@pytest.mark.host
+def test_pandas_columns():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": TEXTS, "b": SECOND, "n": [1, 2, 3, 4]})
+    assert segments_of(table["a"]) == (TEXTS,)
+    assert segments_of(table[["a", "b"]]) == (TEXTS, SECOND)
+    assert segments_of(table[["a"]]) == (TEXTS,)
+    assert segments_of(table["n"]) is segments_of(table[["n"]]) is None
+    with pytest.raises(ValueError, match="as text 1"):
+        segments_of(pd.Series(["a", None]))
