@@ -43,7 +43,9 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def pretrainer():
-    return trained(zoo.BertPretrainer(zoo.BertConfig(*BERT, pooler=False)), WORDPIECE)
+    return trained(
+        zoo.BertPretrainer(zoo.BertConfig(*BERT, pooler=False, dropout=0.0)), WORDPIECE
+    )
 
 
 def losses(model, *args, **kwargs):
@@ -156,7 +158,9 @@ def test_names_and_probabilities(classifier):
 
 
 def test_names_of_pictures():
-    model = trained(ImageClassifier(ImageClassifierConfig((8, 8, 1), 2, (4,), 4)))
+    model = trained(
+        ImageClassifier(ImageClassifierConfig((8, 8, 1), 2, hidden=(4,), dropout=0.0))
+    )
     images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
     names = [NAMES[label] for label in LABELS]
     with pytest.raises(ValueError, match=r"class_names = \('no', 'yes'\)"):
@@ -179,7 +183,7 @@ def test_masks_are_drawn_for_each_batch(pretrainer):
             yield ({**part, **masking(part["token_ids"], rng)},)
 
     set_seed(3)
-    expected = losses(pretrainer, batches(np.random.randint(2**31)))
+    expected = losses(pretrainer, batches((np.random.randint(2**31), 0)))
     assert losses(pretrainer, TEXTS) == expected
     score = pretrainer.evaluate(TEXTS, batch_size=2, verbose=0)
     assert pretrainer.evaluate(TEXTS, batch_size=2, verbose=0) == score
@@ -189,7 +193,7 @@ def test_masks_are_drawn_for_each_batch(pretrainer):
 
 
 def test_pairs_for_the_sentence_loss():
-    model = trained(zoo.BertPretrainer(zoo.BertConfig(*BERT)), WORDPIECE)
+    model = trained(zoo.BertPretrainer(zoo.BertConfig(*BERT, dropout=0.0)), WORDPIECE)
     with pytest.raises(ValueError, match="needs pairs of texts"):
         model.fit(TEXTS, verbose=0)
     history = losses(model, (TEXTS, SECOND), LABELS)
@@ -219,7 +223,9 @@ def test_texts_that_are_cut_are_counted(classifier):
 def test_what_is_refused(gpt, classifier, pretrainer):
     tagger = zoo.BertTagger(zoo.BertTaggerConfig(*BERT))
     tagger.tokenizer = WORDPIECE
-    pictures = ImageClassifier(ImageClassifierConfig((8, 8, 1), 2, (4,), 4))
+    pictures = ImageClassifier(
+        ImageClassifierConfig((8, 8, 1), 2, hidden=(4,), dropout=0.0)
+    )
     bare = zoo.GPT(zoo.GPTConfig(270, 8, 1, 2, 8))
     for model in (tagger, pictures, bare):
         model.compile("sgd")

@@ -41,6 +41,8 @@ class FromPreset:
     # The layer that a family of models shares. From a relative's preset, a model loads
     # all weights whose names it has, and requires all of this layer's.
     family: ClassVar[str] = ""
+    # Arguments of the constructor, besides the configuration, that `from_preset` takes.
+    parts: ClassVar[tuple[str, ...]] = ()
     config: Any
     dtype_policy: Any
     # Names of weights that `from_preset` did not find; they keep their initial values.
@@ -95,13 +97,16 @@ class FromPreset:
                 `new_weights` name them.
             dtype: the model's precision; defaults to the saved one.
             name: the model's name.
-            changes: configuration fields to change, such as `dropout=0.1`.
+            changes: configuration fields to change, such as `dropout=0.1`; for
+                autoencoders also `encoder` and `decoder`, if the preset was saved with
+                networks of your own.
 
         Raises:
             ValueError: the preset does not exist, has no weights, or its weights do
                 not fit; the message says how to leave out what does not fit.
             TypeError: `changes` names fields that the configuration does not have.
         """
+        given = {name: changes.pop(name) for name in cls.parts if name in changes}
         with registry.opened(preset) as found:
             cls._check(found, preset, changes, strict)
             if load_weights and found.folder is None:
@@ -110,7 +115,8 @@ class FromPreset:
             # Weights that are about to be loaded are not initialised, which saves time
             # and memory, also if the file turns out not to fit its configuration.
             bare = load_weights and cls._assign is FromPreset._assign
-            bare = bare and engine().mesh.size == 1
+            parts = cls.parts_of(found, given)
+            bare = bare and engine().mesh.size == 1 and not parts
             with registry.no_initialisation() if bare else contextlib.nullcontext():
                 model = cls.from_config(  # type: ignore[attr-defined]
                     {
@@ -118,6 +124,7 @@ class FromPreset:
                         "name": name,
                         # Not serialised, since Keras imports TensorFlow for that.
                         "dtype": policy,
+                        **parts,
                     }
                 )
             if found.folder is not None:
@@ -127,6 +134,15 @@ class FromPreset:
                 if any(file.is_file() for file in files):
                     model.tokenizer = Tokenizer.load(found.folder)
             return model
+
+    @classmethod
+    def parts_of(cls, found: registry.Preset, given: dict[str, Any]) -> dict[str, Any]:
+        """The constructor's other arguments for a preset's model; see `parts`."""
+        return given
+
+    def preset_settings(self) -> dict[str, Any]:
+        """What `config.json` holds besides the configuration."""
+        return {}
 
     @classmethod
     def _load(
@@ -181,6 +197,7 @@ class FromPreset:
             "config": dataclasses.asdict(self.config),
             "dtype": self.dtype_policy.name,
             "zoo_version": __version__,
+            **self.preset_settings(),
         }
         base = registry.base_of(type(self))
         if base is not None and type(self) is not registry.model_class(base):

@@ -64,6 +64,7 @@ class Preset:
             its head; `architecture` is then the model without it.
         subclass: name of the unregistered class that saved it; `architecture` is then
             the registered class that it derives from.
+        networks: what the file says of networks of a user's own, by name.
     """
 
     architecture: str
@@ -75,6 +76,7 @@ class Preset:
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
     unknown_head: str = ""
     subclass: str = ""
+    networks: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def model_class(architecture: str) -> Any:
@@ -198,7 +200,10 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
         )  # only it knows its fields
     if name in catalog.architectures():
         made(model_class(name).Config, fields)
-    return Preset(name, fields, dtype, folder)
+    networks = saved.get("networks", {})
+    if not isinstance(networks, dict):
+        raise ValueError(f"networks must be a dict, got {shown(networks)}")
+    return Preset(name, fields, dtype, folder, networks=networks)
 
 
 def _of_others(file: Path, saved: dict[str, Any]) -> Preset:

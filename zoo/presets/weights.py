@@ -35,7 +35,9 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 def named_weights(model: Any) -> dict[str, Any]:
     """A model's weights by their names within it (`block_0/attention/output/bias`).
 
-    LoRA's are left out: files hold the equivalent plain model.
+    LoRA's are left out: files hold the equivalent plain model. Weights of a user's own
+    networks are numbered (`encoder/0/kernel`), since Keras names their layers by how
+    many there were before.
 
     Raises:
         ValueError: two weights have the same name.
@@ -47,7 +49,15 @@ def named_weights(model: Any) -> dict[str, Any]:
         for weight in (layer.lora_kernel_a, layer.lora_kernel_b)
     }
     weights = [weight for weight in model.weights if id(weight) not in factors]
-    named = {weight.path.removeprefix(prefix): weight for weight in weights}
+    numbered = {
+        id(weight): f"{part}/{number}/{weight.name}"
+        for part, network in getattr(model, "foreign_networks", dict)().items()
+        for number, weight in enumerate(network.weights)
+    }
+    named = {
+        numbered.get(id(weight), weight.path.removeprefix(prefix)): weight
+        for weight in weights
+    }
     if len(named) < len(weights):
         raise ValueError(
             f"The weights of {type(model).__name__} must have different names, but "

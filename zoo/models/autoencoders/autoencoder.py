@@ -3,10 +3,10 @@
 Shapes: B images, (H, W, C) of an image, L code dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -22,10 +22,14 @@ from zoo.engine.layout import GATHERED
 from zoo.layers.convolution.coders import check_coders, decoder, encoder
 from zoo.layers.dense import Dense
 from zoo.layers.latent.observations import Observation, observation_model
+from zoo.models.autoencoders.own_networks import (
+    OwnNetworks,
+    check_decoder,
+    check_encoder,
+)
 from zoo.presets.inference import BATCH, Array, Served
-from zoo.presets.preset import FromPreset
 from zoo.presets.registration import register
-from zoo.training import Model, Phase
+from zoo.training import Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
 from zoo.training.checks.ranges import Range
@@ -75,8 +79,12 @@ PRESETS: dict[str, AutoencoderConfig] = {
 }
 
 
-class ImageCoder(FromPreset, Model):
-    """An encoder, and a decoder that parameterises an observation model."""
+class ImageCoder(OwnNetworks):
+    """An encoder, and a decoder that parameterises an observation model.
+
+    Both follow from the configuration (`body`, `hidden`, `activation`), or are the
+    user's own Keras networks.
+    """
 
     # Convolutions and flattened images can't be computed in shards.
     layout = (
@@ -85,18 +93,29 @@ class ImageCoder(FromPreset, Model):
         (r"(output|code|mean|log_variance)/kernel$", ("model", None), GATHERED),
     )
     class_targets = False
+    # Whether an encoder of the user's own gives a mean and a log-variance.
+    gaussian: ClassVar[bool] = False
 
     def __init__(
-        self, config: Any, code_dim: int, observation: Observation, **kwargs: Any
+        self,
+        config: Any,
+        code_dim: int,
+        observation: Observation,
+        own: Mapping[str, keras.Layer | None],
+        **kwargs: Any,
     ) -> None:
         super().__init__(config, **kwargs)
-        self.observation = observation
-        height, width, channels = config.image_shape
+        self.observation, self.code_dim = observation, code_dim
+        self.given = tuple(name for name, x in own.items() if x is not None)
+        shape = tuple(config.image_shape)
+        parameters = (*shape[:2], shape[2] * observation.num_parameters)
         body = (config.body, config.hidden, config.activation, self.dtype_policy)
-        self.encoder = encoder(config.image_shape, *body)
-        self.decoder = decoder(
-            code_dim, (height, width, channels * observation.num_parameters), *body
-        )
+        if "encoder" in self.given:
+            check_encoder(own["encoder"], shape, code_dim, self.gaussian)
+        if "decoder" in self.given:
+            check_decoder(own["decoder"], code_dim, parameters)
+        self.encoder = own["encoder"] or encoder(shape, *body)
+        self.decoder = own["decoder"] or decoder(code_dim, parameters, *body)
 
     def codes(self, images):
         """Codes (B, L) of images (B, H, W, C), as backend tensors."""
@@ -114,7 +133,7 @@ class ImageCoder(FromPreset, Model):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Observation means (N, H, W, C) of any number of codes (N, L)."""
         codes = np.asarray(codes, "float32")
-        code_dim = self.decoder.input_shape[-1]
+        code_dim = self.code_dim
         if codes.ndim != 2 or codes.shape[1] != code_dim:
             raise ValueError(
                 f"{type(self).__name__} decodes codes of shape (N, {code_dim}), got "
@@ -210,20 +229,39 @@ class Autoencoder(ImageCoder):
 
     `fit` takes images (B, H, W, C) in [0, 1]. It logs `loss`, in nats per image, and
     `squared_error`, summed over each image's values.
+
+    Args:
+        config: the configuration.
+        encoder: your own network from images to codes (B, L), in place of `body`.
+        decoder: your own network from codes to the observation's parameters
+            (B, H, W, C): means, or logits of "bernoulli".
+        kwargs: of `keras.Model`.
     """
 
     Config = AutoencoderConfig
 
-    def __init__(self, config: AutoencoderConfig, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: AutoencoderConfig,
+        encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        own = {"encoder": encoder, "decoder": decoder}
         observation = observation_model(config.observation)
-        super().__init__(config, config.code_dim, observation, **kwargs)
-        self.code = Dense(config.code_dim, name="code", dtype=self.dtype_policy)
-        self.code.build(self.encoder.output_shape)
+        super().__init__(config, config.code_dim, observation, own, **kwargs)
+        self.code = None
+        if encoder is None:
+            self.code = Dense(config.code_dim, name="code", dtype=self.dtype_policy)
+            self.code.build(self.encoder.output_shape)
         self.built = True
 
-    def codes(self, images):
+    def codes(self, images, training: bool = False):
         """Codes (B, L) of images (B, H, W, C), as backend tensors."""
-        return self.code(self.encoder(images))
+        features = self.encoder(images, training=training)
+        return (
+            ops.cast(features, "float32") if self.code is None else self.code(features)
+        )
 
     def phases(self):
         """A single phase: reconstruction."""
@@ -236,10 +274,11 @@ class Autoencoder(ImageCoder):
             ),
         )
 
-    def reconstruction_loss(self, batch):
+    def reconstruction_loss(self, batch, training):
         """Negative log-likelihood in nats, without the Gaussian's constant."""
         images = batch["images"]
-        parameters = self.decoder(self.codes(images))
+        codes = self.codes(images, training)
+        parameters = self.decoder(codes, training=training)
         error = ops.square(images - self.observation.mean(parameters))
         squared_error = ops.sum(error, axis=(1, 2, 3))  # (B,)
         nats = 0.5 * squared_error
@@ -257,7 +296,7 @@ def served_decoder(model: Any) -> Served:
     return Served(
         model.decoder,
         lambda inputs: [model.observation.mean(model.decoder(inputs["latents"]))],
-        [Array("latents", (BATCH, model.decoder.input_shape[-1]), "normal")],
+        [Array("latents", (BATCH, model.code_dim), "normal")],
         ["images"],
     )
 

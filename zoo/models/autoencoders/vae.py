@@ -7,13 +7,14 @@ Kingma & Welling 2014 (the bound, section 2.2; the networks, appendix C), Burda 
 Shapes: B images, K samples of a latent, (H, W, C) of an image, L latent dimensions.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from zoo.configs.checks import (
     KERAS_ACTIVATIONS,
@@ -126,17 +127,36 @@ class VAE(ImageCoder):
     `noise` (B, K, L). It logs `loss`, the objective; `reconstruction` and `kl`, in nats
     per image; and `bits_per_dim`, the bound per image value, without beta, free bits
     and warm-up. `encode` gives the posterior means.
+
+    Args:
+        config: the configuration.
+        encoder: your own network in place of `body`, from images to a pair of mean and
+            log-variance, (B, L) each, or both in one array (B, 2·L).
+        decoder: your own network from codes (B, L) to the observation's parameters
+            (B, H, W, C); "learned_gaussian" and "discretized_logistic" have two for
+            each value, (B, H, W, 2·C).
+        kwargs: of `keras.Model`.
     """
 
     Config = VAEConfig
+    gaussian = True
 
-    def __init__(self, config: VAEConfig, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: VAEConfig,
+        encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        own = {"encoder": encoder, "decoder": decoder}
         observation = observation_model(config.observation, config.stddev)
-        super().__init__(config, config.latent_dim, observation, **kwargs)
-        self.gaussian = DiagonalGaussian(
-            config.latent_dim, name="posterior", dtype=self.dtype_policy
-        )
-        self.gaussian.build(self.encoder.output_shape)
+        super().__init__(config, config.latent_dim, observation, own, **kwargs)
+        self.head = None
+        if encoder is None:
+            self.head = DiagonalGaussian(
+                config.latent_dim, name="posterior", dtype=self.dtype_policy
+            )
+            self.head.build(self.encoder.output_shape)
         self.seed = keras.random.SeedGenerator(name="noise")
         self.kl_warmup = None
         if config.kl_warmup:
@@ -144,9 +164,15 @@ class VAE(ImageCoder):
             self.kl_warmup.build()
         self.built = True
 
-    def posterior(self, images):
-        """Mean and log-variance (B, L) of q(z | image)."""
-        return self.gaussian(self.encoder(images))
+    def posterior(self, images, training: bool = False):
+        """Mean and log-variance (B, L) of q(z | image), in float32."""
+        found = self.encoder(images, training=training)
+        if self.head is not None:
+            return self.head(found)
+        parts = tree.flatten(found)
+        if len(parts) == 1:
+            parts = ops.split(parts[0], 2, axis=-1)
+        return tuple(ops.cast(part, "float32") for part in parts)
 
     def codes(self, images):
         """The mean of q(z | image), (B, L)."""
@@ -173,10 +199,12 @@ class VAE(ImageCoder):
     def bound_loss(self, batch, training):
         """The negative bound on log p(image), and its terms."""
         images, noise = batch["images"], batch["noise"]
-        mean, log_variance = self.posterior(images)
+        mean, log_variance = self.posterior(images, training)
         mean_, log_variance_ = mean[:, None], log_variance[:, None]  # (B, 1, L)
         latents = reparameterised(mean_, log_variance_, noise)  # (B, K, L)
-        parameters = decode_samples(self.decoder, latents)  # (B, K, H, W, P)
+        parameters = decode_samples(  # (B, K, H, W, P)
+            functools.partial(self.decoder, training=training), latents
+        )
         log_probs = self.observation.log_probs(images[:, None], parameters)
         log_likelihood = ops.sum(log_probs, axis=(2, 3, 4))  # (B, K)
         kl = kl_to_standard_normal(mean, log_variance)  # (B, L)

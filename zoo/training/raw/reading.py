@@ -130,7 +130,8 @@ class ReadsTexts:
             return {**arguments, "x": x}
         reader = _Reader(self, self._fixed_length())
 
-        def batches() -> Iterator[Batch]:
+        def batches(epoch: int) -> Iterator[Batch]:
+            del epoch
             for batch in source.batches():
                 yield (reader.inputs(_texts_in(parts_of(batch)[0])),)
 
@@ -142,7 +143,7 @@ class ReadsTexts:
             return x, class_numbers(self, y), weights
         x, y, weights = _Reader(self, None).examples(segments, y, weights)
         if self.redrawn is not None:
-            ((x, *_),) = self._drawn([(x,)], training=True)
+            ((x, *_),) = self._drawn([(x,)], _drawn_seed(), 0)
         return x, y, weights
 
     @contextlib.contextmanager
@@ -174,9 +175,11 @@ class ReadsTexts:
             )
         example_weights.check_arguments(self, arguments)
 
+        seed = _drawn_seed() if training else None
+
         def redrawing(inner: DataAdapter) -> Stream:
-            def batches() -> Iterator[Batch]:
-                return self._drawn(inner.get_numpy_iterator(), training)
+            def batches(epoch: int) -> Iterator[Batch]:
+                return self._drawn(inner.get_numpy_iterator(), seed, epoch)
 
             return Stream(batches, inner.num_batches, inner.batch_size, inner)
 
@@ -201,9 +204,11 @@ class ReadsTexts:
                 found = reader.examples(segments, y, weights)
                 yield len(segments[0]), _packed(_class_weighted(found, class_weight))
 
-        def batches() -> Iterator[Batch]:
+        seed = _drawn_seed() if training and self.redrawn is not None else None
+
+        def batches(epoch: int) -> Iterator[Batch]:
             found = in_rows(examples())
-            return found if self.redrawn is None else self._drawn(found, training)
+            return found if self.redrawn is None else self._drawn(found, seed, epoch)
 
         dropped = (*FEEDING, "_use_cached_eval_dataset")
         kept = {k: v for k, v in arguments.items() if k not in dropped}
@@ -213,22 +218,27 @@ class ReadsTexts:
         if "shuffle" in arguments:
             kept["shuffle"] = False
         if source.once:
-            return {"x": batches(), **kept}
+            return {"x": batches(0), **kept}
         count = source.num_batches if self.one_row_per_text else None
         return {"x": Stream(batches, count, inner=source.inner), **kept}
 
     def _fixed_length(self) -> int:
         return self.sequence_length or self.longest_text
 
-    def _drawn(self, batches: Iterable[Batch], training: bool) -> Iterator[Batch]:
-        """Batches with fresh masks; in evaluation, the same in each pass."""
+    def _drawn(
+        self, batches: Iterable[Batch], seed: int | None, epoch: int
+    ) -> Iterator[Batch]:
+        """Batches with masks of their own; without a seed, the same in each epoch."""
         assert self.redrawn is not None
-        # From NumPy's generator, as Keras's shuffling, so that one seed fixes both.
-        seed = np.random.randint(2**31) if training else 0
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0 if seed is None else (seed, epoch))
         for batch in batches:
             x, *rest = parts_of(batch)
             yield _packed((self.redrawn(x, rng), *rest))
+
+
+def _drawn_seed() -> int:
+    """From NumPy's generator, as Keras's shuffling, so that one seed fixes both."""
+    return np.random.randint(2**31)
 
 
 class _Reader:

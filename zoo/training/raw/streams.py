@@ -19,7 +19,7 @@ class Stream(DataAdapter):
     """Batches of NumPy arrays that `start` begins anew in each pass.
 
     Args:
-        start: returns an iterator over one pass.
+        start: returns an iterator over one pass, given the number of epochs before it.
         num_batches: their number; None if unknown.
         batch_size: rows per batch; None if unknown.
         inner: what is told when an epoch begins and ends, if anything.
@@ -27,12 +27,12 @@ class Stream(DataAdapter):
 
     def __init__(
         self,
-        start: Callable[[], Iterator[Batch]],
+        start: Callable[[int], Iterator[Batch]],
         num_batches: int | None = None,
         batch_size: int | None = None,
         inner: Any = None,
     ) -> None:
-        self._start, self._inner = start, inner
+        self._pass, self._inner, self._epoch = start, inner, 0
         self._num_batches, self._batch_size = num_batches, batch_size
 
     def get_numpy_iterator(self) -> Iterator[Any]:
@@ -83,8 +83,13 @@ class Stream(DataAdapter):
         if self._inner is not None:
             self._inner.on_epoch_begin()
 
+    def _start(self) -> Iterator[Batch]:
+        # Keras may begin a pass to look at a batch, and then begin it again.
+        return self._pass(self._epoch)
+
     def on_epoch_end(self) -> None:
-        """Forwards the call."""
+        """Counts the epoch, and forwards the call."""
+        self._epoch += 1
         if self._inner is not None:
             self._inner.on_epoch_end()
 

@@ -38,7 +38,8 @@ class SavesConfig(SavesAllLayers):
         else:
             dtype = keras.dtype_policies.get(config["dtype"])
             fields = made(cls.Config, config["config"])
-            model = cls(fields, name=config["name"], dtype=dtype)
+            parts = config.get("parts", {})
+            model = cls(fields, **parts, name=config["name"], dtype=dtype)
         return frozen_layers.restored(model, config)
 
     def get_compile_config(self) -> dict:
