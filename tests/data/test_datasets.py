@@ -93,7 +93,9 @@ def test_text_refuses_what_it_cannot_read(tmp_path):
 def test_unknown_names_name_the_closest():
     with pytest.raises(ValueError, match=r"'doc' \(did you mean 'docs'\?\)"):
         load("doc")
-    with pytest.raises(ValueError, match="docs, text, tinyshakespeare, tfds:NAME"):
+    with pytest.raises(
+        ValueError, match="docs, text, tinyshakespeare, hf:NAME, tfds:NAME"
+    ):
         load("qqqq")
     assert "tinyshakespeare" in list_datasets()
 

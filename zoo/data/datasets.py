@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from zoo.data import tfds
+from zoo.data import frames, huggingface, tfds
 from zoo.data.images import loading as images
 from zoo.data.images import outlines, unpaired
 from zoo.data.tasks import conll, squad, tsv
@@ -59,7 +59,7 @@ class TextDataset:
 
 
 def load(
-    name: str,
+    name: Any,
     data_dir: str | os.PathLike[str] | None = None,
     *,
     expect: type | tuple[type, ...] = object,
@@ -69,20 +69,26 @@ def load(
 
     Args:
         name: one of `list_datasets()`; `tfds:NAME` loads NAME from
-            tensorflow-datasets.
+            tensorflow-datasets, and `hf:NAME` or `hf:NAME:CONFIG` from Hugging Face's
+            `datasets`. Or the data themselves: a `pandas.DataFrame`, a
+            `datasets.Dataset`, or a dict of such tables by part, `train`, `validation`
+            and `test`.
         data_dir: the file or folder to read from, for datasets that take one.
         expect: the dataset classes that the caller can use.
         **options: options of the dataset: `size` and `channels` for `images` and
             `unpaired`, `most` for all images, the columns for `tsv` and `conll`,
             `language` for `xquad`, `source`, `target` and `test` for `multi30k` and
-            `parallel`, and those of `load_tfds` for `tfds:NAME`. All datasets made of
+            `parallel`, those of `load_tfds` for `tfds:NAME`, of
+            `zoo.data.huggingface.load_datasets` for `hf:NAME`, and of
+            `zoo.data.frames.load_frame` for tables of pandas. All datasets made of
             lines or questions take `on_bad`, which says what to do with unusable ones:
             "error" raises at the first and names its file and line; "skip" leaves them
             out, counts them in `left_out`, and warns with the count and the first.
 
     Returns:
         A `TextDataset`, `TaskDataset`, `ParallelText`, `ImageDataset` or
-        `UnpairedDataset`, depending on the name; for `tfds:NAME`, on its features.
+        `UnpairedDataset`, depending on the name; for `tfds:NAME` and `hf:NAME`, on its
+        features.
 
     Raises:
         ValueError: the name is unknown, the data is empty or damaged, or the dataset
@@ -92,6 +98,15 @@ def load(
     """
     on_bad = options.pop("on_bad", "error")
     folder = None if data_dir is None else Path(data_dir).expanduser()
+    if not isinstance(name, str):
+        found = _of_tables(name, folder, on_bad, **options)
+        _check_kind(found.name, type(found), expect)
+        return found
+    if name.startswith(huggingface.PREFIX) and name != huggingface.PREFIX:
+        data = huggingface.read(name.removeprefix(huggingface.PREFIX), folder)
+        found = _of_datasets(name, data, on_bad, **options)
+        _check_kind(name, type(found), expect)
+        return found
     if name.startswith("tfds:") and name != "tfds:":
         found = load_tfds(name.removeprefix("tfds:"), folder, on_bad, **options)
         _check_kind(name, type(found), expect)
@@ -109,7 +124,8 @@ def load(
 
 def check_name(name: str) -> None:
     """Raises ValueError unless there may be a dataset of that name."""
-    if name in LOADERS or (name.startswith("tfds:") and name != "tfds:"):
+    prefixes = ("tfds:", huggingface.PREFIX)
+    if name in LOADERS or (name.startswith(prefixes) and name not in prefixes):
         return
     close = difflib.get_close_matches(name, list_datasets(), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -117,6 +133,40 @@ def check_name(name: str) -> None:
         f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
         "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
         "load('images', data_dir=FOLDER)."
+    )
+
+
+def _of_tables(data: Any, folder: Path | None, on_bad: OnBad, **options: Any) -> Any:
+    """The dataset in tables of pandas or of `datasets`."""
+    if folder is not None:
+        raise ValueError("data_dir is for names, and the data themselves were given.")
+    if frames.is_frame(data) or frames.is_parts_of_frames(data):
+        return frames.load_frame(data, on_bad=on_bad, **options)
+    if huggingface.is_dataset(data):
+        return _of_datasets("datasets", data, on_bad, **options)
+    raise TypeError(
+        "Data must be a name, a pandas.DataFrame, a datasets.Dataset, or a dict of "
+        f"such tables, got {data!r:.80}"
+    )
+
+
+def _of_datasets(name: str, data: Any, on_bad: OnBad, **options: Any) -> Any:
+    bad = BadLines(on_bad)
+    found = huggingface.load_datasets(name, data, bad, **options)
+    if not isinstance(found, dict):
+        return found
+    held_out = found.get("validation", found.get("test"))
+    joined = BLANK_LINE.join(found["train"])
+    if held_out is None:
+        parts = _first_nine_tenths(joined, repr(name))
+    else:
+        parts = joined, BLANK_LINE.join(held_out)
+    return _dataset(
+        name,
+        *parts,
+        bad=bad,
+        origin=f"datasets: {name}",
+        licence="unknown",
     )
 
 
@@ -139,7 +189,7 @@ def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
 
 def list_datasets() -> list[str]:
     """Returns the dataset names that `load` accepts."""
-    return [*LOADERS, "tfds:NAME"]
+    return [*LOADERS, "hf:NAME", "tfds:NAME"]
 
 
 def load_docs(data_dir: Path | None = None) -> TextDataset:

@@ -196,7 +196,7 @@ def load_images(
                 f"{data_dir}/{last} must have subfolders that {data_dir}/{first} has "
                 f"too, {classes}, got also {unknown}"
             )
-        return _from_pictures(
+        return from_pictures(
             "images",
             [
                 [
@@ -271,7 +271,7 @@ def from_tfds(
         ]
         for split in filter(None, ("train", test))
     ]
-    return _from_pictures(
+    return from_pictures(
         f"tfds:{name}",
         parts,
         tuple(builder.info.features[label_key].names) if label_key else (),
@@ -282,7 +282,7 @@ def from_tfds(
     )
 
 
-def _from_pictures(
+def from_pictures(
     name: str,
     parts: list[list[Picture]],
     class_names: tuple[str, ...],
@@ -293,6 +293,18 @@ def _from_pictures(
     origin: str,
     licence: str,
 ) -> ImageDataset:
+    """Decodes pictures in two parts, or in one from which a tenth is held out.
+
+    Args:
+        name: the name of the dataset.
+        parts: the pictures to train on and, if there are such, those for test.
+        class_names: the names of the classes, by label; empty if there are none.
+        size: as in `load_images`.
+        channels: as in `load_images`.
+        most: as in `load_images`.
+        origin: where the pictures came from.
+        licence: their licence.
+    """
     train, test = parts if len(parts) == 2 else hold_out_a_tenth(parts[0], origin)
     train, test = subset_of(train, most), subset_of(test, most)
     pixels = decode([*train, *test], size, channels)

@@ -12,6 +12,13 @@ from zoo.files.text_files import BadLines
 
 T = TypeVar("T")
 
+# The parts of a dataset, and the names that others give them.
+PARTS = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+
 
 @dataclass(frozen=True)
 class LabelledText:
@@ -121,9 +128,32 @@ class TaskDataset:
         Raises:
             ValueError: a part is empty.
         """
+        return cls.of_parts(
+            name,
+            parts,
+            bad,
+            origin=str(files[0].parent),
+            sha256=_sha256(files),
+            class_names=class_names,
+            licence=licence,
+        )
+
+    @classmethod
+    def of_parts(
+        cls,
+        name: str,
+        parts: Mapping[str, Sequence],
+        bad: BadLines,
+        *,
+        origin: str,
+        sha256: str,
+        class_names: tuple[str, ...] = (),
+        licence: str = "unknown",
+    ) -> "TaskDataset":
+        """Makes a dataset of examples from any source; see `of`."""
         if empty := [part for part, examples in parts.items() if not examples]:
             raise ValueError(
-                f"{name!r} ({files[0].parent}) must have examples in each file, got "
+                f"{name!r} ({origin}) must have examples in each file, got "
                 f"none in the part {empty[0]!r}. {bad.first}".rstrip(". ")
             )
         train, validation = parts["train"], parts.get("validation")
@@ -131,7 +161,7 @@ class TaskDataset:
             train, validation = held_out(train, 0.1)
         if not train or not validation:
             raise ValueError(
-                f"{name!r} ({files[0].parent}) must have examples to train on and for "
+                f"{name!r} ({origin}) must have examples to train on and for "
                 f"validation, got {len(train)} and {len(validation)}"
             )
         bad.warn(name)
@@ -141,8 +171,8 @@ class TaskDataset:
             tuple(validation),
             tuple(parts.get("test", ())),
             class_names,
-            _sha256(files),
-            str(files[0].parent),
+            sha256,
+            origin,
             licence,
             bad.count,
         )
@@ -167,11 +197,7 @@ def parts_in(
         FileNotFoundError: there is no file to train on.
     """
     folder = folder_of(name, data_dir)
-    stems = {
-        "train": ("train",),
-        "validation": ("validation", "valid", "val", "dev"),
-        "test": (test,),
-    }
+    stems = {**PARTS, "test": (test,)}
     found = {}
     for part, names in stems.items():
         files = (folder / f"{stem}{suffix}" for stem in names for suffix in suffixes)

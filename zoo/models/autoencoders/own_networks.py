@@ -168,7 +168,7 @@ def _remade(name: str, settings: Any, model: str) -> keras.Layer:
         f"Give it: {model}.from_preset(..., {name}=...), made as it was when the "
         "preset was saved"
     )
-    if not (isinstance(cls, type) and issubclass(cls, keras.Layer)):
+    if not _is_layer(cls):
         kind = registered or settings.get("class")
         raise ValueError(
             f"The preset's {name} is a user's own network, {kind!r:.80}, and no class "
@@ -188,6 +188,10 @@ def _remade(name: str, settings: Any, model: str) -> keras.Layer:
         raise ValueError(
             f"The preset's {name} can't be made from its settings: {error}. {hint}."
         ) from error
+
+
+def _is_layer(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, keras.Layer)
 
 
 def _is_plain(value: Any) -> bool:
