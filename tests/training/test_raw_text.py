@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.data import LabelledText, Masking, labelled_sequences, windows_with_weights
+from zoo.data import (
+    LabelledText,
+    Masking,
+    TokenPairs,
+    labelled_sequences,
+    train_joint_bpe,
+    windows_with_weights,
+)
 from zoo.data.pretraining.masking import most_masked
 from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 from zoo.training.raw.texts import segments_of
@@ -196,19 +203,43 @@ def test_pairs_for_the_sentence_loss():
     model = trained(zoo.BertPretrainer(zoo.BertConfig(*BERT, dropout=0.0)), WORDPIECE)
     with pytest.raises(ValueError, match="needs pairs of texts"):
         model.fit(TEXTS, verbose=0)
-    history = losses(model, (TEXTS, SECOND), LABELS)
-    assert np.isfinite(history["nsp_loss"]).all()
+    score = model.evaluate((TEXTS, SECOND), LABELS, verbose=0, return_dict=True)
+    assert np.isfinite(score["nsp_loss"])
 
 
-def test_one_batch(gpt, classifier, pretrainer):
-    for model, *data in (
-        (gpt, TEXTS),
-        (classifier, TEXTS, LABELS),
-        (pretrainer, TEXTS),
-    ):
-        model.set_weights(model.first)
-        assert np.isfinite(model.test_on_batch(*data)).all()
-        assert np.isfinite(model.train_on_batch(*data)).all()
+def test_translator():
+    pairs = list(zip(TEXTS, SECOND, strict=True))
+    tokenizer = train_joint_bpe(pairs, 280)
+    config = zoo.TransformerConfig(280, 12, 1, 2, 8, 8, dropout=0.0)
+    model = trained(zoo.Transformer(config), tokenizer)
+    short = [text[:4] for text in TEXTS], [text[:5] for text in SECOND]
+    rows = TokenPairs.of(list(zip(*short, strict=True)), tokenizer, 12)
+    x, y = rows.batch(np.arange(4), rows.lengths.max())
+    expected = losses(model, x, y)
+    assert losses(model, *short) == losses(model, short) == expected
+    with pytest.warns(UserWarning, match="4 texts have more than 4 tokens"):
+        model.sequence_length = 4
+        assert np.isfinite(losses(model, TEXTS, SECOND)["loss"]).all()
+    with pytest.raises(ValueError, match="as many translations"):
+        model.fit(TEXTS, SECOND[:2])
+    with pytest.raises(ValueError, match="Use translate"):
+        model.predict(TEXTS)
+
+
+def test_self_attention_classifier():
+    config = zoo.SelfAttentionClassifierConfig(80, 24, 2, width=8)
+    model = trained(zoo.SelfAttentionClassifier(config), WORDPIECE)
+    rows = [WORDPIECE.encode(text) for text in TEXTS]
+    ids = np.zeros((4, max(map(len, rows))), "int32")
+    for row, place in zip(rows, ids, strict=True):
+        place[: len(row)] = row
+    assert losses(model, TEXTS, LABELS) == losses(model, ids, np.array(LABELS))
+
+
+def test_one_batch(pretrainer):
+    pretrainer.set_weights(pretrainer.first)
+    assert np.isfinite(pretrainer.test_on_batch(TEXTS)).all()
+    assert np.isfinite(pretrainer.train_on_batch(TEXTS)).all()
 
 
 def test_texts_that_are_cut_are_counted(classifier):

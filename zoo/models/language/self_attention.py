@@ -215,6 +215,16 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
 
     # === Training ===
 
+    def text_inputs(self, segments, length):
+        """Token ids (N, T) of texts, cut at `context_length`, and how many were cut."""
+        if len(segments) > 1:
+            raise ValueError(f"{type(self).__name__} reads texts, got pairs of texts.")
+        rows = self.tokenizer.encode_batch(segments[0])
+        length = length or min(max(map(len, rows)), self.longest_text)
+        cut = sum(len(row) > length for row in rows)
+        rows = [row[:length] for row in rows]
+        return pad_right(rows, length, length, self.config.pad_id), cut
+
     def phases(self):
         """A single phase: cross-entropy."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops, tree
 
 from zoo.configs.checks import check_fields, check_rate, check_whole
+from zoo.data.translation.token_pairs import TokenRows
 from zoo.engine.current import engine
 from zoo.generation.texts import Texts
 from zoo.generation.translate import Translates
@@ -28,6 +29,7 @@ from zoo.presets.registration import register
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import check_weights, over_tokens
 from zoo.training.checks.token_ids import token_range
+from zoo.training.raw.texts import segments_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Transformer(FromPreset, Translates, Model):
     `source_ids` and `target_ids`, it gives logits (B, T, V) in float32 for the token
     after each target token. `fit` takes such pairs, with targets from begin to end,
     which it shifts itself; a third array, or an array after the pair, weighs target
-    tokens. Padding never counts.
+    tokens. Padding never counts. With a tokenizer it also takes texts: `fit(sources,
+    targets)`.
     """
 
     Config = TransformerConfig
@@ -272,6 +275,38 @@ class Transformer(FromPreset, Translates, Model):
         return np.concatenate(maps)
 
     # === Training ===
+
+    def text_inputs(self, segments, length):
+        """Raises: a translator has `translate` for texts."""
+        raise ValueError(
+            f"{type(self).__name__}.predict takes token ids, and was given texts. Use "
+            "translate(texts)."
+        )
+
+    def text_examples(self, segments, y, weights, length):
+        """Sources and targets (N, T) and (N, T+1), from begin to end.
+
+        Rows are as long as the longest side, at most `context_length`. Texts that are
+        too long are cut before their end token.
+        """
+        targets = segments[1:] if y is None else segments_of(y)
+        if targets is None or len(targets) != 1 or len(targets[0]) != len(segments[0]):
+            raise ValueError(
+                f"{type(self).__name__} is trained with texts and as many translations "
+                "as y: fit(sources, targets)."
+            )
+        tokenizer = self.tokenizer
+        begin, end = self.config.begin_id, self.config.end_id
+        sides = [tokenizer.encode_batch(side) for side in (segments[0], targets[0])]
+        lengths = 1 + np.array([[len(row) for row in rows] for rows in sides])
+        length = length or int(min(lengths.max(), self.longest_text))
+        cut = int((lengths > length).any(axis=0).sum())
+        sources, targets = ([row[: length - 1] for row in rows] for rows in sides)
+        rows = TokenRows.of([np.append(row, end) for row in sources])
+        answers = TokenRows.of([np.r_[begin, row, end] for row in targets])
+        every, padding = np.arange(len(sources)), self.config.pad_id
+        x = rows.padded(every, length, padding)
+        return (x, answers.padded(every, length + 1, padding), weights), cut
 
     def phases(self):
         """A single phase: the next target token's cross-entropy."""

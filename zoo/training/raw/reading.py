@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -19,7 +20,7 @@ from zoo.tokenizers.tokenizer import Tokenizer
 from zoo.training.checks import example_weights
 from zoo.training.raw.labels import class_numbers
 from zoo.training.raw.sources import Source, parts_of, text_source
-from zoo.training.raw.streams import Batch, Stream, in_rows
+from zoo.training.raw.streams import Batch, Stream, TellsEpoch, in_rows
 from zoo.training.raw.texts import Segments, is_text, segments_of
 
 # The arguments of `fit` that hold data.
@@ -183,7 +184,7 @@ class ReadsTexts:
 
             return Stream(batches, inner.num_batches, inner.batch_size, inner)
 
-        return fed(arguments, redrawing)
+        return _told_epochs(fed(arguments, redrawing))
 
     def _of_source(
         self, arguments: dict[str, Any], source: Source, training: bool
@@ -220,7 +221,8 @@ class ReadsTexts:
         if source.once:
             return {"x": batches(0), **kept}
         count = source.num_batches if self.one_row_per_text else None
-        return {"x": Stream(batches, count, inner=source.inner), **kept}
+        stream = Stream(batches, count, inner=source.inner)
+        return _told_epochs({"x": stream, **kept})
 
     def _fixed_length(self) -> int:
         return self.sequence_length or self.longest_text
@@ -234,6 +236,17 @@ class ReadsTexts:
         for batch in batches:
             x, *rest = parts_of(batch)
             yield _packed((self.redrawn(x, rng), *rest))
+
+
+def _told_epochs(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit`, whose callbacks tell the stream each epoch's number."""
+    if "callbacks" not in arguments or "epochs" not in arguments:
+        return arguments
+    callbacks, told = arguments["callbacks"], TellsEpoch(arguments["x"])
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(told)
+        return arguments
+    return {**arguments, "callbacks": [*keras.tree.flatten(callbacks or []), told]}
 
 
 def _drawn_seed() -> int:

@@ -59,11 +59,9 @@ def text_source(
     if data_adapters.is_tf_dataset(x):
         return x, _of_tensorflow(x, size)
     if isinstance(x, Iterator):
-        for first in x:
-            x = itertools.chain([first], x)
-            break
-        else:
+        if not (beginning := list(itertools.islice(x, 1))):
             return x, None
+        (first,), x = beginning, _chained(beginning, x)
         if not _has_texts(first):
             return x, None
         batches = _grouped(x, size) if _is_single(first) else x
@@ -121,3 +119,9 @@ def _grouped(examples: Iterator[Any], size: int) -> Iterator[Any]:
         columns = zip(*(parts_of(example) for example in group), strict=True)
         batch = tuple([*column] for column in columns)
         yield tuple(None if column[0] is None else column for column in batch)
+
+
+def _chained(beginning: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    """A generator, the only iterator that Keras takes."""
+    yield from beginning
+    yield from rest

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 from keras import tree
 from keras.src.trainers.data_adapters import data_adapter_utils
@@ -19,10 +20,13 @@ class Stream(DataAdapter):
     """Batches of NumPy arrays that `start` begins anew in each pass.
 
     Args:
-        start: returns an iterator over one pass, given the number of epochs before it.
+        start: returns an iterator over one pass, given the number of the epoch.
         num_batches: their number; None if unknown.
         batch_size: rows per batch; None if unknown.
         inner: what is told when an epoch begins and ends, if anything.
+
+    Attributes:
+        epoch: the number of the epoch, set by `TellsEpoch`.
     """
 
     def __init__(
@@ -32,7 +36,7 @@ class Stream(DataAdapter):
         batch_size: int | None = None,
         inner: Any = None,
     ) -> None:
-        self._pass, self._inner, self._epoch = start, inner, 0
+        self._pass, self._inner, self.epoch = start, inner, 0
         self._num_batches, self._batch_size = num_batches, batch_size
 
     def get_numpy_iterator(self) -> Iterator[Any]:
@@ -84,14 +88,26 @@ class Stream(DataAdapter):
             self._inner.on_epoch_begin()
 
     def _start(self) -> Iterator[Batch]:
-        # Keras may begin a pass to look at a batch, and then begin it again.
-        return self._pass(self._epoch)
+        # Keras may begin a pass before its epoch, or to look at a batch, so an epoch
+        # is not counted by passes.
+        yield from self._pass(self.epoch)
 
     def on_epoch_end(self) -> None:
-        """Counts the epoch, and forwards the call."""
-        self._epoch += 1
+        """Forwards the call."""
         if self._inner is not None:
             self._inner.on_epoch_end()
+
+
+class TellsEpoch(keras.callbacks.Callback):
+    """Tells a stream the number of each epoch before it begins."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Passes the number on."""
+        self.stream.epoch = epoch
 
 
 class _Passes:
