@@ -4,6 +4,10 @@ In a checkout, `python -m recipes.NAME` does the same. Keras's default backend i
 TensorFlow; where that is not installed, the import of this package chooses another.
 """
 
-from zoo.commands.backend import choose
+import sys
 
-choose(("tensorflow",))
+from zoo.commands import backend
+
+backend.select(("tensorflow",))
+if sys.argv[:1] == ["-m"]:  # a recipe runs as a program: its backend logs nothing
+    backend.start()

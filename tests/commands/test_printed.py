@@ -1,5 +1,6 @@
 """How commands print, and what they check before a backend starts."""
 
+import importlib
 import io
 import json
 import os
@@ -235,11 +236,21 @@ done
     assert done.stdout.split() == ["generate", "--temperature"], done.stderr
 
 
-def test_importing_zoo_sets_no_variable():
-    code = "import os; before = dict(os.environ); import zoo; import zoo.recipes"
-    code = code.replace("; import zoo.recipes", "")
+def test_importing_sets_no_variable():
+    code = "import os; before = dict(os.environ); import zoo, recipes"
     code += "; assert dict(os.environ) == before"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_recipe_that_is_run_starts_its_backend_quietly(monkeypatch):
+    import recipes
+
+    started = []
+    monkeypatch.setattr("zoo.commands.backend.start", lambda: started.append(True))
+    for first, expected in (("-m", [True]), ("pytest", [True])):
+        monkeypatch.setattr(sys, "argv", [first, "--steps", "3"])
+        importlib.reload(recipes)
+        assert started == expected
 
 
 def test_a_users_own_log_level_wins(monkeypatch):

@@ -20,7 +20,13 @@ def installed() -> list[str]:
 
 
 def choose(able: Sequence[str] = ()) -> None:
-    """Starts a backend: the one in KERAS_BACKEND or `keras.json`, or else the best.
+    """Selects a backend, as `select` does, and starts it."""
+    select(able)
+    start()
+
+
+def select(able: Sequence[str] = ()) -> None:
+    """Selects a backend: that in KERAS_BACKEND or `keras.json`, or else the best.
 
     What `keras.json` names counts if it is installed.
 
@@ -48,11 +54,11 @@ def choose(able: Sequence[str] = ()) -> None:
     saved = (home / "keras.json").is_file() and asked_backend() in found
     if asked is None and not saved:
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
-    start(asked_backend())
 
 
-def start(name: str) -> None:
+def start() -> None:
     """Imports Keras with its backend; a terminal shows that this is waited for."""
+    name = asked_backend()
     with waiting(f"starting {TITLES.get(name, name)}"):
         quiet()
         importlib.import_module("keras")
