@@ -1,99 +1,18 @@
 """Checkpoints by hf:// address, from a local hub server."""
 
-import hashlib
-import http.server
-import json
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import zoo
+from tests.presets.hub_server import Handler, serving
 from zoo.presets.weights import arrays_of
 from zoo.store import hub
 
 pytestmark = pytest.mark.host
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = zoo.GPTConfig(17, 12, 1, 2, 8)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the parts of the hub's API that a download uses."""
-
-    files: dict[str, bytes] = {}
-    cut: list[str] = []
-    served: list[str] = []
-    slow: list[str] = []
-    # Replaces the body of the next file.
-    instead: dict[str, bytes] = {}
-
-    def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        path = self.path.partition("?")[0]
-        if path.startswith("/api/models/own/gpt/revision/"):
-            siblings = [{"rfilename": name} for name in self.files]
-            content = json.dumps({"id": "own/gpt", "sha": COMMIT, "siblings": siblings})
-            self.send(content.encode(), {"Content-Type": "application/json"}, body)
-        elif path.startswith("/api/models/own/gpt/tree/"):
-            tree = [
-                {"type": "file", "path": n, "size": len(c), "oid": etag(c)}
-                for n, c in self.files.items()
-            ]
-            content = json.dumps(tree)
-            self.send(content.encode(), {"Content-Type": "application/json"}, body)
-        elif path.startswith("/own/gpt/resolve/"):
-            name = path.split("/", 5)[5]
-            content = self.files[name]
-            sent = self.instead.pop(name, content) if body else content
-            if body:
-                self.served.append(name)
-            headers = {"ETag": f'"{etag(content)}"', "X-Repo-Commit": COMMIT}
-            self.send(sent, headers, body, name)
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    def send(self, content, headers, body, name=""):
-        start = 0
-        if wanted := self.headers.get("Range"):
-            start = int(wanted.removeprefix("bytes=").partition("-")[0])
-        self.send_response(206 if start else 200)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(content) - start))
-        if start:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.send_header("Content-Range", span)
-        self.end_headers()
-        if body and name in self.cut:
-            self.cut.remove(name)
-            self.wfile.write(content[start : len(content) // 2])
-            self.close_connection = True
-        elif body and name in self.slow:
-            # Half of the body, then nothing until the client disconnects.
-            self.wfile.write(content[start : len(content) // 2])
-            self.wfile.flush()
-            self.slow.remove(name)
-            time.sleep(5)
-            self.close_connection = True
-        elif body:
-            self.wfile.write(content[start:])
-
-    def log_message(self, *args):
-        pass
-
-
-def etag(content):
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +27,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def server(model, tmp_path, monkeypatch):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    for module in ("constants", "_snapshot_download", "file_download", "hf_api"):
-        name = f"huggingface_hub.{module}.ENDPOINT"
-        monkeypatch.setattr(name, endpoint, raising=False)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-        endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-    )
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", endpoint, raising=False)
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ZOO_OFFLINE", "0")
-    Handler.served.clear()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(monkeypatch, tmp_path / "home") as server:
+        yield server
 
 
 def same(a, b):

@@ -27,6 +27,7 @@ from zoo.models.autoencoders.vqvae import VQVAE
 from zoo.models.language.gpt import GPT
 from zoo.presets import registry, weights
 from zoo.presets.registration import register
+from zoo.presets.sharing import PushToHub
 from zoo.tokenizers.tokenizer import Tokenizer
 from zoo.version import __version__
 
@@ -131,7 +132,7 @@ def token_sizes(vqvae: VQVAE, prefix: Prefix) -> tuple[int, int]:
     )
 
 
-class ImageTokens:
+class ImageTokens(PushToHub):
     """Draws images with a VQ-VAE and a GPT over its codes.
 
     Train the GPT by its own `fit`, on what `sequences` returns.

@@ -14,6 +14,7 @@ from zoo.engine.current import engine
 from zoo.presets import registry, weights
 from zoo.presets.export import Format, export_called
 from zoo.presets.fitting import Fit
+from zoo.presets.sharing import PushToHub
 from zoo.store.manifest import MANIFEST
 from zoo.tokenizers.tokenizer import Tokenizer
 from zoo.version import __version__
@@ -29,7 +30,7 @@ def from_preset(preset: str | os.PathLike[str], **options: Any) -> Any:
         return registry.model_class(found.architecture).from_preset(preset, **options)
 
 
-class FromPreset:
+class FromPreset(PushToHub):
     """A mixin that makes models from presets and saves them as presets.
 
     A preset's folder holds `config.json` (architecture, configuration, precision,

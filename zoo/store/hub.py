@@ -3,13 +3,15 @@
 `huggingface_hub` resumes interrupted downloads, moves whole files into place, so that
 several processes may fetch the same checkpoint at once, and compares sizes. Here each
 download is also compared once with the hub's hash. Only configurations, tokenizers and
-safetensors files are fetched, and no code in them is run.
+safetensors files are fetched, and no code in them is run. `sharing` uploads.
 """
 
 import hashlib
 import os
 import time
 from pathlib import Path
+
+from zoo.files.json_files import read_json
 
 PREFIX = "hf://"
 # Well-known checkpoints: zoo's names and the hub's.
@@ -26,9 +28,10 @@ NAMES = {
     "electra_small.english": "google/electra-small-discriminator",
     "distilbert_base.uncased": "distilbert/distilbert-base-uncased",
 }
-WANTED = ["*.json", "*.safetensors", "vocab.txt", "merges.txt"]
+WANTED = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "manifest.toml"]
 # What other libraries keep beside the weights.
-UNWANTED = ["onnx/*", "coreml/*", "openvino/*", "*/*.safetensors"]
+UNWANTED = ["onnx/*", "coreml/*", "openvino/*"]
+NESTED = "*/*.safetensors"
 
 
 def home() -> Path:
@@ -79,15 +82,22 @@ def fetch(name: str) -> Path:
             f"{PREFIX}owner/name@revision, got {PREFIX}{name}."
         )
     started = time.time()
-    try:
+
+    def downloaded(unwanted: list[str]) -> Path:
         folder = snapshot_download(
             repository,
             revision=revision or None,
             cache_dir=home() / "hub",
             allow_patterns=WANTED,
-            ignore_patterns=UNWANTED,
+            ignore_patterns=unwanted,
             local_files_only=is_offline(),
         )
+        return Path(folder)
+
+    try:
+        folder = downloaded([*UNWANTED, NESTED])
+        if _is_of_parts(folder):
+            folder = downloaded(UNWANTED)
     except errors.HFValidationError as error:
         raise ValueError(f"{PREFIX}{name} is not an address: {error}") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
@@ -102,12 +112,21 @@ def fetch(name: str) -> Path:
             f"{name!r} is not in {home() / 'hub'}, and {why}. Fetch it once with a "
             "network, or pass a folder that holds config.json and model.safetensors."
         ) from error
-    except (errors.HfHubHTTPError, ConnectionError, TimeoutError) as error:
+    except (errors.HTTPError, ConnectionError, TimeoutError) as error:
         raise OSError(
             f"{name!r} could not be fetched: {error}. Try again: the download resumes."
         ) from error
-    _verify(Path(folder), started - 1)
-    return Path(folder)
+    _verify(folder, started - 1)
+    return folder
+
+
+def _is_of_parts(folder: Path) -> bool:
+    """Whether it is zoo's, and consists of presets in folders of their own."""
+    try:
+        settings = read_json(folder / "config.json")
+    except (OSError, ValueError):  # reading the preset says what is wrong
+        return False
+    return "architecture" in settings and any(folder.glob("*/config.json"))
 
 
 def _verify(folder: Path, since: float) -> None:
