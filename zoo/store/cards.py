@@ -24,9 +24,7 @@ from zoo.store.papers import PROJECT, cited
 CARD = "README.md"
 # Ends the head of a shipped card, where other pages include the rest.
 BODY = "<!-- card -->"
-HEAD = re.compile(
-    rf"\A---\n.*?^---\n+(?:{BODY}\n+)?", re.MULTILINE | re.DOTALL
-)
+HEAD = re.compile(rf"\A---\n.*?^---\n+(?:{BODY}\n+)?", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
