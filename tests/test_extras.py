@@ -48,3 +48,11 @@ def test_extras_that_are_named_exist():
     }
     assert {"export", "tensorflow-datasets", "jax"} <= named
     assert named <= {*project["optional-dependencies"]}
+
+
+def test_the_guide_lists_all_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    guide = (ROOT / "docs" / "guides" / "installing.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", guide.split("## Extras")[1], re.M)
+    listed = re.findall(r"`([\w-]+)`", " ".join(rows))
+    assert sorted(listed) == sorted(project["optional-dependencies"])
