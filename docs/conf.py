@@ -10,6 +10,8 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 # Nothing is fetched while the site is built.
 os.environ.setdefault("ZOO_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Keras imports TensorFlow wherever it is installed; this keeps it quiet in lectures.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,6 +31,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx-mathjax-offline",  # formulas show without a network too
     "sphinx_copybutton",
     "sphinx_design",
 ]
