@@ -517,3 +517,23 @@ def test_evaluate_skips_bad_lines_of_a_text_if_asked(tmp_path):
     config = replace(config, on_bad="skip")
     with pytest.warns(UserWarning, match=r"1 bad .* line 2 of .*a\.txt"):
         assert _validation_text(model, config) == "two\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        "zoo.cli generate gpt.shakespeare_char ROMEO: --max-new-tokens 5 --seed 1",
+        "zoo.cli translate cyclegan.digits {three} {tmp}/outline.png",
+        "recipes.gpt_text --variant demo --dataset docs --smoke --out {tmp}/run",
+    ],
+)
+def test_no_noise_of_a_backend(command, tmp_path):
+    """Into pipes, programs write nothing to standard error."""
+    three = checkpoints()["cyclegan.digits"] / "three.png"
+    words = command.format(tmp=tmp_path, three=three).split()
+    env = {k: x for k, x in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, env=env
+    )
+    assert (done.returncode, done.stderr) == (0, "")
