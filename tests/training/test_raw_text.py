@@ -236,6 +236,25 @@ def test_self_attention_classifier():
     assert losses(model, TEXTS, LABELS) == losses(model, ids, np.array(LABELS))
 
 
+def test_elmo():
+    tokenizer = zoo.Tokenizer.train_words(TEXTS, 40)
+    config = zoo.ELMoClassifierConfig(40, 1, 8, dropout=0.0, num_classes=2)
+    model = trained(zoo.ELMoClassifier(config), tokenizer)
+    examples = [LabelledText(text, None) for text in TEXTS]
+    whole = labelled_sequences(examples, tokenizer, 24)
+    x = whole.pack(np.arange(4), whole.lengths.max())
+    x.pop("segment_ids")
+    expected = losses(model, x, np.array(LABELS))
+    assert losses(model, TEXTS, LABELS) == expected
+    assert (model.predict_probabilities(TEXTS) == model.predict_probabilities(x)).all()
+    with pytest.raises(ValueError, match="Set model.sequence_length"):
+        model.fit(text for text in TEXTS)
+    elmo = zoo.ELMo(zoo.ELMoConfig(40, 1, 8, dropout=0.0))
+    elmo.tokenizer = tokenizer
+    with pytest.raises(ValueError, match="without y"):
+        elmo.fit(TEXTS, LABELS)
+
+
 def test_one_batch(pretrainer):
     pretrainer.set_weights(pretrainer.first)
     assert np.isfinite(pretrainer.test_on_batch(TEXTS)).all()
@@ -257,14 +276,17 @@ def test_what_is_refused(gpt, classifier, pretrainer):
     pictures = ImageClassifier(
         ImageClassifierConfig((8, 8, 1), 2, hidden=(4,), dropout=0.0)
     )
+    carried = zoo.RecurrentLM(zoo.RecurrentLMConfig(270, 8, 1, 8, carried_rows=2))
+    carried.tokenizer = PAIRS
     bare = zoo.GPT(zoo.GPTConfig(270, 8, 1, 2, 8))
-    for model in (tagger, pictures, bare):
+    for model in (tagger, pictures, bare, carried):
         model.compile("sgd")
     for fit, message in (
         (lambda: bare.fit(TEXTS), "GPT was given texts, and has no tokenizer"),
         (lambda: bare.evaluate(TEXTS), "has no tokenizer"),
         (lambda: pictures.fit(TEXTS, LABELS), "does not take raw texts"),
         (lambda: tagger.fit(TEXTS, LABELS), "zoo.data.tagged_sequences"),
+        (lambda: carried.evaluate(TEXTS), "each row continues the one before"),
         (lambda: gpt.fit(TEXTS, LABELS), "pass texts alone"),
         (lambda: gpt.fit((TEXTS, SECOND)), "got pairs of texts"),
         (lambda: gpt.fit((TEXTS, SECOND[:3])), "got 4 and 3"),

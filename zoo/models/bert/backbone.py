@@ -346,7 +346,7 @@ class Bert(FromPreset, Model):
         sequences = text_sequences(
             segments, self.tokenizer, num_segments=self.config.num_segments
         )
-        length = length or min(sequences.length, self.longest_text)
+        length = length or min(sequences.length, self.config.context_length)
         sequences, cut = cut_to(sequences, length)
         return sequences.pack(np.arange(len(sequences))), cut
 

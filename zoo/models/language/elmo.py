@@ -8,6 +8,7 @@ Shapes: B batch, T tokens, D width of one direction, L layers, V vocabulary, C c
 M characters of a word.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from keras import ops
 
 from zoo.configs.checks import check_count, check_fields, check_rate, check_whole
 from zoo.configs.class_names import NamesClasses, check_class_names
+from zoo.data.tasks.sequences import cut_to, text_sequences
 from zoo.data.tasks.spelling import NUM_CHARACTERS
 from zoo.engine.current import engine
 from zoo.engine.layout import GATHERED
@@ -40,6 +42,7 @@ from zoo.training.checks.example_weights import over_tokens, parts, total_of
 from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
 from zoo.training.phases import same_shape, shape_of
+from zoo.training.raw.texts import Segments
 
 INPUTS = ("token_ids", "character_ids", "padding_mask")
 
@@ -226,6 +229,27 @@ class BiLM(FromPreset, Model):
 
         return Batched(features, lambda: self.variables, batch_size=32)
 
+    @property
+    def longest_text(self) -> float:
+        """Infinite: the model reads texts of any length."""
+        return math.inf
+
+    def text_inputs(self, segments: Segments, length: int | None) -> tuple[dict, int]:
+        """Texts as `token_ids` and `padding_mask` (N, T), and how many were cut.
+
+        Rows are as long as the longest text, [CLS] and [SEP] included.
+        """
+        if self.config.character_filters:
+            raise ValueError(
+                f"{type(self).__name__} reads the spelling of words (character_filters)"
+                ", for which texts need a word length. Encode them with "
+                "zoo.data.spelled_sequences."
+            )
+        whole = text_sequences(segments, self.tokenizer)
+        sequences, cut = cut_to(whole, length or whole.length)
+        packed = sequences.pack(np.arange(len(sequences)))
+        return {name: packed[name] for name in ("token_ids", "padding_mask")}, cut
+
     def check_inputs(self, inputs: Any) -> None:
         """Raises for words or masks that the model can't take."""
         self.form_of_inputs(inputs)
@@ -323,6 +347,15 @@ class ELMo(BiLM):
                 weights=self.loss_weights,
             ),
         )
+
+    def text_examples(self, segments, y, weights, length):
+        """Encoded texts, which are trained without targets; see `text_inputs`."""
+        if y is not None:
+            raise ValueError(
+                f"{type(self).__name__} predicts each text's own words: pass texts "
+                "alone, without y."
+            )
+        return super().text_examples(segments, y, weights, length)
 
     def prepare(self, batch):
         """A batch as a dict of inputs, a padding mask and, where given, weights."""
@@ -473,7 +506,8 @@ class ELMoClassifier(NamesClasses, BiLM):
         return [shape_of(batch[1])]
 
     def predict_probabilities(self, inputs: Any) -> np.ndarray:
-        """Class probabilities (N, C) for any number of texts."""
+        """Class probabilities (N, C) of any number of texts, as ids or strings."""
+        inputs = self.with_inputs_read({"x": inputs})["x"]
         self.check_inputs(inputs)
         inputs = word_inputs(inputs, self.config.words)
         ids = np.asarray(inputs[self.config.words], "int32")

@@ -119,7 +119,9 @@ class LanguageModel(FromPreset, Generates, Model):
         (texts,), end = segments, self.tokenizer.end_of_text_id
         rows = self.tokenizer.encode_batch(texts)
         rows = rows if end is None else [np.append(row, end) for row in rows]
-        length = length or min(max(max(map(len, rows)) - 1, 1), self.longest_text)
+        length = length or min(
+            max(max(map(len, rows)) - 1, 1), self.config.context_length
+        )
         # A text without a target is a row that does not count.
         parts = [
             windows_with_weights(np.pad(row, (0, max(2 - len(row), 0))), length)

@@ -221,6 +221,16 @@ class RecurrentLM(LanguageModel):
                 )
         return super().fit(x, *args, **kwargs)
 
+    def text_examples(self, segments, y, weights, length):
+        """See `LanguageModel.text_examples`; carried state needs a stream instead."""
+        if self.carried is not None:
+            raise ValueError(
+                "With carried_rows each row continues the one before, and texts begin "
+                "anew. Give zoo.data.Streams(...).batches(), or make the model with "
+                "carried_rows=0."
+            )
+        return super().text_examples(segments, y, weights, length)
+
     def _carried_batch(self, batch: Any) -> Any:
         rows = {len(array) for array in keras.tree.flatten(batch)}
         if rows != {self.config.carried_rows}:

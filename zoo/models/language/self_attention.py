@@ -220,7 +220,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         if len(segments) > 1:
             raise ValueError(f"{type(self).__name__} reads texts, got pairs of texts.")
         rows = self.tokenizer.encode_batch(segments[0])
-        length = length or min(max(map(len, rows)), self.longest_text)
+        length = length or min(max(map(len, rows)), self.config.context_length)
         cut = sum(len(row) > length for row in rows)
         rows = [row[:length] for row in rows]
         return pad_right(rows, length, length, self.config.pad_id), cut

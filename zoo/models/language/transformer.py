@@ -299,7 +299,7 @@ class Transformer(FromPreset, Translates, Model):
         begin, end = self.config.begin_id, self.config.end_id
         sides = [tokenizer.encode_batch(side) for side in (segments[0], targets[0])]
         lengths = 1 + np.array([[len(row) for row in rows] for rows in sides])
-        length = length or int(min(lengths.max(), self.longest_text))
+        length = length or int(min(lengths.max(), self.config.context_length))
         cut = int((lengths > length).any(axis=0).sum())
         sources, targets = ([row[: length - 1] for row in rows] for rows in sides)
         rows = TokenRows.of([np.append(row, end) for row in sources])

@@ -7,6 +7,7 @@ by the same functions. A model says only what a list of texts becomes.
 """
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -76,8 +77,8 @@ class ReadsTexts:
     redrawn: Any = None
 
     @property
-    def longest_text(self) -> int:
-        """The most tokens that the model reads."""
+    def longest_text(self) -> float:
+        """The most tokens that the model reads; infinite without a limit."""
         return self.config.context_length
 
     # === Where texts enter ===
@@ -225,7 +226,13 @@ class ReadsTexts:
         return _told_epochs({"x": stream, **kept})
 
     def _fixed_length(self) -> int:
-        return self.sequence_length or self.longest_text
+        length = self.sequence_length or self.longest_text
+        if math.isinf(length):
+            raise ValueError(
+                f"{type(self).__name__} reads texts of any length, and those that come "
+                "in batches must get one length. Set model.sequence_length."
+            )
+        return int(length)
 
     def _drawn(
         self, batches: Iterable[Batch], seed: int | None, epoch: int
@@ -282,7 +289,8 @@ class _Reader:
         limit = self.length or most
         way_out = "Make the model with a longer context_length"
         if limit < most:
-            way_out = f"Set sequence_length to more than {limit}, up to {most},"
+            up_to = "" if math.isinf(most) else f", up to {most},"
+            way_out = f"Set sequence_length to more than {limit}{up_to}"
         warnings.warn(
             f"{cut} of the first {total} texts have more than {limit} tokens and were "
             f"cut at the end. {way_out} to keep more of them.",
