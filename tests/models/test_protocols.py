@@ -19,7 +19,7 @@ CLASSES = [
 REQUESTS = {
     "sample": [protocols.Samples],
     "reconstruct": [protocols.Reconstructs],
-    "translate": [protocols.Translates],
+    "translate": [protocols.TranslatesImages],
     "score": [protocols.Scores, protocols.ScoresPairs],
 }
 FAMILIES = [
@@ -112,7 +112,7 @@ def test_protocols_say_what_a_model_can_do():
     vae = zoo.VAE(zoo.VAEConfig((4, 4, 1), 2, hidden=(4,)))
     assert isinstance(vae, protocols.Samples)
     assert isinstance(vae, protocols.Reconstructs)
-    assert not isinstance(vae, protocols.Translates)
+    assert not isinstance(vae, protocols.TranslatesImages)
     assert not isinstance(vae, protocols.Scores)
 
 

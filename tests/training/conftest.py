@@ -15,12 +15,15 @@ from tests.training.toys import (
 
 def restarting(model):
     """A function that gives the model with all its state as it is now."""
+    optimizer = model.optimizer
     start = [
         (variable, np.array(ops.convert_to_numpy(variable)))
-        for variable in [*model.variables, *model.optimizer.variables]
+        for variable in [*model.variables, *optimizer.variables]
     ]
 
     def restart():
+        # A new optimizer would keep its state, and the test before would be to blame.
+        assert model.optimizer is optimizer, "a test compiled a shared model anew"
         for variable, value in start:
             variable.assign(value)
         model.reset_metrics()

@@ -232,14 +232,15 @@ def test_state_of_other_optimizers_raises(optimizers, gan, tmp_path):
         other.load_weights(tmp_path / "model.weights.h5")
 
 
-def test_state_of_another_size_raises(regression, tmp_path):
+def test_state_of_another_size_raises():
     """Positions name an optimizer's state: none may be taken for another's."""
-    regression.compile(SGD(0.1, momentum=0.9))
-    regression.optimizer.save_own_variables(store := {})
+    model = Regression()
+    model.compile(SGD(0.1, momentum=0.9))
+    model.optimizer.save_own_variables(store := {})
     names = [name for name in store if store[name].shape == (6,)]
     store[names[0]] = np.zeros((7,), "float32")
     with pytest.raises(ValueError, match="shape"):
-        regression.optimizer.load_own_variables(store)
+        model.optimizer.load_own_variables(store)
 
 
 # === Learning rates ===

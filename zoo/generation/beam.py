@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from keras import ops, tree
 
+from zoo.engine.tensors import Tensor
 from zoo.generation.sampling import NEVER, inside
 
 
@@ -83,7 +84,7 @@ class BeamSearch:
     length_offset: int
     allowed: range | None
 
-    def begin(self, first) -> Beams:
+    def begin(self, first: Any) -> Beams:
         """The initial beams, one per prompt, from the `State` after the prompts."""
         batch, slots = first.tokens.shape
         count = self.num_beams
@@ -121,7 +122,9 @@ class BeamSearch:
         histories = ops.where(written, chosen[:, :, None], histories)
         return Candidates(found, histories, chosen, beams)
 
-    def settle(self, state: Beams, found: Candidates, stopped, last_slot) -> Beams:
+    def settle(
+        self, state: Beams, found: Candidates, stopped: Tensor, last_slot: Any
+    ) -> Beams:
         """Keeps the best candidates, live and finished.
 
         Args:
@@ -165,7 +168,7 @@ class BeamSearch:
             state.context,
         )
 
-    def goes_on(self, state: Beams, last_slot):
+    def goes_on(self, state: Beams, last_slot: Any) -> Tensor:
         """Whether a live beam may still overtake the best finished hypothesis."""
         # A live beam's log-probability only falls; its best normaliser is that of the
         # longest length for positive penalties, otherwise of the current one.
@@ -174,13 +177,13 @@ class BeamSearch:
         settled = ops.all(state.best_scores[:, 0] >= hope)
         return ops.logical_and(state.slot < last_slot, ops.logical_not(settled))
 
-    def _penalised(self, scores, slot):
+    def _penalised(self, scores: Tensor, slot: Any) -> Tensor:
         count = ops.cast(slot - self.length + 1, "float32")
         growth = (self.length_offset + count) / (self.length_offset + 1)
         return scores / ops.power(growth, self.length_penalty)
 
 
-def beam_search(search: BeamSearch, first, last_slot, stops) -> Beams:
+def beam_search(search: BeamSearch, first: Any, last_slot: Any, stops: Any) -> Beams:
     """Runs the whole search in one loop on the device.
 
     Args:
@@ -196,24 +199,24 @@ def beam_search(search: BeamSearch, first, last_slot, stops) -> Beams:
     count = search.num_beams * (1 + max(len(stops), 1))
     stops = ops.convert_to_tensor(stops or (-1,), "int32")
 
-    def body(*carry):
+    def body(*carry: Any) -> tuple[Tensor, ...]:
         state = Beams(*carry, **same)
         found = search.candidates(state, count)
         stopped = ops.any(found.chosen[:, :, None] == stops[None, None, :], axis=-1)
         return tuple(search.settle(state, found, stopped, last_slot)[: -len(held)])
 
-    def more(*carry):
+    def more(*carry: Any) -> Tensor:
         return search.goes_on(Beams(*carry, **same), last_slot)
 
     carry = ops.while_loop(more, body, tuple(begun[: -len(held)]))
     return Beams(*carry, **same)
 
 
-def _spread(x, count):
+def _spread(x: Tensor, count: int) -> Tensor:
     """Repeats each row `count` times in a row."""
     return ops.repeat(x, count, axis=0)
 
 
-def _pick(x, indices):
+def _pick(x: Tensor, indices: Tensor) -> Tensor:
     """Selects rows of (B, C, S) by indices (B, K) along C."""
     return ops.take_along_axis(x, ops.cast(indices, "int32")[:, :, None], axis=1)

@@ -8,7 +8,7 @@ Shapes: B batch, P padded prompt, S slots (P + new tokens), V vocabulary.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from keras import ops, tree
 
 from zoo.engine.current import engine
 from zoo.engine.drawn_seed import DrawnSeed
+from zoo.engine.tensors import Function, Tensor
 from zoo.generation.beam import Beams, BeamSearch, Candidates, beam_search
 from zoo.generation.sampling import Sampling, choose
 from zoo.generation.stops import Stops, Written
@@ -48,7 +49,12 @@ class State(NamedTuple):
 
 
 def start(
-    model, prompts, pads, new_tokens: int, keep_seen: bool, sources: tuple = ()
+    model: Any,
+    prompts: Any,
+    pads: Any,
+    new_tokens: int,
+    keep_seen: bool,
+    sources: tuple = (),
 ) -> State:
     """Runs the model over the padded prompts (B, P) and fills the caches.
 
@@ -95,12 +101,12 @@ def start(
     )
 
 
-def _hidden(model, context) -> Callable:
+def _hidden(model: Any, context: Tensor) -> Callable:
     """`model.hidden`, given the context if there is one."""
     return partial(model.hidden, context=context) if context else model.hidden
 
 
-def one_token_step(model):
+def one_token_step(model: Any) -> Function:
     """Runs the model on one more token per row.
 
     Returns:
@@ -110,7 +116,7 @@ def one_token_step(model):
     structure = tree.map_structure(lambda _: 0, model.empty_caches(1, 1))
     held = len(tree.flatten(structure))
 
-    def step(slot, tokens_B, pads, *flat):
+    def step(slot: Any, tokens_B: Tensor, pads: Any, *flat: Any) -> list[Any]:
         flat, context = flat[:held], list(flat[held:])
         slots = flat[0].shape[1]
         columns = ops.arange(slots)
@@ -126,7 +132,9 @@ def one_token_step(model):
 
     captured = engine().capture(step)
 
-    def advance(slot, tokens_B, pads, caches, context):
+    def advance(
+        slot: Any, tokens_B: Tensor, pads: Any, caches: Any, context: Tensor
+    ) -> tuple[Tensor, Tensor]:
         logits, *caches = captured(slot, tokens_B, pads, *caches, *context)
         return logits, caches
 
@@ -136,12 +144,12 @@ def one_token_step(model):
 class Decoder:
     """Decodes with one model; keeps its compiled functions for the next call."""
 
-    def __init__(self, model) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
         self.advance = one_token_step(model)
         self._compiled: dict = {}
 
-    def compiled(self, key, function):
+    def compiled(self, key: Any, function: Function) -> Function:
         """The compiled `function`, or the one compiled earlier under `key`."""
         if key not in self._compiled:
             made = engine().compile(function, lambda: self.model.variables)
@@ -149,11 +157,19 @@ class Decoder:
             return self._compiled.setdefault(key, made)
         return self._compiled[key]
 
-    def _step(self, state, steps, stops, knobs, seed, prompt_length) -> State:
+    def _step(
+        self,
+        state: Any,
+        steps: Any,
+        stops: Any,
+        knobs: Any,
+        seed: Any,
+        prompt_length: int,
+    ) -> State:
         """Chooses one token per row, writes it, and runs the model on it."""
         batch, vocabulary = state.logits.shape
 
-        def noise():
+        def noise() -> Tensor:
             drawn = DrawnSeed(ops.cast(ops.stack([seed, state.slot]), "uint32"))
             return keras.random.uniform(
                 (batch, vocabulary), minval=1e-9, maxval=1.0, seed=drawn
@@ -188,13 +204,13 @@ class Decoder:
 
     def tokens(
         self,
-        prompts,
-        pads,
+        prompts: Any,
+        pads: Any,
         new_tokens: int,
         sampling: Sampling,
         stops: Stops,
-        seed,
-        last_slot,
+        seed: Any,
+        last_slot: Any,
         chunk: int,
         sources: tuple = (),
     ) -> Iterator[np.ndarray]:
@@ -216,24 +232,26 @@ class Decoder:
         knobs = np.asarray(sampling.knobs, "float32")
         ids = () if chunk else stops.ids
 
-        def begin(prompts, pads, *sources):
+        def begin(prompts: Any, pads: Any, *sources: Any) -> State:
             return start(self.model, prompts, pads, new_tokens, steps[3], sources)
 
-        def run(state, knobs, seed, until):
-            def more(*state):
+        def run(state: Any, knobs: Any, seed: Any, until: Any) -> Any:
+            def more(*state: Any) -> Tensor:
                 state = State(*state)
                 return ops.logical_and(
                     state.slot < until, ops.logical_not(ops.all(state.done))
                 )
 
-            def body(*state):
+            def body(*state: Any) -> tuple[Tensor, ...]:
                 return tuple(self._step(State(*state), steps, ids, knobs, seed, length))
 
             if chunk == 1:
                 return body(*state)
             return ops.while_loop(more, body, tuple(state))
 
-        def whole(prompts, pads, knobs, seed, until, *sources):
+        def whole(
+            prompts: Any, pads: Any, knobs: Any, seed: Any, until: Any, *sources: Any
+        ) -> tuple[Tensor, Tensor]:
             state = State(*run(begin(prompts, pads, *sources), knobs, seed, until))
             return state.tokens, state.slot
 
@@ -253,13 +271,13 @@ class Decoder:
 
     def beams(
         self,
-        prompts,
-        pads,
+        prompts: Any,
+        pads: Any,
         new_tokens: int,
         num_beams: int,
         length_penalty: float,
         stops: Stops,
-        last_slot,
+        last_slot: Any,
         allowed: range | None = None,
         sources: tuple = (),
         length_offset: int = 0,
@@ -269,7 +287,7 @@ class Decoder:
         search = BeamSearch(self.advance, prompts.shape[1], *options)
         key = (prompts.shape, new_tokens, options, _shapes(sources))
 
-        def first(prompts, pads, sources):
+        def first(prompts: Any, pads: Any, sources: Any) -> State:
             return start(self.model, prompts, pads, new_tokens, False, sources)
 
         if stops.strings or any(len(stop) > 1 for stop in stops.ids):
@@ -294,7 +312,15 @@ class Decoder:
         lengths = ops.convert_to_numpy(state.best_lengths)[:, 0]
         return [row[: int(n)] for row, n in zip(tokens, lengths, strict=True)]
 
-    def _beams_on_the_host(self, search, key, state, prompts, stops, last_slot):
+    def _beams_on_the_host(
+        self,
+        search: Any,
+        key: Any,
+        state: Any,
+        prompts: Any,
+        stops: Any,
+        last_slot: Any,
+    ) -> Any:
         """The loop for stops that are strings or several tokens.
 
         Candidates go to the host at each step. If so many end there that fewer than K
@@ -343,7 +369,7 @@ def _ended(stops: Stops, prompt: np.ndarray, new: np.ndarray) -> bool:
     return written.ended
 
 
-def ended(tokens, slot, stops, prompt_length: int):
+def ended(tokens: Tensor, slot: Any, stops: Any, prompt_length: int) -> Tensor:
     """Whether each row's new tokens up to `slot` end in a stop sequence, (B,)."""
     found = ops.zeros((tokens.shape[0],), dtype="bool")
     for stop in stops:
@@ -355,5 +381,5 @@ def ended(tokens, slot, stops, prompt_length: int):
     return found
 
 
-def _shapes(sources) -> tuple:
+def _shapes(sources: Tensor) -> tuple:
     return tuple(source.shape for source in sources)

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.generation import arguments
 from zoo.generation.arguments import generator, whole
 from zoo.generation.sampling import Sampling
@@ -180,7 +181,7 @@ class Generates(TakesTexts):
         return self.config.context_length
 
     @property
-    def _scorer(self):
+    def _scorer(self) -> Any:
         if "scorer" not in self.__dict__:
             made = engine().compile(
                 lambda ids: token_log_probs(self, ids), lambda: self.variables
@@ -188,7 +189,9 @@ class Generates(TakesTexts):
             return self.__dict__.setdefault("scorer", made)
         return self.__dict__["scorer"]
 
-    def _check_request(self, rows, max_new_tokens, num_beams, sampling, window) -> None:
+    def _check_request(
+        self, rows: Any, max_new_tokens: int, num_beams: int, sampling: Any, window: Any
+    ) -> None:
         if not rows or min(len(row) for row in rows) == 0:
             raise ValueError(
                 "A prompt must have at least one token. To start from nothing, use the "
@@ -221,7 +224,7 @@ class Generates(TakesTexts):
         if sampling.allowed is not None:
             self.check_ids(np.asarray([sampling.allowed.stop - 1]))
 
-    def _padded(self, rows, max_new_tokens):
+    def _padded(self, rows: Any, max_new_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
         """Left-padded prompts, padding per row, and slots for new tokens."""
         longest = max(len(row) for row in rows)
         length = int(min(-(-longest // BUCKET) * BUCKET, self.longest))
@@ -232,7 +235,14 @@ class Generates(TakesTexts):
         return padded, pads, -(-max_new_tokens // BUCKET) * BUCKET
 
     def _parts(
-        self, rows, max_new_tokens, sampling, stops, window, rng, chunk
+        self,
+        rows: Any,
+        max_new_tokens: int,
+        sampling: Any,
+        stops: Any,
+        window: Any,
+        rng: np.random.Generator,
+        chunk: int,
     ) -> Iterator[np.ndarray]:
         """New tokens of all rows, (B, n) at a time, beyond the context by a window.
 

@@ -37,13 +37,13 @@ class LookupDecoder:
 
     def tokens(
         self,
-        prompts,
-        pads,
+        prompts: Any,
+        pads: Any,
         new_tokens: int,
         sampling: Sampling,
         stops: Stops,
-        seed,
-        last_slot,
+        seed: Any,
+        last_slot: Any,
         chunk: int = 1,
     ) -> Iterator[np.ndarray]:
         """Yields the next tokens (B, 1) of each step; see `Decoder.tokens`."""

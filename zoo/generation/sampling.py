@@ -4,10 +4,12 @@ Shapes: B batch, V vocabulary.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 from zoo.generation.arguments import real, whole
 
 # The score of impossible tokens; disallowed ids get minus infinity, so that even
@@ -90,7 +92,9 @@ class Sampling:
         return [temperature, max(self.top_p or 1.0, LEAST), self.repetition_penalty]
 
 
-def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
+def choose(
+    logits_BV: Tensor, steps: Any, knobs: Any, seen_BV: Tensor, noise_BV: Tensor
+) -> Tensor:
     """The next token ids (B,).
 
     Args:
@@ -120,20 +124,20 @@ def choose(logits_BV, steps, knobs, seen_BV, noise_BV):
     return ops.argmax(logits_BV - ops.log(-ops.log(noise_BV())), axis=-1)
 
 
-def inside(allowed: range, logits_BV):
+def inside(allowed: range, logits_BV: Tensor) -> Tensor:
     """Whether each id is allowed, (V,)."""
     ids = ops.arange(logits_BV.shape[-1])
     return ops.logical_and(ids >= allowed.start, ids < allowed.stop)
 
 
-def keep_top_k(logits_BV, k: int):
+def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
     """Makes all but the k largest logits impossible."""
     k = min(k, logits_BV.shape[-1])
     least = ops.top_k(logits_BV, k)[0][:, -1:]
     return ops.where(logits_BV < least, NEVER, logits_BV)
 
 
-def keep_top_p(logits_BV, p):
+def keep_top_p(logits_BV: Tensor, p: Any) -> Tensor:
     """Keeps the fewest most probable tokens whose total probability reaches p."""
     descending = ops.flip(ops.sort(logits_BV, axis=-1), axis=-1)
     probabilities = ops.softmax(descending, axis=-1)

@@ -3,11 +3,15 @@
 Shapes: B batch, T tokens.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 
-def token_log_probs(model, token_ids):
+
+def token_log_probs(model: Any, token_ids: Tensor) -> Tensor:
     """Log-probabilities (B, T-1) of tokens 1 … T-1 of (B, T), each given those before.
 
     In nats.
@@ -15,7 +19,7 @@ def token_log_probs(model, token_ids):
     return log_probs_of(model(token_ids[:, :-1], training=False), token_ids[:, 1:])
 
 
-def log_probs_of(logits, token_ids):
+def log_probs_of(logits: Tensor, token_ids: Tensor) -> Tensor:
     """Log-probabilities (B, T) in nats of tokens (B, T) under scores (B, T, V)."""
     nats = ops.sparse_categorical_crossentropy(
         ops.reshape(token_ids, (-1,)),

@@ -218,7 +218,7 @@ class Translates(TakesTexts):
                 "make the model with a longer context."
             )
 
-    def _check_request(self, rows, num_beams, sampling) -> None:
+    def _check_request(self, rows: Any, num_beams: int, sampling: Any) -> None:
         self._check_sources(rows)
         if num_beams > 1 and sampling != GREEDY:
             raise ValueError(

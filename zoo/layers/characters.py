@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.layer import Layer
@@ -39,14 +40,14 @@ class Highway(Layer):
             dtype=self.dtype_policy,
         )
 
-    def _initial_bias(self, shape, dtype=None):
+    def _initial_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
         return ops.cast(ops.arange(shape[0]) >= self.width, dtype or "float32")
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the matrix of the new values and the gates, (width, 2·width)."""
         self.both.build((None, self.width))
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Maps (…, width) to (…, width)."""
         both = self.both(x)
         new, gate = both[..., : self.width], both[..., self.width :]
@@ -96,7 +97,7 @@ class CharacterConvolutions(Layer):
         ]
         self.projection = Dense(width, name="projection", **dtype)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates all weights; their shapes follow from the constructor's arguments."""
         self.embedding.build()
         for size, convolution in enumerate(self.convolutions, start=1):
@@ -105,7 +106,7 @@ class CharacterConvolutions(Layer):
             highway.build((None, sum(self.filters)))
         self.projection.build((None, sum(self.filters)))
 
-    def call(self, character_ids):
+    def call(self, character_ids: Tensor) -> Tensor:
         """Maps ids (B, T, C) to vectors (B, T, D); C is at least the widest filter."""
         length = character_ids.shape[-1]
         x = self.embedding(ops.reshape(character_ids, (-1, length)))  # (B·T, C, E)
@@ -122,6 +123,6 @@ class CharacterConvolutions(Layer):
         x = self.projection(x)
         return ops.reshape(x, (-1, *character_ids.shape[1:-1], self.width))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape (B, T, D) for ids (B, T, C)."""
         return (*input_shape[:-1], self.width)

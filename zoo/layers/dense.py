@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 from zoo.layers.layer import Layer
 
 
@@ -19,13 +20,13 @@ class Dense(keras.layers.Dense):
     times as long.
     """
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Maps (…, D) to (…, units)."""
         rows = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
         return ops.reshape(rows, (-1, *ops.shape(x)[1:-1], self.units))
 
     @property
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """The matrix (D, units), including LoRA's product.
 
         Unlike Keras's, not cast to the layer's precision: when it is saved, outside a
@@ -35,11 +36,11 @@ class Dense(keras.layers.Dense):
             return super().kernel
         return self._kernel + self.lora_product(self.lora_kernel_a, self.lora_kernel_b)
 
-    def lora_product(self, a, b):
+    def lora_product(self, a: Tensor, b: Tensor) -> Tensor:
         """The scaled product of factors (D, rank) and (rank, units)."""
         return (self.lora_alpha / self.lora_rank) * ops.matmul(a, b)
 
-    def load_own_variables(self, store) -> None:
+    def load_own_variables(self, store: Any) -> None:
         """Reads the weights but keeps A: if both factors are 0, neither can learn."""
         factor = ops.copy(self.lora_kernel_a) if self.lora_enabled else None
         super().load_own_variables(store)
@@ -70,7 +71,7 @@ class HeadsDense(Layer, Dense):
         self.parts, self.num_heads = tuple(parts), num_heads
         self.head_width = head_width
 
-    def heads(self, x):
+    def heads(self, x: Tensor) -> Any:
         """Maps (B, T, D) to one (B, T, N, H) per part."""
         shape = (-1, ops.shape(x)[1], self.num_heads, len(self.parts), self.head_width)
         return ops.unstack(ops.reshape(self(x), shape), axis=3)
@@ -107,7 +108,7 @@ class HeadsDense(Layer, Dense):
         self.adapted, self.lora_enabled = tuple(adapted), True
         self.lora_rank, self.lora_alpha = rank, lora_alpha or rank
 
-    def lora_product(self, a, b):
+    def lora_product(self, a: Tensor, b: Tensor) -> Tensor:
         """The products of all parts, (D, N·P·H); zeros for parts without LoRA."""
         places = [self.parts.index(part) for part in self.adapted]
         own = np.eye(len(self.parts))[places][:, None, None, :, None]  # (C, 1, 1, P, 1)

@@ -1,10 +1,13 @@
 """Dropout whose seed can be drawn in advance and is saved with the weights."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from zoo.engine.current import engine
 from zoo.engine.drawn_seed import DrawnSeed
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 
 
@@ -25,7 +28,7 @@ class Dropout(Layer):
         ValueError: the rate is out of range.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs) -> None:
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"A dropout rate must be in [0, 1), got {rate}.")
@@ -33,26 +36,26 @@ class Dropout(Layer):
         self.seed = keras.random.SeedGenerator(seed) if rate else None
         self.built = True
 
-    def draw(self):
+    def draw(self) -> DrawnSeed | None:
         """A seed for one call, for `call(..., seed=)`; None if the rate is 0."""
         return DrawnSeed(self.seed.next()) if self.seed else None
 
-    def call(self, x, training: bool = False, seed=None):
+    def call(self, x: Tensor, training: bool = False, seed: Any = None) -> Tensor:
         """Drops inputs in training; the output has the shape and dtype of `x`."""
         if not training or not self.rate:
             return x
         return engine().dropout(x, self.rate, seed or self.seed)
 
-    def save_own_variables(self, store) -> None:
+    def save_own_variables(self, store: Any) -> None:
         """Writes the seed's state."""
         if self.seed:
             store["seed"] = ops.convert_to_numpy(self.seed.state)
 
-    def load_own_variables(self, store) -> None:
+    def load_own_variables(self, store: Any) -> None:
         """Reads the seed's state, if the file has one."""
         if self.seed and "seed" in store.keys():
             self.seed.state.assign(store["seed"])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

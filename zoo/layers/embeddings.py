@@ -4,11 +4,13 @@ Shapes: B batch, T tokens, D width, V vocabulary, N heads, H head width.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 
 
@@ -25,12 +27,14 @@ class TokenEmbedding(Layer):
         initializer: initializer of the table.
     """
 
-    def __init__(self, vocab_size: int, width: int, initializer, **kwargs) -> None:
+    def __init__(
+        self, vocab_size: int, width: int, initializer: Any, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.vocab_size, self.width = vocab_size, width
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the (V, D) table."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -38,7 +42,7 @@ class TokenEmbedding(Layer):
             initializer=self.initializer,
         )
 
-    def call(self, token_ids):
+    def call(self, token_ids: Tensor) -> Tensor:
         """Maps ids (B, T) to vectors (B, T, D)."""
         if "uint" in ops.dtype(token_ids):
             token_ids = ops.cast(token_ids, "int32")  # TensorFlow takes no unsigned ids
@@ -46,7 +50,7 @@ class TokenEmbedding(Layer):
             ops.take(self.embeddings, token_ids, axis=0), self.compute_dtype
         )
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         """Maps vectors (..., D) to scores (..., V) in float32."""
         table = ops.transpose(ops.cast(self.embeddings, x.dtype))
         scores = ops.matmul(ops.reshape(x, (-1, self.width)), table)
@@ -58,12 +62,14 @@ class TokenEmbedding(Layer):
 class LearnedPositions(Layer):
     """One learned vector per position, added to the input (Gehring et al. 2017)."""
 
-    def __init__(self, length: int, width: int, initializer, **kwargs) -> None:
+    def __init__(
+        self, length: int, width: int, initializer: Any, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.length, self.width = length, width
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the (length, D) table."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -71,7 +77,7 @@ class LearnedPositions(Layer):
             initializer=self.initializer,
         )
 
-    def call(self, x, positions=None):
+    def call(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
         if positions is None:
             rows = self.embeddings[: ops.shape(x)[1]]
@@ -84,7 +90,7 @@ class LearnedPositions(Layer):
 class SinusoidalPositions(Layer):
     """Sines and cosines of geometric frequencies (Vaswani et al. 2017, section 3.5)."""
 
-    def __init__(self, length: int, width: int, **kwargs) -> None:
+    def __init__(self, length: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if width % 2:
             raise ValueError(
@@ -96,7 +102,7 @@ class SinusoidalPositions(Layer):
         self.table = table.reshape(length, width).astype("float32")
         self.built = True
 
-    def call(self, x, positions=None):
+    def call(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """Adds positions 0 … T-1, or those given as (B, T) or (T,), to (B, T, D)."""
         if positions is None:
             rows = ops.convert_to_tensor(self.table)[: ops.shape(x)[1]]
@@ -105,7 +111,7 @@ class SinusoidalPositions(Layer):
         return x + ops.cast(rows, x.dtype)
 
 
-def rotate(x_BTNH, positions):
+def rotate(x_BTNH: Tensor, positions: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021): rotates each pair of features by an angle.
 
     Feature h is paired with h + H/2. Scores between rotated queries and keys depend
@@ -127,7 +133,7 @@ def rotate(x_BTNH, positions):
     return ops.cast(turned, x_BTNH.dtype)
 
 
-def sinusoids(positions, width: int):
+def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Sines, then cosines, of positions (M,), float32 (M, D) (Dai et al. 2019)."""
     frequencies = ops.convert_to_tensor(_frequencies(width), "float32")
     angles = ops.cast(positions, "float32")[:, None] * frequencies

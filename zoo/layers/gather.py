@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 
-def gather(x, positions):
+
+def gather(x: Tensor, positions: Tensor) -> Tensor:
     """The vectors (B, P, ...) at positions (B, P) of x (B, T, ...)."""
     for _ in range(2, len(x.shape)):
         positions = ops.expand_dims(positions, -1)

@@ -1,8 +1,11 @@
 """Initial weights of transformers."""
 
 import math
+from typing import Any
 
 import keras
+
+from zoo.engine.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -19,7 +22,7 @@ class Normal(keras.initializers.Initializer):
     def __init__(self, stddev: float) -> None:
         self.stddev = stddev
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         """An array of `shape`."""
         return keras.initializers.RandomNormal(stddev=self.stddev)(shape, dtype=dtype)
 
@@ -32,7 +35,7 @@ class Normal(keras.initializers.Initializer):
 class TruncatedNormal(Normal):
     """`Normal`, redrawn beyond two standard deviations, as in BERT."""
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         """An array of `shape`."""
         draw = keras.initializers.TruncatedNormal(stddev=self.stddev)
         return draw(shape, dtype=dtype)

@@ -1,9 +1,12 @@
 """Layer norm (Ba et al. 2016), batch norm (Ioffe & Szegedy 2015) and instance norm."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.convolution.image_format import CHANNELS_LAST
 from zoo.layers.layer import Layer
 
@@ -17,7 +20,7 @@ class LayerNorm(keras.layers.LayerNormalization):
     JAX 4 % slower. Otherwise Keras calls the native kernel.
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Normalises `x` over its last axis; statistics in float32."""
         if not engine().fuses:
             return super().call(x)
@@ -40,7 +43,7 @@ class BatchNorm(keras.layers.BatchNormalization):
     one array over all devices, Keras's arithmetic already uses the whole batch.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("synchronized", engine().replicas > 1)
         super().__init__(**kwargs)
 
@@ -63,12 +66,12 @@ class InstanceNorm(Layer):
     """
 
     def __init__(
-        self, epsilon: float = 1e-5, data_format: str = CHANNELS_LAST, **kwargs
+        self, epsilon: float = 1e-5, data_format: str = CHANNELS_LAST, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.epsilon, self.data_format = epsilon, data_format
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Normalises (B, H, W, C), or (B, C, H, W) with channels first."""
         x = ops.cast(x, "float32")
         if self.data_format == CHANNELS_LAST:
@@ -83,6 +86,6 @@ class InstanceNorm(Layer):
             y = ops.reshape(y, shape)
         return ops.cast(y, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

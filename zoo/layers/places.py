@@ -1,11 +1,14 @@
 """Scatters batch rows into a table."""
 
+from typing import Any
+
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 
 
-def at_places(rows, places, size: int):
+def at_places(rows: Any, places: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Scatters the rows of all replicas into a table.
 
     Args:

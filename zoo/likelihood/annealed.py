@@ -23,6 +23,7 @@ from scipy.special import expit, logsumexp
 
 from zoo.engine.base import Variables
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.layers.latent.gaussian import standard_normal_log_prob
 from zoo.layers.latent.observations import Observation
 from zoo.likelihood.importance import (
@@ -318,7 +319,14 @@ class AnnealedSampler:
             x=x,
         )
 
-    def _run(self, x, betas, rng, progress, latents=None) -> _State:
+    def _run(
+        self,
+        x: Tensor,
+        betas: Any,
+        rng: np.random.Generator,
+        progress: Any,
+        latents: Tensor | None = None,
+    ) -> _State:
         """The chains' final state along `betas`, as NumPy arrays over all examples.
 
         They start at `latents` (N, L), or at random.
@@ -352,20 +360,20 @@ class AnnealedSampler:
 
     # === Compiled ===
 
-    def _start(self, x):
+    def _start(self, x: Tensor) -> Any:
         """Mean and log-variance of the initial distribution."""
         if self.encode is not None:
             return self.encode(x)
         zeros = ops.zeros((x.shape[0], self.latent_dim))
         return zeros, zeros
 
-    def _weigh(self, u, x, mean, log_variance):
+    def _weigh(self, u: Tensor, x: Tensor, mean: Tensor, log_variance: Tensor) -> Any:
         return log_weights(u, x, mean, log_variance, self.decode, self.observation)
 
-    def _differentiated(self, u, *data):
+    def _differentiated(self, u: Tensor, *data: Any) -> list[Any]:
         return [engine().input_gradient(lambda u: self._weigh(u, *data), u)]
 
-    def _weighed(self, u, change, *data):
+    def _weighed(self, u: Tensor, change: Tensor, *data: Any) -> tuple[Tensor, ...]:
         log_w = self._weigh(u, *data)
         ones = ops.ones_like(log_w)
         return tuple(
@@ -380,7 +388,15 @@ class AnnealedSampler:
             )
         )
 
-    def _moved(self, state, beta, change, momentum, uniform, *data):
+    def _moved(
+        self,
+        state: Any,
+        beta: Any,
+        change: Tensor,
+        momentum: Any,
+        uniform: Tensor,
+        *data: Any,
+    ) -> tuple[Tensor, ...]:
         """A Hamiltonian transition that leaves beta's distribution invariant.
 
         Then adds the next temperature's log-weight.
@@ -388,10 +404,10 @@ class AnnealedSampler:
         state = _State(*state)
         size = state.step_size[..., None]
 
-        def kick(u, gradient):
+        def kick(u: Tensor, gradient: Tensor) -> Tensor:
             return 0.5 * size * (beta * gradient - u)
 
-        def leapfrog(_, moving):
+        def leapfrog(_: Any, moving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             u, p, gradient = moving
             p = p + kick(u, gradient)
             u = u + size * p
@@ -403,7 +419,7 @@ class AnnealedSampler:
         )
         log_w = self._weigh(u, *data)
 
-        def log_density(u, log_w, p):
+        def log_density(u: Tensor, log_w: Tensor, p: Any) -> Tensor:
             return (
                 standard_normal_log_prob(u) + beta * log_w + standard_normal_log_prob(p)
             )

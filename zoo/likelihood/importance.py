@@ -178,7 +178,9 @@ class ImportanceSampler:
             effective_sample_size=np.exp(2 * log_sum - log_squares),
         )
 
-    def _summed(self, noise, count, x, mean, log_variance):
+    def _summed(
+        self, noise: Tensor, count: int, x: Tensor, mean: Tensor, log_variance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Log-sums of a chunk's weights and squared weights, and sum of log-weights.
 
         Only the first `count` samples of the chunk are used.

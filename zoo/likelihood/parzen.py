@@ -12,10 +12,12 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
+from zoo.engine.tensors import Tensor
 from zoo.likelihood.importance import check_counts, checked_examples
 
 WARNING = (
@@ -110,7 +112,7 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1).astype("float64")
 
 
-def _log_densities(x, samples, bandwidths, chunk):
+def _log_densities(x: Tensor, samples: Any, bandwidths: Any, chunk: int) -> Tensor:
     """Log-densities per bandwidth and row of x, (bandwidths, N)."""
     total = np.full((len(bandwidths), len(x)), -np.inf)
     norms = np.square(x).sum(axis=1)[:, None]

@@ -60,7 +60,7 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class Translates(Protocol):
+class TranslatesImages(Protocol):
     """Turns images of one domain into images of another.
 
     Texts are translated by `generate`; see `zoo.generation.translate`.

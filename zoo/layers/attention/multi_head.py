@@ -4,12 +4,14 @@ Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from zoo.engine.current import engine
 from zoo.engine.plain_attention import probabilities
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.attention.sliding import global_attention, in_window, sliding_attention
 from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
@@ -70,9 +72,9 @@ class MultiHeadAttention(Layer):
         use_bias: bool = True,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        initializer="glorot_uniform",
-        output_initializer=None,
-        **kwargs,
+        initializer: Any = "glorot_uniform",
+        output_initializer: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_heads(width, num_heads)
@@ -88,7 +90,7 @@ class MultiHeadAttention(Layer):
         dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
         make = {"kernel_initializer": initializer, **dense}
 
-        def heads(*parts):
+        def heads(*parts: Any) -> HeadsDense:
             name = "_".join(parts)
             return HeadsDense(parts, num_heads, self.head_width, name=name, **make)
 
@@ -108,7 +110,7 @@ class MultiHeadAttention(Layer):
             attention_dropout, name="attention_dropout", dtype=self.dtype_policy
         )
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates the projections for inputs (B, T, D)."""
         shape = (None, None, self.width)
         projections = (
@@ -121,17 +123,17 @@ class MultiHeadAttention(Layer):
 
     def call(
         self,
-        x_BTD,
-        context_BSD=None,
-        attention_mask=None,
-        positions=None,
-        queries=None,
-        global_positions=None,
-        cache=None,
-        index=None,
+        x_BTD: Tensor,
+        context_BSD: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        queries: Tensor | None = None,
+        global_positions: Any = None,
+        cache: Any = None,
+        index: Any = None,
         training: bool = False,
-        seeds=(None, None),
-    ):
+        seeds: Any = (None, None),
+    ) -> Any:
         """Attends from `x_BTD` to itself or to `context_BSD`.
 
         Args:
@@ -179,7 +181,7 @@ class MultiHeadAttention(Layer):
         drop = None
         if training and self.attention_dropout.rate:
 
-            def drop(shares):
+            def drop(shares: Tensor) -> Tensor:
                 return self.attention_dropout(shares, training=True, seed=seeds[0])
 
         if self._slides(x_BTD.shape[1], attention_mask, cache):
@@ -197,20 +199,30 @@ class MultiHeadAttention(Layer):
         """Seeds for one call: for the dropout of probabilities and of the output."""
         return self.attention_dropout.draw(), self.dropout.draw()
 
-    def keys_values(self, context_BSD):
+    def keys_values(self, context_BSD: Tensor) -> Any:
         """The keys and values of a context, which stay the same from token to token."""
         return self.key_value.heads(context_BSD)
 
     def probabilities(
-        self, x_BTD, context_BSD=None, attention_mask=None, positions=None
-    ):
+        self,
+        x_BTD: Tensor,
+        context_BSD: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """The attention probabilities, (B, N, T, S), all materialised."""
         q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
         mask = self._within(attention_mask, q_BTNH, k_BSNH)
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
         return probabilities(q_BTNH, k_BSNH, mask, self.causal, bias)
 
-    def _project(self, x_BTD, context_BSD, cache=None, positions=None):
+    def _project(
+        self,
+        x_BTD: Tensor,
+        context_BSD: Tensor,
+        cache: Any = None,
+        positions: Tensor | None = None,
+    ) -> Any:
         if self.cross:
             q_BTNH = self.query.heads(x_BTD)[0]
             return q_BTNH, *(cache or self.keys_values(context_BSD))
@@ -222,17 +234,24 @@ class MultiHeadAttention(Layer):
         return q_BTNH, k_BTNH, v_BTNH
 
     def _attend(
-        self, q_BTNH, k_BSNH, v_BSNH, mask=None, is_causal=False, first=0, drop=None
-    ):
+        self,
+        q_BTNH: Tensor,
+        k_BSNH: Tensor,
+        v_BSNH: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        first: Any = 0,
+        drop: Any = None,
+    ) -> Tensor:
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH, first)
         return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias, drop)
 
-    def _biased(self, q_BTNH, k_BSNH, first=0):
+    def _biased(self, q_BTNH: Tensor, k_BSNH: Tensor, first: Any = 0) -> Any:
         if self.relative is None:
             return q_BTNH, None
         return self.relative(q_BTNH, num_keys=k_BSNH.shape[1], first=first)
 
-    def _slides(self, tokens: int, attention_mask, cache) -> bool:
+    def _slides(self, tokens: int, attention_mask: Tensor, cache: Any) -> bool:
         """Whether attending chunk by chunk is possible and saves work."""
         return (
             0 < self.window < tokens
@@ -240,7 +259,15 @@ class MultiHeadAttention(Layer):
             and (attention_mask is None or attention_mask.shape[1] == 1)
         )
 
-    def _slide(self, q_BTNH, k_BTNH, v_BTNH, attention_mask, global_positions, drop):
+    def _slide(
+        self,
+        q_BTNH: Tensor,
+        k_BTNH: Tensor,
+        v_BTNH: Tensor,
+        attention_mask: Tensor,
+        global_positions: Any,
+        drop: Any,
+    ) -> Tensor:
         visible = None if attention_mask is None else attention_mask[:, 0]
         attend = partial(self._attend, drop=drop)
         arrays = (attend, q_BTNH, k_BTNH, v_BTNH, self.window)
@@ -255,7 +282,14 @@ class MultiHeadAttention(Layer):
             *arrays, global_positions, causal=self.causal, visible=visible
         )
 
-    def _within(self, attention_mask, q_BTNH, k_BSNH, first=0, global_positions=None):
+    def _within(
+        self,
+        attention_mask: Tensor,
+        q_BTNH: Tensor,
+        k_BSNH: Tensor,
+        first: Any = 0,
+        global_positions: Any = None,
+    ) -> Tensor | None:
         """The mask for all heads, (B or 1, 1, T or 1, S), False outside the window."""
         queries, keys = q_BTNH.shape[1], k_BSNH.shape[1]
         mask = attention_mask
@@ -264,7 +298,7 @@ class MultiHeadAttention(Layer):
             mask = near if mask is None else ops.logical_and(mask, near)
         return None if mask is None else ops.expand_dims(mask, 1)
 
-    def empty_cache(self, batch: int, length: int):
+    def empty_cache(self, batch: int, length: int) -> tuple[Tensor, Tensor]:
         """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""
         shape = (batch, length, self.num_heads, self.head_width)
         return (
@@ -272,6 +306,6 @@ class MultiHeadAttention(Layer):
             ops.zeros(shape, dtype=self.compute_dtype),
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

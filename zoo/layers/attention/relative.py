@@ -8,17 +8,21 @@ Shapes: B batch, T queries, S keys, N heads, H head width, D width, M distances.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.dense import HeadsDense
 from zoo.layers.embeddings import sinusoids
 from zoo.layers.layer import Layer
 
 
-def distances(num_queries: int, num_keys: int, first=0, causal: bool = False):
+def distances(
+    num_queries: int, num_keys: int, first: Any = 0, causal: bool = False
+) -> Tensor:
     """The possible distances from a query back to a key, (M,), descending.
 
     Negative distances are keys after the query.
@@ -33,7 +37,7 @@ def distances(num_queries: int, num_keys: int, first=0, causal: bool = False):
     return first + num_queries - 1 - ops.arange(count, dtype="int32")
 
 
-def shifted(by_distance, num_keys: int):
+def shifted(by_distance: Tensor, num_keys: int) -> Tensor:
     """Turns scores by distance (B, N, T, M) into scores by key (B, N, T, S).
 
     Dai et al. 2019, appendix B: with one more column, a reshape shifts each row by one
@@ -72,8 +76,8 @@ class T5Bias(Layer):
         causal: bool = False,
         num_buckets: int = 32,
         max_distance: int = 128,
-        initializer="glorot_uniform",
-        **kwargs,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         fewest = 2 if causal else 4
@@ -86,7 +90,7 @@ class T5Bias(Layer):
         self.num_buckets, self.max_distance = num_buckets, max_distance
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the table, one row per bucket."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -94,7 +98,7 @@ class T5Bias(Layer):
             initializer=self.initializer,
         )
 
-    def bucket(self, distances):
+    def bucket(self, distances: Tensor) -> Tensor:
         """The buckets of integer distances of any shape."""
         own = self.num_buckets if self.causal else self.num_buckets // 2
         exact = own // 2
@@ -110,7 +114,9 @@ class T5Bias(Layer):
             return found
         return found + own * ops.cast(distances < 0, "int32")
 
-    def call(self, q_BTNH, num_keys: int, first=0):
+    def call(
+        self, q_BTNH: Tensor, num_keys: int, first: Any = 0
+    ) -> tuple[Tensor, Tensor]:
         """Returns the queries unchanged and a bias (1, N, T, S) for their scores."""
         queries = q_BTNH.shape[1]
         found = self.bucket(distances(queries, num_keys, first, self.causal))
@@ -146,8 +152,8 @@ class TransformerXLPositions(Layer):
         width: int,
         *,
         causal: bool = False,
-        initializer="glorot_uniform",
-        **kwargs,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if width % 2:
@@ -164,14 +170,16 @@ class TransformerXLPositions(Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the projection W and the biases u and v."""
         self.position.build((None, None, self.width))
         for name in ("content_bias", "position_bias"):
             bias = self.add_weight(name=name, shape=(self.width,), initializer="zeros")
             setattr(self, name, bias)
 
-    def call(self, q_BTNH, num_keys: int, first=0):
+    def call(
+        self, q_BTNH: Tensor, num_keys: int, first: Any = 0
+    ) -> tuple[Tensor, Tensor]:
         """Returns the queries (B, T, N, H) plus u, and a bias (B, N, T, S)."""
         queries = q_BTNH.shape[1]
         places = distances(queries, num_keys, first, self.causal)
@@ -192,5 +200,5 @@ class TransformerXLPositions(Layer):
         scores = scores / math.sqrt(self.head_width)
         return q_u, shifted(scores, num_keys)
 
-    def _by_head(self, x):
+    def _by_head(self, x: Tensor) -> Tensor:
         return ops.reshape(x, (*x.shape[:-1], self.num_heads, self.head_width))

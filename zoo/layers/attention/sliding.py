@@ -11,14 +11,21 @@ per text, R = B·C chunks of all texts, S keys per chunk.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from zoo.engine.tensors import Tensor
+
 
 def in_window(
-    num_queries: int, num_keys: int, window: int, first=0, global_positions=None
-):
+    num_queries: int,
+    num_keys: int,
+    window: int,
+    first: Any = 0,
+    global_positions: Any = None,
+) -> Tensor:
     """Whether each key is in a query's window, (B or 1, T, S), ignoring causality.
 
     Args:
@@ -40,15 +47,15 @@ def in_window(
 
 def sliding_attention(
     attend: Callable,
-    q_BTNH,
-    k_BTNH,
-    v_BTNH,
+    q_BTNH: Tensor,
+    k_BTNH: Tensor,
+    v_BTNH: Tensor,
     window: int,
     *,
     causal: bool = False,
-    visible=None,
-    others=None,
-):
+    visible: Tensor | None = None,
+    others: Any = None,
+) -> Tensor:
     """Attention within a window, in time and memory proportional to B·T·W.
 
     Texts are split into chunks of W tokens; each attends to itself and its neighbours
@@ -75,17 +82,17 @@ def sliding_attention(
     sides = (1, 0) if causal else (1, 1)
     parts = 1 + sum(sides)
 
-    def chunked(x):
+    def chunked(x: Tensor) -> Tensor:
         """Splits (B, T, ...) into (B, C, W, ...), padded with 0."""
         rest = [(0, 0)] * (len(x.shape) - 2)
         x = ops.pad(x, [(0, 0), (0, chunks * window - tokens), *rest])
         return ops.reshape(x, (-1, chunks, window, *x.shape[2:]))
 
-    def queries(x):
+    def queries(x: Tensor) -> Tensor:
         """Splits (B, T, ...) into chunks (R, W, ...)."""
         return ops.reshape(chunked(x), (-1, window, *x.shape[2:]))
 
-    def keys(x):
+    def keys(x: Tensor) -> Tensor:
         """Splits (B, T, ...) into chunks with their neighbours, (R, S, ...)."""
         rest = [(0, 0)] * (len(x.shape) - 1)
         x = ops.pad(chunked(x), [(0, 0), sides, *rest])
@@ -113,15 +120,15 @@ def sliding_attention(
 
 def global_attention(
     attend: Callable,
-    q_BTNH,
-    k_BTNH,
-    v_BTNH,
+    q_BTNH: Tensor,
+    k_BTNH: Tensor,
+    v_BTNH: Tensor,
     window: int,
-    positions,
+    positions: Tensor,
     *,
     causal: bool = False,
-    visible=None,
-):
+    visible: Tensor | None = None,
+) -> Tensor:
     """`sliding_attention` with global tokens, each of which adds cost T.
 
     The arguments are the same, with `positions`, the indices (B, G) of global tokens,
@@ -158,7 +165,7 @@ def global_attention(
     return ops.where(is_global[:, :, None, None], far, near)
 
 
-def _given(visible, q_BTNH):
+def _given(visible: Tensor, q_BTNH: Tensor) -> Tensor:
     """The mask `visible` as (B, T); all True if it is None."""
     if visible is None:
         visible = ops.ones((1, q_BTNH.shape[1]), dtype="bool")

@@ -3,9 +3,12 @@
 Shapes: B batch, T tokens, D width, F feed-forward width.
 """
 
+from typing import Any
+
 import keras
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Function, Shape, Tensor
 from zoo.layers.activations import activation as get_activation
 from zoo.layers.attention.multi_head import MultiHeadAttention
 from zoo.layers.dense import Dense
@@ -36,12 +39,12 @@ class FeedForward(Layer):
         width: int,
         hidden_width: int,
         *,
-        activation="relu",
+        activation: Any = "relu",
         use_bias: bool = True,
         dropout: float = 0.0,
-        initializer="glorot_uniform",
-        output_initializer=None,
-        **kwargs,
+        initializer: Any = "glorot_uniform",
+        output_initializer: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.width, self.hidden_width = width, hidden_width
@@ -58,12 +61,14 @@ class FeedForward(Layer):
         )
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates both projections."""
         self.expand.build((None, None, self.width))
         self.contract.build((None, None, self.hidden_width))
 
-    def call(self, x_BTD, training: bool = False, seeds=(None,)):
+    def call(
+        self, x_BTD: Tensor, training: bool = False, seeds: Any = (None,)
+    ) -> Tensor:
         """Maps (B, T, D) to (B, T, D)."""
         x_BTF = self.activation(self.expand(x_BTD))
         return self.dropout(self.contract(x_BTF), training=training, seed=seeds[0])
@@ -72,7 +77,7 @@ class FeedForward(Layer):
         """The dropout seed for one call, in a tuple."""
         return (self.dropout.draw(),)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape
 
@@ -109,10 +114,10 @@ class TransformerBlock(Layer):
         use_bias: bool = True,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        activation="relu",
-        initializer="glorot_uniform",
-        output_initializer=None,
-        **kwargs,
+        activation: Any = "relu",
+        initializer: Any = "glorot_uniform",
+        output_initializer: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if norm_position not in NORM_POSITIONS:
@@ -155,12 +160,12 @@ class TransformerBlock(Layer):
         )
         self.feed_forward_norm = self._norm("feed_forward_norm", norm_epsilon, use_bias)
 
-    def _norm(self, name, epsilon, use_bias):
+    def _norm(self, name: str, epsilon: float, use_bias: bool) -> LayerNorm:
         return LayerNorm(
             epsilon=epsilon, center=use_bias, name=name, dtype=self.dtype_policy
         )
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates all parts for inputs (B, T, D)."""
         shape = (None, None, self.width)
         for layer in self._flatten_layers(include_self=False, recursive=False):
@@ -173,18 +178,18 @@ class TransformerBlock(Layer):
 
     def call(
         self,
-        x_BTD,
-        context_BSD=None,
-        attention_mask=None,
-        context_mask=None,
-        context_cache=None,
-        positions=None,
-        queries=None,
-        cache=None,
-        index=None,
+        x_BTD: Tensor,
+        context_BSD: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        context_cache: Any = None,
+        positions: Tensor | None = None,
+        queries: Tensor | None = None,
+        cache: Any = None,
+        index: Any = None,
         training: bool = False,
-        seeds=None,
-    ):
+        seeds: Any = None,
+    ) -> Any:
         """Maps (B, T, D) to (B, T, D); also returns the new cache if one was given.
 
         The arguments are those of `MultiHeadAttention`; `context_mask` is the mask of
@@ -195,7 +200,7 @@ class TransformerBlock(Layer):
         seeds = iter(seeds or [(None, None)] * 3)
         held = []
 
-        def attend(x):
+        def attend(x: Tensor) -> Any:
             out = self.attention(
                 x,
                 attention_mask=attention_mask,
@@ -234,38 +239,42 @@ class TransformerBlock(Layer):
         )
         return x if cache is None else (x, held[0])
 
-    def keys_values(self, context_BSD):
+    def keys_values(self, context_BSD: Tensor) -> Any:
         """A context's keys and values, for `call(..., context_cache=)`."""
         assert self.cross_attention is not None
         return self.cross_attention.keys_values(context_BSD)
 
-    def cross_probabilities(self, x_BTD, context_BSD, context_mask=None):
+    def cross_probabilities(
+        self, x_BTD: Tensor, context_BSD: Tensor, context_mask: Tensor | None = None
+    ) -> Tensor:
         """The probabilities of the cross-attention, (B, N, T, S)."""
         assert self.cross_attention is not None
         x = self._residual(x_BTD, self.attention, self.attention_norm)
         x = self.cross_norm(x) if self.norm_position == "pre" else x
         return self.cross_attention.probabilities(x, context_BSD, context_mask)
 
-    def _residual(self, x, sublayer, norm, kept=None):
+    def _residual(
+        self, x: Tensor, sublayer: Function, norm: Function, kept: Tensor | None = None
+    ) -> Tensor:
         """Adds a sublayer; `kept` are the rows of x that the sublayer returns."""
         kept = x if kept is None else kept
         if self.norm_position == "pre":
             return kept + engine().by_rows(sublayer(norm(x)))
         return norm(kept + engine().by_rows(sublayer(x)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape
 
 
 def rematerialised(
     block: TransformerBlock,
-    x,
-    attention_mask=None,
-    positions=None,
-    context=None,
-    context_mask=None,
-):
+    x: Tensor,
+    attention_mask: Tensor | None = None,
+    positions: Tensor | None = None,
+    context: Tensor | None = None,
+    context_mask: Tensor | None = None,
+) -> Any:
     """Runs a block in training with rematerialisation.
 
     Activations are recomputed in the backward pass instead of stored: less memory for
@@ -275,7 +284,7 @@ def rematerialised(
     # generators would leak out of the recomputation.
     seeds = block.draw_seeds()
 
-    def run(x, *context):
+    def run(x: Tensor, *context: Any) -> Any:
         return block(
             x,
             *context,

@@ -5,10 +5,12 @@ Shapes: B images, (H, W, C) per image, F features, P output channels.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from zoo.engine.tensors import Tensor
 from zoo.layers.dense import Dense
 
 BODIES = ("mlp", "convolutional")
@@ -43,7 +45,7 @@ def encoder(
     body: str,
     hidden: Sequence[int],
     activation: str,
-    dtype=None,
+    dtype: Any = None,
 ) -> keras.Sequential:
     """A network from images (B, H, W, C) to features (B, F).
 
@@ -81,7 +83,7 @@ def decoder(
     body: str,
     hidden: Sequence[int],
     activation: str,
-    dtype=None,
+    dtype: Any = None,
 ) -> keras.Sequential:
     """A network from latents (B, latent_dim) to (B, H, W, P), the encoder mirrored.
 
@@ -120,18 +122,18 @@ def decoder(
     return keras.Sequential(stack, name="decoder")
 
 
-def decode_samples(decoder: keras.Layer, latents):
+def decode_samples(decoder: keras.Layer, latents: Tensor) -> Tensor:
     """Decodes latents with any leading axes, from (..., L) to (..., H, W, P)."""
     rows = decoder(ops.reshape(latents, (-1, latents.shape[-1])))
     return ops.reshape(rows, (*ops.shape(latents)[:-1], *rows.shape[1:]))
 
 
-def _dense(widths, activation, dtype):
+def _dense(widths: Any, activation: str, dtype: Any) -> list[Any]:
     return [
         Dense(width, activation=activation, name=f"hidden_{index}", dtype=dtype)
         for index, width in enumerate(widths)
     ]
 
 
-def _is_count(size) -> bool:
+def _is_count(size: Any) -> bool:
     return isinstance(size, int) and size >= 1

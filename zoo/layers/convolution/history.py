@@ -1,9 +1,12 @@
 """A history of generated images, for discriminators (Shrivastava et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 from zoo.layers.places import at_places
 
@@ -27,11 +30,13 @@ class ImageHistory(Layer):
         image_shape: (H, W, C).
     """
 
-    def __init__(self, size: int, image_shape: tuple[int, int, int], **kwargs) -> None:
+    def __init__(
+        self, size: int, image_shape: tuple[int, int, int], **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.size, self.image_shape = size, tuple(image_shape)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the history, in float32 at any precision."""
         state = {
             "initializer": "zeros",
@@ -48,7 +53,7 @@ class ImageHistory(Layer):
         for variable in (self.images, self.filled):
             variable.gains_parts = True
 
-    def draw(self, num_images, seed) -> dict:
+    def draw(self, num_images: int, seed: Any) -> dict:
         """Draws what happens to each image of a batch.
 
         Args:
@@ -77,7 +82,7 @@ class ImageHistory(Layer):
             "place": ops.where(taken, -1, place),
         }
 
-    def call(self, images, place, shown):
+    def call(self, images: Tensor, place: Tensor, shown: Tensor) -> Tensor:
         """Stores images and returns them or earlier ones, (B, H, W, C).
 
         Args:
@@ -91,12 +96,12 @@ class ImageHistory(Layer):
         self._keep(ops.stop_gradient(images), place, history)
         return seen
 
-    def _keep(self, images, place, history) -> None:
+    def _keep(self, images: Tensor, place: Tensor, history: Tensor) -> None:
         images, new = at_places(images, place, self.size)
         self.images.assign(ops.where(new[:, None, None, None], images, history))
         filled = ops.convert_to_tensor(self.filled)
         self.filled.assign(ops.maximum(filled, ops.cast(new, "float32")))
 
-    def compute_output_shape(self, input_shape, *_, **__):
+    def compute_output_shape(self, input_shape: Shape, *_: Any, **__: Any) -> Shape:
         """The shape of the images."""
         return input_shape

@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 
 CHANNELS_LAST, CHANNELS_FIRST = "channels_last", "channels_first"
 
@@ -34,11 +35,11 @@ def spatial_axes(data_format: str) -> tuple[int, int]:
     return (1, 2) if data_format == CHANNELS_LAST else (2, 3)
 
 
-def to_signed(images):
+def to_signed(images: Tensor) -> Tensor:
     """Maps images from [0, 1] to [-1, 1], in float32."""
     return 2.0 * ops.cast(images, "float32") - 1.0
 
 
-def from_signed(images):
+def from_signed(images: Tensor) -> Tensor:
     """Maps images from [-1, 1] to [0, 1]."""
     return 0.5 * (images + 1.0)

@@ -1,8 +1,11 @@
 """A residual block of convolutions (He et al. 2016)."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 
 
@@ -17,14 +20,14 @@ class ResidualBlock(Layer):
         channels: channels of input and output.
     """
 
-    def __init__(self, channels: int, **kwargs) -> None:
+    def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
         same = {"padding": "same", "dtype": self.dtype_policy}
         self.expand = layers.Conv2D(channels, 3, name="expand", **same)
         self.contract = layers.Conv2D(channels, 1, name="contract", **same)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates both convolutions for inputs (B, H, W, channels).
 
         Raises:
@@ -38,10 +41,10 @@ class ResidualBlock(Layer):
         self.expand.build(input_shape)
         self.contract.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Maps (B, H, W, channels) to (B, H, W, channels)."""
         return x + self.contract(ops.relu(self.expand(ops.relu(x))))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape

@@ -1,7 +1,11 @@
 """Spectral normalisation (Miyato et al. 2018)."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from zoo.engine.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -22,7 +26,7 @@ class SpectralNorm(keras.layers.Wrapper):
     """
 
     def __init__(
-        self, layer: keras.layers.Layer, use_bias: bool = True, **kwargs
+        self, layer: keras.layers.Layer, use_bias: bool = True, **kwargs: Any
     ) -> None:
         super().__init__(layer, **kwargs)
         if getattr(layer, "use_bias", False):
@@ -32,7 +36,7 @@ class SpectralNorm(keras.layers.Wrapper):
             )
         self.use_bias = use_bias
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds the layer; the power iteration starts from a fixed direction."""
         super().build(input_shape)
         outputs = self._weight().shape[-1]
@@ -49,13 +53,13 @@ class SpectralNorm(keras.layers.Wrapper):
                 shape=(outputs,), initializer="zeros", name="bias"
             )
 
-    def call(self, x, training=False):
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         """The layer's output divided by the norm, plus the bias."""
         y = self.layer(x)
         y = y / ops.cast(self.norm(training), y.dtype)
         return y if self.bias is None else y + self.bias
 
-    def norm(self, training: bool = False):
+    def norm(self, training: bool = False) -> Tensor:
         """The weight's largest singular value, estimated by one more step."""
         weight = ops.cast(self._weight(), "float32")
         matrix = ops.reshape(weight, (-1, weight.shape[-1]))
@@ -66,11 +70,11 @@ class SpectralNorm(keras.layers.Wrapper):
             self.direction.assign(right)
         return ops.sum(left * ops.matmul(matrix, right))
 
-    def _weight(self):
+    def _weight(self) -> keras.Variable:
         found = getattr(self.layer, "kernel", None)
         return self.layer.embeddings if found is None else found
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The layer's output shape."""
         return self.layer.compute_output_shape(input_shape)
 
@@ -79,5 +83,5 @@ class SpectralNorm(keras.layers.Wrapper):
         return {**super().get_config(), "use_bias": self.use_bias}
 
 
-def _unit(vector):
+def _unit(vector: Tensor) -> Tensor:
     return vector * ops.rsqrt(ops.sum(ops.square(vector)) + 1e-12)

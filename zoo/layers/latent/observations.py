@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from zoo.engine.tensors import Tensor
 
 
 class Observation:
@@ -50,16 +50,16 @@ class Observation:
 class Bernoulli(Observation):
     """Zeros and ones, given logits; for grey values, the negative cross-entropy."""
 
-    def log_probs(self, x, parameters):
+    def log_probs(self, x: Tensor, parameters: Any) -> Tensor:
         """Log-probabilities in nats, the negative cross-entropy."""
         logits = ops.cast(parameters, "float32")
         return ops.cast(x, "float32") * logits - ops.softplus(logits)
 
-    def mean(self, parameters):
+    def mean(self, parameters: Any) -> Tensor:
         """The probability of 1."""
         return ops.sigmoid(ops.cast(parameters, "float32"))
 
-    def sample(self, parameters, seed=None):
+    def sample(self, parameters: Any, seed: Any = None) -> Tensor:
         """Draws zeros and ones."""
         mean = self.mean(parameters)
         uniform = keras.random.uniform(ops.shape(mean), seed=seed)
@@ -74,17 +74,17 @@ class Gaussian(Observation):
             raise ValueError(f"stddev must be above 0, got {stddev!r}.")
         self.stddev = stddev
 
-    def log_probs(self, x, parameters):
+    def log_probs(self, x: Tensor, parameters: Any) -> Tensor:
         """Log-densities in nats."""
         error = (ops.cast(x, "float32") - self.mean(parameters)) / self.stddev
         constant = math.log(self.stddev) + 0.5 * math.log(2 * math.pi)
         return -0.5 * ops.square(error) - constant
 
-    def mean(self, parameters):
+    def mean(self, parameters: Any) -> Tensor:
         """The decoder's output, in float32."""
         return ops.cast(parameters, "float32")
 
-    def sample(self, parameters, seed=None):
+    def sample(self, parameters: Any, seed: Any = None) -> Tensor:
         """The mean plus noise."""
         mean = self.mean(parameters)
         return mean + self.stddev * keras.random.normal(ops.shape(mean), seed=seed)
@@ -103,24 +103,24 @@ class LearnedGaussian(Observation):
     def __init__(self, min_stddev: float = 1 / 256) -> None:
         self.floor = math.log(min_stddev)
 
-    def log_probs(self, x, parameters):
+    def log_probs(self, x: Tensor, parameters: Any) -> Tensor:
         """Log-densities in nats."""
         mean, log_stddev = self._split(parameters)
         error = (ops.cast(x, "float32") - mean) * ops.exp(-log_stddev)
         constant = 0.5 * math.log(2 * math.pi)
         return -0.5 * ops.square(error) - log_stddev - constant
 
-    def mean(self, parameters):
+    def mean(self, parameters: Any) -> Tensor:
         """The first half of the parameters."""
         return self._split(parameters)[0]
 
-    def sample(self, parameters, seed=None):
+    def sample(self, parameters: Any, seed: Any = None) -> Tensor:
         """The mean plus noise."""
         mean, log_stddev = self._split(parameters)
         noise = keras.random.normal(ops.shape(mean), seed=seed)
         return mean + ops.exp(log_stddev) * noise
 
-    def _split(self, parameters):
+    def _split(self, parameters: Any) -> tuple[Tensor, Tensor]:
         mean, log_stddev = ops.split(ops.cast(parameters, "float32"), 2, axis=-1)
         return mean, self.floor + ops.softplus(log_stddev - self.floor)
 
@@ -141,7 +141,7 @@ class DiscretizedLogistic(Observation):
             raise ValueError(f"num_levels must be at least 2, got {num_levels!r}.")
         self.width = 1 / (num_levels - 1)
 
-    def log_probs(self, x, parameters):
+    def log_probs(self, x: Tensor, parameters: Any) -> Tensor:
         """Log-probabilities of levels, in nats."""
         x = ops.cast(x, "float32")
         mean, log_scale = self._split(parameters)
@@ -159,11 +159,11 @@ class DiscretizedLogistic(Observation):
             + below_top * above_bottom * between
         )
 
-    def mean(self, parameters):
+    def mean(self, parameters: Any) -> Tensor:
         """The location, which equals the mean except near the ends."""
         return ops.clip(self._split(parameters)[0], 0.0, 1.0)
 
-    def sample(self, parameters, seed=None):
+    def sample(self, parameters: Any, seed: Any = None) -> Tensor:
         """Draws levels."""
         location, log_scale = self._split(parameters)
         tiny = 1e-5
@@ -172,7 +172,7 @@ class DiscretizedLogistic(Observation):
         x = ops.clip(location + ops.exp(log_scale) * logistic, 0.0, 1.0)
         return ops.round(x / self.width) * self.width
 
-    def _split(self, parameters):
+    def _split(self, parameters: Any) -> tuple[Tensor, Tensor]:
         mean, log_scale = ops.split(ops.cast(parameters, "float32"), 2, axis=-1)
         return mean, ops.maximum(log_scale, self.MIN_LOG_SCALE)
 

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 
 LEARNING = ("moving_average", "gradient")
@@ -69,7 +70,7 @@ class VectorQuantizer(Layer):
         decay: float = 0.99,
         restart_below: float = 0.1,
         smoothing: float = 1e-9,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         for name, count in (("num_codes", num_codes), ("dim", dim)):
@@ -92,7 +93,7 @@ class VectorQuantizer(Layer):
         self.learning, self.decay = learning, decay
         self.restart_below, self.smoothing = restart_below, smoothing
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the codebook and the averages, in float32 at any precision."""
         each = 1 / self.num_codes
         initial = keras.initializers.RandomUniform(-each, each)
@@ -112,7 +113,7 @@ class VectorQuantizer(Layer):
             )
         self.usage = self._average("usage", "zeros")
 
-    def _average(self, name, initializer, *dims):
+    def _average(self, name: str, initializer: Any, *dims: Any) -> keras.Variable:
         return self.add_weight(
             name=name,
             shape=(self.num_codes, *dims),
@@ -124,7 +125,7 @@ class VectorQuantizer(Layer):
         )
 
     @property
-    def codebook(self):
+    def codebook(self) -> Tensor:
         """The code vectors (K, D), in float32."""
         if self.learning == "gradient":
             return ops.convert_to_tensor(self.vectors)
@@ -134,7 +135,7 @@ class VectorQuantizer(Layer):
         smoothed = smoothed * (total / (total + self.num_codes * self.smoothing))
         return ops.convert_to_tensor(self.sums) / smoothed[:, None]
 
-    def perplexity(self):
+    def perplexity(self) -> Tensor:
         """The effective number of codes in use: exp of the entropy of their shares.
 
         Uses the moving average, since a batch's own value depends on how the batch is
@@ -144,7 +145,7 @@ class VectorQuantizer(Layer):
         shares = usage / ops.maximum(ops.sum(usage), 1e-12)
         return ops.exp(-ops.sum(shares * ops.log(shares + 1e-12)))
 
-    def nearest(self, vectors, codebook=None):
+    def nearest(self, vectors: Tensor, codebook: Tensor | None = None) -> Tensor:
         """The nearest codes (B, ...), int32, of vectors (B, ..., D)."""
         codebook = self.codebook if codebook is None else codebook
         rows = ops.reshape(ops.cast(vectors, "float32"), (-1, self.dim))
@@ -155,12 +156,12 @@ class VectorQuantizer(Layer):
         codes = ops.cast(ops.argmax(closeness, axis=-1), "int32")
         return ops.reshape(codes, ops.shape(vectors)[:-1])
 
-    def lookup(self, codes, codebook=None):
+    def lookup(self, codes: Tensor, codebook: Tensor | None = None) -> Tensor:
         """The vectors (B, ..., D) of codes (B, ...), in float32."""
         codebook = self.codebook if codebook is None else codebook
         return ops.take(codebook, codes, axis=0)
 
-    def draw_restarts(self, num_examples, num_places: int, seed):
+    def draw_restarts(self, num_examples: int, num_places: int, seed: Any) -> Tensor:
         """Draws the vectors at which dead codes restart, for `call(..., restarts=)`.
 
         Args:
@@ -180,7 +181,9 @@ class VectorQuantizer(Layer):
         here = ops.arange(num_examples, dtype="int32")[:, None] == example[None, :]
         return ops.cast(here, "int32") * (place[None, :] + 1) - 1
 
-    def call(self, vectors, restarts=None, training: bool = False) -> Quantized:
+    def call(
+        self, vectors: Tensor, restarts: Tensor | None = None, training: bool = False
+    ) -> Quantized:
         """Quantises vectors (B, ..., D); in training, updates the averages.
 
         Args:
@@ -205,13 +208,13 @@ class VectorQuantizer(Layer):
             codebook=ops.mean(ops.square(ops.stop_gradient(z) - e)),
         )
 
-    def _learn(self, z, codes, restarts) -> None:
+    def _learn(self, z: Tensor, codes: Tensor, restarts: Tensor) -> None:
         """Updates all averages with one batch."""
         rows = ops.reshape(z, (-1, self.dim))  # (M, D)
         places = ops.shape(rows)[0] // ops.shape(z)[0]
         each = 1.0 / ops.cast(ops.shape(rows)[0], "float32")  # a vector's share
 
-        def averages(taken):
+        def averages(taken: Tensor) -> tuple[Tensor, Tensor]:
             """Shares (K,) and sums (K, D) of the rows assigned by (M, K)."""
             taken = ops.cast(taken, "float32")
             sums = ops.matmul(ops.transpose(taken), rows)
@@ -245,5 +248,5 @@ class VectorQuantizer(Layer):
         self.sums.assign(sums)
         self.usage.assign(usage)
 
-    def _moved(self, average, value):
+    def _moved(self, average: Any, value: Tensor) -> Tensor:
         return self.decay * ops.convert_to_tensor(average) + (1 - self.decay) * value

@@ -1,8 +1,11 @@
 """A coefficient that increases over the first updates."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 
 
@@ -17,11 +20,11 @@ class Warmup(Layer):
         updates: training updates until the coefficient is 1.
     """
 
-    def __init__(self, updates: int, **kwargs) -> None:
+    def __init__(self, updates: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.updates = updates
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the count, a float, which advances once for all micro-batches."""
         self.count = self.add_weight(
             shape=(),
@@ -33,7 +36,7 @@ class Warmup(Layer):
         )
         self.built = True
 
-    def call(self, training: bool = False):
+    def call(self, training: bool = False) -> Tensor:
         """The coefficient; in training each call advances it, otherwise it is 1."""
         if not training:
             return 1.0

@@ -1,8 +1,11 @@
 """The state that a recurrent network carries from one update to the next."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.layer import Layer
 from zoo.layers.places import at_places
 
@@ -23,11 +26,11 @@ class CarriedState(Layer):
         width: width of one row's state, S.
     """
 
-    def __init__(self, rows: int, width: int, **kwargs) -> None:
+    def __init__(self, rows: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rows, self.width = rows, width
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the states, in float32 at any precision."""
         self.state = self.add_weight(
             name="state",
@@ -45,7 +48,7 @@ class CarriedState(Layer):
         """Empty, so that presets leave the state out; `variables` has it."""
         return []
 
-    def before(self, continues=None) -> dict:
+    def before(self, continues: Tensor | None = None) -> dict:
         """The initial states of a batch.
 
         Args:
@@ -60,7 +63,7 @@ class CarriedState(Layer):
             states = states * ops.cast(continues, "float32")[:, None]
         return {"states": states, "rows": ops.arange(self.rows, dtype="int32")}
 
-    def keep(self, states, rows) -> None:
+    def keep(self, states: Any, rows: Any) -> None:
         """Stores the states (b, S) of some rows (b,) for the next update."""
         states, new = at_places(ops.stop_gradient(states), rows, self.rows)
         old = ops.convert_to_tensor(self.state)

@@ -14,12 +14,13 @@ Shapes: B batch, T tokens, D input width, H width, G gates times H, S state: H, 
 for the LSTM's hidden and cell state.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Function, Shape, Tensor
 from zoo.layers.layer import Layer
 
 
@@ -39,12 +40,12 @@ class Recurrent(Layer):
     num_gates: ClassVar[int]
     num_states: ClassVar[int] = 1
 
-    def __init__(self, width: int, backward: bool = False, **kwargs) -> None:
+    def __init__(self, width: int, backward: bool = False, **kwargs: Any) -> None:
         # Keras would cast the state too.
         super().__init__(autocast=False, **kwargs)
         self.width, self.backward = width, backward
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates both matrices and their biases for inputs (B, T, D)."""
         gates = self.num_gates * self.width
         self.kernel = self.add_weight(
@@ -63,15 +64,20 @@ class Recurrent(Layer):
         )
 
     @classmethod
-    def initial_bias(cls, shape, dtype=None):
+    def initial_bias(cls, shape: Shape, dtype: Any = None) -> Tensor:
         """The initial input bias, zeros (G,)."""
         return ops.zeros(shape, dtype=dtype)
 
-    def empty_state(self, batch):
+    def empty_state(self, batch: Any) -> Tensor:
         """The state before the first token, zeros (B, S)."""
         return ops.zeros((batch, self.num_states * self.width), dtype="float32")
 
-    def call(self, x_BTD, state_BS=None, mask_BT=None):
+    def call(
+        self,
+        x_BTD: Tensor,
+        state_BS: Tensor | None = None,
+        mask_BT: Tensor | None = None,
+    ) -> Any:
         """Reads a sequence.
 
         Args:
@@ -117,43 +123,49 @@ class Recurrent(Layer):
         last_BS = ops.take(states, 0 if self.backward else -1, axis=0)
         return ops.cast(out_BTH, self.compute_dtype), last_BS
 
-    def step(self, x_BG, product_BG, state_BS):
+    def step(self, x_BG: Tensor, product_BG: Tensor, state_BS: Tensor) -> Tensor:
         """The next state, from a token's input and the hidden state's product."""
         raise NotImplementedError
 
-    def factors(self, x_TBG, product_TBG, before_TBS, after_TBS) -> list:
+    def factors(
+        self, x_TBG: Tensor, product_TBG: Tensor, before_TBS: Tensor, after_TBS: Tensor
+    ) -> list:
         """The inputs of `step_back`, computed for all tokens at once."""
         raise NotImplementedError
 
-    def step_back(self, d_BS, through, *factors):
+    def step_back(
+        self, d_BS: Tensor, through: Function, *factors: Any
+    ) -> tuple[Tensor, Tensor]:
         """The gradients of the state before a token and of its input (B, G).
 
         `through` maps the product's gradient to the hidden state's.
         """
         raise NotImplementedError
 
-    def to_product(self, d_gates, *factors):
+    def to_product(self, d_gates: Tensor, *factors: Any) -> Tensor:
         """The product's gradient, from that of the input to which it is added."""
         return d_gates
 
-    def compute_output_shape(self, input_shape, *_, **__):
+    def compute_output_shape(self, input_shape: Shape, *_: Any, **__: Any) -> Shape:
         """The shapes of outputs and state."""
         batch, length, _ = input_shape
         return (batch, length, self.width), (batch, self.num_states * self.width)
 
 
-def _through_time(layer: Recurrent, keep: list):
+def _through_time(layer: Recurrent, keep: list) -> Function:
     """A function of the states (T, B, S) after each token, with its backward pass.
 
     `keep` contains the mask (T, B, 1), if there is one.
     """
 
-    def forward(x_TBG, state_BS, kernel, bias):
-        def product(hidden):
+    def forward(
+        x_TBG: Tensor, state_BS: Tensor, kernel: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        def product(hidden: Tensor) -> Tensor:
             hidden = ops.cast(hidden, kernel.dtype)
             return ops.cast(ops.matmul(hidden, kernel), "float32") + bias
 
-        def step(state, token):
+        def step(state: Any, token: Any) -> tuple[Tensor, Tensor]:
             x, *keep = token
             new = layer.step(x, product(state[:, : layer.width]), state)
             new = ops.where(keep[0], new, state) if keep else new
@@ -162,7 +174,9 @@ def _through_time(layer: Recurrent, keep: list):
         read = [x_TBG, *keep]
         _, after = engine().scan(step, state_BS, read, reverse=layer.backward)
 
-        def backward(*args, upstream=None):
+        def backward(
+            *args: Any, upstream: Tensor | None = None
+        ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             upstream = args[0] if upstream is None else upstream
             first = state_BS[None]
             shifted = [after[1:], first] if layer.backward else [first, after[:-1]]
@@ -172,11 +186,11 @@ def _through_time(layer: Recurrent, keep: list):
             factors = layer.factors(x_TBG, product(hidden), before, after)
             transposed = ops.transpose(kernel)
 
-            def through(d_product):
+            def through(d_product: Tensor) -> Tensor:
                 d_product = ops.cast(d_product, kernel.dtype)
                 return ops.cast(ops.matmul(d_product, transposed), "float32")
 
-            def step_back(d_state, token):
+            def step_back(d_state: Tensor, token: Any) -> tuple[Tensor, Tensor]:
                 d_after, *token = token
                 d_state = d_new = d_state + d_after
                 if keep:
@@ -204,11 +218,11 @@ def _through_time(layer: Recurrent, keep: list):
     return forward
 
 
-def _rows(x):
+def _rows(x: Tensor) -> Tensor:
     return ops.reshape(x, (-1, x.shape[-1]))
 
 
-def _parts(x, count: int):
+def _parts(x: Tensor, count: int) -> list[Tensor]:
     """Splits (..., count·H) into `count` parts (..., H)."""
     width = x.shape[-1] // count
     return ops.unstack(ops.reshape(x, (*ops.shape(x)[:-1], count, width)), axis=-2)
@@ -221,13 +235,17 @@ class Elman(Recurrent):
     cell = "elman"
     num_gates = 1
 
-    def step(self, x_BG, product_BG, state_BS):
+    def step(self, x_BG: Tensor, product_BG: Tensor, state_BS: Tensor) -> Tensor:
         return ops.tanh(x_BG + product_BG)
 
-    def factors(self, x_TBG, product_TBG, before_TBS, after_TBS):
+    def factors(
+        self, x_TBG: Tensor, product_TBG: Tensor, before_TBS: Tensor, after_TBS: Tensor
+    ) -> list[Any]:
         return [1 - ops.square(after_TBS)]
 
-    def step_back(self, d_BS, through, slope):
+    def step_back(
+        self, d_BS: Tensor, through: Function, slope: Tensor
+    ) -> tuple[Tensor, Tensor]:
         d_gates = d_BS * slope
         return through(d_gates), d_gates
 
@@ -242,11 +260,13 @@ class GRU(Recurrent):
     cell = "gru"
     num_gates = 3
 
-    def step(self, x_BG, product_BG, state_BS):
+    def step(self, x_BG: Tensor, product_BG: Tensor, state_BS: Tensor) -> Tensor:
         _, update, candidate, _ = self._activated(x_BG, product_BG)
         return candidate + update * (state_BS - candidate)
 
-    def _activated(self, x, product):
+    def _activated(
+        self, x: Tensor, product: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         (x_reset, x_update, x), (p_reset, p_update, product) = (
             _parts(gates, 3) for gates in (x, product)
         )
@@ -254,7 +274,9 @@ class GRU(Recurrent):
         update = ops.sigmoid(x_update + p_update)
         return reset, update, ops.tanh(x + reset * product), product
 
-    def factors(self, x_TBG, product_TBG, before_TBS, after_TBS):
+    def factors(
+        self, x_TBG: Tensor, product_TBG: Tensor, before_TBS: Tensor, after_TBS: Tensor
+    ) -> list[Any]:
         reset, update, candidate, product = self._activated(x_TBG, product_TBG)
         to_candidate = (1 - update) * (1 - ops.square(candidate))
         to_gates = [
@@ -269,11 +291,20 @@ class GRU(Recurrent):
             ops.concatenate([ones, ones, reset], axis=-1),
         ]
 
-    def step_back(self, d_BS, through, update, to_gates, to_product):
+    def step_back(
+        self,
+        d_BS: Tensor,
+        through: Function,
+        update: Any,
+        to_gates: Any,
+        to_product: Any,
+    ) -> tuple[Tensor, Tensor]:
         d_gates = ops.concatenate([d_BS] * 3, axis=-1) * to_gates
         return d_BS * update + through(d_gates * to_product), d_gates
 
-    def to_product(self, d_gates, update, to_gates, to_product):
+    def to_product(
+        self, d_gates: Tensor, update: Any, to_gates: Any, to_product: Any
+    ) -> Tensor:
         return d_gates * to_product
 
 
@@ -289,21 +320,23 @@ class LSTM(Recurrent):
     num_states = 2
 
     @classmethod
-    def initial_bias(cls, shape, dtype=None):
+    def initial_bias(cls, shape: Shape, dtype: Any = None) -> Tensor:
         """The initial input bias (G,), 1 for the forget gates."""
         gate = ops.arange(shape[0]) // (shape[0] // cls.num_gates)
         return ops.cast(gate == 1, dtype or "float32")
 
-    def _activated(self, gates):
+    def _activated(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         i, f, g, o = _parts(gates, 4)
         return ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
 
-    def step(self, x_BG, product_BG, state_BS):
+    def step(self, x_BG: Tensor, product_BG: Tensor, state_BS: Tensor) -> Tensor:
         i, f, g, o = self._activated(x_BG + product_BG)
         cell = f * state_BS[:, self.width :] + i * g
         return ops.concatenate([o * ops.tanh(cell), cell], axis=-1)
 
-    def factors(self, x_TBG, product_TBG, before_TBS, after_TBS):
+    def factors(
+        self, x_TBG: Tensor, product_TBG: Tensor, before_TBS: Tensor, after_TBS: Tensor
+    ) -> list[Any]:
         i, f, g, o = self._activated(x_TBG + product_TBG)
         cell = ops.tanh(after_TBS[:, :, self.width :])
         to_gates = [
@@ -315,7 +348,14 @@ class LSTM(Recurrent):
         to_cell = o * (1 - ops.square(cell))
         return [to_cell, f, ops.concatenate(to_gates, axis=-1)]
 
-    def step_back(self, d_BS, through, to_cell, forget, to_gates):
+    def step_back(
+        self,
+        d_BS: Tensor,
+        through: Function,
+        to_cell: Any,
+        forget: Tensor,
+        to_gates: Any,
+    ) -> tuple[Tensor, Tensor]:
         d_hidden, d_cell = _parts(d_BS, 2)
         d_cell = d_cell + d_hidden * to_cell
         d_gates = ops.concatenate([d_cell] * 3 + [d_hidden], axis=-1) * to_gates

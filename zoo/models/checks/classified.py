@@ -2,11 +2,15 @@
 
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 from zoo.training.phases import WeightedMean
 
 
 def classified(
-    logits, classes, weights=None, counted=None
+    logits: Tensor,
+    classes: Tensor,
+    weights: Tensor | None = None,
+    counted: Tensor | None = None,
 ) -> tuple[WeightedMean, WeightedMean]:
     """Mean cross-entropy in nats, and accuracy, over all axes.
 

@@ -17,6 +17,7 @@ from keras import ops
 
 from zoo import moved
 from zoo.configs.checks import check_fields, check_whole
+from zoo.engine.tensors import Tensor
 from zoo.layers.convolution.history import ImageHistory
 from zoo.layers.convolution.image_format import from_signed, to_signed
 from zoo.models.autoencoders.autoencoder import check_image_shape, check_images, pixels
@@ -175,13 +176,13 @@ class CycleGAN(FromPreset, Model):
                 history.build()
         self.built = True
 
-    def call(self, images, training: bool = False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Translates images (B, H, W, C) in [0, 1] from A to B."""
         return from_signed(self.a_to_b(to_signed(images), training=training))
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """The generators' phase, then the discriminators', as in the authors' code."""
         return (
             Phase(
@@ -197,7 +198,7 @@ class CycleGAN(FromPreset, Model):
             ),
         )
 
-    def prepare(self, batch):
+    def prepare(self, batch: Any) -> Any:
         """A batch as a dict of images in [-1, 1] and the histories' draws."""
         given = _named(batch)
         prepared = {**given, "a": to_signed(given["a"]), "b": to_signed(given["b"])}
@@ -207,14 +208,14 @@ class CycleGAN(FromPreset, Model):
                 prepared |= {f"{key}_{name}": value for key, value in drawn.items()}
         return prepared
 
-    def shared(self, batch, training: bool = False):
+    def shared(self, batch: Any, training: bool = False) -> dict[str, Any]:
         """The translations F(b) and G(a), as `fake_a` and `fake_b`."""
         return {
             "fake_a": self.b_to_a(batch["b"], training=training),
             "fake_b": self.a_to_b(batch["a"], training=training),
         }
 
-    def generator_loss(self, batch, training):
+    def generator_loss(self, batch: Any, training: bool) -> dict[str, Any]:
         """The adversarial, cycle and identity losses."""
         g, f = self.a_to_b, self.b_to_a
         terms = {
@@ -233,7 +234,7 @@ class CycleGAN(FromPreset, Model):
             loss = loss + weight * self.config.identity_weight * terms["identity"]
         return {"loss": loss, **terms}
 
-    def discriminator_loss(self, batch, training):
+    def discriminator_loss(self, batch: Any, training: bool) -> dict[str, Any]:
         """To tell real images from generated ones, current or from the history."""
         terms = {}
         losses = []
@@ -252,10 +253,10 @@ class CycleGAN(FromPreset, Model):
         # two.
         return {"loss": 0.5 * sum(losses), **terms}
 
-    def _histories(self):
+    def _histories(self) -> Any:
         return self.histories.items() if self.config.history else ()
 
-    def form(self, batch) -> None:
+    def form(self, batch: Any) -> None:
         """Raises unless a batch is two arrays of images of the configured shapes."""
         if not (
             isinstance(batch, dict) or (isinstance(batch, tuple) and len(batch) == 2)
@@ -268,7 +269,7 @@ class CycleGAN(FromPreset, Model):
             shape = (*self.config.image_size, channels)
             check_image_shape(_named(batch)[name], shape)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Any) -> list[Any]:
         """The ranges of pixels and, where given, of the histories' draws."""
         given, last = _named(batch), self.config.history - 1
         places = [f"{key}_{name}" for key in ("place", "shown") for name in "ab"]
@@ -277,7 +278,7 @@ class CycleGAN(FromPreset, Model):
             *(Range(name, given[name], -1, last) for name in places if name in given),
         ]
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for anything but images of A."""
         check_images(inputs, (*np.shape(inputs)[1:3], self.config.channels[0]))
 
@@ -308,17 +309,17 @@ class CycleGAN(FromPreset, Model):
         return generator.translate(images, tile=tile, overlap=overlap)
 
 
-def _named(batch) -> dict:
+def _named(batch: Any) -> dict:
     """A batch, which may be a pair, as a dict."""
     return batch if isinstance(batch, dict) else dict(zip("ab", batch, strict=True))
 
 
-def _distance_to(target, scores):
+def _distance_to(target: float, scores: Tensor) -> Tensor:
     """The least-squares GAN loss (Mao et al. 2017)."""
     return ops.mean(ops.square(scores - target))
 
 
-def _difference(x, y):
+def _difference(x: Tensor, y: Tensor) -> Tensor:
     """The mean absolute difference."""
     return ops.mean(ops.abs(x - y))
 

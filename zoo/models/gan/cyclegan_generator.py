@@ -5,11 +5,12 @@ Shapes: N images, (H, W) of an image, C channels.
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
+from zoo.engine.tensors import Shape, Tensor
 from zoo.generation.tiles import by_tiles
 from zoo.layers.convolution.image_format import from_signed, to_signed
 from zoo.models.autoencoders.autoencoder import check_images
@@ -43,16 +44,16 @@ class CycleGANGenerator(FromPreset, Model):
         self.generator = generator(config, self.dtype_policy)
         self.build()
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates all weights, which fit images of any size."""
         self.generator.build((None, None, None, self.config.channels[0]))
         self.built = True
 
-    def call(self, images, training: bool = False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Translates images (B, H, W, C) in [-1, 1], with H and W multiples of 4."""
         return self.generator(images, training=training)
 
-    def phases(self):
+    def phases(self) -> NoReturn:
         """Raises: a generator is trained within a CycleGAN."""
         raise TypeError(
             "A CycleGANGenerator is trained as part of a CycleGAN, not by itself: "
@@ -103,7 +104,7 @@ class CycleGANGenerator(FromPreset, Model):
 
     @cached_property
     def _translate(self) -> Batched:
-        def translate(images):
+        def translate(images: Tensor) -> Tensor:
             return from_signed(self.generator(to_signed(images)))
 
         return Batched(translate, lambda: self.variables, batch_size=32)

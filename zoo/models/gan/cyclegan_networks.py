@@ -14,6 +14,7 @@ from keras import layers
 from zoo.configs.checks import check_choice, check_count, check_fields, check_whole
 from zoo.engine.current import engine
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.convolution.image_format import in_native_format
 from zoo.layers.convolution.padding import ReflectionPadding
 from zoo.layers.initializers import Normal
@@ -87,15 +88,15 @@ class Residual(Layer):
             name="body",
         )
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates both convolutions' weights."""
         self.body.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Feature maps (B, H, W, C) to the same shape."""
         return x + self.body(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return input_shape
 
@@ -194,7 +195,9 @@ def _of_images(dtype: Any) -> dict[str, Any]:
     return {"dtype": dtype, "data_format": engine().image_format}
 
 
-def _convolution(channels, size, name, images, strides=1) -> layers.Conv2D:
+def _convolution(
+    channels: int, size: int, name: str, images: dict[str, Any], strides: int = 1
+) -> layers.Conv2D:
     if channels == 1:
         # On a CPU, torch has no 16-bit gradient for kernels with one output.
         images = {**images, "dtype": "float32"}

@@ -18,6 +18,7 @@ from keras.initializers import RandomNormal, RandomUniform
 
 from zoo.configs.checks import check_count
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.convolution.image_format import from_signed, to_signed
 from zoo.layers.convolution.spectral_norm import SpectralNorm
 from zoo.layers.dense import Dense
@@ -181,7 +182,7 @@ class Generator(Layer):
                 )
         return stack
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates all weights, whose shapes follow from the configuration."""
         size = self.config.latent_dim
         if self.config.num_classes:
@@ -189,7 +190,9 @@ class Generator(Layer):
             size *= 2
         self.body.build((None, size))
 
-    def call(self, latents, labels=None, training=False):
+    def call(
+        self, latents: Tensor, labels: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """Generates images (B, H, W, C)."""
         if labels is not None:
             latents = ops.concatenate([latents, self.labels(labels)], axis=-1)
@@ -234,7 +237,14 @@ class Discriminator(Layer):
         if config.num_classes:
             self.labels = self._embedding("labels")
 
-    def _linear(self, kind, name, arguments, fan_in, use_bias) -> layers.Layer:
+    def _linear(
+        self,
+        kind: type[layers.Layer],
+        name: str,
+        arguments: Any,
+        fan_in: int,
+        use_bias: bool,
+    ) -> layers.Layer:
         options = {"kernel_initializer": Normal(STDDEV), "dtype": self.dtype_policy}
         if not self.config.spectral_norm:
             # Drawn as torch's layers draw them. With kernels this small, zero biases
@@ -246,7 +256,7 @@ class Discriminator(Layer):
         inner = kind(*arguments, use_bias=False, name="linear", **options)
         return SpectralNorm(inner, use_bias, name=name, dtype=self.dtype_policy)
 
-    def _embedding(self, name) -> layers.Layer:
+    def _embedding(self, name: str) -> layers.Layer:
         table = (self.config.num_classes, math.prod(self.config.smallest))
         options = {"embeddings_initializer": Normal(STDDEV), "dtype": self.dtype_policy}
         if not self.config.spectral_norm:
@@ -254,14 +264,16 @@ class Discriminator(Layer):
         inner = layers.Embedding(*table, name="linear", **options)
         return SpectralNorm(inner, False, name=name, dtype=self.dtype_policy)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates all weights, whose shapes follow from the configuration."""
         self.features.build((None, *self.config.image_shape))
         self.score.build((None, math.prod(self.config.smallest)))
         if self.config.num_classes:
             self.labels.build((None,))
 
-    def call(self, images, labels=None, training=False):
+    def call(
+        self, images: Tensor, labels: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """Scores images (B, H, W, C), giving (B, 1)."""
         features = self.features(images, training=training)  # (B, F)
         score = self.score(features, training=training)
@@ -310,21 +322,21 @@ class DCGAN(GAN):
         self.discriminator.build()
         self.built = True
 
-    def to_network(self, data):
+    def to_network(self, data: Tensor) -> Tensor:
         """Maps images from [0, 1] to [-1, 1], tanh's range."""
         return to_signed(data)
 
-    def from_network(self, data):
+    def from_network(self, data: Tensor) -> Tensor:
         """Maps images from [-1, 1] to [0, 1]."""
         return from_signed(data)
 
-    def form(self, batch) -> None:
+    def form(self, batch: Any) -> None:
         """Raises for images of another shape or labels that do not fit."""
         real, _ = split(batch)
         check_image_shape(real, self.config.image_shape)
         super().form(batch)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Any) -> list[Any]:
         """The ranges of pixels and labels."""
         real, _ = split(batch)
         return [pixels(real), *super().ranges(batch)]
@@ -337,7 +349,7 @@ def served_generator(model: Any) -> Served:
     if config.num_classes:
         arrays.append(Array("labels", (BATCH,), "ids", config.num_classes))
 
-    def function(inputs):
+    def function(inputs: Any) -> list[Any]:
         given = [inputs[array.name] for array in arrays]
         return [model.from_network(model.generator(*given, training=False))]
 

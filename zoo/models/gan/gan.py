@@ -20,6 +20,7 @@ from keras import ops
 
 from zoo.configs.checks import check_count, check_fields, check_whole
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.generation.interpolation import decoded_ways
 from zoo.moved import old_arguments
 from zoo.presets.preset import FromPreset
@@ -98,22 +99,24 @@ class GAN(FromPreset, Model):
         self.game = LOSSES[config.loss]
         self.seed = keras.random.SeedGenerator(name="noise")
 
-    def to_network(self, data):
+    def to_network(self, data: Tensor) -> Tensor:
         """Data in the networks' units, float32."""
         return ops.cast(data, "float32")
 
-    def from_network(self, data):
+    def from_network(self, data: Tensor) -> Tensor:
         """Generated data in the units of the training data."""
         return data
 
-    def call(self, latents, labels=None, training: bool = False):
+    def call(
+        self, latents: Tensor, labels: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """Data generated from latents (B, L) and, with classes, labels (B,)."""
         inputs = _with_labels(latents, labels)
         return self.from_network(self.generator(*inputs, training=training))
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """The discriminator's steps, then the generator's."""
         steps = [
             functools.partial(self.discriminator_loss, index=index)
@@ -126,7 +129,7 @@ class GAN(FromPreset, Model):
             ),
         )
 
-    def prepare(self, batch):
+    def prepare(self, batch: Any) -> Any:
         """A batch as a dict; noise and mix are drawn unless given."""
         real, labels = split(batch)
         prepared = {**batch} if isinstance(batch, dict) else {}
@@ -142,14 +145,16 @@ class GAN(FromPreset, Model):
             prepared["mix"] = engine().uniform(shape, self.seed)
         return prepared
 
-    def shared(self, batch, training: bool = False):
+    def shared(self, batch: Any, training: bool = False) -> dict[str, Any]:
         """Generated data for the generator and for the last discriminator step.
 
         Each earlier discriminator step runs the generator once more.
         """
         return {"fake": self._fake(batch, -1, training)}
 
-    def discriminator_loss(self, batch, training, index):
+    def discriminator_loss(
+        self, batch: Any, training: bool, index: int
+    ) -> dict[str, Any]:
         """Loss of discriminator step `index`: to tell real from generated data."""
         last = index == self.config.discriminator_steps - 1
         # No gradient flows to the generator here, so its graph need not be kept.
@@ -178,7 +183,7 @@ class GAN(FromPreset, Model):
             loss = loss + self.config.gradient_penalty * terms["gradient_penalty"]
         return {"loss": loss, **terms}
 
-    def generator_loss(self, batch, training):
+    def generator_loss(self, batch: Any, training: bool) -> dict[str, Any]:
         """Loss of the generator: to have its data judged real."""
         scores = self._scores(batch["fake"], batch.get("labels"), training)
         return {
@@ -186,17 +191,17 @@ class GAN(FromPreset, Model):
             "fake": ops.mean(self.game.judgement(scores)),
         }
 
-    def _fake(self, batch, index, training):
+    def _fake(self, batch: Any, index: int, training: bool) -> Tensor:
         # Keeps the size static, even where a replica has sliced out its rows.
         latents = ops.reshape(batch["noise"][:, index], (-1, self.config.latent_dim))
         inputs = _with_labels(latents, batch.get("labels"))
         return self.generator(*inputs, training=training)
 
-    def _scores(self, data, labels, training):
+    def _scores(self, data: Tensor, labels: Tensor, training: bool) -> Tensor:
         inputs = _with_labels(data, labels)
         return ops.cast(self.discriminator(*inputs, training=training), "float32")
 
-    def form(self, batch) -> None:
+    def form(self, batch: Any) -> None:
         """Raises for labels that are missing or not one per example."""
         real, labels = split(batch)
         if not self.config.num_classes:
@@ -209,7 +214,7 @@ class GAN(FromPreset, Model):
                 f"{dtype} of shape {shape_of(labels)}"
             )
 
-    def ranges(self, batch):
+    def ranges(self, batch: Any) -> Any:
         """The range of labels."""
         if not self.config.num_classes:
             return ()
@@ -250,7 +255,7 @@ class GAN(FromPreset, Model):
 
     @cached_property
     def _judge(self) -> Batched:
-        def judge(data, labels=None):
+        def judge(data: Tensor, labels: Tensor | None = None) -> Tensor:
             scores = self._scores(self.to_network(data), labels, training=False)
             return self.game.judgement(scores[:, 0])
 
@@ -308,19 +313,19 @@ class GAN(FromPreset, Model):
         return decoded_ways(generate, a, b, steps, spherical)
 
 
-def _with_labels(x, labels):
+def _with_labels(x: Tensor, labels: Tensor) -> Tensor:
     """A network's arguments: data or latents, and labels unless None."""
     return (x,) if labels is None else (x, labels)
 
 
-def split(batch):
+def split(batch: Any) -> Any:
     """Data, and labels or None, of a batch as `fit` takes it."""
     if isinstance(batch, dict):
         return batch["real"], batch.get("labels")
     return batch[:2] if isinstance(batch, tuple) else (batch, None)
 
 
-def _check_given(labels, num_classes):
+def _check_given(labels: Any, num_classes: int) -> None:
     if labels is None:
         raise ValueError(
             f"labels must be given with num_classes={num_classes}. Use "
@@ -328,7 +333,7 @@ def _check_given(labels, num_classes):
         )
 
 
-def _check_labels(labels, count, num_classes):
+def _check_labels(labels: Any, count: int, num_classes: int) -> Any:
     labels = np.asarray(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise ValueError(
