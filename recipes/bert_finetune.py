@@ -129,7 +129,7 @@ def main(config: Config) -> dict:
     data = examples_of(config)
     is_text = isinstance(data.train[0], LabelledText)
     if config.probe and is_text and not data.class_names:
-        raise ValueError(f"--probe needs classes; {config.dataset} has values")
+        raise ValueError(f"--probe needs classes; {config.dataset} has values.")
     train = data.train[: config.batch_size] if config.smoke else data.train
     tokenizer = (
         Tokenizer.from_preset(config.encoder)
@@ -230,7 +230,7 @@ def examples_of(config: Config) -> TaskDataset:
         if given and dataset != config.dataset:
             flag = given[0].replace("_", "-")
             raise ValueError(
-                f"--{flag} is for --dataset {dataset}, not for {config.dataset}"
+                f"--{flag} is for --dataset {dataset}, not for {config.dataset}."
             )
     if config.smoke and config.data_dir is None:
         return function_task(zoo.data.load("docs"))

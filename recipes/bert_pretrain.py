@@ -180,7 +180,7 @@ def sequences(config: Config, text: TextDataset, part: str, tokenizer: Tokenizer
 def main(config: Config) -> dict:
     """Trains and evaluates; returns the summary."""
     if config.teacher and (config.encoder or config.electra):
-        raise ValueError("--teacher cannot be combined with --encoder or --electra")
+        raise ValueError("--teacher cannot be combined with --encoder or --electra.")
     config = smoke(
         config,
         **{"num_layers": 1, "num_heads": 2, "width": 16, "vocab_size": 400},
@@ -188,7 +188,7 @@ def main(config: Config) -> dict:
         **{"steps": 2, "eval_every": 1, "eval_sequences": 32},
     )
     if config.variant == "from_encoder" and config.encoder is None:
-        raise ValueError("--variant from_encoder starts from a preset: pass --encoder")
+        raise ValueError("--variant from_encoder starts from a preset: pass --encoder.")
     run = Run(config)
     text = load_text(config)
     start = config.teacher or config.encoder

@@ -138,7 +138,7 @@ def main(config: Config) -> dict:
     run = Run(config)
     data = load_images(config)
     if config.conditional and data.train_labels is None:
-        raise ValueError(f"--conditional needs classes; {config.dataset!r} has none")
+        raise ValueError(f"--conditional needs classes; {config.dataset!r} has none.")
     if config.judge is not None:
         # An unsuitable judge fails here rather than after training.
         ImageClassifier.check_judge(config.judge, data.train_images.shape[1:])

@@ -136,7 +136,7 @@ def main(config: Config) -> dict:
         **{"steps": 2, "eval_every": 1, "classifiers": 2, "epochs": 1},
     )
     if config.classifiers < 2:
-        raise ValueError(f"classifiers must be at least 2, got {config.classifiers}")
+        raise ValueError(f"classifiers must be at least 2, got {config.classifiers}.")
     run = Run(config, staged=True)
     data = zoo.data.load(
         config.dataset,

@@ -120,7 +120,7 @@ def main(config: Config) -> dict:
     config = smoke(config, steps=2, eval_every=1, batch_size=16)
     if config.dataset not in MIXTURES:
         raise ValueError(
-            f"dataset must be one of {[*MIXTURES]}, got {config.dataset!r}"
+            f"dataset must be one of {[*MIXTURES]}, got {config.dataset!r}."
         )
     data = MIXTURES[config.dataset]
     run = Run(config)

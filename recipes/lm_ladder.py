@@ -112,7 +112,7 @@ VARIANTS = {
 def main(config: Config) -> dict:
     """Trains and compares all rungs; returns the summary."""
     if unknown := sorted(set(config.rungs) - set(NETWORKS)):
-        raise ValueError(f"rungs must be among {', '.join(NETWORKS)}; got {unknown}")
+        raise ValueError(f"rungs must be among {', '.join(NETWORKS)}; got {unknown}.")
     config = smoke(
         config,
         **{"num_layers": 1, "width": 16, "recurrent_layers": 1, "context_length": 32},

@@ -110,7 +110,7 @@ def __getattr__(name: str) -> object:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in moved.RENAMED:
         return moved.renamed(name)
-    raise AttributeError(f"zoo has no {name!r}; it has {', '.join(__all__)}")
+    raise AttributeError(f"zoo has no {name!r}; it has {', '.join(__all__)}.")
 
 
 def __dir__() -> list[str]:

@@ -254,7 +254,7 @@ def test_wrong_arguments(bpe):
         bpe.encode_batch("one text")
     for tokenizer in (bpe, Tokenizer.characters("ab")):
         for wrong in ([tokenizer.vocab_size], [0, -1]):
-            with pytest.raises(ValueError, match=f"got {wrong[-1]}$"):
+            with pytest.raises(ValueError, match=rf"got {wrong[-1]}\.$"):
                 tokenizer.decode(wrong)
         with pytest.raises(ValueError, match=r"shape \(1, 2\).*decode_batch"):
             tokenizer.decode([[0, 1]])

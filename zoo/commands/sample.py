@@ -124,7 +124,7 @@ def _options(model: Any, config: SampleConfig) -> tuple[dict[str, Any], list[Any
         return options, []
     if not classes:
         raise ValueError(
-            f"{config.name!r} is a {kind} that takes no prompts: leave --prompts out"
+            f"{config.name!r} is a {kind} that takes no prompts: leave --prompts out."
         )
     asked = _prompts(config, classes)
     return options | {"labels": np.array(asked)}, asked

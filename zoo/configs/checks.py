@@ -82,7 +82,9 @@ def check_fields(config: Any, most: int = MAX_SIZE) -> None:
     for name, kind in _kinds(cls).items():
         value = checked(name, getattr(config, name), kind, most)
         if name in DEPTHS and value > MAX_LAYERS:
-            raise ValueError(f"{name} must be at most {MAX_LAYERS}, got {shown(value)}")
+            raise ValueError(
+                f"{name} must be at most {MAX_LAYERS}, got {shown(value)}."
+            )
         object.__setattr__(config, name, value)
 
 
@@ -118,22 +120,22 @@ def checked(name: str, value: Any, kind: Any, most: int = MAX_SIZE) -> Any:
     if kind is int and _is(value, numbers.Integral):
         if abs(value) <= most:
             return int(value)
-        raise ValueError(f"{name} must be at most {most}, got {shown(value)}")
+        raise ValueError(f"{name} must be at most {most}, got {shown(value)}.")
     if kind is float and _is(value, numbers.Real) and math.isfinite(value):
         return value if type(value) in (int, float) else float(value)
     if kind not in (int, float) and isinstance(value, origin or kind):
         return value
     wanted = KINDS.get(kind, f"a {(origin or kind).__name__}")
-    raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
+    raise ValueError(f"{name} must be {wanted}, got {shown(value)}.")
 
 
 def _entries(name: str, value: Any, kind: Any, most: int) -> tuple[Any, ...]:
     """The checked entries of a list, which all have one type."""
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{name} must be a list, got {shown(value)}")
+        raise ValueError(f"{name} must be a list, got {shown(value)}.")
     if kind is not str and len(value) > MAX_LAYERS:
         raise ValueError(
-            f"{name} must have at most {MAX_LAYERS} entries, got {len(value)}"
+            f"{name} must have at most {MAX_LAYERS} entries, got {len(value)}."
         )
     return tuple(checked(f"each of {name}", x, kind, most) for x in value)
 
@@ -163,7 +165,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     """Raises ValueError unless `value` is an integer of at least `least`."""
     if not _is(value, int) or value < least:
         raise ValueError(
-            f"{name} must be a whole number from {least}, got {shown(value)}"
+            f"{name} must be a whole number from {least}, got {shown(value)}."
         )
 
 
@@ -171,11 +173,11 @@ def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
     """Raises ValueError unless the field is one of the choices."""
     value = getattr(config, name)
     if value not in choices:
-        raise ValueError(f"{name} must be one of {tuple(choices)}, got {shown(value)}")
+        raise ValueError(f"{name} must be one of {tuple(choices)}, got {shown(value)}.")
 
 
 def check_rate(config: Any, name: str) -> None:
     """Raises ValueError unless the field is a dropout rate, in [0, 1)."""
     value = getattr(config, name)
     if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}.")

@@ -33,10 +33,10 @@ class EpochBatches(Updates):
         if not 1 <= batch_size <= num_examples:
             raise ValueError(
                 f"batch_size must be from 1 to {num_examples}, the number of examples, "
-                f"got {batch_size}"
+                f"got {batch_size}."
             )
         if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
         self.steps_per_epoch = num_examples // batch_size
 
         def rows(update: int) -> np.ndarray:
@@ -62,7 +62,7 @@ class EpochBatches(Updates):
             update: the number of the update, from 0.
         """
         if update < 0:
-            raise ValueError(f"update must be 0 or more, got {update}")
+            raise ValueError(f"update must be 0 or more, got {update}.")
         return self._batches[update]
 
     def _cut(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:

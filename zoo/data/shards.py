@@ -14,12 +14,12 @@ def share(batch_size: int, shard: tuple[int, int]) -> slice:
     index, count = shard
     if not 0 <= index < count:
         raise ValueError(
-            f"shard must be (index, count) with 0 <= index < count, got {shard}"
+            f"shard must be (index, count) with 0 <= index < count, got {shard}."
         )
     if batch_size % count:
         raise ValueError(
             f"batch_size must be a multiple of {count}, the number of hosts in "
-            f"shard={shard}, got {batch_size}"
+            f"shard={shard}, got {batch_size}."
         )
     rows = batch_size // count
     return slice(index * rows, (index + 1) * rows)

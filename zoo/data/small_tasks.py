@@ -68,7 +68,7 @@ def word_order(sentences: ParallelText) -> TaskDataset:
         ValueError: the sentences are of another dataset.
     """
     if sentences.name != "animal_sentences":
-        raise ValueError(f"{sentences.name!r} are translations; they have no classes")
+        raise ValueError(f"{sentences.name!r} are translations; they have no classes.")
     return _classified(sentences, _time_first, ("last", "first"))
 
 

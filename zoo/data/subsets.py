@@ -30,6 +30,6 @@ def fixed_subset(total: int, count: int | None) -> np.ndarray:
     if count < 1:
         raise ValueError(
             f"The number of examples to take, out of {total}, must be at least 1, got "
-            f"{count}"
+            f"{count}."
         )
     return np.random.Generator(np.random.PCG64(0)).permutation(total)[:count]

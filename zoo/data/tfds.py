@@ -32,7 +32,7 @@ def prepared(name: str, data_dir: Path | None) -> Any:
     except tfds.core.DatasetNotFoundError:
         raise ValueError(
             f"tensorflow-datasets has no dataset {name!r}, and there is none under "
-            f"data_dir={str(data_dir)!r}. tfds.list_builders() lists all names"
+            f"data_dir={str(data_dir)!r}. tfds.list_builders() lists all names."
         ) from None
     if not builder.is_prepared():
         builder.download_and_prepare(file_format="array_record")
@@ -55,7 +55,7 @@ def held_out(builder: Any, name: str, choices: tuple[str, ...]) -> str | None:
     """
     splits = list(builder.info.splits)
     if "train" not in splits:
-        raise ValueError(f"'tfds:{name}' must have a split 'train', got only {splits}")
+        raise ValueError(f"'tfds:{name}' must have a split 'train', got only {splits}.")
     return next((s for s in choices if s in splits), None)
 
 

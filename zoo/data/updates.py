@@ -23,5 +23,5 @@ class Updates(ABC):
         prefetching threads take several times as long to hand it over.
         """
         if start < 0:
-            raise ValueError(f"start must be 0 or more, got {start}")
+            raise ValueError(f"start must be 0 or more, got {start}.")
         return map(self.batch, itertools.count(start))

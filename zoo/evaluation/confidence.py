@@ -88,8 +88,8 @@ def _checked(values: Sequence[float], name: str, level: float) -> np.ndarray:
     runs = np.asarray(values, "float64")
     if runs.ndim != 1 or len(runs) < 2 or not np.isfinite(runs).all():
         raise ValueError(
-            f"{name} must be finite numbers from at least two runs, got {values!r}"
+            f"{name} must be finite numbers from at least two runs, got {values!r}."
         )
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level!r}")
+        raise ValueError(f"level must be between 0 and 1, got {level!r}.")
     return runs

@@ -276,7 +276,7 @@ def fit_scaling_law(
         raise ValueError(
             f"{form.__name__} has {constants} constants and needs more training runs "
             f"than that, with a value of each kind, got "
-            f"{ {name: len(values) for name, values in named.items()} }"
+            f"{ {name: len(values) for name, values in named.items()} }."
         )
     log_losses, *logs = (np.log(values) for values in arrays)
     centres = [float(values.mean()) for values in logs]
@@ -316,7 +316,7 @@ def isoflop_minimum(parameters: ArrayLike, losses: ArrayLike) -> tuple[float, fl
     if len(set(n)) < 3:
         raise ValueError(
             "parameters must have at least three sizes that spent the same compute, "
-            f"got {np.asarray(parameters).tolist()}"
+            f"got {np.asarray(parameters).tolist()}."
         )
     centre = n.mean()
     quadratic, linear, constant = np.polyfit(n - centre, values, 2)
@@ -358,6 +358,6 @@ def _positive(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values, "float64")
     if array.ndim != 1 or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(
-            f"{name} must be a list of finite numbers above 0, got {values!r}"
+            f"{name} must be a list of finite numbers above 0, got {values!r}."
         )
     return array

@@ -65,7 +65,7 @@ class Trainings:
         if missing := set(COLUMNS) - set(header):
             raise ValueError(
                 f"{path} must have the columns {', '.join(COLUMNS)} in its first line. "
-                f"Missing: {', '.join(sorted(missing))}"
+                f"Missing: {', '.join(sorted(missing))}."
             )
         if twice := [name for name in COLUMNS if header.count(name) > 1]:
             raise ValueError(
@@ -85,7 +85,8 @@ class Trainings:
                 continue
             rows.append(figures)
         if not rows:
-            raise ValueError(f"{path} has no training runs. {bad.first}".rstrip(". "))
+            message = f"{path} has no training runs. {bad.first}"
+            raise ValueError(message.rstrip(". ") + ".")
         bad.warn(str(path))
         return cls.of(rows)
 

@@ -221,7 +221,7 @@ def _complete(folder: Path) -> None:
         place = folder / Path(parent).relative_to(committed)
         # The folder may come from elsewhere: no link in it may lead outside.
         if not place.resolve().is_relative_to(folder.resolve()):
-            raise OSError(f"{place} leads out of {folder}")
+            raise OSError(f"{place} leads out of {folder}.")
         for name in names:
             if name.endswith(GONE):
                 (place / name.removesuffix(GONE)).unlink(missing_ok=True)

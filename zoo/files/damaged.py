@@ -89,12 +89,12 @@ def _refuse(
 
 
 def cause(error: BaseException) -> str:
-    """An error as one short, printable line."""
+    """An error as one short, printable line without its full stop."""
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).removesuffix(".")
     if not isinstance(error, ValueError | OSError) or not text:
         text = f"{type(error).__name__}: {text}"
     if len(text) > LONGEST:

@@ -36,7 +36,7 @@ def open_hdf5(file: Path) -> h5py.File:
     if not _is_plain(source.read(32)):
         raise ValueError(
             "it must begin with an HDF5 superblock that starts at byte 0 and has "
-            "offsets and lengths of 8 bytes, as h5py writes it"
+            "offsets and lengths of 8 bytes, as h5py writes it."
         )
     size = source.seek(0, os.SEEK_END)
     for place in _heaps(source, size):
@@ -75,7 +75,7 @@ def _check_heap(source: BinaryIO, header: bytes, place: int, size: int) -> None:
         if free in seen:
             raise ValueError(
                 f"the free blocks of the heap at byte {place:,} must form a list, got "
-                f"a loop at offset {free}"
+                f"a loop at offset {free}."
             )
         seen.add(free)
         source.seek(segment + free)

@@ -26,5 +26,5 @@ def read_json(
     with reading(file, expected):
         found = json.loads(data)
         if not isinstance(found, dict):
-            raise ValueError(f"it holds a {type(found).__name__}")
+            raise ValueError(f"it holds a {type(found).__name__}.")
     return found

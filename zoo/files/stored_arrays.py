@@ -103,11 +103,11 @@ def read_array(
     num_bytes = math.prod(shape) * dtype.itemsize
     size = file.seek(0, os.SEEK_END)
     if offset + num_bytes > size:
-        raise ValueError(f"it must have {offset + num_bytes:,} bytes, got {size:,}")
+        raise ValueError(f"it must have {offset + num_bytes:,} bytes, got {size:,}.")
     array = np.empty(shape, dtype)
     file.seek(offset)
     if file.readinto(array.reshape(-1).view("u1").data) != num_bytes:  # type: ignore[attr-defined]
-        raise ValueError("it shrank while it was being read")
+        raise ValueError("it shrank while it was being read.")
     return array
 
 
@@ -138,7 +138,7 @@ def of_file(file: Path) -> LazyArrays:
         if length > MAX_CONFIG_BYTES:
             raise ValueError(
                 f"its header must have at most {MAX_CONFIG_BYTES:,} bytes, got "
-                f"{length:,}"
+                f"{length:,}."
             )
         header = read_array(source, 8, (length,), np.dtype("u1"))
         entries = _entries(header.tobytes(), size - 8 - length)
@@ -168,25 +168,25 @@ def _entries(header: bytes, size: int) -> dict[str, _Entry]:
         )
         if kind not in DTYPES:
             raise ValueError(
-                f"the type of {name} must be one of {', '.join(DTYPES)}, got {kind}"
+                f"the type of {name} must be one of {', '.join(DTYPES)}, got {kind}."
             )
         numbers = (*shape, start, end)
         if any(type(x) is not int or x < 0 for x in numbers) or len(shape) > MAX_AXES:
-            raise ValueError(f"the shape or offsets of {name} are invalid")
+            raise ValueError(f"the shape or offsets of {name} are invalid.")
         entries[name] = _Entry(tuple(shape), np.dtype(DTYPES[kind]), start)
         ends[name] = end
         if entries[name].num_bytes != end - start:
             raise ValueError(
                 f"{name} of shape {tuple(shape)} must have {entries[name].num_bytes} "
-                f"bytes, got {end - start}"
+                f"bytes, got {end - start}."
             )
     place = 0
     for name in sorted(entries, key=lambda name: (entries[name].start, ends[name])):
         if entries[name].start != place:
-            raise ValueError(f"{name} does not start where the array before it ends")
+            raise ValueError(f"{name} does not start where the array before it ends.")
         place = ends[name]
     if place != size:
         raise ValueError(
-            f"{place:,} bytes must follow its header, but {size:,} bytes do"
+            f"{place:,} bytes must follow its header, but {size:,} bytes do."
         )
     return entries

@@ -20,5 +20,5 @@ def refuse_halves(text: str, name: str = "the text") -> None:
     if found := half_in(text):
         raise ValueError(
             f"{name} has half of a surrogate pair (U+{ord(found[0]):04X}) at position "
-            f"{found.start()}, which is not a character; {REMEDY} replaces it"
+            f"{found.start()}, which is not a character; {REMEDY} replaces it."
         )

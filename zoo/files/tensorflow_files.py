@@ -88,11 +88,11 @@ def _entry(name: str, value: bytes, folder: Path, pattern: str) -> Entry:
     if kind not in DTYPES or 7 in fields:
         raise ValueError(
             f"{name} must be one piece and numeric, but it is in parts or has "
-            f"TensorFlow's type {kind}"
+            f"TensorFlow's type {kind}."
         )
     dims = _fields(fields.get(2, [b""])[0]).get(2, [])
     if len(dims) > MAX_AXES:
-        raise ValueError(f"{name} must have at most {MAX_AXES} axes, got {len(dims)}")
+        raise ValueError(f"{name} must have at most {MAX_AXES} axes, got {len(dims)}.")
     entry = Entry(
         tuple(_fields(dim).get(1, [0])[0] for dim in dims),
         np.dtype(DTYPES[kind]),
@@ -102,7 +102,7 @@ def _entry(name: str, value: bytes, folder: Path, pattern: str) -> Entry:
     if entry.num_bytes != fields.get(5, [0])[0]:
         raise ValueError(
             f"{name} of shape {entry.shape} must have {entry.num_bytes} bytes, got "
-            f"{fields.get(5)}"
+            f"{fields.get(5)}."
         )
     return entry
 
@@ -111,20 +111,20 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a sorted table: blocks, and a block with their offsets."""
     footer = data[-FOOTER:]
     if len(footer) < FOOTER or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
-        raise ValueError("it does not end as such a table must")
+        raise ValueError("it does not end as such a table must.")
     _, place = _handle(footer, 0)
     outer, _ = _handle(footer, place)
     handles = [_handle(value, 0)[0] for _, value in _block(data, outer)]
     # Blocks don't overlap. If one were named many times, or keys repeated their
     # prefixes, a small file could make a large table.
     if sum(size for _, size in handles) > len(data):
-        raise ValueError("its blocks are larger than the file")
+        raise ValueError("its blocks are larger than the file.")
     names = 0
     for handle in handles:
         for key, value in _block(data, handle):
             names += len(key)
             if names > MAX_NAME_EXPANSION * len(data):
-                raise ValueError("its names are many times as long as the file")
+                raise ValueError("its names are many times as long as the file.")
             yield key, value
 
 
@@ -138,7 +138,7 @@ def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]
     """Keys and values of a block; a key is stored as its difference from the last."""
     offset, size = handle
     if data[offset + size] != 0:
-        raise ValueError("its table is compressed")
+        raise ValueError("its table is compressed.")
     block = data[offset : offset + size]
     (restarts,) = struct.unpack("<I", block[-4:])
     place, end, key = 0, len(block) - 4 * (restarts + 1), b""
@@ -179,4 +179,4 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
         value |= (byte & 127) << 7 * index
         if byte < 128:
             return value, place + index + 1
-    raise ValueError("it has an integer of more than 64 bits")
+    raise ValueError("it has an integer of more than 64 bits.")

@@ -46,7 +46,7 @@ class BadLines:
         """Raises ValueError for another policy."""
         if self.on_bad not in get_args(OnBad):
             raise ValueError(
-                f"on_bad must be one of {get_args(OnBad)}, got {self.on_bad!r}"
+                f"on_bad must be one of {get_args(OnBad)}, got {self.on_bad!r}."
             )
 
     def found(self, problem: str) -> None:
@@ -96,7 +96,7 @@ def read_lines(file: Path, bad: BadLines) -> list[str | None]:
     """
     text = _decoded(file)
     if not text:
-        raise ValueError(f"{file} is empty; expected some lines")
+        raise ValueError(f"{file} is empty; expected some lines.")
     text = text.removesuffix("\n")
     lines = [*text.split("\n")] if _is_clean(text) else _checked(file, text, bad)
     return [line and line.removesuffix("\r") for line in lines]
@@ -130,7 +130,7 @@ def _decoded(file: Path, data: bytes | None = None) -> str:
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{file} starts as {MARKS[mark].upper()} text but is damaged: "
-                f"{error.reason} at byte {error.start}. Convert it to UTF-8"
+                f"{error.reason} at byte {error.start}. Convert it to UTF-8."
             ) from error
     else:
         text = data.decode("utf-8-sig", "surrogateescape")
@@ -147,7 +147,7 @@ def _decompressed(file: Path, data: bytes) -> bytes:
     if len(text) > limit:
         raise ValueError(
             f"{file} has {len(data):,} bytes and grows to more than {limit:,} "
-            "(the limits are in zoo/files/limits.py). Decompress it first"
+            "(the limits are in zoo/files/limits.py). Decompress it first."
         )
     return text
 

@@ -71,10 +71,10 @@ class _Tensor:
         """Raises ValueError if the view is invalid or reaches beyond its storage."""
         numbers = (self.offset, *self.shape, *self.strides)
         if not all(isinstance(x, int) for x in numbers) or min(numbers) < 0:
-            raise ValueError("a tensor's shape and strides must be whole numbers")
+            raise ValueError("a tensor's shape and strides must be whole numbers.")
         if len(self.shape) > MAX_AXES:
             raise ValueError(
-                f"a tensor must have at most {MAX_AXES} axes, got {len(self.shape)}"
+                f"a tensor must have at most {MAX_AXES} axes, got {len(self.shape)}."
             )
         last = self.offset + sum(
             (n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)
@@ -82,7 +82,7 @@ class _Tensor:
         empty = 0 in self.shape
         if not empty and max(last + 1, math.prod(self.shape)) > self.storage.count:
             raise ValueError(
-                f"a tensor of shape {self.shape} reaches beyond its storage"
+                f"a tensor of shape {self.shape} reaches beyond its storage."
             )
 
     def array(self, numbers: np.ndarray) -> np.ndarray:
@@ -105,13 +105,13 @@ def _named(items: Iterable[Any] = ()) -> dict[Any, Any]:
 def _key(key: Any) -> Any:
     # Hashing nested tuples takes exponential time, and may exhaust the stack.
     if not isinstance(key, str | int):
-        raise ValueError(f"it names something by a {type(key).__name__}")
+        raise ValueError(f"it names something by a {type(key).__name__}.")
     return key
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise ValueError("a tensor has no storage")
+        raise ValueError("a tensor has no storage.")
     tensor = _Tensor(storage, offset, tuple(shape), tuple(strides))
     tensor.check()
     return tensor
@@ -173,7 +173,7 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
-            raise ValueError(f"it names {module}.{name}, which no weight file needs")
+            raise ValueError(f"it names {module}.{name}, which no weight file needs.")
         return KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -181,7 +181,7 @@ class _Reader(pickle._Unpickler):
         kind, dtype, key, _, count, *view = pid
         right = (kind, type(key), type(count)) == ("storage", str, int)
         if not right or not isinstance(dtype, np.dtype) or any(view):
-            raise ValueError("it must refer to storages of numbers only")
+            raise ValueError("it must refer to storages of numbers only.")
         return self.storages.setdefault(key, _Storage(dtype, count))
 
 
@@ -200,10 +200,10 @@ def read_state_dict(file: str | os.PathLike[str]) -> LazyArrays:
         source.seek(0)
         found, numbers = (_from_zip if zipped else _from_stream)(source)
         if not isinstance(found, dict):
-            raise ValueError(f"it holds a {type(found).__name__}")
+            raise ValueError(f"it holds a {type(found).__name__}.")
         for name, value in found.items():
             if not isinstance(name, str) or not isinstance(value, _Tensor):
-                raise ValueError(f"{name!r} is a {type(value).__name__}, not an array")
+                raise ValueError(f"{name!r} is a {type(value).__name__}, not an array.")
 
     def maker(tensor: _Tensor) -> Callable[[], np.ndarray]:
         def read() -> np.ndarray:
@@ -228,14 +228,14 @@ def _from_zip(file: BinaryIO) -> Found:
     for member in members.values():
         # torch does not compress; a small compressed file could fill all memory.
         if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"its {member.filename} is compressed")
+            raise ValueError(f"its {member.filename} is compressed.")
     if sum(member.file_size for member in members.values()) > _size(file):
-        raise ValueError("its members are larger than the file")
+        raise ValueError("its members are larger than the file.")
     (pickled,) = (name for name in members if name.endswith("/data.pkl"))
     if members[pickled].file_size > MAX_PICKLE_BYTES:
         raise ValueError(
             f"its pickle must have at most {MAX_PICKLE_BYTES:,} bytes, got "
-            f"{members[pickled].file_size:,}"
+            f"{members[pickled].file_size:,}."
         )
     storages: dict[str, _Storage] = {}
     found = _Reader(io.BytesIO(archive.read(pickled)), storages).load()
@@ -245,7 +245,7 @@ def _from_zip(file: BinaryIO) -> Found:
         if members[storage.place].file_size != storage.num_bytes:
             raise ValueError(
                 f"storage {key} must have {storage.count} elements, got "
-                f"{members[storage.place].file_size} bytes"
+                f"{members[storage.place].file_size} bytes."
             )
 
     def numbers(storage: _Storage) -> np.ndarray:
@@ -262,7 +262,7 @@ def _from_stream(file: BinaryIO) -> Found:
     storages: dict[str, _Storage] = {}
     pickles = io.BytesIO(file.read(min(_size(file), MAX_PICKLE_BYTES)))
     if _Reader(pickles, storages).load() != MAGIC:
-        raise ValueError("it does not start as a weight file must")
+        raise ValueError("it does not start as a weight file must.")
     for _ in range(2):
         _Reader(pickles, storages).load()
     found = _Reader(pickles, storages).load()
@@ -273,12 +273,12 @@ def _from_stream(file: BinaryIO) -> Found:
         (count,) = read_array(file, place, (1,), np.dtype("<i8"))
         if count != storage.count:
             raise ValueError(
-                f"storage {key} must have {storage.count} elements, got {count}"
+                f"storage {key} must have {storage.count} elements, got {count}."
             )
         storage.place = place + 8
         place += 8 + storage.num_bytes
     if place > _size(file) or set(keys) != set(storages):
-        raise ValueError("it is cut short")
+        raise ValueError("it is cut short.")
 
     def numbers(storage: _Storage) -> np.ndarray:
         return read_array(file, int(storage.place), (storage.count,), storage.dtype)

@@ -33,7 +33,7 @@ class TakesTexts:
         """
         if token_ids.size and token_ids.dtype.kind not in "iu":
             raise ValueError(
-                f"Token ids must be whole numbers, got an array of {token_ids.dtype}"
+                f"Token ids must be whole numbers, got an array of {token_ids.dtype}."
             )
         token_range(token_ids, self.config).check()
 

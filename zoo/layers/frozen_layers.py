@@ -40,7 +40,7 @@ def restored(layer: Any, config: Mapping[str, Any]) -> Any:
             raise ValueError(
                 f"{type(layer).__name__} has no part {path!r}, which its file lists as "
                 "frozen or not: the file is from another version. Its parts: "
-                f"{', '.join(parts)}"
+                f"{', '.join(parts)}."
             )
     flag: dict[int, bool] = {}
     for path, (part, holder) in parts.items() if changed else ():

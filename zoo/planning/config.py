@@ -131,4 +131,4 @@ def check(config: PlanConfig, model_class: Any, model: Any) -> None:
 
 def _require(good: bool, name: str, wanted: str, config: PlanConfig) -> None:
     if not good:
-        raise ValueError(f"{name} must be {wanted}, got {getattr(config, name)}")
+        raise ValueError(f"{name} must be {wanted}, got {getattr(config, name)}.")

@@ -40,4 +40,4 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"zoo.presets has no {name!r}")
+    raise AttributeError(f"zoo.presets has no {name!r}.")

@@ -190,7 +190,7 @@ def _check_hash(file: Checked) -> None:
     if not re.fullmatch("[0-9a-f]{64}", file.sha256):
         raise ValueError(
             f"sha256 of {file.name!a} must be 64 hexadecimal digits, got "
-            f"{file.sha256!a:.80}"
+            f"{file.sha256!a:.80}."
         )
 
 

@@ -128,15 +128,15 @@ def _place(key: str) -> int:
 def _added(file: Path, fields: dict[str, Any], number: int | None = None) -> Added:
     flags = {name: fields[name] for name in FLAGS if name in fields}
     if wrong := [name for name, value in flags.items() if not isinstance(value, bool)]:
-        raise TypeError(f"{wrong[0]} must be true or false, got {flags[wrong[0]]!r}")
+        raise TypeError(f"{wrong[0]} must be true or false, got {flags[wrong[0]]!r}.")
     if not isinstance(fields["content"], str) or not fields["content"]:
-        raise TypeError(f"content must be a string, got {fields['content']!r}")
+        raise TypeError(f"content must be a string, got {fields['content']!r}.")
     return Added(fields["content"], flags, number, file)
 
 
 def _whole(number: Any) -> int:
     if type(number) is not int:
-        raise TypeError(f"an id must be a whole number, got {number!r}")
+        raise TypeError(f"an id must be a whole number, got {number!r}.")
     return number
 
 
@@ -147,5 +147,5 @@ def _json(file: Path) -> dict[str, Any]:
     with reading(file, "a JSON object"):
         found = json.loads(read_whole(file, limits.MAX_CONFIG_BYTES))
         if not isinstance(found, dict):
-            raise TypeError(f"got {type(found).__name__}")
+            raise TypeError(f"got {type(found).__name__}.")
     return found

@@ -30,7 +30,7 @@ def trained(
     if vocab_size < smallest:
         raise ValueError(
             f"vocab_size must be at least {smallest} (256 bytes and "
-            f"{len(special_tokens)} special tokens), got {vocab_size}"
+            f"{len(special_tokens)} special tokens), got {vocab_size}."
         )
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -71,7 +71,7 @@ def from_files(
         if len(pair) != 2:
             raise ValueError(
                 f"line {number} of {merges} must be two tokens with a blank between, "
-                f"got {line!r:.200}"
+                f"got {line!r:.200}."
             )
         pairs.append(pair)
     model = models.BPE(ids, pairs)

@@ -28,7 +28,9 @@ def of_text(text: str) -> "tokenizers.Tokenizer":
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     if not text:
-        raise ValueError("The text must have at least one character, got an empty text")
+        raise ValueError(
+            "The text must have at least one character, got an empty text."
+        )
     refuse_halves(text)
     vocabulary = {character: i for i, character in enumerate(sorted(set(text)))}
     backend = Tokenizer(models.WordLevel(vocabulary))

@@ -16,10 +16,10 @@ def check_ids(file: Path, vocabulary: dict[str, int]) -> None:
         if type(number) is not int or not 0 <= number < MAX_TOKENS:
             raise ValueError(
                 f"The ids in {file} must be from 0 to {MAX_TOKENS - 1:,}, got "
-                f"{number!r:.80} for the token {token!r:.80}"
+                f"{number!r:.80} for the token {token!r:.80}."
             )
         if (other := tokens.setdefault(number, token)) != token:
             raise ValueError(
                 f"{file} must give each id to one token, got {number} for "
-                f"{other!r:.80} and for {token!r:.80}"
+                f"{other!r:.80} and for {token!r:.80}."
             )

@@ -76,5 +76,5 @@ def _check_class(folder: Path, classes: Sequence[str]) -> None:
             f"Without a tokenizer.json, the tokenizer_class in {folder / CONFIG} must "
             f"be one of {', '.join(classes)}, got {name!r:.80}. Save the tokenizer as "
             "tokenizer.json: transformers.AutoTokenizer.from_pretrained(FOLDER)"
-            ".save_pretrained(FOLDER)"
+            ".save_pretrained(FOLDER)."
         )

@@ -174,7 +174,7 @@ class Tokenizer:
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError(
                 "encode takes a string, and encode_batch a list of strings, got "
-                f"{texts!r:.80}"
+                f"{texts!r:.80}."
             )
         if self._alphabet is not None:
             return [self._alphabet.encode(text) for text in texts]
@@ -229,7 +229,7 @@ class Tokenizer:
         if outside.size:
             raise ValueError(
                 f"Token ids must be from 0 to {self.vocab_size - 1}, the range of this "
-                f"tokenizer's vocabulary, got {outside[0]}"
+                f"tokenizer's vocabulary, got {outside[0]}."
             )
         if self._alphabet is not None:
             return self._alphabet.decode(ids)
@@ -341,7 +341,7 @@ class Tokenizer:
         for name in (token, other):
             if (found := self.token_to_id(name)) is not None:
                 return found
-        raise ValueError(f"{self!r} has no token {token!r} (or {other!r})")
+        raise ValueError(f"{self!r} has no token {token!r} (or {other!r}).")
 
     @functools.cached_property
     def _alphabet(self) -> Alphabet | None:

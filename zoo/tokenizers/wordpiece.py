@@ -50,7 +50,7 @@ def trained(
         raise ValueError(
             f"vocab_size must be at least {len(vocabulary)} ({len(BERT_TOKENS)} "
             "special tokens, and the texts' characters at the start of words and "
-            f"inside), got {vocab_size}"
+            f"inside), got {vocab_size}."
         )
     model = models.WordPiece(vocabulary, unk_token=UNK)
     return _with_bert_tokens(_wordpiece(model, lowercase))
@@ -65,7 +65,7 @@ def trained_words(
     if vocab_size <= len(BERT_TOKENS):
         raise ValueError(
             f"vocab_size must be more than the {len(BERT_TOKENS)} special tokens, got "
-            f"{vocab_size}"
+            f"{vocab_size}."
         )
     backend = _wordpiece(models.WordLevel(unk_token=UNK), lowercase)
     trainer = trainers.WordLevelTrainer(
@@ -108,7 +108,7 @@ def _with_bert_tokens(backend: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer"
     if missing := [token for token in BERT_TOKENS if token not in ids]:
         raise ValueError(
             f"The vocabulary must hold {', '.join(BERT_TOKENS)}, got one that has no "
-            f"{', '.join(missing)}"
+            f"{', '.join(missing)}."
         )
     backend.add_special_tokens(list(BERT_TOKENS))
     backend.post_processor = processors.BertProcessing((SEP, ids[SEP]), (CLS, ids[CLS]))

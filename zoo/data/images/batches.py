@@ -52,18 +52,18 @@ class ImageBatches(EpochBatches):
         if crop is not None and not 1 <= crop <= min(images.shape[1:3]):
             raise ValueError(
                 f"crop must be from 1 to {min(images.shape[1:3])}, the shorter side of "
-                f"the images, got {crop}"
+                f"the images, got {crop}."
             )
         if binarize not in get_args(Binarize):
             raise ValueError(
-                f"binarize must be one of {get_args(Binarize)}, got {binarize!r}"
+                f"binarize must be one of {get_args(Binarize)}, got {binarize!r}."
             )
         if labels is not None:
             labels = np.asarray(labels)
             if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
                 raise ValueError(
                     f"labels must be integers of shape ({len(images)},), one per "
-                    f"image, got {labels.dtype} of shape {labels.shape}"
+                    f"image, got {labels.dtype} of shape {labels.shape}."
                 )
         if binarize == "static":
             images = binarized(images, seed)
@@ -123,8 +123,8 @@ def _checked(images: np.ndarray, seed: int) -> np.ndarray:
     if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
         raise ValueError(
             "images must be uint8 of shape (N, H, W, C), got "
-            f"{images.dtype} of shape {images.shape}"
+            f"{images.dtype} of shape {images.shape}."
         )
     if seed < 0:
-        raise ValueError(f"seed must be a non-negative integer, got {seed}")
+        raise ValueError(f"seed must be a non-negative integer, got {seed}.")
     return images

@@ -25,7 +25,7 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
             unzipped than the limit for its size.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} must be an IDX file, got no regular file")
+        raise ValueError(f"{path} must be an IDX file, got no regular file.")
     with contextlib.ExitStack() as stack:
         file: BinaryIO = stack.enter_context(open(path, "rb"))
         size = os.fstat(file.fileno()).st_size
@@ -50,12 +50,12 @@ def _read(
     if header[:4] != magic:
         raise ValueError(
             f"{path} must begin with 0x{magic.hex()}, the magic number of an IDX file "
-            f"of unsigned bytes in {num_axes} axes, got 0x{header[:4].hex()}"
+            f"of unsigned bytes in {num_axes} axes, got 0x{header[:4].hex()}."
         )
     if len(header) < length:
         raise ValueError(
             f"{path} is truncated: it must have a header of {length} bytes, got "
-            f"{len(header)} in all"
+            f"{len(header)} in all."
         )
     shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
     wanted = math.prod(shape)
@@ -71,6 +71,6 @@ def _read(
         follow = len(data) if zipped else limit - length
         raise ValueError(
             f"{path} is truncated or too long: {wanted} bytes must follow its header "
-            f"for the shape {shape}, got {follow}"
+            f"for the shape {shape}, got {follow}."
         )
     return np.frombuffer(data, np.uint8).reshape(shape).copy()

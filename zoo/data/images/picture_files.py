@@ -105,7 +105,7 @@ def by_part(found: Found, place: Path) -> list[tuple[str, Found]]:
     if folders and folders == set(held_out):
         raise ValueError(
             f"{place} must have pictures in train, got some only in "
-            f"{', '.join(held_out)}"
+            f"{', '.join(held_out)}."
         )
     # A class may be called "train", or "val" beside others.
     if "train" not in folders or not (
@@ -186,13 +186,13 @@ def _in_folder(folder: Path) -> Found:
 def _in_archive(archive: Path, stack: contextlib.ExitStack) -> Found:
     if not archive.is_file():
         raise ValueError(
-            f"{archive} must be a folder or a .zip archive, got no regular file"
+            f"{archive} must be a folder or a .zip archive, got no regular file."
         )
     file = stack.enter_context(open(archive, "rb"))
     if not zipfile.is_zipfile(file):
         raise ValueError(
             f"{archive} must be a folder or a .zip archive of pictures, got another "
-            "file"
+            "file."
         )
     with reading(archive, "a .zip archive", "Make it again, or unpack it."):
         opened = stack.enter_context(zipfile.ZipFile(file))

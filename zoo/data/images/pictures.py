@@ -55,11 +55,11 @@ def decode(
             do not fit into memory; or an argument is wrong.
     """
     if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1, or None, got {size}")
+        raise ValueError(f"size must be at least 1, or None, got {size}.")
     if channels not in (1, 3):
-        raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
+        raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}.")
     if not pictures:
-        raise ValueError("There must be at least one picture to decode, got none")
+        raise ValueError("There must be at least one picture to decode, got none.")
     with warnings.catch_warnings():
         # Warnings about metadata, and about sizes, which are checked here.
         warnings.simplefilter("ignore")
@@ -92,7 +92,7 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
 
     content = picture.file() if callable(picture.file) else picture.file
     if isinstance(content, Path) and content.exists() and not content.is_file():
-        raise ValueError(f"{picture.name} must be a picture, got no regular file")
+        raise ValueError(f"{picture.name} must be a picture, got no regular file.")
     expected = "a picture that Pillow can read"
     with contextlib.ExitStack() as stack:
         stack.enter_context(reading(picture.name, expected))
@@ -114,7 +114,7 @@ def _pixels(picture: Picture, size: int | None, channels: int) -> np.ndarray:
         if opened.mode.startswith(("I", "F")):  # Pillow would clip them to 255
             raise ValueError(
                 f"{picture.name} must have 8 bits per value, got more (Pillow's mode "
-                f"{opened.mode!r})"
+                f"{opened.mode!r})."
             )
         check(*opened.size, max(channels, len(opened.getbands())))
         opened.load()

@@ -69,7 +69,7 @@ class UnpairedDataset:
         digest = hashlib.sha256()
         for part, pixels in zip(UNPAIRED, parts, strict=True):
             if not pixels.size:
-                raise ValueError(f"{name!r} must have images in {part}, got none")
+                raise ValueError(f"{name!r} must have images in {part}, got none.")
             digest.update(np.ascontiguousarray(pixels).data)
         train_a, train_b, test_a, test_b = parts
         return cls(
@@ -152,7 +152,7 @@ def _domains(
         folders = sorted({name for part in parts for name in part if name})
         raise ValueError(
             f"{place} must hold pictures in the folders {', '.join(UNPAIRED)}, or in "
-            f"two folders, got {folders or 'no folder'}"
+            f"two folders, got {folders or 'no folder'}."
         )
     domains = [list(train[name].values()) for name in names]
     if held_out:

@@ -62,18 +62,18 @@ class Masking:
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if max_masked < 1:
-            raise ValueError(f"max_masked must be at least 1, got {max_masked}")
+            raise ValueError(f"max_masked must be at least 1, got {max_masked}.")
         if not 0 < rate <= 1:
-            raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
+            raise ValueError(f"rate must be above 0 and at most 1, got {rate}.")
         if not isinstance(unit, Collocations) and unit not in get_args(Unit):
             raise ValueError(
-                f"unit must be one of {get_args(Unit)} or Collocations, got {unit!r}"
+                f"unit must be one of {get_args(Unit)} or Collocations, got {unit!r}."
             )
         framing = [getattr(tokenizer, f"{x}_id") for x in ("mask", "pad", "cls", "sep")]
         if plain := np.setdiff1d(framing, tokenizer.special_ids).tolist():
             raise ValueError(
                 f"These tokens of {tokenizer!r} must be special, got ordinary ones: "
-                f"{[tokenizer.id_to_token(i) for i in plain]}"
+                f"{[tokenizer.id_to_token(i) for i in plain]}."
             )
         self.max_masked, self.rate, self.unit = max_masked, rate, unit
         self._mask_id = tokenizer.mask_id

@@ -89,7 +89,7 @@ def collocations(
     """
     for name, value in (("size", size), ("min_count", min_count)):
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+            raise ValueError(f"{name} must be at least 1, got {value}.")
     tokens = documents.tokens
     begins = ~tokenizer.continuations[tokens]
     begins[documents.sentences[:-1]] = True

@@ -61,13 +61,13 @@ def sentence_pairs(
     special = 2 + tokenizer.separators
     if length < special + 2:
         raise ValueError(
-            f"length must be at least {special + 2}, room for two tokens, got {length}"
+            f"length must be at least {special + 2}, room for two tokens, got {length}."
         )
     if not 0 <= short <= 1:
-        raise ValueError(f"short must be from 0 to 1, got {short}")
+        raise ValueError(f"short must be from 0 to 1, got {short}.")
     if negatives not in get_args(Negatives):
         raise ValueError(
-            f"negatives must be one of {get_args(Negatives)}, got {negatives!r}"
+            f"negatives must be one of {get_args(Negatives)}, got {negatives!r}."
         )
     if negatives == "random" and len(documents) < 2:
         raise ValueError(
@@ -76,7 +76,7 @@ def sentence_pairs(
             "paragraphs into a document, or train without pairs (full_sentences)."
         )
     if duplicates < 1:
-        raise ValueError(f"duplicates must be at least 1, got {duplicates}")
+        raise ValueError(f"duplicates must be at least 1, got {duplicates}.")
     rng = np.random.default_rng(seed)
     room = length - special
     cuts = (_pairs(documents, room, negatives, short, rng) for _ in range(duplicates))
@@ -114,7 +114,9 @@ def full_sentences(
         length: T.
     """
     if length < 3:
-        raise ValueError(f"length must be at least 3, room for one token, got {length}")
+        raise ValueError(
+            f"length must be at least 3, room for one token, got {length}."
+        )
     ends = documents.sentences[documents.documents[1:-1]]
     tokens = np.insert(documents.tokens, ends, tokenizer.sep_id)
     # A separator belongs to the sentence before it.

@@ -47,14 +47,16 @@ class Columns:
         """
         plain = [x for x in lines if x and _has_columns(x) and x[0] != "#"]
         if not plain:
-            raise ValueError(f"{file} must have sentences, one word per line, got none")
+            raise ValueError(
+                f"{file} must have sentences, one word per line, got none."
+            )
         columns = cls(any("\t" in line for line in plain), 0, word or 0, tag)
         columns = replace(columns, count=len(columns.cut(plain[0])))
         for name, place in (("word", columns.word), ("tag", tag)):
             if not -columns.count <= place < columns.count:
                 raise ValueError(
                     f"{name} must be one of the {columns.count} columns in the first "
-                    f"line of {file}, counted from 0, {plain[0]!r:.200}, got {place}"
+                    f"line of {file}, counted from 0, {plain[0]!r:.200}, got {place}."
                 )
         if word is None and columns.number_words(lines):
             raise ValueError(

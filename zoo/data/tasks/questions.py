@@ -93,7 +93,7 @@ class QuestionWindows(Sequences):
         if start_logits.shape != shape or end_logits.shape != shape:
             raise ValueError(
                 f"logits must have the shape {shape}, windows and tokens, got "
-                f"{start_logits.shape} and {end_logits.shape}"
+                f"{start_logits.shape} and {end_logits.shape}."
             )
         sources = self.sources(np.arange(len(self)))
         context = (sources >= self.starts[:, 1:]) & (sources < self.stops[:, 1:])
@@ -163,7 +163,7 @@ def question_windows(
         raise ValueError(
             f"stride must be from 1 to length - {special} - max_question = {room}, so "
             f"that windows overlap, got stride={stride}, length={length}, "
-            f"max_question={max_question}"
+            f"max_question={max_question}."
         )
     texts: dict[str, slice] = {}
     tokens, offsets = [], []
@@ -176,7 +176,7 @@ def question_windows(
             offsets.append(places)
             size += len(ids)
     if not tokens:
-        raise ValueError("There must be at least one question, got none")
+        raise ValueError("There must be at least one question, got none.")
     all_offsets = np.concatenate(offsets)
     starts, stops, owners, positions = [], [], [], []
     for owner, question in enumerate(questions):

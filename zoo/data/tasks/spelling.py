@@ -43,7 +43,7 @@ def _marked(words: Sequence[bytes | tuple[int, ...]], length: int) -> np.ndarray
     if length < 3:
         raise ValueError(
             "word_length must be at least 3, room for a character between two markers, "
-            f"got {length}"
+            f"got {length}."
         )
     found = np.full((len(words), length), FILL, np.int32)
     found[:, 0] = BEGIN

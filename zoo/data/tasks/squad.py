@@ -35,7 +35,7 @@ def load_squad(data_dir: Path | None = None, *, on_bad: OnBad = "error") -> Task
         if len(found) != 1:
             raise FileNotFoundError(
                 f"{folder} must hold one {part}-v1.1.json or {part}-v2.0.json, got "
-                f"{[file.name for file in found]}"
+                f"{[file.name for file in found]}."
             )
         files += found
     bad = BadLines(on_bad)
@@ -93,7 +93,7 @@ def _articles(file: Path, bad: BadLines) -> list[tuple[Question, ...]]:
         ]
     if not any(found):
         raise ValueError(
-            f"{file} must hold questions, got none. {bad.first}".rstrip(". ")
+            f"{file} must hold questions, got none. {bad.first}".rstrip(". ") + "."
         )
     return found
 

@@ -136,7 +136,7 @@ def _dataset(
     if 0 < unknown < len(test):
         raise ValueError(
             f"All lines of {files['test']} must have a label, or none, got "
-            f"{unknown} of {len(test)} lines without a label (-1)"
+            f"{unknown} of {len(test)} lines without a label (-1)."
         )
     return TaskDataset.of(name, parts, [*files.values()], bad, names)
 
@@ -207,7 +207,8 @@ def _read(
 
 def _refuse_empty(file: Path, rows: Sequence, bad: BadLines) -> None:
     if not rows:
-        raise ValueError(f"{file} must have rows, got none. {bad.first}".rstrip(". "))
+        message = f"{file} must have rows, got none. {bad.first}"
+        raise ValueError(message.rstrip(". ") + ".")
 
 
 def _places(
@@ -220,7 +221,7 @@ def _places(
             if not 0 <= int(column) < len(header):
                 raise ValueError(
                     f"The column must be one of the {len(header)} in the first line of "
-                    f"{file}, separated by tabs and numbered from 0, got {column}"
+                    f"{file}, separated by tabs and numbered from 0, got {column}."
                 )
             places[role] = int(column)
         elif header.count(str(column)) > 1:
@@ -232,5 +233,5 @@ def _places(
         elif column in header:
             places[role] = header.index(str(column))
         elif role != "label" or part != "test":
-            raise ValueError(f"{file} must have a column {column!r}, got {header}")
+            raise ValueError(f"{file} must have a column {column!r}, got {header}.")
     return places

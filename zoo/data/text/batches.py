@@ -65,7 +65,7 @@ def each_once(
         batch.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     lengths = _rounded(sequences, num_buckets)
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), batch_size):
@@ -78,7 +78,7 @@ def _rounded(sequences: Sequences, num_buckets: int) -> np.ndarray:
     if not 1 <= num_buckets <= sequences.length:
         raise ValueError(
             f"num_buckets must be from 1 to length={sequences.length}, got "
-            f"{num_buckets}"
+            f"{num_buckets}."
         )
     step = -(-sequences.length // num_buckets)
     return np.minimum(-(-sequences.lengths // step) * step, sequences.length)

@@ -36,10 +36,10 @@ class RandomCrops(Updates):
 
         windows = _all_windows(tokens, length)
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         rows = share(batch_size, shard)
         if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
 
         def draw(update: int, rng: np.random.Generator) -> np.ndarray:
             starts = rng.integers(len(windows), size=batch_size)
@@ -55,7 +55,7 @@ class RandomCrops(Updates):
             update: the number of the update, from 0.
         """
         if update < 0:
-            raise ValueError(f"update must be 0 or more, got {update}")
+            raise ValueError(f"update must be 0 or more, got {update}.")
         return self._batches[update]
 
 
@@ -92,7 +92,7 @@ def windows_with_weights(
     tokens = checked_tokens(tokens, length, at_least=2)
     stride = length if stride is None else stride
     if not 1 <= stride <= length:
-        raise ValueError(f"stride must be from 1 to length={length}, got {stride}")
+        raise ValueError(f"stride must be from 1 to length={length}, got {stride}.")
     num_targets = len(tokens) - 1
     num_windows = 1 + -(-max(num_targets - length, 0) // stride)
     places = stride * np.arange(num_windows)[:, None] + np.arange(length)
@@ -122,19 +122,20 @@ def checked_tokens(tokens: np.ndarray, length: int, at_least: int) -> np.ndarray
         ValueError: the ids are not such an array, are out of range or too few.
     """
     if length < 1:
-        raise ValueError(f"length must be at least 1, got {length}")
+        raise ValueError(f"length must be at least 1, got {length}.")
     tokens = np.asarray(tokens)
     if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
         raise ValueError(
             "tokens must be a one-dimensional array of integers, such as "
-            f"Tokenizer.encode returns, got {tokens.dtype} of shape {tokens.shape}"
+            f"Tokenizer.encode returns, got {tokens.dtype} of shape {tokens.shape}."
         )
     # Batches are int32; only 64-bit ids could silently change in that conversion.
     if tokens.dtype.itemsize > 4 and tokens.size:
         smallest, largest = int(tokens.min()), int(tokens.max())
         if smallest < 0 or largest > LARGEST_ID:
             raise ValueError(
-                f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
+                f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to "
+                f"{largest}."
             )
     if len(tokens) < at_least:
         raise ValueError(

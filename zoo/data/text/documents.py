@@ -59,7 +59,7 @@ class Documents:
         if not lengths.any():
             raise ValueError(
                 "The documents must have at least one token, got none in "
-                f"{len(documents)} documents"
+                f"{len(documents)} documents."
             )
         full = lengths > 0
         _, first = np.unique(owners[full], return_index=True)
@@ -85,7 +85,7 @@ class Documents:
             paragraphs: the number of paragraphs per document.
         """
         if paragraphs < 1:
-            raise ValueError(f"paragraphs must be at least 1, got {paragraphs}")
+            raise ValueError(f"paragraphs must be at least 1, got {paragraphs}.")
         found = (SENTENCE_END.split(p) for p in BLANK_LINES.split(text) if p.strip())
         groups = iter(lambda: list(itertools.islice(found, paragraphs)), [])
         return cls.of((list(itertools.chain(*group)) for group in groups), tokenizer)

@@ -44,7 +44,7 @@ class Sequences:
         if len(self) and self.lengths.max() > self.length:
             raise ValueError(
                 f"A sequence must have at most length={self.length} tokens, special "
-                f"ones included, got {self.lengths.max()}"
+                f"ones included, got {self.lengths.max()}."
             )
 
     def __len__(self) -> int:

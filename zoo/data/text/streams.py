@@ -39,9 +39,9 @@ class Streams(Updates):
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
         self._tokens = checked_tokens(tokens, length, batch_size * length + 1)
         self._length, self._seed = length, seed
         self.steps_per_epoch = (len(self._tokens) - 1) // (batch_size * length)
@@ -60,7 +60,7 @@ class Streams(Updates):
             (B / count,): False in the first batch of a pass.
         """
         if update < 0:
-            raise ValueError(f"update must be 0 or more, got {update}")
+            raise ValueError(f"update must be 0 or more, got {update}.")
         number, step = divmod(update, self.steps_per_epoch)
         rng = np.random.default_rng((self._seed, number))
         first = rng.integers(self._left_out + 1)

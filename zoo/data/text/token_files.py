@@ -35,12 +35,12 @@ def write_tokens(path: str | os.PathLike[str], ids: np.ndarray) -> None:
     if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise ValueError(
             "Token ids must be a non-empty one-dimensional array of integers, such as "
-            f"Tokenizer.encode returns, got {ids.dtype} of shape {ids.shape}"
+            f"Tokenizer.encode returns, got {ids.dtype} of shape {ids.shape}."
         )
     smallest, largest = int(ids.min()), int(ids.max())
     if smallest < 0 or largest > LARGEST_ID:
         raise ValueError(
-            f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}"
+            f"Token ids must be from 0 to {LARGEST_ID}, got {smallest} to {largest}."
         )
     dtype = next(d for d in DTYPES if largest <= np.iinfo(d).max)
     with replacing(path) as file:
@@ -108,7 +108,7 @@ def _bin_header(path: Path, file: BinaryIO) -> tuple[np.dtype, int, int]:
         if head[1] not in LLM_C_DTYPES:
             raise ValueError(
                 f"{path}, a token file of llm.c, must have version "
-                f"{' or '.join(map(str, LLM_C_DTYPES))}, got {head[1]}"
+                f"{' or '.join(map(str, LLM_C_DTYPES))}, got {head[1]}."
             )
         dtype, start, count = LLM_C_DTYPES[int(head[1])], LLM_C_HEADER, int(head[2])
         expected = f"{start} bytes of llm.c's header and {count:,} {dtype} ids"

@@ -95,7 +95,7 @@ def load_animal_sentences(
     if {source, target} != set(LANGUAGES):
         raise ValueError(
             "source and target of 'animal_sentences' must be "
-            f"{' and '.join(LANGUAGES)}, got {source!r} and {target!r}"
+            f"{' and '.join(LANGUAGES)}, got {source!r} and {target!r}."
         )
     sides = [LANGUAGES.index(language) for language in (source, target)]
     words = {

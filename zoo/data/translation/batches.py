@@ -42,14 +42,14 @@ class PairBatches(Updates):
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
         if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}")
+            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
         self._pairs, self._seed = pairs, seed
         self._lengths, self._cuts = _cuts(pairs, batch_tokens, bucket)
         self.steps_per_epoch = sum(stop <= len(pairs) for _, stop, _ in self._cuts)
         if not self.steps_per_epoch:
             raise ValueError(
                 f"batch_tokens must be lower for {len(pairs)} pairs, which don't fill "
-                f"a batch, got {batch_tokens}"
+                f"a batch, got {batch_tokens}."
             )
         kept = np.argsort(-self._lengths)[: self._cuts[self.steps_per_epoch - 1][1]]
         predicted = (pairs.targets.lengths - 1)[kept].sum()
@@ -63,7 +63,7 @@ class PairBatches(Updates):
             update: the number of the update, from 0.
         """
         if update < 0:
-            raise ValueError(f"update must be 0 or more, got {update}")
+            raise ValueError(f"update must be 0 or more, got {update}.")
         epoch, step = divmod(update, self.steps_per_epoch)
         order, batches = self._epoch(epoch)
         start, stop, length = self._cuts[batches[step]]
@@ -104,13 +104,13 @@ def _cuts(
     A cut is (start, stop, L). The last cut may reach beyond the last pair.
     """
     if bucket < 1:
-        raise ValueError(f"bucket must be at least 1, got {bucket}")
+        raise ValueError(f"bucket must be at least 1, got {bucket}.")
     rounded = -(-pairs.lengths // bucket) * bucket
     falling = np.sort(rounded)[::-1]
     if batch_tokens < ROWS * falling[0]:
         raise ValueError(
             f"batch_tokens must be at least {ROWS * falling[0]}, {ROWS} pairs of "
-            f"{falling[0]} tokens, got {batch_tokens}"
+            f"{falling[0]} tokens, got {batch_tokens}."
         )
     cuts, start = [], 0
     while start < len(falling):

@@ -60,7 +60,7 @@ class ParallelText:
         if not train or not validation:
             raise ValueError(
                 f"{name!r} ({origin}) must have pairs to train on and for validation, "
-                f"got {len(train)} and {len(validation)}"
+                f"got {len(train)} and {len(validation)}."
             )
         three = (train, validation, parts.get("test", ()))
         digest = hashlib.sha256()
@@ -139,14 +139,14 @@ def _loaded(
         if len(first) != len(second):
             raise ValueError(
                 f"{files[0]} and {files[1].name} must have the same number of lines, "
-                f"got {len(first)} and {len(second)}"
+                f"got {len(first)} and {len(second)}."
             )
         pairs = zip(first, second, strict=True)
         parts[part] = tuple((x, y) for x, y in pairs if x and y)
         if not parts[part]:
             raise ValueError(
                 f"{files[0]} and {files[1].name} must have a pair of sentences, got "
-                "none"
+                "none."
             )
     if "validation" not in parts:
         parts["train"], parts["validation"] = held_out(parts["train"], 0.1)

@@ -103,7 +103,7 @@ class TokenPairs:
         if not kept:
             raise ValueError(
                 f"At least one pair must have at most length={length} tokens, got none "
-                f"among {len(pairs)}"
+                f"among {len(pairs)}."
             )
         return cls(
             TokenRows.of([np.append(source, end) for source, _ in kept]),

@@ -94,7 +94,7 @@ class InceptionFeatures:
         check_images(images, images.shape[1:])
         if images.shape[-1] not in (1, 3):
             raise ValueError(
-                f"InceptionV3 needs grey or RGB images, got shape {images.shape}"
+                f"InceptionV3 needs grey or RGB images, got shape {images.shape}."
             )
         # Resized images are large, so only one batch is kept in memory.
         parts = [

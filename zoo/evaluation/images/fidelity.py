@@ -47,7 +47,7 @@ def ssim(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
     if min(x.shape[1:3]) <= 2 * RADIUS:
         raise ValueError(
             f"SSIM needs images of at least {2 * RADIUS + 1} x {2 * RADIUS + 1} "
-            f"pixels, got {x.shape[1]} x {x.shape[2]}"
+            f"pixels, got {x.shape[1]} x {x.shape[2]}."
         )
 
     def local(values: np.ndarray) -> np.ndarray:
@@ -70,9 +70,11 @@ def _checked(
     if x.shape != y.shape or x.ndim != 4:
         raise ValueError(
             "images and reference must have the same shape (N, H, W, C), got "
-            f"{x.shape} and {y.shape}"
+            f"{x.shape} and {y.shape}."
         )
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if not (low >= 0 and high <= 1):
-        raise ValueError(f"Values must be from 0 to 1, got values from {low} to {high}")
+        raise ValueError(
+            f"Values must be from 0 to 1, got values from {low} to {high}."
+        )
     return x, y

@@ -53,7 +53,7 @@ def kernel_distance(
     """
     check_counts(subsets=subsets, subset_size=subset_size)
     if subset_size == 1:
-        raise ValueError("subset_size must be at least 2, got 1")
+        raise ValueError("subset_size must be at least 2, got 1.")
     real, fake = checked_features(
         {"real": real, "fake": fake}, subset_size, f"subset_size={subset_size}"
     )

@@ -50,7 +50,7 @@ def mode_coverage(
     """
     check_counts(num_classes=num_classes)
     if not 0 < least <= 1:
-        raise ValueError(f"least must be above 0 and at most 1, got {least!r}")
+        raise ValueError(f"least must be above 0 and at most 1, got {least!r}.")
     shares = _shares(classes, num_classes, "classes")
     expected = np.full(num_classes, 1 / num_classes)
     if real is not None:
@@ -73,6 +73,6 @@ def _shares(classes: np.ndarray, num_classes: int, name: str) -> np.ndarray:
     if classes.min() < 0 or classes.max() >= num_classes:
         raise ValueError(
             f"{name} must be from 0 to {num_classes - 1} (num_classes={num_classes}), "
-            f"got values from {classes.min()} to {classes.max()}"
+            f"got values from {classes.min()} to {classes.max()}."
         )
     return np.bincount(classes, minlength=num_classes) / len(classes)

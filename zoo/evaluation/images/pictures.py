@@ -78,7 +78,7 @@ def image_grid(
     if rest or channels not in (1, 3):
         raise ValueError(
             f"A grid needs full rows of columns={columns} grey or RGB images, got an "
-            f"array of shape {images.shape}"
+            f"array of shape {images.shape}."
         )
     scale = max(2, 56 // height)
     # A caption takes 12 pixels in height and 6 per letter.

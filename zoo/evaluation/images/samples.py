@@ -54,7 +54,7 @@ def sample_metrics(
         if images is not None and len(images) < (least := max(k + 1, subset_size)):
             raise ValueError(
                 f"k={k} and subset_size={subset_size} need at least {least} images; "
-                f"{name} has {len(images)}"
+                f"{name} has {len(images)}."
             )
     expected = features(real)
     figures = feature_metrics(expected, features(fake), **options)

@@ -101,7 +101,7 @@ def best_no_answer_threshold(
     if scores.shape != (len(predictions),) or np.isnan(scores).any():
         raise ValueError(
             f"no_answer_scores must have shape ({len(predictions)},), one for each "
-            f"prediction, and no NaN, got shape {scores.shape}"
+            f"prediction, and no NaN, got shape {scores.shape}."
         )
     order = np.argsort(scores, kind="stable")
     thresholds = np.concatenate([[-np.inf], scores[order]])

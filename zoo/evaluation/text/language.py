@@ -31,7 +31,7 @@ def bits_per_byte(log_probs: np.ndarray, text: str | bytes | int) -> float:
         text = text.encode()
     num_bytes = text if isinstance(text, int) else len(text)
     if num_bytes < 1:
-        raise ValueError(f"Bits per byte need at least one byte, got {text!r}")
+        raise ValueError(f"Bits per byte need at least one byte, got {text!r}.")
     return -float(np.sum(np.asarray(log_probs, "float64"))) / math.log(2) / num_bytes
 
 

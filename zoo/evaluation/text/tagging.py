@@ -27,7 +27,7 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     for place, tag in enumerate(tags):
         if tag != "O" and tag[:2] not in ("B-", "I-"):
             raise ValueError(
-                f"Tags must be O, B-TYPE or I-TYPE, got tag {tag!r} at word {place}"
+                f"Tags must be O, B-TYPE or I-TYPE, got tag {tag!r} at word {place}."
             )
         kind = tag[2:]
         if tag[0] == "I" and previous != "O" and previous[2:] == kind:

@@ -118,7 +118,7 @@ def _backbone(folder: Path) -> dict[str, Any]:
             found[name] = checked(name, saved[name], kind)
         if found["num_layers"] > MAX_LAYERS:
             count = found["num_layers"]
-            raise ValueError(f"num_layers must be at most {MAX_LAYERS}, got {count}")
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS}, got {count}.")
     return found
 
 
@@ -203,7 +203,7 @@ def _datasets(file: Path) -> dict[str, np.ndarray]:
         if item.dtype.kind != "f" or item.external or item.is_virtual or not stored:
             raise ValueError(
                 f"{path} must be an array of floats that lies in the file, got "
-                f"{item.dtype} of shape {item.shape}"
+                f"{item.dtype} of shape {item.shape}."
             )
         found[path.replace(OLD_LAYERS, "layers")] = np.asarray(item[()], "float32")
 
@@ -220,4 +220,4 @@ def _json(file: Path) -> dict[str, Any]:
     with reading(file, EXPECTED):
         if isinstance(found["config"], dict) and isinstance(found["class_name"], str):
             return found
-        raise ValueError("class_name or config has another type")
+        raise ValueError("class_name or config has another type.")

@@ -26,5 +26,5 @@ def check_classes(model: Any, classes: Any, examples: Any, example: str) -> None
     if not same_shape(shape_of(classes), wanted):
         raise ValueError(
             f"{name} needs one class for each {example}: expected shape {wanted}, got "
-            f"{shape_of(classes)}"
+            f"{shape_of(classes)}."
         )

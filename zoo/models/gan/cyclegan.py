@@ -75,7 +75,7 @@ class CycleGANConfig:
         check_fields(self)
         if len(self.channels) != 2:
             raise ValueError(
-                f"channels must be two numbers, of A and of B, got {self.channels!r}"
+                f"channels must be two numbers, of A and of B, got {self.channels!r}."
             )
         self.translator()
         check_whole(self, "discriminator_layers")
@@ -87,12 +87,12 @@ class CycleGANConfig:
             raise ValueError(
                 f"image_size must be two multiples of {STRIDE} from {least} up, for "
                 f"discriminator_layers={self.discriminator_layers}, got "
-                f"{self.image_size!r}"
+                f"{self.image_size!r}."
             )
         for name in ("cycle_weight", "identity_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(
-                    f"{name} must be at least 0, got {getattr(self, name)!r}"
+                    f"{name} must be at least 0, got {getattr(self, name)!r}."
                 )
         if self.identity_weight and self.channels[0] != self.channels[1]:
             raise ValueError(
@@ -303,7 +303,7 @@ class CycleGAN(FromPreset, Model):
         """
         if direction not in get_args(Direction):
             raise ValueError(
-                f"direction must be one of {get_args(Direction)}, got {direction!r}"
+                f"direction must be one of {get_args(Direction)}, got {direction!r}."
             )
         generator: CycleGANGenerator = getattr(self, direction)
         return generator.translate(images, tile=tile, overlap=overlap)

@@ -92,7 +92,7 @@ class CycleGANGenerator(FromPreset, Model):
         _check_pictures(images, self.config.channels[0])
         if tile is not None and (tile % STRIDE or tile < SMALLEST):
             raise ValueError(
-                f"tile must be a multiple of {STRIDE} from {SMALLEST} up, got {tile}"
+                f"tile must be a multiple of {STRIDE} from {SMALLEST} up, got {tile}."
             )
         if tile is not None and max(images.shape[1:3]) > tile:
             return by_tiles(self.translate, images, tile, overlap)
@@ -115,7 +115,7 @@ def _check_pictures(images: np.ndarray, channels: int) -> None:
     if min(images.shape[1:3]) < SMALLEST:
         raise ValueError(
             f"Images must be at least {SMALLEST} x {SMALLEST} pixels, got "
-            f"{images.shape[1]} x {images.shape[2]}"
+            f"{images.shape[1]} x {images.shape[2]}."
         )
 
 

@@ -59,7 +59,7 @@ class CycleGANGeneratorConfig:
         if len(self.channels) != 2:
             raise ValueError(
                 f"channels must be two numbers, of the input and of the output, got "
-                f"{self.channels!r}"
+                f"{self.channels!r}."
             )
         for count in self.channels:
             check_count("channels", count)

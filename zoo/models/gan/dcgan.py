@@ -70,7 +70,7 @@ class DCGANConfig(GANConfig):
         ):
             raise ValueError(
                 "image_shape must be (height, width, channels), integers from 1, got "
-                f"{self.image_shape!r}"
+                f"{self.image_shape!r}."
             )
         sides, step = self.image_shape[:2], 2**self.num_stages
         if min(sides) < 2 * SMALLEST_SIDE or any(side % step for side in sides):
@@ -84,7 +84,7 @@ class DCGANConfig(GANConfig):
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
-                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
+                    f"{name} must be one of {choices}, got {getattr(self, name)!r}."
                 )
         if LOSSES[self.loss].penalised and self.discriminator_norm == "batch":
             raise ValueError(

@@ -59,19 +59,19 @@ class GANConfig:
         check_whole(self, "num_classes", least=0)
         check_fields(self)
         if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {[*LOSSES]}, got {self.loss!r}")
+            raise ValueError(f"loss must be one of {[*LOSSES]}, got {self.loss!r}.")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(
-                f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}"
+                f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}."
             )
         if self.label_smoothing and not LOSSES[self.loss].has_target:
             raise ValueError(
                 f"label_smoothing must be 0 with loss={self.loss!r}, which has no "
-                f"target to lower, got {self.label_smoothing}"
+                f"target to lower, got {self.label_smoothing}."
             )
         if self.gradient_penalty < 0:
             raise ValueError(
-                f"gradient_penalty must be at least 0, got {self.gradient_penalty!r}"
+                f"gradient_penalty must be at least 0, got {self.gradient_penalty!r}."
             )
 
 
@@ -211,7 +211,7 @@ class GAN(FromPreset, Model):
         if "int" not in dtype or not same_shape(shape_of(labels), shape_of(real)[:1]):
             raise ValueError(
                 f"Labels must be integers of shape {shape_of(real)[:1]}, got "
-                f"{dtype} of shape {shape_of(labels)}"
+                f"{dtype} of shape {shape_of(labels)}."
             )
 
     def ranges(self, batch: Any) -> Any:
@@ -231,13 +231,13 @@ class GAN(FromPreset, Model):
         if latents.ndim != 2 or latents.shape[1] != self.config.latent_dim:
             raise ValueError(
                 f"{type(self).__name__} generates from latents of shape "
-                f"(N, {self.config.latent_dim}), got shape {latents.shape}"
+                f"(N, {self.config.latent_dim}), got shape {latents.shape}."
             )
         if not self.config.num_classes:
             if labels is not None:
                 raise ValueError(
                     f"labels must be None for a {type(self).__name__} without classes "
-                    "(num_classes=0)"
+                    "(num_classes=0)."
                 )
             return self._generate(latents)
         _check_given(labels, self.config.num_classes)
@@ -338,12 +338,12 @@ def _check_labels(labels: Any, count: int, num_classes: int) -> Any:
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"Labels must be integers of shape ({count},), got {labels.dtype} of "
-            f"shape {labels.shape}"
+            f"shape {labels.shape}."
         )
     low, high = labels.min(initial=0), labels.max(initial=0)
     if not 0 <= low <= high < num_classes:
         raise ValueError(
             f"Labels must be from 0 to {num_classes - 1}, got values from {low} to "
-            f"{high}"
+            f"{high}."
         )
     return labels

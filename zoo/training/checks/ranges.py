@@ -57,10 +57,10 @@ class Range:
         if not values.size:
             return
         if values.dtype.kind not in "biuf":
-            raise ValueError(f"{self.expected()}, got an array of {values.dtype}")
+            raise ValueError(f"{self.expected()}, got an array of {values.dtype}.")
         if self.whole and values.dtype.kind == "f":
             if (broken := values[values != np.floor(values)]).size:
-                raise ValueError(f"{self.name} must be whole numbers, got {broken[0]}")
+                raise ValueError(f"{self.name} must be whole numbers, got {broken[0]}.")
         low, high = values.min(), values.max()
         if not (low >= self.low and high <= self.high):
             raise ValueError(self.message(low, high))

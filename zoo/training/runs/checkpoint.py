@@ -116,26 +116,26 @@ def _metadata(path: str | Path) -> dict[str, str]:
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > Path(path).stat().st_size:
-                raise ValueError("its header is cut off")
+                raise ValueError("its header is cut off.")
             header = file.read(size)
             metadata = json.loads(header)["__metadata__"]
             said = metadata.get("sha256")
             # Files of earlier versions have no checksum; unknown keys without one mean
             # that the key "sha256" itself is damaged.
             if said is None and set(metadata) - EARLIER:
-                raise ValueError("it has no checksum")
+                raise ValueError("it has no checksum.")
             if said is not None:
                 digest = hashlib.sha256(size.to_bytes(8, "little"))
                 digest.update(header.replace(CHECKSUM % said.encode(), BLANK))
                 while part := file.read(1 << 20):
                     digest.update(part)
                 if digest.hexdigest() != said:
-                    raise ValueError("its checksum does not match")
+                    raise ValueError("its checksum does not match.")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
     except RecursionError as error:
         raise ValueError(
-            f"{path} is not a whole checkpoint: its header is nested too deeply"
+            f"{path} is not a whole checkpoint: its header is nested too deeply."
         ) from error
     return metadata
 
