@@ -125,11 +125,27 @@ def smoke_images(config: C, dataset: str = "digits", /, **changes: Any) -> C:
     return smoke(config, **changes)
 
 
-def load_text(config: TextRunConfig) -> TextDataset:
-    """Loads the text dataset that `--dataset` names."""
+def load(config: TextRunConfig, *expect: type, **options: Any) -> Any:
+    """Loads the dataset of texts that `--dataset` names.
+
+    Args:
+        config: configuration of the run.
+        *expect: dataset classes that the recipe accepts.
+        **options: further options of the dataset.
+    """
     return zoo.data.load(
-        config.dataset, config.data_dir, expect=TextDataset, on_bad=config.on_bad
+        config.dataset,
+        config.data_dir,
+        expect=expect,
+        on_bad=config.on_bad,
+        **options,
     )
+
+
+def load_text(config: TextRunConfig) -> TextDataset:
+    """Loads the text that `--dataset` names."""
+    text: TextDataset = load(config, TextDataset)
+    return text
 
 
 def load_images(

@@ -32,7 +32,7 @@ from zoo.training import ConstantThenLinear
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
-from ._shared import EpochsConfig, average, draw_curves, replace, smoke
+from ._shared import EpochsConfig, average, draw_curves, load, replace, smoke
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,7 @@ def examples_of(config: Config) -> TaskDataset:
         return function_task(zoo.data.load("docs"))
     names = OPTIONS.get(config.dataset, {})
     options = {theirs: getattr(config, ours) for ours, theirs in names.items()}
-    options["on_bad"] = config.on_bad
-    return zoo.data.load(config.dataset, config.data_dir, expect=TaskDataset, **options)
+    return load(config, TaskDataset, **options)
 
 
 def task_of(config: Config, data: TaskDataset, tokenizer: Tokenizer) -> BertTask:

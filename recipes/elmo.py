@@ -50,6 +50,7 @@ from ._shared import (
     draw_curves,
     evaluation_of_batches,
     fit_steps,
+    load,
     replace,
     smoke,
 )
@@ -138,12 +139,7 @@ def main(config: Config) -> dict:
     if config.classifiers < 2:
         raise ValueError(f"classifiers must be at least 2, got {config.classifiers}.")
     run = Run(config, staged=True)
-    data = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=(TaskDataset, ParallelText),
-        on_bad=config.on_bad,
-    )
+    data = load(config, TaskDataset, ParallelText)
     data = classified_texts(data, word_order)
     if config.smoke:
         data = data.first(4 * config.batch_size)

@@ -20,7 +20,6 @@ from typing import Any
 import keras
 import numpy as np
 
-import zoo
 from zoo.data import ParallelText, TaskDataset, Tokenizer
 from zoo.data.small_tasks import classified_texts, rest_and_order
 from zoo.data.tasks.padded import ArrayBatches, padded_texts
@@ -33,7 +32,7 @@ from zoo.models.language.self_attention import (
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run, TextRunConfig
 
-from ._shared import CosineConfig, cosine, evaluation, fit_steps, smoke
+from ._shared import CosineConfig, cosine, evaluation, fit_steps, load, smoke
 
 # What each step changes in the previous one.
 TOUR: dict[str, dict] = {
@@ -85,12 +84,7 @@ def main(config: Config) -> dict:
     """Trains all steps and compares them; returns the summary."""
     config = smoke(config, steps=2, eval_every=1, warmup_steps=0, width=16)
     run = Run(config, staged=True)
-    data = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=(TaskDataset, ParallelText),
-        on_bad=config.on_bad,
-    )
+    data = load(config, TaskDataset, ParallelText)
     data = classified_texts(data, rest_and_order, pairs=False)
     run.start({"dataset": data.sha256}, parts=FIRST)
     tokenizer = Tokenizer.train_wordpiece(

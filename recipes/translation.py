@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import keras
 
-import zoo
 from zoo.data import (
     PairBatches,
     ParallelText,
@@ -43,6 +42,7 @@ from ._shared import (
     draw_curves,
     evaluation_of_batches,
     fit_steps,
+    load,
     replace,
     smoke,
 )
@@ -156,14 +156,7 @@ def main(config: Config) -> dict:
         **{"steps": 2, "eval_every": 1},
     )
     run = Run(config)
-    text = zoo.data.load(
-        config.dataset,
-        config.data_dir,
-        expect=ParallelText,
-        source=config.source,
-        target=config.target,
-        on_bad=config.on_bad,
-    )
+    text = load(config, ParallelText, source=config.source, target=config.target)
     run.start({"dataset": text.sha256})
     tokenizer = train_joint_bpe(text.train, config.model.vocab_size)
     train, validation = (
