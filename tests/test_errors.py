@@ -10,7 +10,13 @@ pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).resolve().parents[1]
 # Commands and code to copy, and Python's own words.
-BARE = ("out.png", "'the digit three'", "has no attribute ", "torchrun's processes")
+BARE = (
+    "out.png",
+    "--encoder FOLDER",
+    "'the digit three'",
+    "has no attribute ",
+    "torchrun's processes",
+)
 # Expressions at the end of a message that hold whole sentences or commands.
 ENDINGS = {
     "' '.join(map(repr, wrong))",

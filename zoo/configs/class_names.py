@@ -11,7 +11,7 @@ def check_class_names(config: Any) -> None:
     if count not in (0, config.num_classes):
         raise ValueError(
             f"class_names must name each of num_classes={config.num_classes} classes, "
-            f"or be empty; got {count}: {', '.join(config.class_names[:8])}"
+            f"or be empty; got {count}: {', '.join(config.class_names[:8])}."
         )
 
 

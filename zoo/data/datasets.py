@@ -183,7 +183,7 @@ def _check_kind(name: str, kind: type, expect: type | tuple[type, ...]) -> None:
         kinds = expect if isinstance(expect, tuple) else (expect,)
         raise ValueError(
             f"The dataset must be of {' or '.join(kind.__name__ for kind in kinds)}, "
-            f"got {name!r} of {kind.__name__}"
+            f"got {name!r} of {kind.__name__}."
         )
 
 
@@ -349,7 +349,7 @@ def _text_from_tfds(
     if text_key not in texts:
         raise ValueError(
             f"text_key must be a text feature of 'tfds:{name}', one of "
-            f"{texts or 'none: it holds no text'}, got {text_key!r}"
+            f"{texts or 'none: it holds no text'}, got {text_key!r}."
         )
     held_out = tfds.held_out(builder, name, ("validation", "test"))
 
@@ -404,7 +404,7 @@ def _dataset(
 ) -> TextDataset:
     for part, text in (("training", train), ("validation", validation)):
         if not text:
-            raise ValueError(f"The {part} text of {name!r} ({origin}) is empty")
+            raise ValueError(f"The {part} text of {name!r} ({origin}) is empty.")
     digest = hashlib.sha256((train + validation).encode("utf-8")).hexdigest()
     bad.warn(name)
     return TextDataset(name, train, validation, digest, origin, licence, bad.count)

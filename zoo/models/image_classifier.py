@@ -141,7 +141,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
             raise ValueError(
                 f"A judge must be the folder of a trained {cls.__name__} of images of "
                 f"shape {tuple(image_shape)}, got {os.fspath(preset)!r}: "
-                f"{found.architecture}, {found.fields}"
+                f"{found.architecture}, {found.fields}."
             )
 
     # === Training ===

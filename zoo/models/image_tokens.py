@@ -79,12 +79,12 @@ class LabelPrefix:
         labels = np.asarray(prompts)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
-                f"Prompts must be a list of class numbers, got {prompts!r:.80}"
+                f"Prompts must be a list of class numbers, got {prompts!r:.80}."
             )
         if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < self.vocab_size:
             raise ValueError(
                 f"Classes must be from 0 to {self.vocab_size - 1}, got values from "
-                f"{labels.min()} to {labels.max()}"
+                f"{labels.min()} to {labels.max()}."
             )
         return labels[:, None].astype("int32")
 
@@ -110,14 +110,14 @@ class TextPrefix:
     def encode(self, prompts: Sequence[str]) -> np.ndarray:
         """Token ids (N, L), int32, of N texts."""
         if isinstance(prompts, str) or not all(isinstance(p, str) for p in prompts):
-            raise ValueError(f"Prompts must be a list of strings, got {prompts!r:.80}")
+            raise ValueError(f"Prompts must be a list of strings, got {prompts!r:.80}.")
         found = np.full((len(prompts), self.length), self.padding, "int32")
         for row, prompt in zip(found, prompts, strict=True):
             ids = self.tokenizer.encode(prompt)
             if not 1 <= len(ids) <= self.length:
                 raise ValueError(
                     f"A prompt must have from 1 to {self.length} tokens, got "
-                    f"{len(ids)}: {prompt!r}"
+                    f"{len(ids)}: {prompt!r}."
                 )
             row[self.length - len(ids) :] = ids
         return found
@@ -177,7 +177,7 @@ class ImageTokens(PushToHub):
         if len(codes) != len(prompts):
             raise ValueError(
                 f"Each image needs one prompt, got {len(codes)} images and "
-                f"{len(prompts)} prompts"
+                f"{len(prompts)} prompts."
             )
         prefix = self.prefix.encode(prompts)
         numbers = codes.reshape(len(codes), -1).astype("int32")

@@ -189,9 +189,9 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
     base = saved.get("subclass_of", name)
     for each in (name, base):
         if not isinstance(each, str):
-            raise ValueError(f"architecture must be a string, got {shown(each)}")
+            raise ValueError(f"architecture must be a string, got {shown(each)}.")
     if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}")
+        raise ValueError(f"dtype must be one of {DTYPES}, got {shown(dtype)}.")
     name, base = (RENAMED.get(x, x) for x in (name, base))
     unknown = name == base or name not in catalog.architectures()
     if "subclass_of" in saved and unknown:

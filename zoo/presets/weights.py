@@ -202,7 +202,7 @@ def _in_parts(index: Path, reader: Callable[[Path], LazyArrays]) -> LazyArrays:
         places = dict(read_json(index, expected)["weight_map"])
         for file in places.values():
             if Path(file).name != file:
-                raise ValueError(f"it names {file!r}")
+                raise ValueError(f"it names {file!r}.")
     parts = LazyArrays({}, {})
     for file in sorted(set(places.values())):
         found = reader(index.parent / file)

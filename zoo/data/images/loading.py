@@ -194,7 +194,7 @@ def load_images(
         if unknown := sorted(set(test) - set(classes)):
             raise ValueError(
                 f"{data_dir}/{last} must have subfolders that {data_dir}/{first} has "
-                f"too, {classes}, got also {unknown}"
+                f"too, {classes}, got also {unknown}."
             )
         return from_pictures(
             "images",
@@ -244,7 +244,7 @@ def from_tfds(
     if image_key not in pictures:
         raise ValueError(
             f"image_key must be an image feature of 'tfds:{name}', one of {pictures}, "
-            f"got {image_key!r}"
+            f"got {image_key!r}."
         )
     labels = tfds.features(builder, "ClassLabel")
     if label_key is None and "label" in labels:
@@ -252,12 +252,12 @@ def from_tfds(
     if label_key is not None and label_key not in labels:
         raise ValueError(
             f"label_key must be a class feature of 'tfds:{name}', one of "
-            f"{labels or 'none: it holds no classes'}, got {label_key!r}"
+            f"{labels or 'none: it holds no classes'}, got {label_key!r}."
         )
     feature = builder.info.features[image_key]
     if feature.np_dtype != np.uint8:  # such files hold something other than colours
         raise ValueError(
-            f"{image_key!r} of 'tfds:{name}' must be uint8, got {feature.np_dtype}"
+            f"{image_key!r} of 'tfds:{name}' must be uint8, got {feature.np_dtype}."
         )
     test = tfds.held_out(builder, name, ("test", "validation"))
     parts = [
@@ -325,7 +325,7 @@ def hold_out_a_tenth(
     if len(pictures) < 2:
         raise ValueError(
             f"{origin} must hold at least 2 pictures, to split into training and test, "
-            f"got {len(pictures)}"
+            f"got {len(pictures)}."
         )
     held_out = set(fixed_subset(len(pictures), max(1, len(pictures) // 10)).tolist())
     test = [picture for i, picture in enumerate(pictures) if i in held_out]
@@ -352,11 +352,11 @@ def _dataset(
     parts: list[tuple[np.ndarray, np.ndarray | None]] = []
     for part, pixels, classes in zip(("training", "test"), images, labels, strict=True):
         if not pixels.size:
-            raise ValueError(f"{name!r} ({origin}) must have {part} images, got none")
+            raise ValueError(f"{name!r} ({origin}) must have {part} images, got none.")
         if len(pixels) != len(classes):
             raise ValueError(
                 f"{name!r} ({origin}) must have as many labels as images, got "
-                f"{len(pixels)} {part} images and {len(classes)} labels"
+                f"{len(pixels)} {part} images and {len(classes)} labels."
             )
         digest.update(pixels.reshape(-1).data)
         if not class_names:
@@ -366,7 +366,7 @@ def _dataset(
         if numbers.max() >= len(class_names):
             raise ValueError(
                 f"The {part} labels of {name!r} ({origin}) must be at most "
-                f"{len(class_names) - 1}, got {numbers.max()}"
+                f"{len(class_names) - 1}, got {numbers.max()}."
             )
         digest.update(numbers.data)
         parts.append((pixels, numbers))

@@ -162,7 +162,7 @@ class TaskDataset:
         if not train or not validation:
             raise ValueError(
                 f"{name!r} ({origin}) must have examples to train on and for "
-                f"validation, got {len(train)} and {len(validation)}"
+                f"validation, got {len(train)} and {len(validation)}."
             )
         bad.warn(name)
         return cls(

@@ -39,12 +39,12 @@ def labelled_sequences(
     if len(pairs) not in (0, len(examples)):
         raise ValueError(
             "All examples must have a second text, or none, got "
-            f"{len(pairs)} of {len(examples)} that have one"
+            f"{len(pairs)} of {len(examples)} that have one."
         )
     segments = 2 if pairs else 1
     special = 2 + (tokenizer.separators if pairs else 0)
     if length < special + segments:
-        raise ValueError(f"length must be at least {special + segments}, got {length}")
+        raise ValueError(f"length must be at least {special + segments}, got {length}.")
     texts = [example.text for example in examples]
     sequences = text_sequences(
         (texts, pairs) if pairs else (texts,), tokenizer, num_segments=num_segments
@@ -54,7 +54,7 @@ def labelled_sequences(
     if len(known) not in (0, len(examples)):
         raise ValueError(
             "All examples must have a label, or none, got "
-            f"{len(known)} of {len(examples)} that have one"
+            f"{len(known)} of {len(examples)} that have one."
         )
     labels = None
     if known:
@@ -154,7 +154,7 @@ def tagged_sequences(
         length: T.
     """
     if length < 3:
-        raise ValueError(f"length must be at least 3, got {length}")
+        raise ValueError(f"length must be at least 3, got {length}.")
     unknown = np.array([tokenizer.unk_id], np.int32)
     words = tokenizer.encode_words([word for e in examples for word in e.words])
     words = [ids if len(ids) else unknown for ids in words]
@@ -179,6 +179,6 @@ def tagged_sequences(
 def _joined(encoded: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns all tokens, and the index at which each text begins, then their count."""
     if not len(encoded):
-        raise ValueError("There must be at least one example, got none")
+        raise ValueError("There must be at least one example, got none.")
     bounds = np.append(0, np.cumsum([len(ids) for ids in encoded]))
     return np.concatenate(encoded), bounds

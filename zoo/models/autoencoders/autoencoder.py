@@ -66,7 +66,7 @@ class AutoencoderConfig:
         if self.observation not in ("gaussian", "bernoulli"):
             raise ValueError(
                 "observation must be 'gaussian' (squared error) or 'bernoulli' "
-                f"(cross-entropy), got {self.observation!r}"
+                f"(cross-entropy), got {self.observation!r}."
             )
 
 
@@ -137,7 +137,7 @@ class ImageCoder(OwnNetworks):
         if codes.ndim != 2 or codes.shape[1] != code_dim:
             raise ValueError(
                 f"{type(self).__name__} decodes codes of shape (N, {code_dim}), got "
-                f"shape {codes.shape}"
+                f"shape {codes.shape}."
             )
         return self._decode(codes)
 

@@ -88,12 +88,12 @@ class VAEConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
-                    f"{name} must be one of {choices}, got {getattr(self, name)!r}"
+                    f"{name} must be one of {choices}, got {getattr(self, name)!r}."
                 )
         for name in ("beta", "free_bits", "kl_warmup"):
             if getattr(self, name) < 0:
                 raise ValueError(
-                    f"{name} must be at least 0, got {getattr(self, name)!r}"
+                    f"{name} must be at least 0, got {getattr(self, name)!r}."
                 )
         if self.objective == "iwae" and self.free_bits:
             raise ValueError(

@@ -72,7 +72,8 @@ class VQVAEConfig:
         check_fields(self)
         if len(self.image_shape) != 3:
             raise ValueError(
-                f"image_shape must be (height, width, channels), got {self.image_shape}"
+                "image_shape must be (height, width, channels), got "
+                f"{self.image_shape}."
             )
         for index, size in enumerate(self.image_shape):
             check_count(f"image_shape[{index}]", size)
@@ -80,16 +81,16 @@ class VQVAEConfig:
         if self.image_shape[0] % step or self.image_shape[1] % step:
             raise ValueError(
                 f"image_shape must have sides that are multiples of {step}, for "
-                f"downsampling={self.downsampling}, got {tuple(self.image_shape)}"
+                f"downsampling={self.downsampling}, got {tuple(self.image_shape)}."
             )
         if not (self.commitment >= 0 and self.variance > 0):
             raise ValueError(
                 "commitment must be at least 0 and variance above 0, got commitment="
-                f"{self.commitment!r}, variance={self.variance!r}"
+                f"{self.commitment!r}, variance={self.variance!r}."
             )
         if self.learning not in LEARNING:
             raise ValueError(
-                f"learning must be one of {LEARNING}, got {self.learning!r}"
+                f"learning must be one of {LEARNING}, got {self.learning!r}."
             )
 
     @property
@@ -286,13 +287,13 @@ class VQVAE(FromPreset, Model):
         if codes.ndim != 3 or codes.shape[1:] != shape or codes.dtype.kind not in "iu":
             raise ValueError(
                 f"Codes must be whole numbers of shape (N, *{shape}), got "
-                f"{codes.dtype} of shape {codes.shape}"
+                f"{codes.dtype} of shape {codes.shape}."
             )
         low, high = codes.min(initial=0), codes.max(initial=0)
         if low < 0 or high >= self.config.num_codes:
             raise ValueError(
                 f"Codes must be from 0 to {self.config.num_codes - 1} (num_codes="
-                f"{self.config.num_codes}), got values from {low} to {high}"
+                f"{self.config.num_codes}), got values from {low} to {high}."
             )
 
     @cached_property

@@ -362,12 +362,12 @@ class Bert(FromPreset, Model):
         shape = shape_of(inputs["token_ids"])
         if len(shape) != 2:
             raise ValueError(
-                f"token_ids must have shape (texts, tokens), got shape {shape}"
+                f"token_ids must have shape (texts, tokens), got shape {shape}."
             )
         for name, found in inputs.items():
             if not same_shape(shape_of(found), shape):
                 raise ValueError(
-                    f"{name} must have token_ids' shape {shape}, got {shape_of(found)}"
+                    f"{name} must have token_ids' shape {shape}, got {shape_of(found)}."
                 )
 
     def input_ranges(self, inputs: Any) -> list[Range]:
@@ -401,7 +401,7 @@ def encoder_inputs(inputs: Any, *others: str) -> dict:
     if unknown or "token_ids" not in inputs:
         raise ValueError(
             f"Inputs must be token_ids or a dict of token_ids and, optionally, "
-            f"{', '.join((*INPUTS[1:], *others))}, got a dict of {sorted(inputs)}"
+            f"{', '.join((*INPUTS[1:], *others))}, got a dict of {sorted(inputs)}."
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
 

@@ -42,7 +42,7 @@ def student_of(teacher: BertPretrainer) -> BertPretrainer:
     if config.num_layers < 2 or config.shared_layers:
         raise ValueError(
             "A teacher must have several layers with weights of their own, got "
-            f"num_layers={config.num_layers}, shared_layers={config.shared_layers}"
+            f"num_layers={config.num_layers}, shared_layers={config.shared_layers}."
         )
     student = BertPretrainer(
         dataclasses.replace(
@@ -103,19 +103,19 @@ class Distiller(Model):
     ) -> None:
         super().__init__(**kwargs)
         if temperature <= 0:
-            raise ValueError(f"temperature must be above 0, got {temperature!r}")
+            raise ValueError(f"temperature must be above 0, got {temperature!r}.")
         for model in (teacher,) if student is None else (teacher, student):
             if not isinstance(model, BertPretrainer):
                 raise TypeError(
                     "A Distiller's teacher and student must be BertPretrainers, which "
-                    f"have heads for masked tokens, got {model!r}"
+                    f"have heads for masked tokens, got {model!r}."
                 )
         student = student_of(teacher) if student is None else student
         for name in ("vocab_size", "width"):
             ours, theirs = (getattr(m.config, name) for m in (student, teacher))
             if ours != theirs:
                 raise ValueError(
-                    f"A student must have its teacher's {name}={theirs}, got {ours}"
+                    f"A student must have its teacher's {name}={theirs}, got {ours}."
                 )
         self.teacher, self.student = teacher, student
         self.temperature = temperature

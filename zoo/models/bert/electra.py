@@ -64,7 +64,7 @@ class ElectraConfig(BertConfig):
             if getattr(self, name) % self.generator_divisor:
                 raise ValueError(
                     f"generator_divisor must divide {name}={getattr(self, name)}, got "
-                    f"{self.generator_divisor}"
+                    f"{self.generator_divisor}."
                 )
         check_heads(self.width // self.generator_divisor, self.generator_heads)
 
@@ -235,7 +235,7 @@ class Electra(MaskedTexts):
         noise, places = shape_of(batch["noise"]), shape_of(batch["mask_positions"])
         if not same_shape(noise, places):
             raise ValueError(
-                f"noise must have mask_positions' shape {places}, got {noise}"
+                f"noise must have mask_positions' shape {places}, got {noise}."
             )
 
     def ranges(self, batch):

@@ -33,7 +33,7 @@ def fill_mask(
     gaps = np.flatnonzero(ids[0] == tokenizer.mask_id)
     if not gaps.size:
         mask = tokenizer.id_to_token(tokenizer.mask_id)
-        raise ValueError(f"The text must contain {mask}, got {text!r}")
+        raise ValueError(f"The text must contain {mask}, got {text!r}.")
     logits = bert({"token_ids": ids, "mask_positions": gaps[None].astype("int32")})
     found = []
     for shares in ops.convert_to_numpy(ops.softmax(logits["mlm_logits"]))[0]:

@@ -205,13 +205,13 @@ def masked_form(
         found = sorted(batch) if isinstance(batch, Mapping) else type(batch)
         raise ValueError(
             f"{type(model).__name__} is trained with dicts of {', '.join(needed)} and, "
-            f"optionally, {', '.join(INPUTS[1:])}, got {found}"
+            f"optionally, {', '.join(INPUTS[1:])}, got {found}."
         )
     model.form_of_inputs(encoder_inputs(batch, *allowed))
     shapes = {name: shape_of(batch[name]) for name in MASKED}
     if not all(same_shape(x, shapes[MASKED[0]]) for x in shapes.values()):
         raise ValueError(
-            f"{', '.join(MASKED)} must have one shape, (texts, places), got {shapes}"
+            f"{', '.join(MASKED)} must have one shape, (texts, places), got {shapes}."
         )
 
 

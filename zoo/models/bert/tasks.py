@@ -144,14 +144,16 @@ class BertTask(Bert):
         name, (inputs, targets, _) = type(self).__name__, parts(batch)
         if targets is None:
             raise ValueError(
-                f"{name} is trained with (inputs, targets[, weights]), got inputs alone"
+                f"{name} is trained with (inputs, targets[, weights]), got inputs "
+                "alone."
             )
         self.form_of_inputs(inputs)
         rows = shape_of(encoder_inputs(inputs)["token_ids"])[: self.counted_dims]
         wanted = (*rows, *self.target_shape)
         if not same_shape(shape_of(targets), wanted):
             raise ValueError(
-                f"{name} needs targets of shape {wanted}, got shape {shape_of(targets)}"
+                f"{name} needs targets of shape {wanted}, got shape "
+                f"{shape_of(targets)}."
             )
 
     def ranges(self, batch):
@@ -401,7 +403,7 @@ class BertSpanQA(BertTask):
         if bad.size:
             raise ValueError(
                 "Spans must be the first and the last token of an answer, both in the "
-                f"text, got {targets[bad[0]].tolist()} in row {bad[0]}"
+                f"text, got {targets[bad[0]].tolist()} in row {bad[0]}."
             )
 
     def predict_logits(self, inputs: Any) -> dict[str, np.ndarray]:

@@ -266,7 +266,7 @@ class BiLM(FromPreset, Model):
                 raise ValueError(
                     "character_ids must have shape (texts, words, characters), with at "
                     f"least {least} characters for the widest of character_filters, "
-                    f"got shape {shape}"
+                    f"got shape {shape}."
                 )
             shape = shape[:2]
         others = {
@@ -277,7 +277,7 @@ class BiLM(FromPreset, Model):
         if len(shape) != 2 or not all(same_shape(x, shape) for x in others.values()):
             raise ValueError(
                 "token_ids and padding_mask must have one shape (texts, tokens), got "
-                f"{others} for {self.config.words} of shape {shape}"
+                f"{others} for {self.config.words} of shape {shape}."
             )
 
     def input_ranges(self, inputs: Any) -> list[Range]:
@@ -538,7 +538,7 @@ def word_inputs(inputs: Any, needed: str) -> dict:
     if needed not in inputs:
         raise ValueError(
             f"Inputs must be {needed} or a dict of {needed} and, optionally, "
-            f"padding_mask, got a dict of {sorted(inputs)}"
+            f"padding_mask, got a dict of {sorted(inputs)}."
         )
     return {name: inputs[name] for name in INPUTS if name in inputs}
 

@@ -95,7 +95,7 @@ class GPTConfig:
         if self.positions == "rotary" and self.width // self.num_heads % 2:
             raise ValueError(
                 "width / num_heads must be even for rotary positions, which rotate "
-                f"pairs, got width={self.width}, num_heads={self.num_heads}"
+                f"pairs, got width={self.width}, num_heads={self.num_heads}."
             )
 
 

@@ -194,11 +194,11 @@ class LanguageModel(FromPreset, Generates, Model):
         if len(shape) != 2 or (targets is None and (shape[1] or 2) < 2):
             raise ValueError(
                 f"{type(self).__name__} is trained with windows of token ids (B, T+1), "
-                f"or with inputs and targets (B, T), got shape {shape}"
+                f"or with inputs and targets (B, T), got shape {shape}."
             )
         if targets is not None and not same_shape(shape_of(targets), shape):
             raise ValueError(
-                f"Targets must have the inputs' shape {shape}, got {shape_of(targets)}"
+                f"Targets must have the inputs' shape {shape}, got {shape_of(targets)}."
             )
 
     def ranges(self, batch):

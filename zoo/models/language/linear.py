@@ -117,7 +117,7 @@ class LinearLM(LanguageModel):
         (ids,) = self._rows(token if isinstance(token, str) else [token])
         if len(ids) != 1:
             raise ValueError(
-                f"token must be a single token, got {token!r}: {len(ids)} tokens"
+                f"token must be a single token, got {token!r}: {len(ids)} tokens."
             )
         table = engine().numpy(self.token_embedding.embeddings).astype("float64")
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)

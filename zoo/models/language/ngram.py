@@ -69,7 +69,7 @@ class NgramConfig:
             )
         if self.discount is not None and not 0 < self.discount <= 1:
             raise ValueError(
-                f"discount must be in (0, 1], or None, got {self.discount!r}"
+                f"discount must be in (0, 1], or None, got {self.discount!r}."
             )
 
 
@@ -112,7 +112,7 @@ class NgramLM(FromPreset, Generates):
         """
         rows = [row for row in self._rows(plain(texts)) if len(row)]
         if not rows:
-            raise ValueError("texts must have tokens to count, got none")
+            raise ValueError("texts must have tokens to count, got none.")
         config = self.config
         self._take(
             count_ngrams(rows, config.order, config.vocab_size, config.beginnings)
@@ -134,7 +134,7 @@ class NgramLM(FromPreset, Generates):
         context = plain(context)
         if not is_single(context) and len(context):
             raise ValueError(
-                f"context must be one text, as a string or ids, got {context!r:.80}"
+                f"context must be one text, as a string or ids, got {context!r:.80}."
             )
         rows = self._rows(context)
         return self._distribution(self._symbols(rows[0] if rows else []))
@@ -149,7 +149,7 @@ class NgramLM(FromPreset, Generates):
         if ids.ndim != 1 or len(ids) < 2:
             raise ValueError(
                 f"token_ids must have shape (T,) with at least two tokens, got shape "
-                f"{ids.shape}"
+                f"{ids.shape}."
             )
         self.check_ids(ids)
         orders = self._fitted()

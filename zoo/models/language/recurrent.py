@@ -177,7 +177,7 @@ class RecurrentLM(LanguageModel):
         if ids.ndim != 1 or len(ids) < 2:
             raise ValueError(
                 f"token_ids must have shape (T,) with at least two tokens, got shape "
-                f"{ids.shape}"
+                f"{ids.shape}."
             )
         self.check_ids(ids)
         ids = ids.astype("int32")
@@ -262,7 +262,7 @@ class RecurrentLM(LanguageModel):
         if "states" not in batch:
             raise ValueError(
                 "A training batch must have carried_rows="
-                f"{self.config.carried_rows} rows"
+                f"{self.config.carried_rows} rows."
             )
         layers, width = self.config.num_layers, self.carried.width
         each = ops.reshape(batch["states"], (-1, layers, width // layers))

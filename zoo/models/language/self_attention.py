@@ -93,16 +93,16 @@ class SelfAttentionClassifierConfig:
         if self.num_heads > 1 and self.attention != "learned":
             raise ValueError(
                 f"attention must be 'learned' for num_heads={self.num_heads}, since "
-                f"heads differ only in their weights, got {self.attention!r}"
+                f"heads differ only in their weights, got {self.attention!r}."
             )
         if self.positions == "sinusoidal" and self.width % 2:
             raise ValueError(
-                f"width must be even for sinusoidal positions, got {self.width}"
+                f"width must be even for sinusoidal positions, got {self.width}."
             )
         if not 0 <= self.pad_id < self.vocab_size:
             raise ValueError(
                 f"pad_id must be an id from 0 to {self.vocab_size - 1}, got "
-                f"{self.pad_id}"
+                f"{self.pad_id}."
             )
 
 
@@ -256,7 +256,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         if len(ids.shape) != 2 or "int" not in dtype:
             raise ValueError(
                 f"Texts must be integer ids of shape (B, T), got {dtype} of shape "
-                f"{shape_of(ids)}"
+                f"{shape_of(ids)}."
             )
         check_classes(self, classes, ids, "text")
 
@@ -304,7 +304,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             text: a string or ids.
         """
         if not is_single(text := plain(text)):
-            raise ValueError(f"text must be a single text, got {text!r:.80}")
+            raise ValueError(f"text must be a single text, got {text!r:.80}.")
         (row,) = self._rows(text)
         return self._maps(self._padded([row]))[0][:, : len(row), : len(row)]
 

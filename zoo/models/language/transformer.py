@@ -83,7 +83,7 @@ class TransformerConfig:
         ):
             raise ValueError(
                 "pad_id, begin_id and end_id must be three different ids from 0 to "
-                f"{self.vocab_size - 1}, got {special}"
+                f"{self.vocab_size - 1}, got {special}."
             )
 
 
@@ -365,21 +365,21 @@ class Transformer(FromPreset, Translates, Model):
         if len(arrays) not in (2, 3):
             raise ValueError(
                 "A batch must be (source_ids, target_ids), optionally with weights of "
-                f"the targets' shape or one per pair, got {len(arrays)} arrays"
+                f"the targets' shape or one per pair, got {len(arrays)} arrays."
             )
         for kind, ids in zip(("source", "target"), arrays, strict=False):
             dtype = ops.dtype(ids)
             if len(ids.shape) != 2 or "int" not in dtype:
                 raise ValueError(
                     f"The {kind}s must be integer ids of shape (B, T), got {dtype} of "
-                    f"shape {tuple(ids.shape)}"
+                    f"shape {tuple(ids.shape)}."
                 )
         limit, (source, target) = self.config.context_length, arrays[:2]
         if (source.shape[1] or 0) > limit or (target.shape[1] or 0) > limit + 1:
             raise ValueError(
                 f"Sources must have at most {limit} tokens and targets, from begin to "
                 f"end, at most {limit + 1} (context_length={limit}), got "
-                f"{source.shape[1]} and {target.shape[1]}"
+                f"{source.shape[1]} and {target.shape[1]}."
             )
 
     def ranges(self, batch):
