@@ -34,6 +34,7 @@ ENDINGS = {
     "kind.MORE_DEVICES",
     "known",
     "model.weightless",
+    "self.folder",
     "taken",
     "way_out",
 }
