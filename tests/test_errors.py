@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE = (
     "out.png",
     "--encoder FOLDER",
+    "zoo convert FOLDER TARGET",
     "'the digit three'",
     "has no attribute ",
     "torchrun's processes",

@@ -47,7 +47,8 @@ class NamesClasses:
         count = self.config.num_classes
         if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= count:
             raise ValueError(
-                f"top must be a whole number from 1 to num_classes={count}, got {top!r}"
+                f"top must be a whole number from 1 to num_classes={count}, got "
+                f"{top!r}."
             )
         names = self.class_names or tuple(map(str, range(count)))
         return [

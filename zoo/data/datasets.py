@@ -146,7 +146,7 @@ def _of_tables(data: Any, folder: Path | None, on_bad: OnBad, **options: Any) ->
         return _of_datasets("datasets", data, on_bad, **options)
     raise TypeError(
         "Data must be a name, a pandas.DataFrame, a datasets.Dataset, or a dict of "
-        f"such tables, got {data!r:.80}"
+        f"such tables, got {data!r:.80}."
     )
 
 

@@ -103,11 +103,11 @@ def load_datasets(
     pictures = [key for key, kind in columns.items() if _is(kind, "Image")]
     if image is not None or (pictures and text is None):
         if bad.on_bad != "error":
-            raise ValueError(f"on_bad applies to texts, and {name!r} holds images")
+            raise ValueError(f"on_bad applies to texts, and {name!r} holds images.")
         image = _chosen("image", image, pictures, "image", origin)
         return _images(name, parts, image, label, origin, **options)
     if options:
-        raise TypeError(f"{name!r} holds texts, which take no {sorted(options)}")
+        raise TypeError(f"{name!r} holds texts, which take no {sorted(options)}.")
     texts = [key for key, kind in columns.items() if _is_text(kind)]
     text = _chosen("text", text, texts, "text", origin)
     if pair is not None:
@@ -116,11 +116,11 @@ def load_datasets(
         label = "label"
     if label is not None and label not in columns:
         raise ValueError(
-            f"label must be one of {[*columns]} of {origin}, got {label!r}"
+            f"label must be one of {[*columns]} of {origin}, got {label!r}."
         )
     if label is None:
         if pair is not None:
-            raise ValueError(f"Pairs of texts need label=, one of {[*columns]}")
+            raise ValueError(f"Pairs of texts need label=, one of {[*columns]}.")
         return {part: _texts(x, text, part, bad, origin) for part, x in parts.items()}
     return _labelled(name, parts, text, pair, label, regression, bad, origin)
 
@@ -217,7 +217,7 @@ def _chosen(
     if given not in found:
         raise ValueError(
             f"{usual} must be a column of {origin} of the type {kind}, one of "
-            f"{found or 'none'}, got {given!r}"
+            f"{found or 'none'}, got {given!r}."
         )
     return given
 

@@ -202,7 +202,7 @@ def _of_ours(saved: dict[str, Any], folder: Path) -> Preset:
         made(model_class(name).Config, fields)
     networks = saved.get("networks", {})
     if not isinstance(networks, dict):
-        raise ValueError(f"networks must be a dict, got {shown(networks)}")
+        raise ValueError(f"networks must be a dict, got {shown(networks)}.")
     return Preset(name, fields, dtype, folder, networks=networks)
 
 

@@ -39,7 +39,7 @@ def parts_named(given: Mapping[str, Any], origin: str) -> dict[str, Any]:
     }
     if "train" not in found:
         raise ValueError(
-            f"{origin} must have a part 'train', got only {sorted(map(str, given))}"
+            f"{origin} must have a part 'train', got only {sorted(map(str, given))}."
         )
     return found
 
@@ -103,7 +103,7 @@ def labelled_texts(
         if 0 < without < len(examples[part]) or (without and part != "test"):
             raise ValueError(
                 f"All rows of {part!r} in {origin} must have a label, got {without} "
-                f"of {len(examples[part])} without one"
+                f"of {len(examples[part])} without one."
             )
     return TaskDataset.of_parts(
         name,

@@ -326,7 +326,9 @@ def _reads_texts(model: Any) -> bool:
 
 def _texts_in(x: Any) -> Segments:
     if (segments := segments_of(x)) is None:
-        raise ValueError(f"Each batch must hold texts, as the first did, got {x!r:.80}")
+        raise ValueError(
+            f"Each batch must hold texts, as the first did, got {x!r:.80}."
+        )
     return segments
 
 
