@@ -488,6 +488,13 @@ def test_ids_of_a_tokenizer_are_limited(tmp_path):
         Tokenizer.load(tmp_path)
 
 
+def test_pieces_need_their_unknown_token(tmp_path):
+    model = hugging_face.models.WordPiece({"a": 0, "[UNK]": 1}, unk_token="<unk>")
+    hugging_face.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="must hold its unk_token '<unk>'.*Add it"):
+        Tokenizer.load(tmp_path)
+
+
 def test_what_the_library_raises_is_a_value_error():
     """A vocabulary of words without [UNK], and a panic of Rust."""
     backend = hugging_face.Tokenizer(hugging_face.models.WordLevel({"a": 0}))

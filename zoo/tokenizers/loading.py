@@ -29,6 +29,7 @@ def loaded(path: Path) -> "tokenizers.Tokenizer":
     with reading(path, "a tokenizer", f"{path} does not hold a tokenizer."):
         backend = _read(path)
         check_ids(path, backend.get_vocab())
+        wordpiece.check_unknown(path, backend)
     return backend
 
 

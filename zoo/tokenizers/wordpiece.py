@@ -199,3 +199,20 @@ def include_marks(offsets: np.ndarray, text: str) -> None:
         while end < limit and unicodedata.category(text[end]) == "Mn":
             end += 1
         offsets[place, 1] = end
+
+
+def check_unknown(path: Path, backend: "tokenizers.Tokenizer") -> None:
+    """Raises a ValueError if a WordPiece vocabulary lacks its own unknown token.
+
+    The library would load it, and fail at the first word that it can't split.
+    """
+    from tokenizers import models
+
+    if not isinstance(backend.model, models.WordPiece):
+        return
+    unknown = backend.model.unk_token
+    if unknown not in backend.get_vocab(with_added_tokens=False):
+        raise ValueError(
+            f"{path}: the vocabulary must hold its unk_token {unknown!a:.80}, which "
+            "stands for words that can't be split. Add it, or name one that is there."
+        )
