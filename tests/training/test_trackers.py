@@ -101,8 +101,8 @@ class Standing(types.ModuleType):
     def finish(self):
         self.finished += 1
 
-    def Html(self, text, inject, data_is_not_path):  # noqa: N802
-        assert not inject and data_is_not_path
+    def Html(self, text, inject):  # noqa: N802
+        assert not inject
         return text
 
     def Image(self, image):  # noqa: N802

@@ -31,14 +31,7 @@ class Experiment(Tracker):
 
     def text(self, update: int, name: str, text: str) -> None:
         """Logs a text."""
-        html = getattr(self._module, "Html", None)
-        if html is not None:
-            shown = html(
-                f"<pre>{escape(text)}</pre>", inject=False, data_is_not_path=True
-            )
-        else:
-            quoted = "\n".join(f"    {line}" for line in text.splitlines())
-            shown = self._module.Markdown(quoted)
+        shown = self._module.Html(f"<pre>{escape(text)}</pre>", inject=False)
         self._run.log({name: shown}, step=update)
 
     def picture(self, update: int, name: str, png: bytes) -> None:
