@@ -25,12 +25,14 @@ PAIRS = zoo.Tokenizer.train_bpe(TEXTS, 270)
 BERT = (80, 24, 1, 2, 8)
 # Keras's, at the end of every generator.
 pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+EAGERLY = keras.config.backend() == "tensorflow"
 LABELS, NAMES = [0, 1, 1, 0], ("no", "yes")
 
 
 def trained(model, tokenizer=None):
     model.tokenizer = tokenizer
-    model.compile(keras.optimizers.SGD(0.1))
+    # TensorFlow would trace each shape for seconds.
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=EAGERLY)
     model.first = [w.copy() for w in model.get_weights()]
     return model
 
