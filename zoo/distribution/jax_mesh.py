@@ -27,7 +27,7 @@ class JaxMeshEngine(Strategy, JaxEngine):
 
     MORE_DEVICES = (
         "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX "
-        "starts; for several hosts see the README."
+        "starts; for several hosts see docs/guides/devices.md."
     )
 
     @staticmethod
