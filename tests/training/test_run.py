@@ -25,6 +25,7 @@ class Config(RunConfig):
     steps: int = 8
     eval_every: int = 2
     learning_rate: float = 0.01
+    ema: float = 0.0
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
     run = Run(config, **options)
     run.start({"dataset": data})
     model = with_weights(Regression())
-    model.compile(Adam(config.learning_rate))
+    model.compile(Adam(config.learning_rate, use_ema=config.ema > 0))
     drawn = regression_batches(config.steps + 1)  # Keras looks at one
     run.fit(
         model,

@@ -150,6 +150,22 @@ def test_a_kill_while_one_is_written_leaves_the_others(
     assert {*seen} == {4, 6} and len(seen) >= 4
 
 
+@pytest.mark.parametrize("changes", [{}, {"keep_best": True}, {"patience": 1}])
+def test_a_resumed_run_ends_with_the_averages_too(tmp_path, changes):
+    """Also where there is no update to go."""
+    config = Config(out=tmp_path, ema=0.9, **changes)
+    values = [3.0, 1.0, 2.0, 2.0]
+
+    def evaluate(run):
+        return {"loss": values[len(run.rows)]}
+
+    _, model = train(config, evaluate=evaluate)
+    _, again = train(replace(config, resume=True), evaluate=evaluate)
+    assert_equal(weights(again), weights(model))
+    with again.averaged_weights():
+        assert_equal(weights(again), weights(model))
+
+
 def test_the_best_is_kept_and_restored_at_the_end(tmp_path):
     measured = iter([3.0, 1.0, 1.0, 2.0])
     run, model = train(

@@ -70,4 +70,6 @@ def restore_best(
         )
         return None
     load_variables(file, model)
+    # As `fit` does at its end: puts averages in the place of the weights, if any.
+    model.optimizer.finalize_variable_values(model.trainable_variables)
     return best

@@ -313,15 +313,17 @@ class Run:
             """Whether training ends before its last update."""
             return self.measure.stale(self.rows, self.config.patience) or stop()
 
-        if not (found and ended()) and start < updates:
-            self._train(
-                model,
-                batches,
-                Evaluations(self, evaluate, batch_tokens, unit, ended, samples),
-                ProgressBar(batch_tokens, unit, total=updates, start=start),
-                callbacks,
-                range(start, updates, evaluate_every),
-            )
+        # Also without an update to go: `fit` ends by putting averages of the weights
+        # in their place, if there are any.
+        end = start if found and ended() else updates
+        self._train(
+            model,
+            batches,
+            Evaluations(self, evaluate, batch_tokens, unit, ended, samples),
+            ProgressBar(batch_tokens, unit, total=updates, start=start),
+            callbacks,
+            range(start, end, evaluate_every),
+        )
         if self.config.keep_best:
             engine().wait()  # until the main process has written it
             self._best_row = restore_best(self._folder, model, self.rows, self.measure)
