@@ -6,7 +6,7 @@ TensorFlow; where that is not installed, the import of this package chooses anot
 
 import sys
 
-from zoo.commands import backend
+from zoo.commands.shared import backend
 
 backend.select(("tensorflow",))
 if sys.argv[:1] == ["-m"]:  # a recipe runs as a program: its backend logs nothing

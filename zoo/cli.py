@@ -17,7 +17,6 @@ from typing import Any, TextIO
 import tyro
 
 from zoo.commands import (
-    backend,
     cite,
     completion,
     convert,
@@ -34,7 +33,8 @@ from zoo.commands import (
     train,
     translate,
 )
-from zoo.commands.printed import unboxed
+from zoo.commands.shared import backend
+from zoo.commands.shared.printed import unboxed
 from zoo.planning.config import PlanConfig
 from zoo.program import errors_in_one_line
 from zoo.store.names import check_names

@@ -17,9 +17,10 @@ from PIL import Image
 
 import zoo
 from zoo.cli import main
-from zoo.commands import backend, compared, translate
+from zoo.commands import translate
 from zoo.commands.convert import WRITERS
 from zoo.commands.evaluate import EvaluateConfig
+from zoo.commands.shared import backend, compared
 from zoo.commands.translate import TranslateConfig
 from zoo.evaluation.measures import _validation_text
 from zoo.presets import weights

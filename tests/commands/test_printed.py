@@ -15,8 +15,8 @@ import pytest
 
 from zoo import catalog
 from zoo.cli import COMMANDS, main
-from zoo.commands import printed
 from zoo.commands.info import described
+from zoo.commands.shared import printed
 from zoo.program import waiting
 from zoo.store import hub
 from zoo.store.manifest import checkpoints
@@ -180,7 +180,9 @@ def test_info_knows_every_model_and_configuration_that_list_shows():
 )
 def test_bad_requests_end_before_a_backend_starts(args, message, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("")
-    monkeypatch.setattr("zoo.commands.backend.choose", lambda able: pytest.fail())
+    monkeypatch.setattr(
+        "zoo.commands.shared.backend.choose", lambda able: pytest.fail()
+    )
     with pytest.raises(SystemExit) as stopped:
         main(args.format(tmp=tmp_path).split())
     assert message.format(tmp=tmp_path) in stopped.value.code
@@ -206,7 +208,7 @@ def test_an_interrupt_has_its_status(monkeypatch, capsys):
 
     command = COMMANDS["list"]
     monkeypatch.setitem(COMMANDS, "list", type(command)(command.config, interrupt))
-    monkeypatch.setattr("zoo.commands.backend.choose", lambda able: None)
+    monkeypatch.setattr("zoo.commands.shared.backend.choose", lambda able: None)
     with pytest.raises(SystemExit) as stopped:
         main(["list"])
     assert stopped.value.code == 130
@@ -248,7 +250,9 @@ def test_a_recipe_that_is_run_starts_its_backend_quietly(monkeypatch):
     import recipes
 
     started = []
-    monkeypatch.setattr("zoo.commands.backend.start", lambda: started.append(True))
+    monkeypatch.setattr(
+        "zoo.commands.shared.backend.start", lambda: started.append(True)
+    )
     for first, expected in (("-m", [True]), ("pytest", [True])):
         monkeypatch.setattr(sys, "argv", [first, "--steps", "3"])
         importlib.reload(recipes)
@@ -264,7 +268,7 @@ def test_a_users_own_log_level_wins(monkeypatch):
 
 
 def test_standard_input_is_text(monkeypatch):
-    from zoo.commands.arguments import text_or_input
+    from zoo.commands.shared.arguments import text_or_input
 
     def given(data):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zoo.commands.arguments import Subject
+from zoo.commands.shared.arguments import Subject
 
 
 @dataclass(frozen=True)

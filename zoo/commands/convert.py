@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from zoo.commands.arguments import Name, writable_file, writable_folder
+from zoo.commands.shared.arguments import Name, writable_file, writable_folder
 
 Form = Literal["zoo", "huggingface", "keras_hub", "onnx", "saved_model"]
 # The backends that can write a format, if not all can, fastest start first.
@@ -85,7 +85,7 @@ def run(config: ConvertConfig) -> None:
 
 
 def _export(config: ConvertConfig, model: Any) -> None:
-    from zoo.commands.printed import show_table
+    from zoo.commands.shared.printed import show_table
     from zoo.presets.export import export_inference, largest_difference
     from zoo.program import waiting
 
@@ -115,8 +115,8 @@ def _convert(config: ConvertConfig, model: Any) -> None:
     import numpy as np
 
     import zoo
-    from zoo.commands import compared
-    from zoo.commands.printed import show_table
+    from zoo.commands.shared import compared
+    from zoo.commands.shared.printed import show_table
     from zoo.presets import registry, weights
     from zoo.presets.registration import registration_of
 

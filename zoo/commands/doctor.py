@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.commands.arguments import Json
+from zoo.commands.shared.arguments import Json
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def run(config: DoctorConfig) -> None:
     """Prints a table; exits with status 1 if no backend works."""
     import sys
 
-    from zoo.commands.backend import PREFERRED
-    from zoo.commands.printed import show_json, show_table
+    from zoo.commands.shared.backend import PREFERRED
+    from zoo.commands.shared.printed import show_json, show_table
     from zoo.extras import installed_by
 
     machine = _machine()
@@ -102,7 +102,7 @@ def _examined(backend: str) -> dict[str, Any]:
     import subprocess
     import sys
 
-    from zoo.commands.backend import TITLES, installed
+    from zoo.commands.shared.backend import TITLES, installed
     from zoo.program import waiting
 
     if backend not in installed():

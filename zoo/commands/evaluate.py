@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.commands.arguments import STANDARD, Json, Name, between, whole, writable_folder
+from zoo.commands.shared.arguments import (
+    STANDARD,
+    Json,
+    Name,
+    between,
+    whole,
+    writable_folder,
+)
 from zoo.store.names import PresetName
 
 
@@ -103,7 +110,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     import keras
 
     import zoo
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.evaluation.measures import measure_of
     from zoo.files.atomic import replacing
     from zoo.program import waiting

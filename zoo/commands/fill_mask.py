@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from zoo.commands.arguments import Json, Name, text_or_input, whole
+from zoo.commands.shared.arguments import Json, Name, text_or_input, whole
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def check(config: FillMaskConfig) -> None:
 def run(config: FillMaskConfig) -> None:
     """Prints the most probable tokens for each mask, with their probabilities."""
     import zoo
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.models.bert.fill_mask import fill_mask
     from zoo.models.bert.pretrainer import check_pretrained
     from zoo.program import waiting

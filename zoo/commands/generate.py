@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from zoo.commands.arguments import Json, Name, between, text_or_input, whole
+from zoo.commands.shared.arguments import Json, Name, between, text_or_input, whole
 
 # Default number of new tokens for models without a maximum length.
 UNLIMITED = 200
@@ -62,7 +62,7 @@ def check(config: GenerateConfig) -> None:
 def run(config: GenerateConfig) -> None:
     """Prints the prompt, then its continuation token by token."""
     import zoo
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.generation.generate import Generates
     from zoo.program import waiting
 

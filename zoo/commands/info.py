@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.commands.arguments import Json, Subject
+from zoo.commands.shared.arguments import Json, Subject
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check(config: InfoConfig) -> None:
 
 def run(config: InfoConfig) -> None:
     """Prints the preset's manifest and configuration."""
-    from zoo.commands.printed import show_json, show_table
+    from zoo.commands.shared.printed import show_json, show_table
 
     facts = described(config.name)
     if config.json:
@@ -115,7 +115,7 @@ def _model(name: str) -> dict[str, Any]:
     import inspect
 
     from zoo import catalog
-    from zoo.commands import backend
+    from zoo.commands.shared import backend
     from zoo.store.manifest import MANIFEST, Manifest, checkpoints
 
     backend.choose()
@@ -143,7 +143,7 @@ def _configuration(name: str) -> dict[str, Any]:
     """Describes a named configuration; builds its model, without its weights."""
     import dataclasses
 
-    from zoo.commands import backend
+    from zoo.commands.shared import backend
     from zoo.program import waiting
 
     backend.choose()

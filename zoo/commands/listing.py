@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.commands.arguments import Json
+from zoo.commands.shared.arguments import Json
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ListConfig:
 
 def run(config: ListConfig) -> None:
     """Prints three tables: local checkpoints, remote ones, configurations."""
-    from zoo.commands.printed import show_json, show_table
+    from zoo.commands.shared.printed import show_json, show_table
 
     found = listed()
     if config.json:

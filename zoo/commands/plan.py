@@ -1,6 +1,6 @@
 """`zoo plan`; its configuration is `zoo.planning.config.PlanConfig`."""
 
-from zoo.commands.arguments import whole, writable_file
+from zoo.commands.shared.arguments import whole, writable_file
 from zoo.planning.accelerators import chosen_device
 from zoo.planning.config import PlanConfig
 
@@ -17,7 +17,7 @@ def check(config: PlanConfig) -> None:
 
 def run(config: PlanConfig) -> None:
     """Prints what a training run needs, and draws it if asked."""
-    from zoo.commands.printed import show, show_json
+    from zoo.commands.shared.printed import show, show_json
     from zoo.planning.picture import draw, facts, shown
     from zoo.planning.plan import plan
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from zoo.commands.arguments import Json, Name
+from zoo.commands.shared.arguments import Json, Name
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PushConfig:
 
 def run(config: PushConfig) -> None:
     """Uploads the folder and prints its address."""
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.files.atomic import unchanged
     from zoo.program import waiting
     from zoo.store import sharing

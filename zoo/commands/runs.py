@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from zoo.commands.arguments import Json
+from zoo.commands.shared.arguments import Json
 
 if TYPE_CHECKING:
     from zoo.reports.run_folder import RunFolder
@@ -38,7 +38,7 @@ class RunsConfig:
 
 def run(config: RunsConfig) -> None:
     """Prints the table, or JSON; writes the page if asked."""
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.reports.comparison import comparison_page, facts
     from zoo.reports.run_folder import RunFolder, found_runs
 
@@ -68,7 +68,7 @@ def run(config: RunsConfig) -> None:
 
 def _print(runs: "list[RunFolder]") -> None:
     """Prints all runs, and for each recipe with several runs how they differ."""
-    from zoo.commands.printed import show_table
+    from zoo.commands.shared.printed import show_table
     from zoo.reports.comparison import COLUMNS, differing, line
     from zoo.reports.html import shown
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.commands.arguments import (
+from zoo.commands.shared.arguments import (
     Json,
     Name,
     between,
@@ -60,8 +60,8 @@ def run(config: SampleConfig) -> None:
     import numpy as np
 
     import zoo
-    from zoo.commands.arguments import STANDARD, file_or_output
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.arguments import STANDARD, file_or_output
+    from zoo.commands.shared.printed import show_json
     from zoo.evaluation.images.pictures import image_grid
     from zoo.models.protocols import Samples
     from zoo.program import waiting

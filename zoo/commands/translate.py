@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from zoo.commands.arguments import (
+from zoo.commands.shared.arguments import (
     STANDARD,
     Json,
     Name,
@@ -81,7 +81,7 @@ def run(config: TranslateConfig) -> None:
 
 
 def _sentences(model: Any, config: TranslateConfig) -> None:
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
 
     if config.target is not None:
         raise ValueError(
@@ -102,7 +102,7 @@ def _sentences(model: Any, config: TranslateConfig) -> None:
 def _picture(model: Any, config: TranslateConfig) -> None:
     import numpy as np
 
-    from zoo.commands.printed import show_json
+    from zoo.commands.shared.printed import show_json
     from zoo.data.images.pictures import Picture, decode
     from zoo.program import waiting
 

@@ -1,0 +1,1 @@
+"""What several commands use: arguments, the choice of a backend, how they print."""
