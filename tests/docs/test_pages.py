@@ -26,6 +26,8 @@ PAGES = {page.relative_to(ROOT).as_posix(): page for page in pages()}
 
 
 def first(rows):
+    if isinstance(rows, list):
+        return rows[:8]
     return keras.tree.map_structure(lambda array: array[:8], rows)
 
 
@@ -51,7 +53,7 @@ def small(monkeypatch):
         options |= {"epochs": options.get("initial_epoch", 0) + 1, "verbose": 0}
         if options.get("steps_per_epoch") is not None:
             options["steps_per_epoch"] = 1
-        elif y is not None or hasattr(x, "shape") or isinstance(x, dict):
+        elif y is not None or hasattr(x, "shape") or isinstance(x, dict | list):
             x = first(x)
             y = None if y is None else first(y)
             if options.get("sample_weight") is not None:
