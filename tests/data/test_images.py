@@ -76,7 +76,7 @@ WHOLE = idx(random_pixels(3, 4, 5))
         (WHOLE[:-1], r"truncated or too long: 60 bytes must .*\(3, 4, 5\), got 59"),
         (WHOLE + b"\0", "60 bytes must follow its header .*got 61"),
         (WHOLE[:10], "truncated: it must have a header of 16 bytes, got 10"),
-        (b"", "must begin with 0x00000803, .*got 0x$"),
+        (b"", r"must begin with 0x00000803, .*got 0x\.$"),
         (idx(np.arange(3)), "must begin with 0x00000803, .*got 0x00000801"),
         (b"\0\0\x0d\x03" + WHOLE[4:], "must begin with .*got 0x00000d03"),
         (b"<html>", "must begin with .*got 0x3c68746d"),
