@@ -9,7 +9,7 @@ M characters of a word.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ from zoo.data.tasks.sequences import cut_to, text_sequences
 from zoo.data.tasks.spelling import NUM_CHARACTERS
 from zoo.engine.current import engine
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Tensor
 from zoo.layers.characters import CharacterConvolutions
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
@@ -41,7 +42,7 @@ from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import over_tokens, parts, total_of
 from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
 from zoo.training.raw.texts import Segments
 
 INPUTS = ("token_ids", "character_ids", "padding_mask")
@@ -158,11 +159,11 @@ class BidirectionalLSTM(Layer):
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build((None, None, self.config.width))
 
-    def embedded(self, inputs):
+    def embedded(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Context-free word vectors (B, T, D)."""
         return engine().by_rows(self.embedding(inputs[self.config.words]))
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> tuple[Tensor, ...]:
         """All layers of both directions, each (L+1, B, T, D), embeddings first."""
         inputs = word_inputs(inputs, self.config.words)
         mask = inputs.get("padding_mask")
@@ -172,7 +173,9 @@ class BidirectionalLSTM(Layer):
             for layers in (self.forward_layers, self.backward_layers)
         )
 
-    def _read(self, layers, x, mask, training):
+    def _read(
+        self, layers: Sequence[LSTM], x: Tensor, mask: Tensor | None, training: bool
+    ) -> Tensor:
         found = [x]
         for layer in layers:
             # Padding leaves the state unchanged, so backward LSTMs begin at the last
@@ -202,7 +205,7 @@ class BiLM(FromPreset, Model):
         super().__init__(config, **kwargs)
         self.elmo = BidirectionalLSTM(config, name=self.family, dtype=self.dtype_policy)
 
-    def features(self, words: Any, padding_mask: Any = None):
+    def features(self, words: Any, padding_mask: Any = None) -> np.ndarray:
         """All layers' features of any number of texts, for `zoo.layers.ScalarMix`.
 
         Args:
@@ -222,7 +225,7 @@ class BiLM(FromPreset, Model):
 
     @cached_property
     def _features(self) -> Batched:
-        def features(words, padding_mask):
+        def features(words: Tensor, padding_mask: Tensor) -> Tensor:
             inputs = {self.config.words: words, "padding_mask": padding_mask}
             found = ops.concatenate(self.elmo(inputs), axis=-1)
             return ops.transpose(ops.cast(found, "float32"), (1, 0, 2, 3))
@@ -325,7 +328,7 @@ class ELMo(BiLM):
             layer.build((None, None, self.config.width))
         self.built = True
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """A dict of `forward` and `backward` logits (B, T, V), float32."""
         forward, backward = self.elmo(inputs, training=training)
         return {
@@ -333,10 +336,10 @@ class ELMo(BiLM):
             "backward": self._logits(backward[-1], training),
         }
 
-    def _logits(self, x, training):
+    def _logits(self, x: Tensor, training: bool) -> Tensor:
         return ops.cast(self.head(self.dropout(x, training=training)), "float32")
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the sum of both directions' cross-entropies."""
         return (
             Phase(
@@ -348,7 +351,9 @@ class ELMo(BiLM):
             ),
         )
 
-    def text_examples(self, segments, y, weights, length):
+    def text_examples(
+        self, segments: Segments, y: Any, weights: Any, length: int | None
+    ) -> tuple[Batch, int]:
         """Encoded texts, which are trained without targets; see `text_inputs`."""
         if y is not None:
             raise ValueError(
@@ -357,7 +362,7 @@ class ELMo(BiLM):
             )
         return super().text_examples(segments, y, weights, length)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as a dict of inputs, a padding mask and, where given, weights."""
         inputs, _, weights = parts(batch)
         inputs = word_inputs(inputs, "token_ids")
@@ -368,24 +373,24 @@ class ELMo(BiLM):
             prepared["weights"] = over_tokens(weights, inputs["token_ids"])
         return prepared
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The total weight of each direction's predictions."""
         forward, backward = self._counts(batch)
         return {"forward": ops.sum(forward), "backward": ops.sum(backward)}
 
-    def _counts(self, batch):
+    def _counts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weight of each direction's predictions, (B, T-1)."""
         pairs, weights = self._pairs(batch), batch.get("weights")
         if weights is None:
             return pairs, pairs
         return pairs * weights[:, 1:], pairs * weights[:, :-1]
 
-    def _pairs(self, batch):
+    def _pairs(self, batch: Batch) -> Tensor:
         """1 where two adjacent positions are both tokens, else 0, (B, T-1)."""
         mask = ops.cast(batch["padding_mask"], "float32")
         return mask[:, :-1] * mask[:, 1:]
 
-    def bidirectional_loss(self, batch, training):
+    def bidirectional_loss(self, batch: Batch, training: bool) -> Terms:
         """Mean negative log-probabilities, in nats per token (section 3.1)."""
         logits = self(batch, training=training)
         ids, (after, before) = batch["token_ids"], self._counts(batch)
@@ -393,17 +398,17 @@ class ELMo(BiLM):
         backward, _ = classified(logits["backward"][:, 1:], ids[:, :-1], before)
         return {"forward": forward, "backward": backward}
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for texts of other shapes, or without `token_ids`."""
         inputs, _, _ = parts(batch)
         word_inputs(inputs, "token_ids")
         self.form_of_inputs(inputs)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of words and masks."""
         return self.input_ranges(parts(batch)[0])
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text or per token."""
         shape = shape_of(word_inputs(batch[0], "token_ids")["token_ids"])
         return [shape[:1], shape]
@@ -444,7 +449,7 @@ class ELMoClassifier(NamesClasses, BiLM):
         self.classifier.build((None, self.config.hidden_width))
         self.built = True
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Class scores (B, C), float32."""
         inputs = word_inputs(inputs, self.config.words)
         # No gradient flows into the frozen features.
@@ -462,12 +467,12 @@ class ELMoClassifier(NamesClasses, BiLM):
         x = self.dropout(ops.max(x, axis=1), training=training)
         return ops.cast(self.classifier(x), "float32")
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: cross-entropy, of the layers after the features."""
         trained = [layer for layer in (self.mix, self.hidden, self.classifier) if layer]
         return (Phase("classes", self.class_loss, trained, weights=self.loss_weights),)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch (inputs, classes[, weights]) as a dict."""
         inputs, classes, weights = parts(batch)
         given = ops.ones_like(classes) if weights is None else weights
@@ -477,31 +482,31 @@ class ELMoClassifier(NamesClasses, BiLM):
             "weights": ops.cast(given, "float32"),
         }
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The texts' total weight."""
         return total_of(batch, "loss")
 
-    def class_loss(self, batch, training):
+    def class_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropy in nats, and accuracy."""
         inputs = word_inputs(batch, self.config.words)
         scores = self(inputs, training=training)
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch has texts and one class for each."""
         inputs, classes, _ = parts(batch)
         self.form_of_inputs(inputs)
         words = word_inputs(inputs, self.config.words)[self.config.words]
         check_classes(self, classes, words, "text")
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of words, masks and classes."""
         inputs, classes, _ = parts(batch)
         last = self.config.num_classes - 1
         return [*self.input_ranges(inputs), Range("classes", classes, 0, last)]
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text."""
         return [shape_of(batch[1])]
 
@@ -516,7 +521,7 @@ class ELMoClassifier(NamesClasses, BiLM):
 
     @cached_property
     def _probabilities(self) -> Batched:
-        def probabilities(words, padding_mask):
+        def probabilities(words: Tensor, padding_mask: Tensor) -> Tensor:
             inputs = {self.config.words: words, "padding_mask": padding_mask}
             return ops.softmax(self(inputs))
 

@@ -6,6 +6,7 @@ Radford et al. 2018 (GPT-1), Radford et al. 2019 (GPT-2) and Brown et al. 2020
 Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 
 from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention.multi_head import check_heads
 from zoo.layers.attention.relative import T5Bias, TransformerXLPositions
@@ -232,7 +234,7 @@ class GPT(LanguageModel):
             **shared,
         )
 
-    def stack(self):
+    def stack(self) -> list[list[keras.Layer]]:
         """Layers by depth: embeddings, then each block; the last has the final norm."""
         layers = self._flatten_layers(include_self=False, recursive=False)
         others = (*self.blocks, self.final_norm, self.head)
@@ -243,13 +245,13 @@ class GPT(LanguageModel):
 
     def hidden(
         self,
-        token_ids,
-        positions=None,
-        attention_mask=None,
-        caches=None,
-        index=None,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caches: Sequence[Any] | None = None,
+        index: Any = None,
         training: bool = False,
-    ):
+    ) -> Any:
         """The residual stream (B, T, D) after the last block and the final norm.
 
         There is one cache per block; caches need the mask and `index`. For arguments

@@ -3,20 +3,24 @@
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 from keras import ops
 
 from zoo.data.text.crops import windows_with_weights
+from zoo.engine.tensors import Tensor
 from zoo.generation.generate import Generates
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.presets.preset import FromPreset
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import over_tokens, parts, total_of
+from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
+from zoo.training.raw.texts import Segments
 
 
 class LanguageModel(FromPreset, Generates, Model):
@@ -45,13 +49,13 @@ class LanguageModel(FromPreset, Generates, Model):
 
     def hidden(
         self,
-        token_ids,
-        positions=None,
-        attention_mask=None,
-        caches=None,
-        index=None,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caches: Sequence[Any] | None = None,
+        index: Any = None,
         training: bool = False,
-    ):
+    ) -> Any:
         """Hidden vectors (B, T, D), one per token.
 
         Args:
@@ -67,7 +71,7 @@ class LanguageModel(FromPreset, Generates, Model):
         """
         raise NotImplementedError
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         """Logits (..., V), float32, of hidden vectors (..., D)."""
         if self.head is None:
             return self.token_embedding.logits(x)
@@ -80,7 +84,7 @@ class LanguageModel(FromPreset, Generates, Model):
         """
         raise NotImplementedError
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Logits (B, T, V) of token ids (B, T)."""
         visible = None
         if isinstance(inputs, dict):
@@ -92,7 +96,7 @@ class LanguageModel(FromPreset, Generates, Model):
 
     # === Training ===
 
-    def text_inputs(self, segments, length):
+    def text_inputs(self, segments: Segments, length: int | None) -> NoReturn:
         """Raises: a language model has `generate` and `score` for texts."""
         raise ValueError(
             f"{type(self).__name__}.predict gives logits of token ids (B, T), and was "
@@ -100,7 +104,9 @@ class LanguageModel(FromPreset, Generates, Model):
             "tokenizer.encode_batch(texts), padded."
         )
 
-    def text_examples(self, segments, y, weights, length):
+    def text_examples(
+        self, segments: Segments, y: Any, weights: Any, length: int | None
+    ) -> tuple[Batch, int]:
         """Windows over each text, so that every token but the first is predicted once.
 
         A text ends with the tokenizer's end of text, if there is one. It begins a row
@@ -146,7 +152,7 @@ class LanguageModel(FromPreset, Generates, Model):
             )
         return (inputs, targets, counts), 0
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the next token's cross-entropy."""
         return (
             Phase(
@@ -154,7 +160,7 @@ class LanguageModel(FromPreset, Generates, Model):
             ),
         )
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as a dict of inputs and targets (B, T) and, where given, weights."""
         inputs, targets, weights = parts(batch)
         if targets is None:
@@ -164,13 +170,13 @@ class LanguageModel(FromPreset, Generates, Model):
             prepared["weights"] = over_tokens(weights, targets)
         return prepared
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The predictions' total weight."""
         if "weights" in batch:
             return total_of(batch, "loss")
         return {"loss": ops.cast(ops.size(batch["targets"]), "float32")}
 
-    def next_token_loss(self, batch, training):
+    def next_token_loss(self, batch: Batch, training: bool) -> Terms:
         """Mean negative log-probability of the targets, in nats per token."""
         logits = self.read(batch, training)
         nats = ops.sparse_categorical_crossentropy(
@@ -183,11 +189,11 @@ class LanguageModel(FromPreset, Generates, Model):
             weights = ops.reshape(weights, (-1,))
         return {"loss": WeightedMean.of(nats, weights)}
 
-    def read(self, batch, training):
+    def read(self, batch: Batch, training: bool) -> Tensor:
         """Logits (B, T, V) of a prepared batch."""
         return self(batch["inputs"], training=training)
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch is windows, or inputs and targets of one shape."""
         inputs, targets, _ = parts(batch)
         shape = shape_of(inputs)
@@ -201,18 +207,18 @@ class LanguageModel(FromPreset, Generates, Model):
                 f"Targets must have the inputs' shape {shape}, got {shape_of(targets)}."
             )
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of token ids, of inputs and of targets."""
         inputs, targets, _ = parts(batch)
         return [token_range(x, self.config) for x in (inputs, targets) if x is not None]
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text or per target."""
         inputs, targets, _ = parts(batch)
         rows, length = shape_of(inputs)
         return [(rows,), (rows, length - (targets is None))]
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for token ids outside the vocabulary."""
         token_ids = inputs["token_ids"] if isinstance(inputs, dict) else inputs
         token_range(token_ids, self.config).check()

@@ -7,6 +7,7 @@ words. It is a step from counting towards attention: attention with equal weight
 Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras import ops
 
 from zoo.configs.checks import check_count, check_fields, check_whole
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
 from zoo.layers.initializers import Normal
@@ -72,13 +74,13 @@ class LinearLM(LanguageModel):
 
     def hidden(
         self,
-        token_ids,
-        positions=None,
-        attention_mask=None,
-        caches=None,
-        index=None,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caches: Sequence[Any] | None = None,
+        index: Any = None,
         training: bool = False,
-    ):
+    ) -> Any:
         """The mean embedding (B, T, D) of the tokens so far.
 
         Positions are ignored. For arguments see `LanguageModel.hidden`.
@@ -131,7 +133,7 @@ class LinearLM(LanguageModel):
         return list(zip(names, cosines[found].tolist(), strict=True))
 
 
-def mean_of_visible(x, visible):
+def mean_of_visible(x: Tensor, visible: Tensor) -> Tensor:
     """Means (B, T, D) of the vectors that each token sees; 0 where it sees none.
 
     Args:

@@ -6,7 +6,7 @@ dropout: between layers, not through time.
 Shapes: B batch, T tokens, D width, S state of one layer, L layers, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from keras import ops
 from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
 from zoo.engine.current import engine
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Function, Tensor
 from zoo.generation.scoring import log_probs_of
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
@@ -26,6 +27,9 @@ from zoo.layers.recurrent.carried_state import CarriedState
 from zoo.layers.recurrent.cells import CELLS
 from zoo.models.language.language_model import LanguageModel
 from zoo.presets.registration import register
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import Batch
+from zoo.training.raw.texts import Segments
 
 
 @dataclass(frozen=True)
@@ -124,13 +128,13 @@ class RecurrentLM(LanguageModel):
 
     def hidden(
         self,
-        token_ids,
-        positions=None,
-        attention_mask=None,
-        caches=None,
-        index=None,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caches: Sequence[Any] | None = None,
+        index: Any = None,
         training: bool = False,
-    ):
+    ) -> Any:
         """The last layer's outputs (B, T, D).
 
         The signature is that of `LanguageModel.hidden`; the states serve as caches.
@@ -191,10 +195,10 @@ class RecurrentLM(LanguageModel):
         return np.concatenate(found)[: len(ids) - 1]
 
     @property
-    def _reader(self):
+    def _reader(self) -> Function:
         if "reader" not in self.__dict__:
 
-            def read(ids, states):
+            def read(ids: Tensor, states: Any) -> tuple[Tensor, Any]:
                 hidden, states = self.hidden(ids[:, :-1], caches=states)
                 return log_probs_of(self.logits(hidden), ids[:, 1:]), states
 
@@ -221,7 +225,9 @@ class RecurrentLM(LanguageModel):
                 )
         return super().fit(x, *args, **kwargs)
 
-    def text_examples(self, segments, y, weights, length):
+    def text_examples(
+        self, segments: Segments, y: Any, weights: Any, length: int | None
+    ) -> tuple[Batch, int]:
         """See `LanguageModel.text_examples`; carried state needs a stream instead."""
         if self.carried is not None:
             raise ValueError(
@@ -241,7 +247,7 @@ class RecurrentLM(LanguageModel):
             )
         return batch
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as a dict; see `LanguageModel.prepare`.
 
         With carried state and a full batch, the dict has the rows' states too.
@@ -255,7 +261,7 @@ class RecurrentLM(LanguageModel):
             prepared |= self.carried.before(continues)
         return prepared
 
-    def read(self, batch, training):
+    def read(self, batch: Batch, training: bool) -> Tensor:
         """Logits (B, T, V); in training, reads and updates the carried state."""
         if self.carried is None or not training:
             return super().read(batch, training)
@@ -272,24 +278,24 @@ class RecurrentLM(LanguageModel):
         self.carried.keep(ops.concatenate(states, axis=-1), batch["rows"])
         return self.logits(x)
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises as `LanguageModel.form` does; a dict must hold windows."""
         super().form(_windows(batch))
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of token ids, of inputs and of targets."""
         return super().ranges(_windows(batch))
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text or per target."""
         return super().weight_shapes(_windows(batch))
 
 
-def _windows(batch):
+def _windows(batch: Batch) -> Batch:
     return batch["windows"] if isinstance(batch, dict) else batch
 
 
-def _tokens(attention_mask, length: int | None):
+def _tokens(attention_mask: Tensor | None, length: int | None) -> Tensor | None:
     """True at tokens that are not padding, (B, T); None if none is padding."""
     # During generation, tokens come one at a time, and none is padding.
     if attention_mask is None or length == 1:

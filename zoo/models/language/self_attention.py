@@ -21,6 +21,7 @@ from zoo.configs.checks import check_choice, check_fields, check_whole
 from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.engine.current import engine
 from zoo.engine.plain_attention import attention_weights
+from zoo.engine.tensors import Tensor
 from zoo.generation.scoring import pad_right
 from zoo.generation.texts import TakesTexts, Texts, is_single, plain
 from zoo.layers.attention.multi_head import MultiHeadAttention, check_heads
@@ -37,7 +38,8 @@ from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import parts, total_of
 from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
-from zoo.training.phases import shape_of
+from zoo.training.phases import Batch, Terms, shape_of
+from zoo.training.raw.texts import Segments
 
 ATTENTION = ("simple", "scaled", "learned")
 POSITIONS = ("none", "learned", "sinusoidal")
@@ -120,12 +122,14 @@ class SimpleSelfAttention(Layer):
         self.scale = scale
         self.built = True
 
-    def call(self, x_BTD, attention_mask=None):
+    def call(self, x_BTD: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Attends, from vectors (B, T, D) to (B, T, D)."""
         weights_BTT = self.probabilities(x_BTD, attention_mask)[:, 0]
         return ops.matmul(ops.cast(weights_BTT, x_BTD.dtype), x_BTD)
 
-    def probabilities(self, x_BTD, attention_mask=None):
+    def probabilities(
+        self, x_BTD: Tensor, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """Attention weights of each token on each, (B, 1, T, T)."""
         scores_BTT = ops.matmul(x_BTD, ops.transpose(x_BTD, (0, 2, 1))) / self.scale
         mask = None if attention_mask is None else attention_mask[:, None]
@@ -185,7 +189,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
                 layer.build((None, None, self.config.width))
         self.built = True
 
-    def call(self, token_ids, training: bool = False):
+    def call(self, token_ids: Tensor, training: bool = False) -> Tensor:
         """Class scores (B, C), float32, of token ids (B, T)."""
         del training
         x = self.attended(token_ids)
@@ -199,23 +203,25 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             pooled = ops.cast(total / ops.sum(weights, axis=1), x.dtype)
         return ops.cast(self.classifier(engine().by_rows(pooled)), "float32")
 
-    def attended(self, token_ids):
+    def attended(self, token_ids: Tensor) -> Tensor:
         """Attention's output at each token, (B, T, D)."""
         visible = self._real(token_ids)[:, None, :]
         x = self.attention(self._embedded(token_ids), attention_mask=visible)
         return engine().by_rows(x)
 
-    def _embedded(self, token_ids):
+    def _embedded(self, token_ids: Tensor) -> Tensor:
         self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids)
         return engine().by_rows(x if self.positions is None else self.positions(x))
 
-    def _real(self, token_ids):
+    def _real(self, token_ids: Tensor) -> Tensor:
         return ops.not_equal(token_ids, self.config.pad_id)
 
     # === Training ===
 
-    def text_inputs(self, segments, length):
+    def text_inputs(
+        self, segments: Segments, length: int | None
+    ) -> tuple[np.ndarray, int]:
         """Token ids (N, T) of texts, cut at `context_length`, and how many were cut."""
         if len(segments) > 1:
             raise ValueError(f"{type(self).__name__} reads texts, got pairs of texts.")
@@ -225,11 +231,11 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
         rows = [row[:length] for row in rows]
         return pad_right(rows, length, length, self.config.pad_id), cut
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: cross-entropy."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch (ids, classes[, weights]) as a dict."""
         token_ids, classes, weights = parts(batch)
         given = ops.ones_like(classes) if weights is None else weights
@@ -239,17 +245,17 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             "weights": ops.cast(given, "float32"),
         }
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The texts' total weight."""
         return total_of(batch, "loss")
 
-    def class_loss(self, batch, training):
+    def class_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropy in nats, and accuracy."""
         scores = self(batch["token_ids"], training=training)
         loss, accuracy = classified(scores, batch["classes"], batch["weights"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch has texts as ids, and one class for each."""
         ids, classes, _ = parts(batch)
         dtype = ops.dtype(ids)
@@ -260,22 +266,22 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
             )
         check_classes(self, classes, ids, "text")
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> tuple[Range, ...]:
         """The ranges of ids and classes."""
         ids, classes, _ = parts(batch)
         last = self.config.num_classes - 1
         return token_range(ids, self.config), Range("classes", classes, 0, last)
 
-    def check(self, batch) -> None:
+    def check(self, batch: Batch) -> None:
         """Raises for data that do not fit the model, and for texts without tokens."""
         super().check(batch)
         self._check_rows(np.asarray(batch[0]))
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text."""
         return [shape_of(batch[1])]
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for ids outside the vocabulary, and for texts without tokens."""
         self._check_rows(np.asarray(inputs))
 
@@ -319,7 +325,7 @@ class SelfAttentionClassifier(NamesClasses, FromPreset, TakesTexts, Model):
 
     @cached_property
     def _maps(self) -> Batched:
-        def maps(ids):
+        def maps(ids: Tensor) -> Tensor:
             visible = self._real(ids)[:, None, :]
             x = self._embedded(ids)
             return self.attention.probabilities(x, attention_mask=visible)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from zoo.data.text.ngrams import NgramTable, beginning, suffixes
 
@@ -185,7 +186,7 @@ def _sums(parents: np.ndarray, values: np.ndarray, below: NgramTable) -> np.ndar
     return np.bincount(parents, values, minlength=len(below.keys))
 
 
-def _ratio(a, b, *, otherwise: float) -> np.ndarray:
+def _ratio(a: ArrayLike, b: ArrayLike, *, otherwise: float) -> np.ndarray:
     """The quotient a / b, and `otherwise` where b is 0."""
     a, b = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(b, "float64"))
     return np.divide(a, b, out=np.full(b.shape, otherwise), where=b != 0)

@@ -7,8 +7,9 @@ Shapes: B batch, S source tokens, T target tokens, D width, V vocabulary.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras import ops, tree
 from zoo.configs.checks import check_fields, check_rate, check_whole
 from zoo.data.translation.token_pairs import TokenRows
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.generation.texts import Texts
 from zoo.generation.translate import Translates
 from zoo.layers.attention.multi_head import check_heads
@@ -28,8 +30,10 @@ from zoo.presets.preset import FromPreset
 from zoo.presets.registration import register
 from zoo.training import Model, Phase, WeightedMean
 from zoo.training.checks.example_weights import check_weights, over_tokens
+from zoo.training.checks.ranges import Range
 from zoo.training.checks.token_ids import token_range
-from zoo.training.raw.texts import segments_of
+from zoo.training.phases import Batch, Terms
+from zoo.training.raw.texts import Segments, segments_of
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class Transformer(FromPreset, Translates, Model):
             layer.build((None, None, self.config.width))
         self.built = True
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Logits (B, T, V) of a pair of source and target ids, or a dict of them."""
         if isinstance(inputs, dict):
             inputs = (inputs["source_ids"], inputs["target_ids"])
@@ -171,7 +175,7 @@ class Transformer(FromPreset, Translates, Model):
         memory = self.encode(source_ids, training)
         return self.logits(self.hidden(target_ids, memory, training=training))
 
-    def encode(self, source_ids, training: bool = False) -> list:
+    def encode(self, source_ids: Tensor, training: bool = False) -> list[Tensor]:
         """The encoder's stream (B, S, D), and its mask (B, 1, S), True at tokens."""
         visible = ops.not_equal(source_ids, self.config.pad_id)[:, None, :]
         x = self._embedded(source_ids, None, training)
@@ -182,7 +186,7 @@ class Transformer(FromPreset, Translates, Model):
                 x = block(x, attention_mask=visible, training=training)
         return [x, visible]
 
-    def context(self, source_ids) -> list:
+    def context(self, source_ids: Tensor) -> list[Tensor]:
         """What decoding needs of sources (B, S), computed once.
 
         It is the keys and values of each block's cross-attention, and the mask of
@@ -194,14 +198,14 @@ class Transformer(FromPreset, Translates, Model):
 
     def hidden(
         self,
-        target_ids,
-        context,
-        positions=None,
-        attention_mask=None,
-        caches=None,
-        index=None,
+        target_ids: Tensor,
+        context: Sequence[Tensor],
+        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caches: Sequence[Any] | None = None,
+        index: Any = None,
         training: bool = False,
-    ):
+    ) -> Any:
         """The decoder's stream (B, T, D).
 
         Args:
@@ -237,13 +241,15 @@ class Transformer(FromPreset, Translates, Model):
                 x = block(x, context[0], context_mask=visible, training=training)
         return x if caches is None else (x, new_caches)
 
-    def _embedded(self, token_ids, positions, training):
+    def _embedded(
+        self, token_ids: Tensor, positions: Tensor | None, training: bool
+    ) -> Tensor:
         self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids) * math.sqrt(self.config.width)
         x = engine().by_rows(self.positions(x, positions))
         return self.dropout(x, training=training)
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         """Logits (..., V), float32, of the decoder's stream (..., D)."""
         return self.token_embedding.logits(x)
 
@@ -276,19 +282,22 @@ class Transformer(FromPreset, Translates, Model):
 
     # === Training ===
 
-    def text_inputs(self, segments, length):
+    def text_inputs(self, segments: Segments, length: int | None) -> NoReturn:
         """Raises: a translator has `translate` for texts."""
         raise ValueError(
             f"{type(self).__name__}.predict takes token ids, and was given texts. Use "
             "translate(texts)."
         )
 
-    def text_examples(self, segments, y, weights, length):
+    def text_examples(
+        self, segments: Segments, y: Any, weights: Any, length: int | None
+    ) -> tuple[Batch, int]:
         """Sources and targets (N, T) and (N, T+1), from begin to end.
 
         Rows are as long as the longest side, at most `context_length`. Texts that are
         too long are cut before their end token.
         """
+        targets: Sequence[Any] | None
         targets = segments[1:] if y is None else segments_of(y)
         if targets is None or len(targets) != 1 or len(targets[0]) != len(segments[0]):
             raise ValueError(
@@ -308,7 +317,7 @@ class Transformer(FromPreset, Translates, Model):
         x = rows.padded(every, length, padding)
         return (x, answers.padded(every, length + 1, padding), weights), cut
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the next target token's cross-entropy."""
         return (
             Phase(
@@ -316,7 +325,7 @@ class Transformer(FromPreset, Translates, Model):
             ),
         )
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as a dict of inputs, labels and weights; see the class."""
         source_ids, target_ids, *given = _arrays(batch)
         counts = ops.not_equal(target_ids, self.config.pad_id)
@@ -330,11 +339,11 @@ class Transformer(FromPreset, Translates, Model):
             "weights": weights[:, 1:],
         }
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The predictions' total weight."""
         return {"loss": ops.sum(batch["weights"])}
 
-    def next_token_loss(self, batch, training):
+    def next_token_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropies with smoothed and with plain targets, in nats per token.
 
         Smoothing (Szegedy et al. 2016, section 7) mixes each target with the uniform
@@ -359,7 +368,7 @@ class Transformer(FromPreset, Translates, Model):
             "nats": WeightedMean.of(nats, weights),
         }
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch is sources and targets that the model can read."""
         arrays = _arrays(batch)
         if len(arrays) not in (2, 3):
@@ -382,11 +391,11 @@ class Transformer(FromPreset, Translates, Model):
                 f"{source.shape[1]} and {target.shape[1]}."
             )
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of source and target ids."""
         return [token_range(ids, self.config) for ids in _arrays(batch)[:2]]
 
-    def check(self, batch) -> None:
+    def check(self, batch: Batch) -> None:
         """Raises for ids outside the vocabulary, and for rows without tokens."""
         super().check(batch)
         source_ids, target_ids, *_ = _arrays(batch)
@@ -402,7 +411,7 @@ class Transformer(FromPreset, Translates, Model):
             check_weights(given, target_ids.shape, target_ids.shape[:1])
 
 
-def _arrays(batch) -> list:
+def _arrays(batch: Batch) -> list[Any]:
     """Sources, targets and optional weights, flattened from any nesting."""
     return [x for x in tree.flatten(batch) if x is not None]
 
