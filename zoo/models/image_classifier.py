@@ -20,6 +20,7 @@ from keras import layers, ops
 from zoo.configs.checks import check_fields, check_rate, check_whole
 from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Tensor
 from zoo.layers.convolution.coders import check_coders
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
@@ -34,7 +35,7 @@ from zoo.training import Model, Phase, WeightedMean
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
 from zoo.training.checks.ranges import Range
-from zoo.training.phases import shape_of
+from zoo.training.phases import Batch, Terms, shape_of
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
         self.head = Dense(config.num_classes, name="head", **dtype)
         self.head.build(self.body.output_shape)
 
-    def call(self, images, training: bool = False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Class scores (B, L) of images (B, H, W, C)."""
         features = self.body(images, training=training)
         scores = self.head(self.dropout(features, training=training))
@@ -146,42 +147,42 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: cross-entropy."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """A batch (images, labels[, weights]) as a dict."""
         images, labels, weights = parts(batch)
         prepared = {"images": ops.cast(images, "float32"), "labels": labels}
         return prepared if weights is None else {**prepared, "weights": weights}
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The images' total weight."""
         return total_of(batch, "loss")
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch is images of the configured shape and their labels."""
         images, labels, _ = parts(batch)
         check_image_shape(images, self.config.image_shape)
         check_classes(self, labels, images, "image")
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> tuple[Range, ...]:
         """The ranges of pixels and labels."""
         images, labels, _ = parts(batch)
         limit = self.config.num_classes
         field = f"num_classes={limit}"
         return pixels(images), Range("Labels", labels, 0, limit - 1, field=field)
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per image."""
         return [shape_of(batch[1])]
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
-    def class_loss(self, batch, training):
+    def class_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropy in nats, and accuracy."""
         scores, labels = self(batch["images"], training=training), batch["labels"]
         labels = ops.cast(labels, "int32")
@@ -215,14 +216,14 @@ class ImageClassifier(NamesClasses, FromPreset, Model):
 
     @cached_property
     def _features(self) -> Batched:
-        def features(images):
+        def features(images: Tensor) -> Tensor:
             return ops.cast(self.body(images), "float32")
 
         return Batched(features, lambda: self.variables)
 
     @cached_property
     def _classes(self) -> Batched:
-        def classes(images):
+        def classes(images: Tensor) -> Tensor:
             return ops.cast(ops.argmax(self(images), axis=-1), "int32")
 
         return Batched(classes, lambda: self.variables)

@@ -19,6 +19,7 @@ from zoo.configs.checks import (
     check_fields,
 )
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Tensor
 from zoo.layers.convolution.coders import check_coders, decoder, encoder
 from zoo.layers.dense import Dense
 from zoo.layers.latent.observations import Observation, observation_model
@@ -33,7 +34,7 @@ from zoo.training import Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import mean_of, parts, total_of
 from zoo.training.checks.ranges import Range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ class ImageCoder(OwnNetworks):
         self.encoder = own["encoder"] or encoder(shape, *body)
         self.decoder = own["decoder"] or decoder(code_dim, parameters, *body)
 
-    def codes(self, images):
+    def codes(self, images: Tensor) -> Tensor:
         """Codes (B, L) of images (B, H, W, C), as backend tensors."""
         raise NotImplementedError
 
-    def call(self, images, training: bool = False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Reconstructions of images (B, H, W, C), in float32."""
         return self.observation.mean(self.decoder(self.codes(images)))
 
@@ -152,7 +153,7 @@ class ImageCoder(OwnNetworks):
 
     @cached_property
     def _decode(self) -> Batched:
-        def decode(codes):
+        def decode(codes: Tensor) -> Tensor:
             return self.observation.mean(self.decoder(codes))
 
         return Batched(decode, lambda: self.variables)
@@ -161,7 +162,7 @@ class ImageCoder(OwnNetworks):
     def _reconstruct(self) -> Batched:
         return Batched(self.call, lambda: self.variables)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """A batch as a dict of images (B, H, W, C) and, where given, weights.
 
         Labels are ignored; the third element of a batch weighs the images.
@@ -171,23 +172,23 @@ class ImageCoder(OwnNetworks):
         prepared = {**given, "images": ops.cast(given["images"], "float32")}
         return prepared if weights is None else {**prepared, "weights": weights}
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The images' total weight."""
         return total_of(batch, "loss")
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for images of another shape."""
         check_image_shape(images_of(batch), self.config.image_shape)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> tuple[Range, ...]:
         """The range of pixel values."""
         return (pixels(images_of(batch)),)
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per image."""
         return [shape_of(images_of(batch))[:1]]
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
@@ -256,14 +257,14 @@ class Autoencoder(ImageCoder):
             self.code.build(self.encoder.output_shape)
         self.built = True
 
-    def codes(self, images, training: bool = False):
+    def codes(self, images: Tensor, training: bool = False) -> Tensor:
         """Codes (B, L) of images (B, H, W, C), as backend tensors."""
         features = self.encoder(images, training=training)
         return (
             ops.cast(features, "float32") if self.code is None else self.code(features)
         )
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: reconstruction."""
         return (
             Phase(
@@ -274,7 +275,7 @@ class Autoencoder(ImageCoder):
             ),
         )
 
-    def reconstruction_loss(self, batch, training):
+    def reconstruction_loss(self, batch: Batch, training: bool) -> Terms:
         """Negative log-likelihood in nats, without the Gaussian's constant."""
         images = batch["images"]
         codes = self.codes(images, training)

@@ -23,6 +23,7 @@ from zoo.configs.checks import (
     check_fields,
 )
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.generation.interpolation import decoded_ways
 from zoo.layers.convolution.coders import check_coders, decode_samples
 from zoo.layers.latent.gaussian import (
@@ -38,6 +39,7 @@ from zoo.moved import old_arguments
 from zoo.presets.registration import register
 from zoo.training import Phase
 from zoo.training.checks.example_weights import mean_of
+from zoo.training.phases import Batch, Terms
 
 OBJECTIVES = ("elbo", "iwae")
 
@@ -164,7 +166,7 @@ class VAE(ImageCoder):
             self.kl_warmup.build()
         self.built = True
 
-    def posterior(self, images, training: bool = False):
+    def posterior(self, images: Tensor, training: bool = False) -> tuple[Tensor, ...]:
         """Mean and log-variance (B, L) of q(z | image), in float32."""
         found = self.encoder(images, training=training)
         if self.head is not None:
@@ -174,17 +176,17 @@ class VAE(ImageCoder):
             parts = ops.split(parts[0], 2, axis=-1)
         return tuple(ops.cast(part, "float32") for part in parts)
 
-    def codes(self, images):
+    def codes(self, images: Tensor) -> Tensor:
         """The mean of q(z | image), (B, L)."""
         return self.posterior(images)[0]
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the bound."""
         return (Phase("bound", self.bound_loss, [self], weights=self.loss_weights),)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """Adds noise (B, K, L) to a batch that has none."""
         batch = super().prepare(batch)
         if "noise" in batch:
@@ -196,7 +198,7 @@ class VAE(ImageCoder):
         )
         return {**batch, "noise": engine().normal(shape, self.seed)}
 
-    def bound_loss(self, batch, training):
+    def bound_loss(self, batch: Batch, training: bool) -> Terms:
         """The negative bound on log p(image), and its terms."""
         images, noise = batch["images"], batch["noise"]
         mean, log_variance = self.posterior(images, training)
@@ -231,7 +233,7 @@ class VAE(ImageCoder):
         weights = batch.get("weights")
         return {name: mean_of(values, weights) for name, values in terms.items()}
 
-    def _kl_weight(self, training):
+    def _kl_weight(self, training: bool) -> Tensor:
         """Beta, scaled in training by the warm-up."""
         if self.kl_warmup is None:
             return self.config.beta
@@ -295,7 +297,7 @@ class VAE(ImageCoder):
         return decoded_ways(self.decode, *ends, steps, spherical)
 
 
-def _log_mean_exp(log_weights):
+def _log_mean_exp(log_weights: Tensor) -> Tensor:
     """Log 1/K sum_k w_k per image, (B,) (Burda et al. 2016, equation 8)."""
     num_samples = log_weights.shape[1]
     return ops.logsumexp(log_weights, axis=1) - math.log(num_samples)

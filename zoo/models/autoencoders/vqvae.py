@@ -18,6 +18,7 @@ from keras import layers, ops
 
 from zoo.configs.checks import check_count, check_fields, check_whole
 from zoo.engine.layout import GATHERED
+from zoo.engine.tensors import Tensor
 from zoo.layers.convolution.residual import ResidualBlock
 from zoo.layers.latent.vector_quantizer import LEARNING, VectorQuantizer
 from zoo.models.autoencoders.autoencoder import (
@@ -31,6 +32,7 @@ from zoo.presets.registration import register
 from zoo.training import Model, Phase
 from zoo.training.batched import Batched
 from zoo.training.checks.ranges import Range
+from zoo.training.phases import Batch, Terms
 
 
 @dataclass(frozen=True)
@@ -194,25 +196,25 @@ class VQVAE(FromPreset, Model):
             for index in range(self.config.num_residual_blocks)
         ]
 
-    def call(self, images, training: bool = False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Reconstructions of images (B, H, W, C), in float32."""
         return self.images_of(self.codes_of(images))
 
-    def codes_of(self, images):
+    def codes_of(self, images: Tensor) -> Tensor:
         """Codes (B, h, w) of images (B, H, W, C), as a backend tensor."""
         return self.quantizer.nearest(self.encoder(images))
 
-    def images_of(self, codes):
+    def images_of(self, codes: Tensor) -> Tensor:
         """Images (B, H, W, C) decoded from codes (B, h, w), as a backend tensor."""
         return ops.cast(self.decoder(self.quantizer.lookup(codes)), "float32")
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: reconstruction through the codes."""
         return (Phase("reconstruction", self.reconstruction_loss, [self]),)
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """A batch as a dict of images and of the vectors that restarted codes take."""
         if isinstance(batch, dict):
             return batch
@@ -225,11 +227,11 @@ class VQVAE(FromPreset, Model):
             )
         return batch
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for images of another shape."""
         check_image_shape(images_of(batch), self.config.image_shape)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of pixels and, where given, of restarts."""
         found = [pixels(images_of(batch))]
         if isinstance(batch, dict) and "restarts" in batch:
@@ -237,11 +239,11 @@ class VQVAE(FromPreset, Model):
             found.append(Range("restarts", batch["restarts"], -1, last))
         return found
 
-    def check_inputs(self, inputs) -> None:
+    def check_inputs(self, inputs: Any) -> None:
         """Raises for images of another shape or with values outside [0, 1]."""
         check_images(inputs, self.config.image_shape)
 
-    def reconstruction_loss(self, batch, training):
+    def reconstruction_loss(self, batch: Batch, training: bool) -> Terms:
         """Equation 3, averaged over pixels and over code dimensions."""
         images = batch["images"]
         perplexity = self.quantizer.perplexity()

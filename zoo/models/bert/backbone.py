@@ -12,7 +12,7 @@ Shapes: B batch, T tokens, D width, E embedding width, V vocabulary.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from keras import ops
 from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
 from zoo.data.tasks.sequences import cut_to, text_sequences
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention.multi_head import check_heads
 from zoo.layers.attention.transformer import TransformerBlock, rematerialised
@@ -244,7 +245,9 @@ class BertEncoder(Layer):
             if not layer.built:  # shared layers are built already
                 layer.build(narrow)
 
-    def call(self, inputs, training: bool = False, wanted=None):
+    def call(
+        self, inputs: Any, training: bool = False, wanted: Tensor | None = None
+    ) -> Tensor:
         """Vectors (B, T, D), or (B, W, D) at the `wanted` positions."""
         inputs = encoder_inputs(inputs)
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
@@ -269,7 +272,9 @@ class BertEncoder(Layer):
                 x = block(x, attention_mask=visible, training=training)
         return x
 
-    def _embed(self, token_ids, segment_ids, training):
+    def _embed(
+        self, token_ids: Tensor, segment_ids: Tensor | None, training: bool
+    ) -> Tensor:
         x = self.token_embedding(token_ids)
         if self.segment_embedding is not None:
             if segment_ids is None:
@@ -309,7 +314,7 @@ class Bert(FromPreset, Model):
         if config.pooler if pooler is None else pooler:
             self.pooler = self.dense(config.width, "pooler", activation="tanh")
 
-    def stack(self):
+    def stack(self) -> Sequence[Sequence[keras.Layer]]:
         """Layers by depth: embeddings, then each block; the head is left out."""
         blocks = self.bert.blocks
         layers = self.bert._flatten_layers(include_self=False, recursive=False)
@@ -328,7 +333,7 @@ class Bert(FromPreset, Model):
             layer.build((None, None, self.config.width))
         self.built = True
 
-    def pooled(self, sequence):
+    def pooled(self, sequence: Tensor) -> Tensor:
         """The pooler's output (B, D) for the first token of vectors (B, T, D)."""
         assert self.pooler is not None
         return engine().by_rows(self.pooler(ops.take(sequence, 0, axis=1)))
@@ -431,7 +436,7 @@ class BertBackbone(Bert):
         super().__init__(config, **kwargs)
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """A dict of `sequence_output` and, with a pooler, `pooled_output`."""
         sequence = self.bert(inputs, training=training)
         if self.pooler is None:
@@ -439,7 +444,7 @@ class BertBackbone(Bert):
         pooled = self.pooled(sequence)
         return {"sequence_output": sequence, "pooled_output": pooled}
 
-    def phases(self):
+    def phases(self) -> NoReturn:
         """Raises: a backbone has no loss."""
         raise ValueError(
             "BertBackbone has no loss to train it with. Use BertPretrainer or a task "
@@ -463,7 +468,7 @@ def served(model: Any) -> Served:
     if model.pooler is None and names[0] in ("sequence_output", "mlm_logits"):
         names = names[:1]
 
-    def function(inputs):
+    def function(inputs: Mapping[str, Any]) -> list[Any]:
         found = model(dict(inputs), training=False)
         return [found[name] for name in names] if isinstance(found, dict) else [found]
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.engine.tensors import Tensor
 from zoo.layers.gather import gather
 from zoo.models.bert.backbone import Bert, encoder_inputs
 from zoo.models.bert.pretrainer import (
@@ -25,6 +26,8 @@ from zoo.models.bert.pretrainer import (
 from zoo.models.checks.classified import classified
 from zoo.presets import weights
 from zoo.training import Model, Phase, WeightedMean
+from zoo.training.checks.ranges import Range
+from zoo.training.phases import Batch, Terms
 
 # The coefficients of DistilBERT's training.
 OBJECTIVE = {"soft_loss": 5.0, "mlm_loss": 2.0, "cosine_loss": 1.0}
@@ -122,11 +125,11 @@ class Distiller(Model):
         teacher.trainable = False
         self.built = True
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """The student's outputs."""
         return self.student(inputs, training=training)
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: all three losses of the student."""
         return (
             Phase(
@@ -138,13 +141,13 @@ class Distiller(Model):
             ),
         )
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The number of tokens, and the masked positions' total weight."""
         tokens = ops.sum(token_weights(batch))
         masked = ops.sum(ops.cast(batch["mask_weights"], "float32"))
         return {"soft_loss": tokens, "mlm_loss": masked, "cosine_loss": tokens}
 
-    def distillation_loss(self, batch, training):
+    def distillation_loss(self, batch: Batch, training: bool) -> Terms:
         """The three losses, and the student's accuracy at masked positions."""
         inputs = encoder_inputs(batch, *PRETRAINING)
         target_hidden, target_logits = map(
@@ -167,11 +170,11 @@ class Distiller(Model):
             "mlm_accuracy": mlm_accuracy,
         }
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for batches with missing arrays or arrays of other shapes."""
         masked_form(self.teacher, batch)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of all ids, positions and masks."""
         return masked_ranges(self.teacher, batch)
 
@@ -197,20 +200,24 @@ class Distiller(Model):
         return cls(**{**config, **models})
 
 
-def soft_divergence(target_logits, logits, temperature: float):
+def soft_divergence(
+    target_logits: Tensor, logits: Tensor, temperature: float
+) -> Tensor:
     """T² · KL(target ‖ ours), (...), in nats, of softened logits (..., V)."""
     log_p = ops.log_softmax(target_logits / temperature, axis=-1)
     log_q = ops.log_softmax(logits / temperature, axis=-1)
     return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def cosine(a, b):
+def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosines (...), float32, between vectors (..., D)."""
     a, b = (ops.normalize(ops.cast(x, "float32"), axis=-1) for x in (a, b))
     return ops.sum(a * b, axis=-1)
 
 
-def _hidden_and_logits(model: BertPretrainer, inputs: dict, training: bool):
+def _hidden_and_logits(
+    model: BertPretrainer, inputs: dict, training: bool
+) -> tuple[Tensor, Tensor]:
     """The last hidden vectors (B, T, D), and logits (B, T, V)."""
     hidden = model.bert(inputs, training=training)
     return hidden, model.masked_lm(hidden, embedding=model.bert.token_embedding)

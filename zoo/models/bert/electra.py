@@ -17,6 +17,7 @@ from keras import ops
 
 from zoo.configs.checks import check_whole
 from zoo.engine.current import engine
+from zoo.engine.tensors import Tensor
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.attention.multi_head import check_heads
 from zoo.layers.dense import Dense
@@ -39,7 +40,7 @@ from zoo.models.checks.classified import classified
 from zoo.presets.registration import register
 from zoo.training import Phase, WeightedMean
 from zoo.training.checks.ranges import Range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
 
 # Clark et al. 2020, section 2: lambda is 50, since the second loss is far smaller.
 OBJECTIVE = {"mlm_loss": 1.0, "rtd_loss": 50.0}
@@ -106,7 +107,9 @@ class Generator(Layer):
         self.encoder.build()
         self.masked_lm.build((None, None, self.config.width))
 
-    def call(self, inputs, mask_positions, training: bool = False):
+    def call(
+        self, inputs: Any, mask_positions: Tensor, training: bool = False
+    ) -> Tensor:
         """Logits (B, M, V) of the tokens at masked positions (B, M)."""
         masked = self.encoder(inputs, training=training, wanted=mask_positions)
         return self.masked_lm(masked, embedding=self.encoder.token_embedding)
@@ -132,7 +135,7 @@ class ReplacedTokenHead(Layer):
         for layer in (self.transform, self.score):
             layer.build((None, None, self.width))
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Scores (B, T), float32, of vectors (B, T, D)."""
         x = engine().by_rows(self.activation(self.transform(x)))
         return ops.cast(self.score(x)[..., 0], "float32")
@@ -171,13 +174,13 @@ class Electra(MaskedTexts):
         self.seed = keras.random.SeedGenerator(name="noise")
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """The discriminator's scores (B, T), float32."""
         return self.replaced(self.bert(inputs, training=training))
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase, since the networks are not adversaries."""
         return (
             Phase(
@@ -189,21 +192,21 @@ class Electra(MaskedTexts):
             ),
         )
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """Adds noise (B, M) to a batch that has none."""
         if "noise" in batch:
             return batch
         shape = ops.shape(batch["mask_positions"])
         return {**batch, "noise": engine().uniform(shape, self.seed)}
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The masked positions' total weight, and the number of tokens."""
         return {
             "mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32")),
             "rtd_loss": ops.sum(token_weights(batch)),
         }
 
-    def pretraining_loss(self, batch, training):
+    def pretraining_loss(self, batch: Batch, training: bool) -> Terms:
         """Both networks' losses and accuracies, and the fraction of tokens replaced."""
         inputs = encoder_inputs(batch, *PRETRAINING, "noise")
         logits = self.generator(inputs, batch["mask_positions"], training=training)
@@ -227,7 +230,7 @@ class Electra(MaskedTexts):
             "replaced": WeightedMean.of(replaced, weights),
         }
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for batches with missing arrays or arrays of other shapes."""
         masked_form(self, batch, allowed=(*PRETRAINING, "noise"))
         if "noise" not in batch:
@@ -238,7 +241,7 @@ class Electra(MaskedTexts):
                 f"noise must have mask_positions' shape {places}, got {noise}."
             )
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of all ids, positions and masks, and of noise."""
         found = masked_ranges(self, batch, (*PRETRAINING, "noise"))
         if "noise" in batch:
@@ -246,7 +249,7 @@ class Electra(MaskedTexts):
         return found
 
 
-def drawn(logits, noise):
+def drawn(logits: Tensor, noise: Tensor) -> Tensor:
     """Samples classes (...), int32, from logits (..., V) by inverse transform sampling.
 
     That takes one uniform number per sample, where Gumbel noise would take V.
@@ -258,7 +261,7 @@ def drawn(logits, noise):
     return ops.sum(ops.cast(below, "int32"), axis=-1)
 
 
-def placed(mask_ids, batch: Mapping[str, Any]):
+def placed(mask_ids: Tensor, batch: Mapping[str, Any]) -> Tensor:
     """`token_ids` (B, T) with `mask_ids` (B, M) at the masked positions that count."""
     token_ids = ops.cast(batch["token_ids"], "int32")
     places = ops.arange(token_ids.shape[1], dtype="int32")

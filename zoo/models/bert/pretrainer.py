@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from zoo.engine.current import engine
+from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.activations import ACTIVATIONS
 from zoo.layers.dense import Dense
 from zoo.layers.embeddings import TokenEmbedding
@@ -32,7 +33,7 @@ from zoo.presets.registration import register
 from zoo.training import Phase
 from zoo.training.checks.ranges import MOST, Range
 from zoo.training.checks.token_ids import token_range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
 
 MASKED = ("mask_positions", "mask_ids", "mask_weights")
 # What a pretraining batch holds besides the encoder's inputs.
@@ -61,7 +62,7 @@ class MaskedLMHead(Layer):
             epsilon=config.norm_epsilon, name="norm", dtype=self.dtype_policy
         )
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Creates the layers' weights and the bias."""
         self.transform.build(input_shape)
         self.norm.build((*input_shape[:-1], self.transform.units))
@@ -69,7 +70,7 @@ class MaskedLMHead(Layer):
             name="bias", shape=(self.config.vocab_size,), initializer="zeros"
         )
 
-    def call(self, x, embedding: TokenEmbedding):
+    def call(self, x: Tensor, embedding: TokenEmbedding) -> Tensor:
         """Logits (..., V), float32, of vectors (..., D)."""
         x = self.norm(engine().by_rows(self.activation(self.transform(x))))
         return embedding.logits(x) + ops.cast(self.bias, "float32")
@@ -106,7 +107,7 @@ class BertPretrainer(MaskedTexts):
             self.next_sentence = self.dense(2, "next_sentence")
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """A dict of `mlm_logits` and, with a pooler, `nsp_logits`."""
         encoded = encoder_inputs(inputs, *PRETRAINING)
         wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
@@ -126,7 +127,7 @@ class BertPretrainer(MaskedTexts):
 
     # === Training ===
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: masked tokens and sentence pairs."""
         objective = {"mlm_loss": 1.0}
         if self.next_sentence is not None:
@@ -141,14 +142,14 @@ class BertPretrainer(MaskedTexts):
             ),
         )
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The masked positions' total weight, and the number of pairs."""
         weights = {"mlm_loss": ops.sum(ops.cast(batch["mask_weights"], "float32"))}
         if self.next_sentence is not None:
             weights["nsp_loss"] = ops.cast(ops.size(batch["next_sentence"]), "float32")
         return weights
 
-    def pretraining_loss(self, batch, training):
+    def pretraining_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropies of masked tokens and of sentence pairs, and accuracies."""
         logits = self(batch, training=training)
         terms = {}
@@ -164,12 +165,12 @@ class BertPretrainer(MaskedTexts):
             )
         return terms
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises for batches with missing arrays or arrays of other shapes."""
         paired = () if self.next_sentence is None else ("next_sentence",)
         masked_form(self, batch, paired)
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of all ids, positions, masks and labels."""
         found = masked_ranges(self, batch)
         if self.next_sentence is not None:
@@ -229,7 +230,7 @@ def masked_ranges(
     ]
 
 
-def token_weights(batch: Mapping[str, Any]):
+def token_weights(batch: Mapping[str, Any]) -> Tensor:
     """1 for tokens and 0 for padding, (B, T) in float32."""
     mask = batch.get("padding_mask")
     if mask is None:

@@ -23,6 +23,7 @@ from zoo.configs.checks import (
 from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.data.tasks.questions import IMPOSSIBLE, best_spans
 from zoo.engine.current import engine
+from zoo.engine.tensors import Function, Tensor
 from zoo.layers.dropout import Dropout
 from zoo.models.bert.backbone import Bert, BertConfig, encoder_inputs, served
 from zoo.models.checks.classified import classified
@@ -31,7 +32,8 @@ from zoo.training import Phase, WeightedMean
 from zoo.training.batched import Batched
 from zoo.training.checks.example_weights import over_tokens, parts
 from zoo.training.checks.ranges import MOST, Range
-from zoo.training.phases import same_shape, shape_of
+from zoo.training.phases import Batch, Terms, same_shape, shape_of
+from zoo.training.raw.texts import Segments
 
 # The tag of tokens that do not count, such as all but a word's first piece.
 IGNORED = -100
@@ -110,7 +112,7 @@ class BertTask(Bert):
     # The shape of one target.
     target_shape: ClassVar[tuple[int, ...]] = ()
 
-    def prepare(self, batch):
+    def prepare(self, batch: Batch) -> Batch:
         """A batch (inputs, targets[, weights]) as a dict."""
         inputs, targets, weights = parts(batch)
         prepared = {"inputs": encoder_inputs(inputs), "targets": targets}
@@ -122,7 +124,9 @@ class BertTask(Bert):
             given = counted * over_tokens(weights, counted)
         return {**prepared, "counted": counted, "weights": given}
 
-    def text_examples(self, segments, y, weights, length):
+    def text_examples(
+        self, segments: Segments, y: Any, weights: Any, length: int | None
+    ) -> tuple[Batch, int]:
         """Encoded texts and their targets; see `text_inputs`."""
         if self.encoded_by:
             raise ValueError(
@@ -131,15 +135,15 @@ class BertTask(Bert):
             )
         return super().text_examples(segments, y, weights, length)
 
-    def counted(self, batch):
+    def counted(self, batch: Batch) -> Tensor:
         """1 for each target that counts, else 0, in float32."""
         return ops.ones(ops.shape(batch["targets"])[: self.counted_dims], "float32")
 
-    def loss_weights(self, batch) -> dict:
+    def loss_weights(self, batch: Batch) -> dict[str, Tensor]:
         """The targets' total weight."""
         return {"loss": ops.sum(batch["weights"])}
 
-    def form(self, batch) -> None:
+    def form(self, batch: Batch) -> None:
         """Raises unless a batch has inputs and one target per text or token."""
         name, (inputs, targets, _) = type(self).__name__, parts(batch)
         if targets is None:
@@ -156,24 +160,26 @@ class BertTask(Bert):
                 f"{shape_of(targets)}."
             )
 
-    def ranges(self, batch):
+    def ranges(self, batch: Batch) -> list[Range]:
         """The ranges of inputs and targets."""
         inputs, targets, _ = parts(batch)
         return [*self.input_ranges(inputs), *self.target_ranges(inputs, targets)]
 
-    def target_ranges(self, inputs, targets) -> list[Range]:
+    def target_ranges(self, inputs: Any, targets: Any) -> list[Range]:
         """The ranges of targets."""
         raise NotImplementedError
 
-    def weight_shapes(self, batch):
+    def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per text or, for tagging, per token."""
         shape = shape_of(encoder_inputs(batch[0])["token_ids"])
         return [shape[:1], shape[: self.counted_dims]]
 
-    def batched(self, function) -> Batched:
+    def batched(self, function: Function) -> Batched:
         """Wraps a function of inputs so that it takes what `arrays` returns."""
 
-        def of_arrays(token_ids, segment_ids, padding_mask):
+        def of_arrays(
+            token_ids: Tensor, segment_ids: Tensor, padding_mask: Tensor
+        ) -> Any:
             inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
             return function(inputs | {"padding_mask": padding_mask})
 
@@ -221,7 +227,7 @@ class BertClassifier(NamesClasses, BertTask):
         self.classifier = self.dense(config.num_classes, "classifier")
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Class scores (B, C), float32."""
         first = ops.zeros_like(encoder_inputs(inputs)["token_ids"][:, :1])
         x = ops.take(self.bert(inputs, training=training, wanted=first), 0, axis=1)
@@ -232,11 +238,11 @@ class BertClassifier(NamesClasses, BertTask):
         scores = self.classifier(self.dropout(x, training=training))
         return ops.cast(scores, "float32")
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: cross-entropy, or the squared error of a regression."""
         return (Phase("classes", self.class_loss, [self], weights=self.loss_weights),)
 
-    def class_loss(self, batch, training):
+    def class_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropy in nats and accuracy, or the squared error."""
         scores = self(batch["inputs"], training=training)
         targets, weights = batch["targets"], batch["weights"]
@@ -246,7 +252,7 @@ class BertClassifier(NamesClasses, BertTask):
         error = scores[:, 0] - ops.cast(targets, "float32")
         return {"loss": WeightedMean.of(ops.square(error), weights)}
 
-    def target_ranges(self, inputs, targets):
+    def target_ranges(self, inputs: Any, targets: Any) -> list[Range]:
         """The range of classes, or all finite numbers for a regression."""
         limit = self.config.num_classes
         if limit > 1:
@@ -288,29 +294,29 @@ class BertTagger(NamesClasses, BertTask):
         self.tagger = self.dense(config.num_classes, "tagger")
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Tag scores (B, T, C), float32."""
         sequence = self.dropout(self.bert(inputs, training=training), training=training)
         return ops.cast(self.tagger(sequence), "float32")
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the tags' cross-entropy."""
         return (Phase("tags", self.tag_loss, [self], weights=self.loss_weights),)
 
-    def counted(self, batch):
+    def counted(self, batch: Batch) -> Tensor:
         """1 for tokens with a tag, 0 for padding and tags of -100."""
         counted = ops.cast(batch["targets"] != IGNORED, "float32")
         mask = batch["inputs"].get("padding_mask")
         return counted if mask is None else counted * ops.cast(mask, "float32")
 
-    def tag_loss(self, batch, training):
+    def tag_loss(self, batch: Batch, training: bool) -> Terms:
         """Cross-entropy in nats, and accuracy, of the tags that count."""
         scores = self(batch["inputs"], training=training)
         tags = ops.maximum(batch["targets"], 0)
         loss, accuracy = classified(scores, tags, batch["weights"], batch["counted"])
         return {"loss": loss, "accuracy": accuracy}
 
-    def target_ranges(self, inputs, targets):
+    def target_ranges(self, inputs: Any, targets: Any) -> list[Range]:
         """The range of tags, and -100."""
         return [Range("tags", targets, 0, self.config.num_classes - 1, ignored=IGNORED)]
 
@@ -360,7 +366,7 @@ class BertSpanQA(BertTask):
         self.span = self.dense(2, "span")
         self.build()
 
-    def call(self, inputs, training: bool = False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """A dict of `start_logits` and `end_logits` (B, T), float32."""
         scores = self.span(self.bert(inputs, training=training))
         scores = ops.cast(scores, "float32")
@@ -370,11 +376,11 @@ class BertSpanQA(BertTask):
             scores = ops.where(mask, scores, IMPOSSIBLE)
         return {"start_logits": scores[:, :, 0], "end_logits": scores[:, :, 1]}
 
-    def phases(self):
+    def phases(self) -> tuple[Phase, ...]:
         """A single phase: the cross-entropy of both ends."""
         return (Phase("spans", self.span_loss, [self], weights=self.loss_weights),)
 
-    def span_loss(self, batch, training):
+    def span_loss(self, batch: Batch, training: bool) -> Terms:
         """Mean cross-entropy of both ends, in nats, and accuracy."""
         logits = self(batch["inputs"], training=training)
         ends = ops.stack([logits["start_logits"], logits["end_logits"]], axis=1)
@@ -386,12 +392,12 @@ class BertSpanQA(BertTask):
             "accuracy": WeightedMean.of(ops.all(right, axis=1)),
         }
 
-    def target_ranges(self, inputs, targets):
+    def target_ranges(self, inputs: Any, targets: Any) -> list[Range]:
         """The range of token positions."""
         length = encoder_inputs(inputs)["token_ids"].shape[1]
         return [] if length is None else [Range("spans", targets, 0, length - 1)]
 
-    def check(self, batch) -> None:
+    def check(self, batch: Batch) -> None:
         """Raises also for spans that end before they start or lie outside the text."""
         super().check(batch)
         inputs, targets, _ = parts(batch)
