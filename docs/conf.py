@@ -54,7 +54,7 @@ myst_heading_anchors = 3
 # notebook gave is kept until its code changes.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # seconds per cell: slow machines build too
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
