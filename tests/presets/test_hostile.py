@@ -217,6 +217,14 @@ def test_manifests_stay_in_their_folder(name, tmp_path):
         zoo.from_preset(folder)
 
 
+def test_a_name_that_cannot_be_printed(tmp_path):
+    folder = shutil.copytree(checkpoints()["classifier.mnist"], tmp_path / "copy")
+    file = folder / MANIFEST
+    file.write_text(file.read_text().replace('"config.json"', '"con\\tfig.json"'))
+    with pytest.raises(ValueError, match=r"lists 'con\\tfig.json': names must be"):
+        Manifest.read(folder)
+
+
 def test_a_hash_that_is_none(tmp_path):
     folder = shutil.copytree(checkpoints()["classifier.mnist"], tmp_path / "copy")
     file = folder / MANIFEST

@@ -179,7 +179,14 @@ def checking(folder: Path) -> Iterator[None]:
 
 
 def _check_inside(folder: Path, name: str) -> None:
-    """Raises ValueError for a file outside of the folder, which must not be hashed."""
+    """Raises ValueError for a file outside of the folder, which must not be hashed.
+
+    Also for a name that can't be printed, since errors print it.
+    """
+    if not name.isprintable():
+        raise ValueError(
+            f"{folder / MANIFEST} lists {name!a:.200}: names must be printable."
+        )
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{folder / MANIFEST} lists {name!r}, outside of its folder.")
