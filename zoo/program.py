@@ -58,11 +58,19 @@ def waiting(what: str) -> Iterator[None]:
 
 def asked_backend() -> str:
     """The backend that Keras will use, determined as Keras does."""
+    return os.environ.get("KERAS_BACKEND") or saved_backend() or "tensorflow"
+
+
+def saved_backend() -> str | None:
+    """The backend that Keras reads from `keras.json`; None without such a file."""
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    file = home / "keras.json"
+    if not file.is_file():
+        return None
     saved = {}
     with contextlib.suppress(OSError, ValueError):
-        saved = json.loads((home / "keras.json").read_text("utf-8"))
-    return os.environ.get("KERAS_BACKEND") or saved.get("backend", "tensorflow")
+        saved = json.loads(file.read_text("utf-8"))
+    return str(saved.get("backend", "tensorflow"))
 
 
 @contextlib.contextmanager

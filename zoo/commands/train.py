@@ -29,17 +29,17 @@ class TrainConfig:
 
 def run(config: TrainConfig) -> None:
     """Runs the recipe as a module, in this process."""
-    import difflib
     import runpy
     import sys
+
+    from zoo.store.names import nearest_hint
 
     package, names = recipes()
     if not config.recipe:
         print("\n".join(names))
         return
     if config.recipe not in names:
-        near = difflib.get_close_matches(config.recipe, names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest_hint(config.recipe, names)
         raise ValueError(
             f"There is no recipe {config.recipe!r}.{hint} Recipes: {', '.join(names)}."
         )

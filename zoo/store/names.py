@@ -6,7 +6,7 @@ Every flag and function that takes a preset calls `look_up`.
 import difflib
 import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,13 +67,18 @@ def look_up(name: str | os.PathLike[str]) -> Place:
             "those of BERT's authors hold bert_config.json and a TensorFlow checkpoint."
         )
     known = [*configurations, *found, *hub.NAMES]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest_hint(name, known)
     raise ValueError(
         f"There is neither a preset nor a folder {name!r}.{hint} Presets: "
         f"{', '.join(configurations)}. Checkpoints: {', '.join(found) or 'none'}. From "
         f"the Hugging Face hub: {', '.join(hub.NAMES)}, {hub.PREFIX}owner/name."
     )
+
+
+def nearest_hint(name: str, known: Sequence[str]) -> str:
+    """The question whether the nearest known name was meant; empty if none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def is_model(name: str) -> bool:

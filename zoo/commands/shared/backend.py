@@ -4,10 +4,9 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from zoo.extras import installed_by
-from zoo.program import asked_backend, quiet, waiting
+from zoo.program import asked_backend, quiet, saved_backend, waiting
 
 # The first that is installed is used: JAX starts and samples fastest.
 PREFERRED = ("jax", "torch", "tensorflow")
@@ -49,10 +48,8 @@ def select(able: Sequence[str] = ()) -> None:
             f"No backend is installed. To install JAX (or [torch], [tensorflow]): "
             f"{installed_by('jax')}"
         )
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     # Keras writes TensorFlow there by itself, installed or not.
-    saved = (home / "keras.json").is_file() and asked_backend() in found
-    if asked is None and not saved:
+    if asked is None and saved_backend() not in found:
         os.environ["KERAS_BACKEND"] = next((x for x in able if x in found), found[0])
 
 

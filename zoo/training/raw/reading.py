@@ -42,9 +42,7 @@ class ReadsTexts:
 
     # === What a subclass defines ===
 
-    def text_inputs(
-        self, segments: Segments, length: int | None
-    ) -> tuple[Any, int]:  # pragma: no cover
+    def text_inputs(self, segments: Segments, length: int | None) -> tuple[Any, int]:
         """The inputs that texts become, one row for each, and how many were cut.
 
         Args:

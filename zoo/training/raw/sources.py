@@ -9,6 +9,7 @@ from keras import tree
 from keras.src.trainers import data_adapters
 
 from zoo.engine.batches import as_numpy
+from zoo.training.checks import example_weights
 from zoo.training.raw.texts import is_text, segments_of
 
 # Keras's, for texts that come one by one and without a batch size.
@@ -36,9 +37,7 @@ def parts_of(batch: Any) -> tuple[Any, Any, Any]:
     """A batch's x, y and weights; None for those that it lacks."""
     if isinstance(batch, list) and segments_of(batch) is None:
         batch = tuple(batch)
-    given = batch if isinstance(batch, tuple) else (batch,)
-    x, y, weights = (*given, None, None)[:3]
-    return x, y, weights
+    return example_weights.parts(batch)
 
 
 def text_source(
