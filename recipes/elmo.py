@@ -209,6 +209,7 @@ def pretrain(
             config.model,
             vocab_size=tokenizer.vocab_size,
             character_filters=FILTERS if config.characters else (),
+            word_length=config.word_length,
         )
     )
     model.tokenizer = tokenizer

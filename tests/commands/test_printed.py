@@ -169,7 +169,7 @@ def test_info_knows_every_model_and_configuration_that_list_shows():
         ("sample vae.mnist --out - --json", "exclude each other"),
         ("sample vae.mnist --temperature -1", "temperature must be 0 or more"),
         ("translate cyclegan.digits {tmp}/none.png b.png", "none.png"),
-        ("evaluate vae.mnist --dataset mnst", "did you mean 'mnist'?"),
+        ("evaluate vae.mnist --dataset mnst", "Did you mean 'mnist'?"),
         ("evaluate vae.mnist --dataset mnist --out {tmp}/a", "a folder to write"),
         ("evaluate vae.mnist --dataset mnist --data-dir {tmp}/no", "no file or folder"),
         ("evaluate vae.mnist --dataset mnist --data-dir -", "needs --dataset text"),

@@ -91,7 +91,7 @@ def test_text_refuses_what_it_cannot_read(tmp_path):
 
 
 def test_unknown_names_name_the_closest():
-    with pytest.raises(ValueError, match=r"'doc' \(did you mean 'docs'\?\)"):
+    with pytest.raises(ValueError, match=r"'doc'\. Did you mean 'docs'\?"):
         load("doc")
     with pytest.raises(
         ValueError, match="docs, text, tinyshakespeare, hf:NAME, tfds:NAME"

@@ -273,7 +273,7 @@ def test_repr_is_short_and_equality_is_of_checksums():
 
 def test_list_names_the_image_datasets():
     assert {"mnist", "digits", "images", "tfds:NAME"} <= set(list_datasets())
-    with pytest.raises(ValueError, match="did you mean 'mnist'"):
+    with pytest.raises(ValueError, match="Did you mean 'mnist'"):
         load("mnits")
     with pytest.raises(TypeError, match="size"):
         load("mnist", size=32)

@@ -225,6 +225,23 @@ def test_losses_are_of_masked_places_and_of_pairs():
     )
 
 
+def test_predicts_masked_places():
+    """A batch of `fit` is one of `predict` too."""
+    model, batch = made(zoo.BertPretrainer), masked_texts()
+    expected = run(model, batch)
+    model.compile(**EAGER)
+    found = model.predict(batch, batch_size=3, verbose=0)
+    for name, logits in expected.items():
+        assert np.abs(found[name] - logits).max() < 1e-5
+    assert model.predict(TEXTS, verbose=0)["mlm_logits"].shape == (4, LENGTH, VOCAB)
+    for places, message in (
+        (np.full((4, 3), LENGTH), "mask_positions must be from 0 to 9"),
+        (np.zeros(4, int), r"shape \(texts, places\), .* 4, got shape \(4,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.predict(TEXTS | {"mask_positions": places}, verbose=0)
+
+
 def test_micro_batches_and_remat_change_nothing():
     """Masked positions are weighted unevenly; every weight is trained."""
     batch = masked_texts()

@@ -10,6 +10,7 @@ from zoo.data import (
     Masking,
     TokenPairs,
     labelled_sequences,
+    spelled_sequences,
     train_joint_bpe,
     windows_with_weights,
 )
@@ -131,6 +132,21 @@ def test_data_loader(gpt):
     assert losses(gpt, loader)["loss"] == losses(gpt, TEXTS)["loss"]
 
 
+def test_grain(gpt, classifier):
+    grain = pytest.importorskip("grain")
+    expected = losses(gpt, TEXTS)["loss"]
+    texts = grain.MapDataset.source(TEXTS)
+    for data in (texts.batch(2), texts.batch(2).to_iter_dataset()):
+        assert losses(gpt, data)["loss"] == expected
+    assert losses(gpt, texts, epochs=2)["loss"][0] == expected[0]  # one by one
+    x, labels = encoded(length=24), np.array(LABELS)
+    labelled = grain.MapDataset.source(list(zip(TEXTS, LABELS, strict=True)))
+    expected = losses(classifier, x, labels)
+    assert losses(classifier, labelled.batch(2)) == expected
+    named = [(text, NAMES[label]) for text, label in zip(TEXTS, LABELS, strict=True)]
+    assert losses(classifier, grain.MapDataset.source(named).batch(2)) == expected
+
+
 def encoded(second=(None,) * 4, length=None):
     examples = [
         LabelledText(text, None, pair) for text, pair in zip(TEXTS, second, strict=True)
@@ -179,6 +195,51 @@ def test_names_of_pictures():
     with pytest.raises(ValueError, match="got \\['maybe'\\]"):
         model.fit(images, ["no", "yes", "maybe", "no"], verbose=0)
     assert model.classify(images, top=2)[0][0][0] in NAMES
+
+
+def test_names_of_pictures_in_batches():
+    model = trained(
+        ImageClassifier(
+            ImageClassifierConfig(
+                (8, 8, 1), 2, hidden=(4,), dropout=0.0, class_names=NAMES
+            )
+        )
+    )
+    images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
+    names, labels = [NAMES[label] for label in LABELS], np.array(LABELS)
+    expected = losses(model, images, labels)
+    halves = [(images[:2], names[:2]), (images[2:], np.array(names[2:]))]
+    assert losses(model, (half for half in halves)) == expected
+
+    class Halves(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return halves[index]
+
+    weights = {"class_weight": {0: 2.0, 1: 1.0}}
+    given = losses(model, Halves(), validation_data=Halves(), **weights)
+    validated = {"validation_data": (images, labels)}
+    expected_too = losses(model, images, labels, **validated, **weights)
+    assert list(given) == list(expected_too)
+    for name, values in given.items():
+        assert values == pytest.approx(expected_too[name]), name
+    np.testing.assert_allclose(
+        model.predict(Halves(), verbose=0), model.predict(images, verbose=0), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="got \\['maybe'\\]"):
+        model.fit((half for half in [(images[:2], ["no", "maybe"])]), verbose=0)
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices((images, names)).batch(2)
+    assert losses(model, data, epochs=2)["loss"][0] == expected["loss"][0]
+    assert model.evaluate(data, verbose=0) == pytest.approx(
+        model.evaluate(images, labels, batch_size=2, verbose=0)
+    )
+    torch = pytest.importorskip("torch")
+    rows = list(zip(images, names, strict=True))
+    loader = torch.utils.data.DataLoader(rows, batch_size=2)
+    assert losses(model, loader) == expected
 
 
 def test_masks_are_drawn_for_each_batch(pretrainer):
@@ -255,6 +316,25 @@ def test_elmo():
     elmo.tokenizer = tokenizer
     with pytest.raises(ValueError, match="without y"):
         elmo.fit(TEXTS, LABELS)
+
+
+def test_elmo_that_reads_characters():
+    tokenizer = zoo.Tokenizer.train_words(TEXTS, 12)  # some words are unknown
+    filters = {"character_filters": (2, 2), "character_width": 4, "word_length": 6}
+    config = zoo.ELMoConfig(tokenizer.vocab_size, 1, 8, dropout=0.0, **filters)
+    model = trained(zoo.ELMo(config), tokenizer)
+    examples = [LabelledText(text, None) for text in TEXTS]
+    length = labelled_sequences(examples, tokenizer, 24).lengths.max()
+    x = spelled_sequences(examples, tokenizer, length, 6).pack(np.arange(4))
+    x.pop("segment_ids")
+    assert x["character_ids"].shape == (4, length, 6)
+    assert losses(model, TEXTS) == losses(model, x)
+    found = model.predict(TEXTS, verbose=0)["forward"]
+    assert (found == model.predict(x, verbose=0)["forward"]).all()
+    model.sequence_length = 4
+    with pytest.warns(UserWarning, match="have more than 4 tokens"):
+        history = losses(model, (text for text in TEXTS))
+    assert np.isfinite(history["loss"]).all()
 
 
 def test_one_batch(pretrainer):

@@ -5,7 +5,6 @@ in `LOADERS`. The loaders of plain text are here, those of images in `images/`, 
 labelled texts in `tasks/`, and those of translations in `translation/`.
 """
 
-import difflib
 import hashlib
 import inspect
 import os
@@ -24,6 +23,7 @@ from zoo.data.translation import animal_sentences
 from zoo.data.translation import parallel_texts as parallel
 from zoo.files.downloads import downloaded
 from zoo.files.text_files import BadLines, OnBad, read_text
+from zoo.store.names import nearest_hint
 
 SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
@@ -127,10 +127,9 @@ def check_name(name: str) -> None:
     prefixes = ("tfds:", huggingface.PREFIX)
     if name in LOADERS or (name.startswith(prefixes) and name not in prefixes):
         return
-    close = difflib.get_close_matches(name, list_datasets(), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = nearest_hint(name, list_datasets())
     raise ValueError(
-        f"name must be one of {', '.join(list_datasets())}, got {name!r}{hint}. "
+        f"name must be one of {', '.join(list_datasets())}, got {name!r}.{hint} "
         "For your own files use load('text', data_dir=FILE_OR_FOLDER) or "
         "load('images', data_dir=FOLDER)."
     )

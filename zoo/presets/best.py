@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from zoo.files.atomic import unchanged
 from zoo.presets import weights
+from zoo.reports.run_folder import best_row
 from zoo.training.runs.run import Run
 
 
@@ -27,8 +26,8 @@ class BestPreset:
 
     def keep(self, found: Mapping[str, float]) -> None:
         """Saves the model if the metrics of the evaluation just made are the best."""
-        scores = [*self._scores(), found[self.metric]]
-        if best_of(scores) == len(scores):
+        rows = [*self._run.rows, {self._name: found[self.metric]}]
+        if _best(rows, self._name) == len(rows):
             self._model.save_to_preset(self._run.out / "preset")
 
     def load(self) -> None:
@@ -40,17 +39,19 @@ class BestPreset:
     @property
     def number(self) -> int:
         """The number of the best evaluation so far, counted from 1."""
-        return best_of(self._scores())
+        return _best(self._run.rows, self._name)
 
     @property
     def score(self) -> float:
         """The score of the best evaluation so far."""
-        return self._scores()[self.number - 1]
+        return self._run.rows[self.number - 1][self._name]
 
-    def _scores(self) -> list[float]:
-        return [row[f"val_{self.metric}"] for row in self._run.rows]
+    @property
+    def _name(self) -> str:
+        return f"val_{self.metric}"
 
 
-def best_of(scores: Sequence[float]) -> int:
-    """The number of the highest score, counted from 1; the last in case of a tie."""
-    return len(scores) - int(np.argmax(scores[::-1]))
+def _best(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    """The number of the best row, counted from 1; without a finite score, the last."""
+    found = best_row(rows, name, "max")
+    return len(rows) if found is None else found + 1

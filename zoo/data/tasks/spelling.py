@@ -101,8 +101,25 @@ def spelled_sequences(
     """
     plain = labelled_sequences(examples, tokenizer, length)
     pairs = [example.pair for example in examples if example.pair is not None]
+    texts = [*(example.text for example in examples), *pairs]
+    return with_spelling(plain, texts, word_length)
+
+
+def with_spelling(
+    plain: Sequences, texts: Sequence[str], word_length: int
+) -> SpelledSequences:
+    """Sequences with the spelling of each word.
+
+    Args:
+        plain: the sequences of all words of the texts, whose tokenizer was made by
+            `Tokenizer.train_words`.
+        texts: the texts in the order of their tokens; of pairs, all first texts come
+            before the second ones.
+        word_length: C.
+    """
+    tokenizer = plain.tokenizer
     words: list[str] = []
-    for text in [*(example.text for example in examples), *pairs]:
+    for text in texts:
         _, offsets = tokenizer.encode_with_offsets(text)
         words.extend(text[begin:end] for begin, end in offsets)
     normalize = getattr(tokenizer.backend.normalizer, "normalize_str", str)
@@ -111,7 +128,7 @@ def spelled_sequences(
         plain.tokens,
         plain.starts,
         plain.stops,
-        length,
+        plain.length,
         tokenizer,
         plain.labels,
         spellings=spelled([normalize(word) for word in different], word_length),

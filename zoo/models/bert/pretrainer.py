@@ -110,7 +110,7 @@ class BertPretrainer(MaskedTexts):
     def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """A dict of `mlm_logits` and, with a pooler, `nsp_logits`."""
         encoded = encoder_inputs(inputs, *PRETRAINING)
-        wanted = inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
+        wanted = _wanted(inputs)
         if wanted is not None:
             # The pooler reads the first token.
             first = ops.zeros_like(wanted[:, :1])
@@ -165,6 +165,28 @@ class BertPretrainer(MaskedTexts):
             )
         return terms
 
+    def form_of_inputs(self, inputs: Any) -> None:
+        """Raises for inputs of other shapes; `mask_positions` is (B, M)."""
+        encoded = encoder_inputs(inputs, *PRETRAINING)
+        super().form_of_inputs(encoded)
+        if (wanted := _wanted(inputs)) is None:
+            return
+        texts, shape = shape_of(encoded["token_ids"])[:1], shape_of(wanted)
+        if len(shape) != 2 or not same_shape(shape[:1], texts):
+            raise ValueError(
+                "mask_positions must have shape (texts, places), with as many texts as "
+                f"token_ids, {texts[0]}, got shape {shape}."
+            )
+
+    def input_ranges(self, inputs: Any) -> list[Range]:
+        """The ranges of the encoder's inputs, and of the positions."""
+        encoded = encoder_inputs(inputs, *PRETRAINING)
+        found = super().input_ranges(encoded)
+        length, wanted = encoded["token_ids"].shape[1], _wanted(inputs)
+        if wanted is not None and length is not None:
+            found.append(Range("mask_positions", wanted, 0, length - 1))
+        return found
+
     def form(self, batch: Batch) -> None:
         """Raises for batches with missing arrays or arrays of other shapes."""
         paired = () if self.next_sentence is None else ("next_sentence",)
@@ -176,6 +198,11 @@ class BertPretrainer(MaskedTexts):
         if self.next_sentence is not None:
             found.append(Range("next_sentence", batch["next_sentence"], 0, 1))
         return found
+
+
+def _wanted(inputs: Any) -> Any:
+    """The positions to predict, if the inputs have them."""
+    return inputs.get("mask_positions") if isinstance(inputs, Mapping) else None
 
 
 def check_pretrained(model: "BertPretrainer", preset: Any) -> None:

@@ -21,7 +21,7 @@ from keras import ops
 from zoo.configs.checks import check_count, check_fields, check_rate, check_whole
 from zoo.configs.class_names import NamesClasses, check_class_names
 from zoo.data.tasks.sequences import cut_to, text_sequences
-from zoo.data.tasks.spelling import NUM_CHARACTERS
+from zoo.data.tasks.spelling import NUM_CHARACTERS, with_spelling
 from zoo.engine.current import engine
 from zoo.engine.layout import GATHERED
 from zoo.engine.tensors import Tensor
@@ -62,6 +62,8 @@ class ELMoConfig:
             64, 128, 256, 512, 1024.
         character_width: width of the character embeddings.
         num_highways: number of highway layers after the convolutions.
+        word_length: with `character_filters`, the bytes that raw texts' words are
+            padded or cut to, M, two boundary marks included.
     """
 
     vocab_size: int
@@ -71,9 +73,11 @@ class ELMoConfig:
     character_filters: tuple[int, ...] = ()
     character_width: int = 16
     num_highways: int = 2
+    word_length: int = field(default=50, kw_only=True)
 
     def __post_init__(self) -> None:
         """Validates the fields."""
+        check_whole(self, "word_length", least=max(3, len(self.character_filters)))
         check_whole(self, "vocab_size", "num_layers", "width", "character_width")
         check_whole(self, "num_highways", least=0)
         check_fields(self)
@@ -240,18 +244,16 @@ class BiLM(FromPreset, Model):
     def text_inputs(self, segments: Segments, length: int | None) -> tuple[dict, int]:
         """Texts as `token_ids` and `padding_mask` (N, T), and how many were cut.
 
-        Rows are as long as the longest text, [CLS] and [SEP] included.
+        Rows are as long as the longest text, [CLS] and [SEP] included. With
+        `character_filters`, there are `character_ids` (N, T, M) too.
         """
-        if self.config.character_filters:
-            raise ValueError(
-                f"{type(self).__name__} reads the spelling of words (character_filters)"
-                ", for which texts need a word length. Encode them with "
-                "zoo.data.spelled_sequences."
-            )
         whole = text_sequences(segments, self.tokenizer)
+        if self.config.character_filters:
+            texts = [text for segment in segments for text in segment]
+            whole = with_spelling(whole, texts, self.config.word_length)
         sequences, cut = cut_to(whole, length or whole.length)
         packed = sequences.pack(np.arange(len(sequences)))
-        return {name: packed[name] for name in ("token_ids", "padding_mask")}, cut
+        return {name: packed[name] for name in INPUTS if name in packed}, cut
 
     def check_inputs(self, inputs: Any) -> None:
         """Raises for words or masks that the model can't take."""
@@ -307,9 +309,9 @@ class ELMo(BiLM):
     takes such inputs, and logs the cross-entropies `forward` and `backward` in nats per
     token, and their sum, `loss`. `features` gives all layers.
 
-    With `character_filters`, it reads `character_ids` (B, T, M) from
-    `zoo.data.SpelledSequences` instead, so that any word has features; `fit` then takes
-    `token_ids` too, as targets.
+    With `character_filters`, it reads `character_ids` (B, T, M) instead, so that any
+    word has features; `fit` then takes `token_ids` too, as targets. Both come from raw
+    texts, with a tokenizer of `Tokenizer.train_words`, or `zoo.data.SpelledSequences`.
     """
 
     Config = ELMoConfig

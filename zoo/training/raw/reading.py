@@ -20,7 +20,7 @@ from zoo.engine.batches import FEEDING, fed
 from zoo.tokenizers.tokenizer import Tokenizer
 from zoo.training.checks import example_weights
 from zoo.training.raw.labels import class_numbers
-from zoo.training.raw.sources import Source, parts_of, text_source
+from zoo.training.raw.sources import Source, parts_of, string_source
 from zoo.training.raw.streams import Batch, Stream, TellsEpoch, in_rows
 from zoo.training.raw.texts import Segments, is_text, segments_of
 
@@ -94,10 +94,10 @@ class ReadsTexts:
         data = [arguments.get(name) for name in DATA]
         if (segments := segments_of(data[0])) is not None:
             return self._of_memory(arguments, segments, training)
-        if not _reads_texts(self):
+        if not self._reads_strings:
             return {**arguments, "y": class_numbers(self, data[1])}
         shuffle = bool(arguments.get("shuffle"))
-        x, source = text_source(data[0], arguments.get("batch_size"), shuffle)
+        x, source = string_source(data[0], arguments.get("batch_size"), shuffle)
         if source is None:
             return {**arguments, "x": x, "y": class_numbers(self, data[1])}
         return self._of_source(arguments, source, training)
@@ -123,17 +123,18 @@ class ReadsTexts:
         x = arguments["x"]
         if (segments := segments_of(x)) is not None:
             return {**arguments, "x": _Reader(self, None).inputs(segments)}
-        if not _reads_texts(self):
+        if not self._reads_strings:
             return arguments
-        x, source = text_source(x, arguments.get("batch_size"))
+        x, source = string_source(x, arguments.get("batch_size"))
         if source is None:
             return {**arguments, "x": x}
-        reader = _Reader(self, self._fixed_length())
+        reader = _Reader(self, self._fixed_length()) if source.has_texts else None
 
         def batches(epoch: int) -> Iterator[Batch]:
             del epoch
             for batch in source.batches():
-                yield (reader.inputs(_texts_in(parts_of(batch)[0])),)
+                found, _, _ = parts_of(batch)
+                yield (reader.inputs(_texts_in(found)) if reader else found,)
 
         return {**arguments, "x": Stream(batches, source.num_batches)}
 
@@ -195,20 +196,26 @@ class ReadsTexts:
             )
         example_weights.check_arguments(self, arguments)
         class_weight = arguments.get("class_weight")
-        reader = _Reader(self, self._fixed_length())
+        reader = _Reader(self, self._fixed_length()) if source.has_texts else None
 
         def examples() -> Iterator[tuple[int, Batch]]:
             for batch in source.batches():
                 x, y, weights = parts_of(batch)
-                segments = _texts_in(x)
-                found = reader.examples(segments, y, weights)
-                yield len(segments[0]), _packed(_class_weighted(found, class_weight))
+                if reader:
+                    segments = _texts_in(x)
+                    found = reader.examples(segments, y, weights)
+                    rows = len(segments[0])
+                else:
+                    found = x, class_numbers(self, y), weights
+                    rows = len(found[1])
+                yield rows, _packed(_class_weighted(found, class_weight))
 
-        seed = _drawn_seed() if training and self.redrawn is not None else None
+        is_redrawn = source.has_texts and self.redrawn is not None
+        seed = _drawn_seed() if training and is_redrawn else None
 
         def batches(epoch: int) -> Iterator[Batch]:
             found = in_rows(examples())
-            return found if self.redrawn is None else self._drawn(found, seed, epoch)
+            return self._drawn(found, seed, epoch) if is_redrawn else found
 
         dropped = (*FEEDING, "_use_cached_eval_dataset")
         kept = {k: v for k, v in arguments.items() if k not in dropped}
@@ -219,9 +226,15 @@ class ReadsTexts:
             kept["shuffle"] = False
         if source.once:
             return {"x": batches(0), **kept}
-        count = source.num_batches if self.one_row_per_text else None
+        one_row_each = self.one_row_per_text or not source.has_texts
+        count = source.num_batches if one_row_each else None
         stream = Stream(batches, count, inner=source.inner)
         return _told_epochs({"x": stream, **kept})
+
+    @property
+    def _reads_strings(self) -> bool:
+        """Whether the model takes texts, or names of classes as targets."""
+        return _reads_texts(self) or hasattr(self, "class_names")
 
     def _fixed_length(self) -> int:
         length = self.sequence_length or self.longest_text

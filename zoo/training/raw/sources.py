@@ -1,4 +1,4 @@
-"""Texts that come in batches: tf.data, DataLoader, Grain, PyDataset, generators."""
+"""Strings that come in batches: tf.data, DataLoader, Grain, PyDataset, generators."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -18,16 +18,18 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Source:
-    """Batches that hold texts.
+    """Batches that hold texts, or names of classes.
 
     Attributes:
         batches: begins a pass over them.
+        has_texts: whether the inputs are texts; if not, only the targets are strings.
         once: whether there is only one pass.
         inner: what is told when an epoch begins and ends, if anything.
         num_batches: their number; None if unknown.
     """
 
     batches: Callable[[], Iterator[Any]]
+    has_texts: bool
     once: bool = False
     inner: Any = None
     num_batches: int | None = None
@@ -40,10 +42,10 @@ def parts_of(batch: Any) -> tuple[Any, Any, Any]:
     return example_weights.parts(batch)
 
 
-def text_source(
+def string_source(
     x: Any, batch_size: int | None, shuffle: bool = False
 ) -> tuple[Any, Source | None]:
-    """Data that come in batches of texts.
+    """Data that come in batches of texts, or with names of classes as targets.
 
     Args:
         x: what `fit` was given.
@@ -52,7 +54,7 @@ def text_source(
 
     Returns:
         `x`, to be used from now on, as an iterator can be looked into only once; and
-        its texts, or None if it holds something else.
+        its strings, or None if it holds none.
     """
     size = batch_size or BATCH_SIZE
     if data_adapters.is_tf_dataset(x):
@@ -61,33 +63,46 @@ def text_source(
         if not (beginning := list(itertools.islice(x, 1))):
             return x, None
         (first,), x = beginning, _chained(beginning, x)
-        if not _has_texts(first):
+        if (has_texts := _has_texts(first)) is None:
             return x, None
         batches = _grouped(x, size) if _is_single(first) else x
-        return x, Source(lambda: map(as_numpy, batches), once=True)
+        return x, Source(lambda: map(as_numpy, batches), has_texts, once=True)
     try:
         first = _first(x)
-    except (IndexError, KeyError, TypeError):
+    except (IndexError, KeyError, NotImplementedError, TypeError):
         return x, None
-    if first is None or not _has_texts(first):
+    if first is None or (has_texts := _has_texts(first)) is None:
         return x, None
     if isinstance(x, data_adapters.py_dataset_adapter.PyDataset):
         inner = data_adapters.get_data_adapter(x, shuffle=shuffle)
-        return x, Source(inner.get_numpy_iterator, False, inner, inner.num_batches)
+        return x, Source(
+            inner.get_numpy_iterator,
+            has_texts,
+            inner=inner,
+            num_batches=inner.num_batches,
+        )
     if data_adapters.is_torch_dataloader(x):
-        return x, Source(lambda: map(as_numpy, x))
+        return x, Source(lambda: map(as_numpy, x), has_texts)
     whole = x if not _is_single(first) else x.batch(size)
-    return x, Source(lambda: map(as_numpy, whole))
+    return x, Source(lambda: map(as_numpy, whole), has_texts)
 
 
 def _of_tensorflow(x: Any, size: int) -> Source | None:
-    leaves = tree.flatten(parts_of(x.element_spec)[0])
-    if not leaves or any("string" not in str(leaf.dtype) for leaf in leaves):
+    inputs, targets, _ = (tree.flatten(part) for part in parts_of(x.element_spec))
+    if has_texts := _are_strings(inputs):
+        if inputs[0].shape.rank == 0:
+            x = x.batch(size)
+    elif not _are_strings(targets):
         return None
-    if leaves[0].shape.rank == 0:
-        x = x.batch(size)
     count = int(x.cardinality())
-    return Source(x.as_numpy_iterator, num_batches=count if count >= 0 else None)
+    known = count if count >= 0 else None
+    return Source(x.as_numpy_iterator, has_texts, num_batches=known)
+
+
+def _are_strings(leaves: list[Any]) -> bool:
+    """Whether all arrays of TensorFlow's description of a batch hold strings."""
+    dtypes = [str(getattr(leaf, "dtype", "")) for leaf in leaves]
+    return bool(dtypes) and all("string" in dtype for dtype in dtypes)
 
 
 def _first(x: Any) -> Any:
@@ -96,13 +111,17 @@ def _first(x: Any) -> Any:
         return x[0]
     if data_adapters.is_torch_dataloader(x):
         return x.dataset[0]
-    if data_adapters.is_grain_dataset(x) and hasattr(x, "__getitem__"):
-        return x[0]
+    if data_adapters.is_grain_dataset(x):  # each `iter` begins anew
+        return x[0] if hasattr(x, "__getitem__") else next(iter(x), None)
     return None
 
 
-def _has_texts(batch: Any) -> bool:
-    return segments_of(parts_of(batch)[0]) is not None
+def _has_texts(batch: Any) -> bool | None:
+    """Whether the inputs are texts; None if the targets are no strings either."""
+    inputs, targets, _ = parts_of(batch)
+    if segments_of(inputs) is not None:
+        return True
+    return None if targets is None or segments_of(targets) is None else False
 
 
 def _is_single(batch: Any) -> bool:

@@ -150,6 +150,15 @@ class Run:
             "--resume out to start a new run."
         )
 
+    def _resumed_from(self) -> Path | None:
+        """The checkpoint that `fit` continues from; None if it starts anew."""
+        if not self.config.resume:
+            return None
+        if self._had is not None and not self.staged:
+            return self._had[1]
+        found = newest_whole(self._folder)
+        return found[0] if found else None
+
     def _check(self, found: Mapping[str, Any], path: Path) -> list[str]:
         """Raises if the run to resume differs; returns the allowed differences."""
         if found.get("settings") is None or found.get("data") is None:
@@ -282,10 +291,10 @@ class Run:
             self.start({})
         self.measure = Measure(monitor, mode)
         callbacks: list[keras.callbacks.Callback] = []
-        found = newest_whole(self._folder) if self.config.resume else None
+        found = self._resumed_from()
         if found:
-            resume = Resume(found[0], model, keep_rates=bool(self.config.resume_with))
-            self._check(resume.extra, found[0])
+            resume = Resume(found, model, keep_rates=bool(self.config.resume_with))
+            self._check(resume.extra, found)
             self.rows, self.seconds = resume.extra["rows"], resume.extra["seconds"]
             callbacks.append(resume)
         start = int(engine().numpy(model.optimizer.iterations))
@@ -304,8 +313,8 @@ class Run:
         self._report.begin(updates, unit, self.measure)
         if found:
             if start:
-                print(f"Resumed from {found[0]}, update {start}.")
-            self._kept.resumed(found[0], start)
+                print(f"Resumed from {found}, update {start}.")
+            self._kept.resumed(found, start)
             # If the run was killed then, only the checkpoint has the last line.
             self.write_metrics()
 
