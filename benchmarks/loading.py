@@ -113,7 +113,7 @@ def in_a_process(name: str, folder: str) -> dict[str, float]:
 def write_folder(folder: str, preset: str) -> None:
     """Writes a GPT-2 of the preset's size as transformers would save it."""
     import zoo
-    from zoo.models.language.gpt import PRESETS
+    from zoo.models.language.gpt_sizes import PRESETS
 
     config = dataclasses.replace(PRESETS[preset], dropout=0.0)
     zoo.presets.export_gpt2(zoo.GPT(config), folder)

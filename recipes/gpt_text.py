@@ -19,7 +19,7 @@ from zoo.data.encoded import EncodedText
 from zoo.evaluation import text_metrics
 from zoo.files.atomic import replacing
 from zoo.layers.activations import ACTIVATIONS
-from zoo.models.language.gpt import POSITIONS
+from zoo.models.language.gpt_config import POSITIONS
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
 from zoo.training.runs.run import Run

@@ -28,7 +28,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zoo.layers.latent.gaussian": ("DiagonalGaussian",),
     "zoo.layers.convolution.history": ("ImageHistory",),
     "zoo.layers.initializers": ("Normal", "TruncatedNormal"),
-    "zoo.layers.norm": ("BatchNorm", "InstanceNorm", "LayerNorm"),
+    "zoo.layers.norm": ("BatchNorm", "InstanceNorm", "LayerNorm", "RMSNorm"),
     "zoo.layers.convolution.padding": ("ReflectionPadding",),
     "zoo.layers.recurrent.cells": ("Elman", "GRU", "LSTM"),
     "zoo.layers.attention.relative": ("T5Bias", "TransformerXLPositions"),

@@ -122,6 +122,26 @@ def gpt_xl():
     return with_weights(zoo.GPT(config, name="gpt_xl"), stddev=0.2)
 
 
+def gpt_llama():
+    """Returns a LLaMA-like GPT: grouped queries, gates, RMS norms, rotary positions."""
+    config = zoo.GPTConfig(
+        64,
+        12,
+        2,
+        4,
+        16,
+        positions="rotary",
+        norm="rms",
+        activation="silu",
+        gated=True,
+        use_bias=False,
+        query_key_norm=True,
+        num_key_value_heads=2,
+        tie_embeddings=False,
+    )
+    return with_weights(zoo.GPT(config, name="gpt_llama"), stddev=0.2)
+
+
 def gpt_batch(rng):
     return rng.integers(64, size=(BATCH, 13), dtype="int32")
 
@@ -424,6 +444,7 @@ SLOW = {
     "linear": (linear, gpt_batch),
     "gpt_t5": (gpt_t5, gpt_batch),
     "gpt_xl": (gpt_xl, gpt_batch),
+    "gpt_llama": (gpt_llama, gpt_batch),
     "self_attention": (self_attention, self_attention_batch),
     "elmo": (elmo, elmo_batch),
     "elmo_of_characters": (elmo_of_characters, elmo_of_characters_batch),

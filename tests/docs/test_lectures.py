@@ -114,7 +114,7 @@ def test_names_only_what_is_public(path):
     "code",
     [
         "from zoo.engine.current import engine",
-        "from zoo.models.language.gpt import _gpt2",
+        "from zoo.models.language.gpt_sizes import _gpt2",
         "import zoo\nzoo.data.no_such_thing",
         "import zoo\nzoo.evaluation.math",
         "from zoo.no_such_module import x",

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from zoo.layers import LearnedPositions, SinusoidalPositions, TokenEmbedding, rotate
+from zoo.layers import (
+    LearnedPositions,
+    Rotary,
+    SinusoidalPositions,
+    TokenEmbedding,
+    rotate,
+)
 from zoo.layers.initializers import Normal
 
 TOLERANCE = 1e-5
@@ -72,6 +78,53 @@ def test_rotary_is_the_formula():
         assert np.abs(got[..., i] - turned).max() < 5e-5  # cos of 300 in float32
         turned = a * np.sin(angle) + b * np.cos(angle)
         assert np.abs(got[..., i + 4] - turned).max() < 5e-5
+
+
+def test_neighbouring_pairs_are_the_same_features_in_another_order():
+    x = np.random.default_rng(0).normal(size=(2, 3, 2, 8)).astype("float32")
+    positions = np.array([0, 3, 40])
+    order = np.arange(8).reshape(2, 4).T.reshape(-1)  # 0 4 1 5 2 6 3 7
+    expected = ops.convert_to_numpy(rotate(x, positions))[..., order]
+    got = rotate(x[..., order], positions, Rotary(pairs="neighbours"))
+    assert np.abs(ops.convert_to_numpy(got) - expected).max() < TOLERANCE
+
+
+def test_a_share_of_each_head_is_rotated():
+    x = np.random.default_rng(0).normal(size=(1, 3, 2, 8)).astype("float32")
+    got = ops.convert_to_numpy(rotate(x, np.arange(3), Rotary(share=0.5)))
+    assert np.array_equal(got[..., 4:], x[..., 4:])
+    expected = ops.convert_to_numpy(rotate(x[..., :4], np.arange(3)))
+    assert np.abs(got[..., :4] - expected).max() < TOLERANCE
+
+
+def test_ntk_leaves_the_fastest_and_divides_the_slowest_frequency():
+    plain, scaled = Rotary(), Rotary(scaling="ntk", factor=4.0)
+    ratio = plain.frequencies(16) / scaled.frequencies(16)
+    assert ratio[0] == pytest.approx(1)
+    assert ratio[-1] == pytest.approx(4)
+    assert np.all(np.diff(ratio) > 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"theta": 1.0}, "theta must be more than 1, got 1.0"),
+        ({"share": 0.0}, r"share must be in \(0, 1\], got 0.0"),
+        ({"pairs": "odd"}, "pairs must be one of .*got 'odd'"),
+        ({"factor": 0.5}, "factor must be at least 1, got 0.5"),
+        ({"factor": 2.0}, "factor=2.0 needs a scaling"),
+        ({"scaling": "yarn", "factor": 2.0}, "needs original_length"),
+        ({"slow": 40.0}, "slow must be above 0 and less than fast"),
+    ],
+)
+def test_bad_rotary_fields(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Rotary(**fields)
+
+
+def test_an_odd_number_of_rotated_features():
+    with pytest.raises(ValueError, match="even width, got 3 of 6"):
+        Rotary(share=0.5).width(6)
 
 
 def test_rotary_scores_depend_on_distance_alone():

@@ -125,6 +125,7 @@ CASES: dict[type, Case] = {
         lambda: layers.MultiHeadAttention(2, D, cross=True, use_bias=False),
         (TOKENS, normal(B, 5, D)),
     ),
+    layers.RMSNorm: Case(lambda: layers.RMSNorm(epsilon=0.1), (TOKENS,)),
     layers.ReflectionPadding: Case(lambda: layers.ReflectionPadding(2), (PICTURES,)),
     layers.ResidualBlock: Case(lambda: layers.ResidualBlock(3), (PICTURES,)),
     layers.ScalarMix: Case(lambda: layers.ScalarMix(B), (TOKENS,)),

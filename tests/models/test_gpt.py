@@ -17,6 +17,22 @@ from zoo.presets.weights import named_weights
 CONFIG = GPTConfig(
     vocab_size=17, context_length=12, num_layers=1, num_heads=2, width=16
 )
+LLAMA = {
+    "norm": "rms",
+    "positions": "rotary",
+    "activation": "silu",
+    "gated": True,
+    "use_bias": False,
+    "tie_embeddings": False,
+    "num_key_value_heads": 1,
+    "query_key_norm": True,
+}
+PALM = LLAMA | {
+    "norm": "layer",
+    "query_key_norm": False,
+    "head_width": 12,
+    "sublayers": "parallel_shared_norm",
+}
 RNG = np.random.default_rng(0)
 # JAX compiles each operation anew for a new shape: the tests keep to this one.
 WINDOWS = RNG.integers(CONFIG.vocab_size, size=(4, 13), dtype="int32")
@@ -117,6 +133,51 @@ def test_logits_are_float32_of_the_right_shape():
     found = logits(made(), INPUTS)
     assert found.shape == (4, 12, 17)
     assert found.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        LLAMA,
+        PALM,
+        LLAMA | {"window": 3, "sinks": 2},
+        {"norm": "rms", "positions": "transformer_xl", "num_key_value_heads": 1},
+    ],
+    ids=["llama", "palm", "sinks", "chinchilla"],
+)
+def test_later_decoders_see_the_past_alone_and_learn(fields, tmp_path):
+    model = made(changed(**fields))
+    first = logits(model, INPUTS)
+    other = INPUTS.copy()
+    other[:, 7:] = (other[:, 7:] + 1) % 17
+    difference = np.abs(first - logits(model, other))
+    assert difference[:, :7].max() < 1e-5
+    assert difference[:, 7:].max() > 1e-2
+    start = model.get_weights()
+    model.compile(sgd())
+    losses = model.fit(WINDOWS, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    for before, after in zip(start, model.get_weights(), strict=True):
+        assert not np.array_equal(before, after)
+    model.save_to_preset(tmp_path)
+    loaded = GPT.from_preset(tmp_path)
+    assert loaded.config == model.config
+    assert np.array_equal(logits(loaded, INPUTS), logits(model, INPUTS))
+
+
+def test_positions_are_rotated_in_full_precision():
+    """In 16 bits, positions 2048 and 2049 have the same angle."""
+    model = made(changed(**LLAMA), dtype="mixed_float16")
+    block = model.blocks[0]
+    x = ops.cast(RNG.normal(size=(1, 1, 16)), "float16")
+    apart = [
+        block.attention._project(
+            x, None, positions=model.config.rotary.turns(np.array([place]), 8)
+        )[0]
+        for place in (2048, 2049)
+    ]
+    first, second = (ops.convert_to_numpy(ops.cast(q, "float32")) for q in apart)
+    assert np.abs(first - second).max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -333,6 +394,7 @@ def test_dropout_acts_in_training_alone():
         {"positions": "t5_bias", "window": 3},
         pytest.param({"positions": "transformer_xl"}, marks=pytest.mark.slow),
         pytest.param({"positions": "rotary", "window": 3}, marks=pytest.mark.slow),
+        LLAMA,
     ],
     ids=lambda fields: "-".join(map(str, fields.values())),
 )

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from zoo import GPTConfig
-from zoo.models.language.gpt import GPT3_LEARNING_RATES, PRESETS
+from zoo.models.language.gpt_sizes import GPT3_LEARNING_RATES, PRESETS
 from zoo.presets import count_parameters
 
 # Of the released checkpoints. Radford et al. 2018 and 2019 give rounded figures.
@@ -17,6 +17,44 @@ RELEASED = {
     "gpt2_medium": 354_823_168,
     "gpt2_large": 774_030_080,
     "gpt2_xl": 1_557_611_200,
+    "gpt_neox_20b": 20_554_567_680,
+    "llama_7b": 6_738_415_616,
+    "llama_13b": 13_015_864_320,
+    "llama_33b": 32_528_943_616,
+    "llama_65b": 65_285_660_672,
+    "llama2_7b": 6_738_415_616,
+    "llama2_13b": 13_015_864_320,
+    "llama2_70b": 68_976_648_192,
+    "llama3_8b": 8_030_261_248,
+    "llama3_70b": 70_553_706_496,
+    "llama3_1_8b": 8_030_261_248,
+    "llama3_1_405b": 405_853_388_800,
+    "llama3_2_1b": 1_235_814_400,
+    "llama3_2_3b": 3_212_749_824,
+    "mistral_7b": 7_241_732_096,
+    "qwen2_0_5b": 494_032_768,
+    "qwen2_1_5b": 1_543_714_304,
+    "qwen2_7b": 7_615_616_512,
+    "qwen2_72b": 72_706_203_648,
+    "qwen3_0_6b": 596_049_920,
+    "qwen3_1_7b": 1_720_574_976,
+    "qwen3_4b": 4_022_468_096,
+    "qwen3_8b": 8_190_735_360,
+    "qwen3_14b": 14_768_307_200,
+    "qwen3_32b": 32_762_123_264,
+    "smollm2_135m": 134_515_008,
+    "smollm2_360m": 361_821_120,
+    "smollm2_1_7b": 1_711_376_384,
+}
+
+GPTS = [name for name in PRESETS if name[:4] in ("gpt1", "gpt2", "gpt3")]
+
+# Of models that were never released: the papers' figures in billions.
+ROUNDED = {
+    "palm_8b": 8.63,
+    "palm_62b": 62.50,
+    "palm_540b": 540.35,
+    "chinchilla_70b": 70,
 }
 
 # Brown et al. 2020, table 2.1: parameters, layers, width, learning rate.
@@ -37,6 +75,11 @@ def test_released_sizes(name):
     assert count_parameters(name) == RELEASED[name]
 
 
+@pytest.mark.parametrize("name", ROUNDED)
+def test_sizes_in_papers(name):
+    assert count_parameters(name) / 1e9 == pytest.approx(ROUNDED[name], rel=0.005)
+
+
 @pytest.mark.parametrize("name", PRINTED)
 def test_gpt3_sizes(name):
     parameters, layers, width, rate = PRINTED[name]
@@ -55,7 +98,7 @@ def test_the_largest_is_counted_in_seconds():
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", GPTS)
 def test_a_block_is_twelve_width_squared(name):
     config = PRESETS[name]
     depth, width = config.num_layers, config.width

@@ -543,7 +543,7 @@ def test_a_tied_decoder_must_be_equal(folder):
     [
         ("Bert", "is_decoder", True),
         ("Bert", "position_embedding_type", "relative_key"),
-        ("Bert", "hidden_act", "silu"),
+        ("Bert", "hidden_act", "tanh"),
         ("Bert", "tie_word_embeddings", False),
         ("Bert", "problem_type", "multi_label_classification"),
         ("Albert", "num_hidden_groups", 2),

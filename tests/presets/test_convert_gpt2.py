@@ -305,7 +305,7 @@ def test_a_wrong_shape_is_named(folder, tmp_path):
         ("scale_attn_by_inverse_layer_idx", True),
         ("scale_attn_weights", False),
         ("add_cross_attention", True),
-        ("activation_function", "silu"),
+        ("activation_function", "tanh"),
         ("pruned_heads", {"0": [1]}),
         ("quantization_config", {"bits": 8}),
     ],
@@ -328,8 +328,8 @@ def test_models_that_are_no_gpt2_are_not_exported(fields, tmp_path):
 
 
 def test_other_model_types(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(
-        ValueError, match=r"\(gpt2, bert.*\); its model_type is 'llama'"
+        ValueError, match=r"\(gpt2, llama, .*bert.*\); its model_type is 't5'"
     ):
         GPT.from_preset(tmp_path)

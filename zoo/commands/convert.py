@@ -33,7 +33,7 @@ class ConvertConfig:
         source: a checkpoint's name, or a folder: one of zoo's, a Hugging Face model, a
             Keras Hub BERT or GPT-2, or the BERT authors' TensorFlow checkpoint.
         target: the folder, or the *.onnx file, to write.
-        to: the format to write: huggingface supports GPT-2 and the BERT family,
+        to: the format to write: huggingface supports GPT and the BERT family,
             keras_hub GPT-2 and BERT; onnx and saved_model write inference only: logits
             of GPT and BERT, pictures of VAEs, DCGANs and CycleGANs. Default: onnx if
             the target ends in .onnx, otherwise zoo.

@@ -5,10 +5,11 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from zoo.configs.made import made
 from zoo.files.damaged import LONGEST
 from zoo.files.limits import MAX_LAYERS, MAX_SIZE
 
@@ -69,7 +70,8 @@ def check_fields(config: Any, most: int = MAX_SIZE) -> None:
     """Checks that each field of a dataclass has its declared type.
 
     Numbers must be finite and within the limits of `zoo.files.limits`. NumPy numbers
-    become Python's and lists become tuples, as saving requires.
+    become Python's and lists become tuples, as saving requires. A field may be a
+    configuration itself; a dict, as files hold it, is made into one.
 
     Args:
         config: the dataclass, which may be frozen.
@@ -117,6 +119,11 @@ def checked(name: str, value: Any, kind: Any, most: int = MAX_SIZE) -> Any:
         return {
             k: checked(f"{name}[{k!r}]", v, inner[1], most) for k, v in value.items()
         }
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        try:
+            return made(kind, value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
     if kind is int and _is(value, numbers.Integral):
         if abs(value) <= most:
             return int(value)

@@ -2,6 +2,7 @@
 
 from zoo.layers.attention.multi_head import MultiHeadAttention
 from zoo.layers.attention.relative import T5Bias, TransformerXLPositions
+from zoo.layers.attention.rotary import Rotary, rotate
 from zoo.layers.attention.transformer import FeedForward, TransformerBlock
 from zoo.layers.characters import CharacterConvolutions, Highway
 from zoo.layers.convolution.history import ImageHistory
@@ -14,10 +15,9 @@ from zoo.layers.embeddings import (
     LearnedPositions,
     SinusoidalPositions,
     TokenEmbedding,
-    rotate,
 )
 from zoo.layers.latent.vector_quantizer import VectorQuantizer
-from zoo.layers.norm import BatchNorm, InstanceNorm, LayerNorm
+from zoo.layers.norm import BatchNorm, InstanceNorm, LayerNorm, RMSNorm
 from zoo.layers.recurrent.cells import GRU, LSTM, Elman
 from zoo.layers.scalar_mix import ScalarMix
 
@@ -36,8 +36,10 @@ __all__ = [
     "LayerNorm",
     "LearnedPositions",
     "MultiHeadAttention",
+    "RMSNorm",
     "ReflectionPadding",
     "ResidualBlock",
+    "Rotary",
     "ScalarMix",
     "SinusoidalPositions",
     "SpectralNorm",

@@ -11,6 +11,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "gelu": lambda x: ops.gelu(x, approximate=False),
     "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
     "relu": ops.relu,
+    # Elfwing et al. 2018; gated, it is the SwiGLU of Shazeer 2020.
+    "silu": ops.silu,
 }
 
 

@@ -53,12 +53,15 @@ class HeadsDense(Layer, Dense):
     """Projections for attention, such as queries and keys, as one product.
 
     Columns are ordered by head and, within a head, by part, so that splitting them
-    splits between heads. LoRA adapts each part with its own factors.
+    splits between heads. A part may be repeated: with parts (query, query, key, value)
+    each head of keys and values has two heads of queries (Ainslie et al. 2023). LoRA
+    adapts each part with its own factors; repeated parts share the first, A.
 
-    Shapes: D width, N heads, H head width, P parts, C parts with LoRA, R rank.
+    Shapes: D width, N heads, H head width, P parts, C parts with LoRA, U their names,
+    R rank.
 
     Args:
-        parts: names of the projections.
+        parts: names of the projections; repeated ones stand side by side.
         num_heads: N.
         head_width: H.
         **kwargs: arguments of `Dense`.
@@ -72,9 +75,22 @@ class HeadsDense(Layer, Dense):
         self.head_width = head_width
 
     def heads(self, x: Tensor) -> Any:
-        """Maps (B, T, D) to one (B, T, N, H) per part."""
-        shape = (-1, ops.shape(x)[1], self.num_heads, len(self.parts), self.head_width)
-        return ops.unstack(ops.reshape(self(x), shape), axis=3)
+        """Maps (B, T, D) to one (B, T, N, H) per part.
+
+        A part that is repeated n times has n·N heads.
+        """
+        tokens = ops.shape(x)[1]
+        shape = (-1, tokens, self.num_heads, len(self.parts), self.head_width)
+        y = ops.reshape(self(x), shape)
+        if len(set(self.parts)) == len(self.parts):
+            return ops.unstack(y, axis=3)
+        found = []
+        for name in dict.fromkeys(self.parts):
+            first, count = self.parts.index(name), self.parts.count(name)
+            part = y[:, :, :, first : first + count]
+            width = self.head_width
+            found.append(ops.reshape(part, (-1, tokens, self.num_heads * count, width)))
+        return found
 
     def enable_lora(
         self,
@@ -86,14 +102,14 @@ class HeadsDense(Layer, Dense):
     ) -> None:
         """Keras's `enable_lora`, limited to `parts`; None means all.
 
-        A (D, C·R) and B (C·R, N·H) hold the factors of all parts side by side.
+        A (D, U·R) and B (C·R, N·H) hold the factors of all parts side by side.
         """
         adapted = [part for part in self.parts if parts is None or part in parts]
         self._tracker.unlock()
         shared = {"dtype": "float32", "regularizer": self.kernel_regularizer}
         self.lora_kernel_a = self.add_weight(
             name="lora_kernel_a",
-            shape=(self._kernel.shape[0], len(adapted) * rank),
+            shape=(self._kernel.shape[0], len(set(adapted)) * rank),
             initializer=a_initializer,
             **shared,
         )
@@ -110,8 +126,13 @@ class HeadsDense(Layer, Dense):
 
     def lora_product(self, a: Tensor, b: Tensor) -> Tensor:
         """The products of all parts, (D, N·P·H); zeros for parts without LoRA."""
-        places = [self.parts.index(part) for part in self.adapted]
+        names = list(dict.fromkeys(self.adapted))
+        places = [at for at, part in enumerate(self.parts) if part in names]
         own = np.eye(len(self.parts))[places][:, None, None, :, None]  # (C, 1, 1, P, 1)
         b_CRNH = ops.reshape(b, (len(places), -1, self.num_heads, self.head_width))
         b_CRNPH = ops.expand_dims(b_CRNH, 3) * ops.cast(own, b.dtype)
-        return super().lora_product(a, ops.reshape(b_CRNPH, (a.shape[1], self.units)))
+        # Parts of one name share A, so that their products add up.
+        of = [names.index(part) for part in self.adapted]
+        shared = ops.cast(np.eye(len(names))[:, of], b.dtype)  # (U, C)
+        b_URNPH = ops.tensordot(shared, b_CRNPH, 1)
+        return super().lora_product(a, ops.reshape(b_URNPH, (a.shape[1], self.units)))

@@ -1,6 +1,6 @@
 """Token embeddings, tied output heads, and positions.
 
-Shapes: B batch, T tokens, D width, V vocabulary, N heads, H head width.
+Shapes: B batch, T tokens, D width, V vocabulary.
 """
 
 import math
@@ -109,28 +109,6 @@ class SinusoidalPositions(Layer):
             return x + ops.cast(rows, x.dtype)
         rows = ops.take(ops.convert_to_tensor(self.table), positions, axis=0)
         return x + ops.cast(rows, x.dtype)
-
-
-def rotate(x_BTNH: Tensor, positions: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021): rotates each pair of features by an angle.
-
-    Feature h is paired with h + H/2. Scores between rotated queries and keys depend
-    only on the distance of their positions.
-
-    Args:
-        x_BTNH: queries or keys.
-        positions: (T,) or (B, T).
-    """
-    half = x_BTNH.shape[-1] // 2
-    frequencies = ops.convert_to_tensor(_frequencies(2 * half), "float32")
-    angles = ops.cast(positions, "float32")[..., None, None] * frequencies
-    cos, sin = ops.cos(angles), ops.sin(angles)
-    x = ops.cast(x_BTNH, "float32")
-    first, second = x[..., :half], x[..., half:]
-    turned = ops.concatenate(
-        [first * cos - second * sin, first * sin + second * cos], axis=-1
-    )
-    return ops.cast(turned, x_BTNH.dtype)
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:

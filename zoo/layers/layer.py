@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import types
+import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -74,7 +75,7 @@ class Layer(keras.layers.Layer):
             # share it share it again when loaded.
             return keras.saving.serialize_keras_object([value, value])[1]
         if dataclasses.is_dataclass(value):
-            fields = dataclasses.fields(self._annotation(name))
+            fields = dataclasses.fields(self._dataclass(name))
             return {field.name: getattr(value, field.name) for field in fields}
         if inspect.isroutine(value):
             return self._named(name, value)
@@ -107,9 +108,12 @@ class Layer(keras.layers.Layer):
         if "class_name" in value:
             return keras.saving.deserialize_keras_object(value)
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return cls._annotation(name)(**fields)
+        return cls._dataclass(name)(**fields)
 
     @classmethod
-    def _annotation(cls, argument: str) -> type:
+    def _dataclass(cls, argument: str) -> Any:
+        """The dataclass that an argument's annotation is, or allows."""
         signature = inspect.signature(cls.__init__, eval_str=True)
-        return signature.parameters[argument].annotation
+        annotation = signature.parameters[argument].annotation
+        kinds = typing.get_args(annotation) or (annotation,)
+        return next(kind for kind in kinds if dataclasses.is_dataclass(kind))

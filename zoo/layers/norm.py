@@ -1,4 +1,7 @@
-"""Layer norm (Ba et al. 2016), batch norm (Ioffe & Szegedy 2015) and instance norm."""
+"""Normalisation: layer, root mean square, batch and instance norm.
+
+Ba et al. 2016, Zhang & Sennrich 2019, Ioffe & Szegedy 2015, Ulyanov et al. 2016.
+"""
 
 from typing import Any
 
@@ -33,6 +36,47 @@ class LayerNorm(keras.layers.LayerNormalization):
         if self.beta is not None:
             y = y + self.beta
         return ops.cast(y, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class RMSNorm(keras.layers.RMSNormalization):
+    """Divides by the root of the mean square, over the last axis (Zhang & Sennrich).
+
+    Like `LayerNorm`, without mean and offset, in the form that is fastest.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        """Normalises `x` over its last axis; statistics in float32."""
+        x = ops.cast(x, "float32")
+        scale = ops.cast(self.scale, "float32")
+        if engine().fuses:
+            square = ops.mean(ops.square(x), axis=-1, keepdims=True)
+            y = x * ops.rsqrt(square + self.epsilon) * scale
+        else:
+            y = ops.rms_normalization(x, scale, axis=-1, epsilon=self.epsilon)
+        return ops.cast(y, self.compute_dtype)
+
+
+NORMS = ("layer", "rms")
+
+
+def token_norm(kind: str, epsilon: float, use_bias: bool, **kwargs: Any) -> Any:
+    """The norm of a token's vector.
+
+    Args:
+        kind: one of `NORMS`.
+        epsilon: added to the variance, or to the mean square.
+        use_bias: whether a layer norm has an offset; an RMS norm never does.
+        kwargs: name and precision.
+
+    Raises:
+        ValueError: the kind is unknown.
+    """
+    if kind == "rms":
+        return RMSNorm(epsilon=epsilon, **kwargs)
+    if kind == "layer":
+        return LayerNorm(epsilon=epsilon, center=use_bias, **kwargs)
+    raise ValueError(f"norm must be one of {NORMS}, got {kind!r}.")
 
 
 @keras.saving.register_keras_serializable("zoo")

@@ -22,15 +22,19 @@ from zoo.files.json_files import read_json
 from zoo.presets import weights
 from zoo.presets.registration import registration, registration_of
 from zoo.store.manifest import checking, checkpoints
-from zoo.store.names import CONFIGS, folder_of
+from zoo.store.names import CONFIGS, DECODERS, folder_of
 
 # The names in presets written before 0.2.
 RENAMED = {"Translator": "CycleGANGenerator"}
 
 # The modules that convert Hugging Face's folders, by their model type.
-CONVERTERS = {"gpt2": "zoo.formats.huggingface.gpt2"} | dict.fromkeys(
-    ("bert", "roberta", "albert", "electra", "distilbert"),
-    "zoo.formats.huggingface.bert",
+CONVERTERS = (
+    {"gpt2": "zoo.formats.huggingface.gpt2"}
+    | dict.fromkeys(DECODERS, "zoo.formats.huggingface.decoders")
+    | dict.fromkeys(
+        ("bert", "roberta", "albert", "electra", "distilbert"),
+        "zoo.formats.huggingface.bert",
+    )
 )
 # The modules that make other folders look like Hugging Face's.
 READERS = ("zoo.formats.authors.bert", "zoo.formats.keras_hub.reading")

@@ -17,6 +17,8 @@ from zoo.store.manifest import checkpoints
 
 # The files that describe a folder's contents.
 CONFIGS = ("config.json", "bert_config.json")
+# Hugging Face's model types, besides GPT-2's, that are a GPT here.
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gpt_neox")
 
 _MARK = "the name or folder of a preset"
 PresetName = Annotated[str, _MARK]
@@ -113,7 +115,9 @@ def family_of(name: str) -> tuple[str, str]:
     kind = str(said.get("model_type", "bert"))
     if "architecture" in said:
         return str(said["architecture"]), name
-    return ("GPT", "gpt2") if kind == "gpt2" else ("BertBackbone", f"{kind}_")
+    if kind in ("gpt2", *DECODERS):
+        return "GPT", kind
+    return "BertBackbone", f"{kind}_"
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:

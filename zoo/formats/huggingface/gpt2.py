@@ -166,12 +166,16 @@ def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
         ValueError: the model computes something that GPT-2 does not.
     """
     arrays, config = their_form(model)
+    texts = {"config.json": config, **tokenizer_files(model)}
+    weights.write(directory, arrays, texts, {"format": "pt"})
+
+
+def tokenizer_files(model: Any) -> dict[str, Any]:
+    """The tokenizer's files; GPT's end of text is every special token of theirs."""
     special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), _end(model))
-    tokenizer = weights.transformers_tokenizer_texts(
+    return weights.transformers_tokenizer_texts(
         model, **(special if _end(model) else {})
     )
-    texts = {"config.json": config, **tokenizer}
-    weights.write(directory, arrays, texts, {"format": "pt"})
 
 
 def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

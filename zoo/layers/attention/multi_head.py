@@ -1,6 +1,7 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
-Shapes: B batch, T queries, S keys, D width, N heads, H head width (D = N·H).
+Shapes: B batch, T queries, S keys, D width, N heads, M heads of keys and values, H head
+width (D / N by default).
 """
 
 from functools import partial
@@ -12,12 +13,19 @@ from keras import ops
 from zoo.engine.current import engine
 from zoo.engine.plain_attention import probabilities
 from zoo.engine.tensors import Shape, Tensor
-from zoo.layers.attention.sliding import global_attention, in_window, sliding_attention
+from zoo.layers.attention.grouped import check_groups, grouped
+from zoo.layers.attention.rotary import Rotary, Turns, turned
+from zoo.layers.attention.sliding import (
+    first_tokens,
+    global_attention,
+    in_window,
+    sliding_attention,
+)
 from zoo.layers.dense import Dense, HeadsDense
 from zoo.layers.dropout import Dropout
-from zoo.layers.embeddings import rotate
 from zoo.layers.gather import gather
 from zoo.layers.layer import Layer
+from zoo.layers.norm import RMSNorm
 
 
 def check_heads(width: int, num_heads: int) -> None:
@@ -39,15 +47,25 @@ class MultiHeadAttention(Layer):
 
     Args:
         num_heads: N.
-        width: D, a multiple of `num_heads`.
+        width: D; a multiple of `num_heads` unless `head_width` is given.
+        key_value_heads: M, which divides N; 0 for N (`zoo.layers.attention.grouped`).
+        head_width: H; 0 for D / N.
         causal: whether tokens attend only to earlier ones and themselves.
         cross: whether to attend to a context instead of the input itself.
-        rotary: whether to use rotary positions.
+        rotary: how queries and keys are rotated by their positions; True for
+            `Rotary()`, False if they aren't.
+        query_key_norm: whether each head's queries and keys go through an RMS norm
+            before they are rotated (Dehghani et al. 2023, Qwen3).
+        norm_epsilon: added to the mean square in those norms.
         relative: a layer of `zoo.layers.attention.relative`, which other layers may
             share.
         window: tokens attend only to those less than `window` away
             (`zoo.layers.attention.sliding`); 0 for no limit.
+        sinks: how many of the first tokens are seen from outside the window too (Xiao
+            et al. 2024).
         use_bias: whether projections have biases.
+        qkv_bias: whether those of queries, keys and values have; None for `use_bias`.
+        output_bias: whether the output projection has; None for `use_bias`.
         dropout: dropout rate of the output.
         attention_dropout: dropout rate of the probabilities, which are then
             materialised; without it, fused kernels avoid that.
@@ -64,12 +82,19 @@ class MultiHeadAttention(Layer):
         num_heads: int,
         width: int,
         *,
+        key_value_heads: int = 0,
+        head_width: int = 0,
         causal: bool = False,
         cross: bool = False,
-        rotary: bool = False,
+        rotary: Rotary | bool = False,
+        query_key_norm: bool = False,
+        norm_epsilon: float = 1e-5,
         relative: keras.layers.Layer | None = None,
         window: int = 0,
+        sinks: int = 0,
         use_bias: bool = True,
+        qkv_bias: bool | None = None,
+        output_bias: bool | None = None,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         initializer: Any = "glorot_uniform",
@@ -77,33 +102,59 @@ class MultiHeadAttention(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_heads(width, num_heads)
+        if not head_width:
+            check_heads(width, num_heads)
+        key_value_heads = key_value_heads or num_heads
+        check_groups(num_heads, key_value_heads)
+        if sinks and not window:
+            raise ValueError(
+                f"sinks={sinks} needs a window; without one all tokens are seen."
+            )
+        if cross and (rotary or query_key_norm or key_value_heads != num_heads):
+            raise ValueError(
+                "Cross-attention has no rotary positions, no norms of queries and keys "
+                "and as many heads of keys as of queries. Leave them out."
+            )
         if cross and (relative is not None or window):
             raise ValueError(
                 "Cross-attention has neither relative positions nor a window: its "
                 "context's tokens have no position among the queries. Leave them out."
             )
         self.num_heads, self.width = num_heads, width
-        self.head_width = width // num_heads
-        self.causal, self.cross, self.rotary = causal, cross, rotary
-        self.relative, self.window = relative, window
-        dense = {"use_bias": use_bias, "dtype": self.dtype_policy}
-        make = {"kernel_initializer": initializer, **dense}
+        self.key_value_heads = key_value_heads
+        self.head_width = head_width or width // num_heads
+        self.causal, self.cross = causal, cross
+        self.rotary = Rotary() if rotary is True else rotary or None
+        self.relative, self.window, self.sinks = relative, window, sinks
+        make = {
+            "use_bias": use_bias if qkv_bias is None else qkv_bias,
+            "kernel_initializer": initializer,
+            "dtype": self.dtype_policy,
+        }
 
         def heads(*parts: Any) -> HeadsDense:
-            name = "_".join(parts)
-            return HeadsDense(parts, num_heads, self.head_width, name=name, **make)
+            name = "_".join(dict.fromkeys(parts))
+            return HeadsDense(
+                parts, key_value_heads, self.head_width, name=name, **make
+            )
 
         if cross:
             self.query = heads("query")
             self.key_value = heads("key", "value")
         else:
-            self.query_key_value = heads("query", "key", "value")
+            queries = ["query"] * (num_heads // key_value_heads)
+            self.query_key_value = heads(*queries, "key", "value")
+        self.query_norm = self.key_norm = None
+        if query_key_norm:
+            norm = {"epsilon": norm_epsilon, "dtype": self.dtype_policy}
+            self.query_norm = RMSNorm(name="query_norm", **norm)
+            self.key_norm = RMSNorm(name="key_norm", **norm)
         self.output_projection = Dense(
             width,
             name="output",
+            use_bias=use_bias if output_bias is None else output_bias,
             kernel_initializer=output_initializer or initializer,
-            **dense,
+            dtype=self.dtype_policy,
         )
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.attention_dropout = Dropout(
@@ -116,8 +167,12 @@ class MultiHeadAttention(Layer):
         projections = (
             (self.query, self.key_value) if self.cross else (self.query_key_value,)
         )
-        for projection in (*projections, self.output_projection):
+        for projection in projections:
             projection.build(shape)
+        self.output_projection.build((None, None, self.num_heads * self.head_width))
+        for norm in (self.query_norm, self.key_norm):
+            if norm is not None:
+                norm.build((None, None, None, self.head_width))
         if self.relative is not None and not self.relative.built:
             self.relative.build(shape)
 
@@ -126,7 +181,7 @@ class MultiHeadAttention(Layer):
         x_BTD: Tensor,
         context_BSD: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        positions: Tensor | None = None,
+        positions: Any = None,
         queries: Tensor | None = None,
         global_positions: Any = None,
         cache: Any = None,
@@ -144,13 +199,14 @@ class MultiHeadAttention(Layer):
                 mask alone must hide future tokens. A window saves time and memory only
                 if the mask is the same for all queries, (B, 1, S), and there is no
                 cache.
-            positions: (T,) or (B, T), for rotary positions; default 0 … T-1. Relative
-                positions are distances in the arrays.
+            positions: (T,) or (B, T), for rotary positions; default 0 … T-1; or what
+                `Rotary.turns` made of them. Relative positions are distances in the
+                arrays.
             queries: (B, Q), indices of the tokens that attend; default all. Only for
                 bidirectional attention with one mask for all queries.
             global_positions: indices (B, G) of tokens that attend to all and are
                 attended to by all, regardless of the window; -1 for none.
-            cache: a pair of (B, S, N, H) arrays, the keys and values so far; if
+            cache: a pair of (B, S, M, H) arrays, the keys and values so far; if
                 `cross`, those of the whole context, from `keys_values`.
             index: index in the cache of the first of these T tokens.
             training: whether to apply dropout.
@@ -190,8 +246,8 @@ class MultiHeadAttention(Layer):
             first = 0 if index is None else index
             mask = self._within(attention_mask, q_BTNH, k_BSNH, first, global_positions)
             attended = self._attend(*arrays, mask, causal, first, drop)
-        attended_BTD = ops.reshape(attended, (-1, ops.shape(q_BTNH)[1], self.width))
-        out = self.output_projection(attended_BTD)
+        shape = (-1, ops.shape(q_BTNH)[1], self.num_heads * self.head_width)
+        out = self.output_projection(ops.reshape(attended, shape))
         out = self.dropout(out, training=training, seed=seeds[1])
         return out if cache is None else (out, cache)
 
@@ -212,6 +268,7 @@ class MultiHeadAttention(Layer):
     ) -> Tensor:
         """The attention probabilities, (B, N, T, S), all materialised."""
         q_BTNH, k_BSNH, _ = self._project(x_BTD, context_BSD, positions=positions)
+        k_BSNH = ops.repeat(k_BSNH, self.num_heads // self.key_value_heads, axis=2)
         mask = self._within(attention_mask, q_BTNH, k_BSNH)
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH)
         return probabilities(q_BTNH, k_BSNH, mask, self.causal, bias)
@@ -221,17 +278,22 @@ class MultiHeadAttention(Layer):
         x_BTD: Tensor,
         context_BSD: Tensor,
         cache: Any = None,
-        positions: Tensor | None = None,
+        positions: Any = None,
     ) -> Any:
         if self.cross:
             q_BTNH = self.query.heads(x_BTD)[0]
             return q_BTNH, *(cache or self.keys_values(context_BSD))
-        q_BTNH, k_BTNH, v_BTNH = self.query_key_value.heads(x_BTD)
-        if self.rotary:
+        q_BTNH, k_BTMH, v_BTMH = self.query_key_value.heads(x_BTD)
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BTNH, k_BTMH = self.query_norm(q_BTNH), self.key_norm(k_BTMH)
+        if self.rotary is not None:
             if positions is None:
                 positions = ops.arange(ops.shape(x_BTD)[1], dtype="int32")
-            q_BTNH, k_BTNH = rotate(q_BTNH, positions), rotate(k_BTNH, positions)
-        return q_BTNH, k_BTNH, v_BTNH
+            turns = positions
+            if not isinstance(turns, Turns):
+                turns = self.rotary.turns(positions, self.head_width)
+            q_BTNH, k_BTMH = turned(q_BTNH, turns), turned(k_BTMH, turns)
+        return q_BTNH, k_BTMH, v_BTMH
 
     def _attend(
         self,
@@ -244,7 +306,8 @@ class MultiHeadAttention(Layer):
         drop: Any = None,
     ) -> Tensor:
         q_BTNH, bias = self._biased(q_BTNH, k_BSNH, first)
-        return engine().attention(q_BTNH, k_BSNH, v_BSNH, mask, is_causal, bias, drop)
+        arrays = (q_BTNH, k_BSNH, v_BSNH)
+        return grouped(engine().attention, *arrays, mask, is_causal, bias, drop)
 
     def _biased(self, q_BTNH: Tensor, k_BSNH: Tensor, first: Any = 0) -> Any:
         if self.relative is None:
@@ -272,7 +335,10 @@ class MultiHeadAttention(Layer):
         attend = partial(self._attend, drop=drop)
         arrays = (attend, q_BTNH, k_BTNH, v_BTNH, self.window)
         if global_positions is None:
-            return sliding_attention(*arrays, causal=self.causal, visible=visible)
+            others = first_tokens(*arrays[1:], self.sinks, visible)
+            return sliding_attention(
+                *arrays, causal=self.causal, visible=visible, others=others
+            )
         if self.relative is not None:
             raise ValueError(
                 "Global tokens are at any distance, which relative positions can't "
@@ -294,13 +360,15 @@ class MultiHeadAttention(Layer):
         queries, keys = q_BTNH.shape[1], k_BSNH.shape[1]
         mask = attention_mask
         if 0 < self.window < keys:
-            near = in_window(queries, keys, self.window, first, global_positions)
+            near = in_window(
+                queries, keys, self.window, first, global_positions, self.sinks
+            )
             mask = near if mask is None else ops.logical_and(mask, near)
         return None if mask is None else ops.expand_dims(mask, 1)
 
     def empty_cache(self, batch: int, length: int) -> tuple[Tensor, Tensor]:
-        """A cache for `length` tokens: keys and values, zeros (B, S, N, H)."""
-        shape = (batch, length, self.num_heads, self.head_width)
+        """A cache for `length` tokens: keys and values, zeros (B, S, M, H)."""
+        shape = (batch, length, self.key_value_heads, self.head_width)
         return (
             ops.zeros(shape, dtype=self.compute_dtype),
             ops.zeros(shape, dtype=self.compute_dtype),

@@ -25,6 +25,7 @@ def in_window(
     window: int,
     first: Any = 0,
     global_positions: Any = None,
+    sinks: int = 0,
 ) -> Tensor:
     """Whether each key is in a query's window, (B or 1, T, S), ignoring causality.
 
@@ -34,15 +35,50 @@ def in_window(
         window: the distance from which keys are hidden.
         first: index of the first query among the keys.
         global_positions: indices (B, G) of global tokens; -1 for none.
+        sinks: how many of the first keys are seen from anywhere.
     """
     rows = first + ops.arange(num_queries, dtype="int32")[:, None]
     columns = ops.arange(num_keys, dtype="int32")[None, :]
     near = (ops.abs(rows - columns) < window)[None]
+    if sinks:
+        near = ops.logical_or(near, columns[None] < sinks)
     if global_positions is None:
         return near
     places = ops.cast(global_positions, "int32")[:, :, None, None]
     is_global = ops.any(ops.logical_or(rows == places, columns == places), axis=1)
     return ops.logical_or(near, is_global)
+
+
+def first_tokens(
+    q_BTNH: Tensor,
+    k_BTNH: Tensor,
+    v_BTNH: Tensor,
+    window: int,
+    sinks: int,
+    visible: Tensor | None = None,
+) -> Any:
+    """The first tokens, seen from outside the window too: `sliding_attention`'s others.
+
+    Xiao et al. 2024: models put attention that they need nowhere else on the first
+    tokens, and lose their footing when a window leaves those behind.
+
+    Args:
+        q_BTNH: queries.
+        k_BTNH: keys.
+        v_BTNH: values.
+        window: W.
+        sinks: how many first tokens, G; 0 returns None.
+        visible: (B or 1, T), False at padding.
+    """
+    if not sinks:
+        return None
+    tokens = q_BTNH.shape[1]
+    rows, columns = np.arange(tokens)[:, None], np.arange(min(sinks, tokens))
+    # In the window, they are seen as neighbours already.
+    far = rows - columns >= window
+    seen = _given(visible, q_BTNH)[:, None, : len(columns)]
+    mask = ops.logical_and(ops.convert_to_tensor(far)[None], seen)
+    return k_BTNH[:, : len(columns)], v_BTNH[:, : len(columns)], mask
 
 
 def sliding_attention(

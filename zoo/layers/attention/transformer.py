@@ -1,5 +1,8 @@
 """The transformer block: attention and feed-forward, each with a residual path.
 
+Vaswani et al. 2017; gated feed-forward layers, Shazeer 2020; both in parallel, Wang &
+Komatsuzaki 2021 (GPT-J), Chowdhery et al. 2022 (PaLM).
+
 Shapes: B batch, T tokens, D width, F feed-forward width.
 """
 
@@ -11,13 +14,15 @@ from zoo.engine.current import engine
 from zoo.engine.tensors import Function, Shape, Tensor
 from zoo.layers.activations import activation as get_activation
 from zoo.layers.attention.multi_head import MultiHeadAttention
+from zoo.layers.attention.rotary import Rotary
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.gather import gather
 from zoo.layers.layer import Layer
-from zoo.layers.norm import LayerNorm
+from zoo.layers.norm import token_norm
 
 NORM_POSITIONS = ("pre", "post")
+SUBLAYERS = ("sequential", "parallel", "parallel_shared_norm")
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -28,6 +33,8 @@ class FeedForward(Layer):
         width: D.
         hidden_width: F.
         activation: a name or a function.
+        gated: whether the activation's output is multiplied with a second projection of
+            the input: SwiGLU with "silu", GeGLU with "gelu" (Shazeer 2020).
         use_bias: whether the layers have biases.
         dropout: dropout rate of the output.
         initializer: initializer of the matrices.
@@ -40,6 +47,7 @@ class FeedForward(Layer):
         hidden_width: int,
         *,
         activation: Any = "relu",
+        gated: bool = False,
         use_bias: bool = True,
         dropout: float = 0.0,
         initializer: Any = "glorot_uniform",
@@ -53,6 +61,11 @@ class FeedForward(Layer):
         self.expand = Dense(
             hidden_width, name="expand", kernel_initializer=initializer, **make
         )
+        self.gate = None
+        if gated:
+            self.gate = Dense(
+                hidden_width, name="gate", kernel_initializer=initializer, **make
+            )
         self.contract = Dense(
             width,
             name="contract",
@@ -62,15 +75,21 @@ class FeedForward(Layer):
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, input_shape: Shape) -> None:
-        """Creates both projections."""
+        """Creates the projections."""
         self.expand.build((None, None, self.width))
+        if self.gate is not None:
+            self.gate.build((None, None, self.width))
         self.contract.build((None, None, self.hidden_width))
 
     def call(
         self, x_BTD: Tensor, training: bool = False, seeds: Any = (None,)
     ) -> Tensor:
         """Maps (B, T, D) to (B, T, D)."""
-        x_BTF = self.activation(self.expand(x_BTD))
+        x_BTF = self.expand(x_BTD)
+        if self.gate is None:
+            x_BTF = self.activation(x_BTF)
+        else:
+            x_BTF = self.activation(self.gate(x_BTD)) * x_BTF
         return self.dropout(self.contract(x_BTF), training=training, seed=seeds[0])
 
     def draw_seeds(self) -> tuple:
@@ -91,11 +110,15 @@ class TransformerBlock(Layer):
     `FeedForward`.
 
     Args:
+        norm: "layer" or "rms".
         norm_position: "pre" or "post".
         norm_epsilon: added to the norms' variance.
+        sublayers: "sequential"; or "parallel", where the feed-forward layer reads the
+            block's input and not attention's output (GPT-NeoX), or
+            "parallel_shared_norm", the same with one norm for both (GPT-J, PaLM).
 
     Raises:
-        ValueError: `norm_position` is unknown.
+        ValueError: a name is unknown, or the arguments contradict each other.
     """
 
     def __init__(
@@ -104,17 +127,26 @@ class TransformerBlock(Layer):
         width: int,
         hidden_width: int,
         *,
+        key_value_heads: int = 0,
+        head_width: int = 0,
+        norm: str = "layer",
         norm_position: str = "pre",
         norm_epsilon: float = 1e-5,
+        sublayers: str = "sequential",
         causal: bool = False,
         cross: bool = False,
-        rotary: bool = False,
+        rotary: Rotary | bool = False,
+        query_key_norm: bool = False,
         relative: keras.layers.Layer | None = None,
         window: int = 0,
+        sinks: int = 0,
         use_bias: bool = True,
+        qkv_bias: bool | None = None,
+        output_bias: bool | None = None,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         activation: Any = "relu",
+        gated: bool = False,
         initializer: Any = "glorot_uniform",
         output_initializer: Any = None,
         **kwargs: Any,
@@ -124,7 +156,16 @@ class TransformerBlock(Layer):
             raise ValueError(
                 f"norm_position must be one of {NORM_POSITIONS}, got {norm_position!r}."
             )
-        self.norm_position, self.width = norm_position, width
+        if sublayers not in SUBLAYERS:
+            raise ValueError(
+                f"sublayers must be one of {SUBLAYERS}, got {sublayers!r}."
+            )
+        if sublayers != "sequential" and (norm_position == "post" or cross):
+            raise ValueError(
+                f"sublayers={sublayers!r} needs norm_position='pre' and cross=False, "
+                f"got norm_position={norm_position!r}, cross={cross}."
+            )
+        self.norm_position, self.width, self.sublayers = norm_position, width, sublayers
         common = {
             "use_bias": use_bias,
             "dropout": dropout,
@@ -135,15 +176,27 @@ class TransformerBlock(Layer):
         self.attention = MultiHeadAttention(
             num_heads,
             width,
+            key_value_heads=key_value_heads,
+            head_width=head_width,
             causal=causal,
             rotary=rotary,
+            query_key_norm=query_key_norm,
+            norm_epsilon=norm_epsilon,
             relative=relative,
             window=window,
+            sinks=sinks,
+            qkv_bias=qkv_bias,
+            output_bias=output_bias,
             attention_dropout=attention_dropout,
             name="attention",
             **common,
         )
-        self.attention_norm = self._norm("attention_norm", norm_epsilon, use_bias)
+
+        def make_norm(name: str) -> keras.Layer:
+            policy = self.dtype_policy
+            return token_norm(norm, norm_epsilon, use_bias, name=name, dtype=policy)
+
+        self.attention_norm = make_norm("attention_norm")
         self.cross_attention: MultiHeadAttention | None = None
         if cross:
             self.cross_attention = MultiHeadAttention(
@@ -154,16 +207,18 @@ class TransformerBlock(Layer):
                 name="cross_attention",
                 **common,
             )
-            self.cross_norm = self._norm("cross_norm", norm_epsilon, use_bias)
+            self.cross_norm = make_norm("cross_norm")
         self.feed_forward = FeedForward(
-            width, hidden_width, activation=activation, name="feed_forward", **common
+            width,
+            hidden_width,
+            activation=activation,
+            gated=gated,
+            name="feed_forward",
+            **common,
         )
-        self.feed_forward_norm = self._norm("feed_forward_norm", norm_epsilon, use_bias)
-
-    def _norm(self, name: str, epsilon: float, use_bias: bool) -> LayerNorm:
-        return LayerNorm(
-            epsilon=epsilon, center=use_bias, name=name, dtype=self.dtype_policy
-        )
+        self.feed_forward_norm = None
+        if sublayers != "parallel_shared_norm":
+            self.feed_forward_norm = make_norm("feed_forward_norm")
 
     def build(self, input_shape: Shape) -> None:
         """Creates all parts for inputs (B, T, D)."""
@@ -183,7 +238,7 @@ class TransformerBlock(Layer):
         attention_mask: Tensor | None = None,
         context_mask: Tensor | None = None,
         context_cache: Any = None,
-        positions: Tensor | None = None,
+        positions: Any = None,
         queries: Tensor | None = None,
         cache: Any = None,
         index: Any = None,
@@ -217,6 +272,9 @@ class TransformerBlock(Layer):
             return out[0]
 
         kept = x_BTD if queries is None else gather(x_BTD, queries)
+        if self.sublayers != "sequential":
+            x = self._parallel(x_BTD, attend, kept, training, seeds)
+            return x if cache is None else (x, held[0])
         x = self._residual(x_BTD, attend, self.attention_norm, kept)
         cross = self.cross_attention
         if cross is not None:
@@ -232,12 +290,26 @@ class TransformerBlock(Layer):
                 ),
                 self.cross_norm,
             )
+        assert self.feed_forward_norm is not None
         x = self._residual(
             x,
             lambda x: self.feed_forward(x, training=training, seeds=next(seeds)),
             self.feed_forward_norm,
         )
         return x if cache is None else (x, held[0])
+
+    def _parallel(
+        self, x: Tensor, attend: Function, kept: Tensor, training: bool, seeds: Any
+    ) -> Tensor:
+        """Adds attention and feed-forward, which both read the block's input."""
+        normed = self.attention_norm(x)
+        attended = attend(normed)
+        if self.feed_forward_norm is not None:
+            normed = self.feed_forward_norm(kept)
+        elif kept is not x:
+            normed = self.attention_norm(kept)
+        fed = self.feed_forward(normed, training=training, seeds=next(seeds))
+        return kept + engine().by_rows(attended + fed)
 
     def keys_values(self, context_BSD: Tensor) -> Any:
         """A context's keys and values, for `call(..., context_cache=)`."""
@@ -271,7 +343,7 @@ def rematerialised(
     block: TransformerBlock,
     x: Tensor,
     attention_mask: Tensor | None = None,
-    positions: Tensor | None = None,
+    positions: Any = None,
     context: Tensor | None = None,
     context_mask: Tensor | None = None,
 ) -> Any:

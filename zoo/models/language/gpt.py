@@ -2,142 +2,33 @@
 
 Radford et al. 2018 (GPT-1), Radford et al. 2019 (GPT-2) and Brown et al. 2020
 (GPT-3). Parameter names and numerics follow OpenAI's gpt-2 and its Hugging Face port.
+What came later is a matter of options: GPT-NeoX (Black et al. 2022), PaLM (Chowdhery et
+al. 2022), LLaMA (Touvron et al. 2023) and what descends from it.
 
 Shapes: B batch, T tokens, S cached tokens, D width, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras import ops
 
-from zoo.configs.checks import check_choice, check_fields, check_rate, check_whole
 from zoo.engine.current import engine
 from zoo.engine.tensors import Tensor
-from zoo.layers.activations import ACTIVATIONS
-from zoo.layers.attention.multi_head import check_heads
 from zoo.layers.attention.relative import T5Bias, TransformerXLPositions
-from zoo.layers.attention.transformer import (
-    NORM_POSITIONS,
-    TransformerBlock,
-    rematerialised,
-)
+from zoo.layers.attention.rotary import Rotary
+from zoo.layers.attention.transformer import TransformerBlock, rematerialised
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
 from zoo.layers.initializers import Normal, residual
-from zoo.layers.norm import LayerNorm
+from zoo.layers.norm import token_norm
+from zoo.models.language.gpt_config import GPTConfig
+from zoo.models.language.gpt_sizes import PRESETS
 from zoo.models.language.language_model import LanguageModel
 from zoo.presets.inference import BATCH, Array, Served, Side
 from zoo.presets.registration import register
-
-POSITIONS = ("learned", "sinusoidal", "rotary", "t5_bias", "transformer_xl")
-
-
-@dataclass(frozen=True)
-class GPTConfig:
-    """Configuration of a GPT.
-
-    Attributes:
-        vocab_size: number of token ids, V.
-        context_length: maximum number of tokens.
-        num_layers: number of transformer blocks.
-        num_heads: attention heads; must divide `width`.
-        width: width of the residual stream, D.
-        feed_forward_width: width of the hidden layer; 0 means 4·width.
-        dropout: dropout rate after embeddings, attention and feed-forward.
-        attention_dropout: dropout rate of attention probabilities, as in GPT-2. At 0,
-            attention uses a fused kernel, which is faster and takes less memory.
-        use_bias: whether dense layers and norms have biases.
-        activation: "gelu_tanh" (GPT-2), "gelu" or "relu".
-        norm_position: "pre" (GPT-2) or "post" (GPT-1).
-        norm_epsilon: constant added to the variance in norms.
-        positions: absolute positions, "learned", "sinusoidal" or "rotary"; or relative
-            ones, "t5_bias" (Raffel et al. 2020) or "transformer_xl" (Dai et al. 2019).
-        window: each token attends to itself and the `window` - 1 tokens before it; 0
-            for all of them.
-        tie_embeddings: whether the output head shares the token embedding.
-        initial_stddev: standard deviation of all initial matrices; those that write to
-            the residual stream use this value / sqrt(2·layers).
-        remat: whether to recompute blocks in the backward pass instead of keeping
-            their activations.
-    """
-
-    vocab_size: int
-    context_length: int
-    num_layers: int
-    num_heads: int
-    width: int
-    feed_forward_width: int = 0
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    use_bias: bool = True
-    activation: str = "gelu_tanh"
-    norm_position: str = "pre"
-    norm_epsilon: float = 1e-5
-    positions: str = "learned"
-    window: int = 0
-    tie_embeddings: bool = True
-    initial_stddev: float = 0.02
-    remat: bool = False
-
-    def __post_init__(self) -> None:
-        """Validates the fields."""
-        sizes = ("vocab_size", "context_length", "num_layers", "num_heads", "width")
-        check_whole(self, *sizes)
-        check_whole(self, "feed_forward_width", "window", least=0)
-        check_fields(self)
-        check_heads(self.width, self.num_heads)
-        check_choice(self, "activation", tuple(ACTIVATIONS))
-        check_choice(self, "norm_position", NORM_POSITIONS)
-        check_choice(self, "positions", POSITIONS)
-        check_rate(self, "dropout")
-        check_rate(self, "attention_dropout")
-        if self.positions == "rotary" and self.width // self.num_heads % 2:
-            raise ValueError(
-                "width / num_heads must be even for rotary positions, which rotate "
-                f"pairs, got width={self.width}, num_heads={self.num_heads}."
-            )
-
-
-def _gpt2(num_layers: int, num_heads: int, width: int) -> GPTConfig:
-    return GPTConfig(50257, 1024, num_layers, num_heads, width)
-
-
-def _gpt3(num_layers: int, num_heads: int, width: int) -> GPTConfig:
-    return GPTConfig(50257, 2048, num_layers, num_heads, width)
-
-
-PRESETS: dict[str, GPTConfig] = {
-    "gpt1": GPTConfig(40478, 512, 12, 12, 768, norm_position="post"),
-    "gpt2": _gpt2(12, 12, 768),
-    "gpt2_medium": _gpt2(24, 16, 1024),
-    "gpt2_large": _gpt2(36, 20, 1280),
-    "gpt2_xl": _gpt2(48, 25, 1600),
-    # Brown et al. 2020, table 2.1. Two rows can't be built as printed: XL's 24 heads of
-    # width 128 do not add up to its width of 2048 (16 do), and 13B's width of 5140 is
-    # not a multiple of its 40 heads (5120, 40 heads of width 128, is).
-    "gpt3_125m": _gpt3(12, 12, 768),
-    "gpt3_350m": _gpt3(24, 16, 1024),
-    "gpt3_760m": _gpt3(24, 16, 1536),
-    "gpt3_1_3b": _gpt3(24, 16, 2048),
-    "gpt3_2_7b": _gpt3(32, 32, 2560),
-    "gpt3_6_7b": _gpt3(32, 32, 4096),
-    "gpt3_13b": _gpt3(40, 40, 5120),
-    "gpt3_175b": _gpt3(96, 96, 12288),
-}
-
-GPT3_LEARNING_RATES = {
-    "gpt3_125m": 6.0e-4,
-    "gpt3_350m": 3.0e-4,
-    "gpt3_760m": 2.5e-4,
-    "gpt3_1_3b": 2.0e-4,
-    "gpt3_2_7b": 1.6e-4,
-    "gpt3_6_7b": 1.2e-4,
-    "gpt3_13b": 1.0e-4,
-    "gpt3_175b": 0.6e-4,
-}
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -149,13 +40,13 @@ class GPT(LanguageModel):
     # embeddings by their width, since vocabulary sizes such as 50257 have no divisors.
     layout = (
         (r"embeddings$", (None, "model")),
-        (r"(query_key_value|expand|position)/kernel$", (None, "model")),
-        (r"(query_key_value|expand)/bias$|(content|position)_bias$", ("model",)),
+        (r"(query_key_value|expand|gate|position)/kernel$", (None, "model")),
+        (r"(query_key_value|expand|gate)/bias$|(content|position)_bias$", ("model",)),
         (r"(output|contract)/kernel$", ("model", None)),
         (r"head/kernel$", ("model", None)),
     )
     fusion_pays = True
-    divided = ("num_heads",)
+    divided = ("num_heads", "key_value_heads")
 
     def __init__(self, config: GPTConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -187,16 +78,25 @@ class GPT(LanguageModel):
                 config.num_heads,
                 config.width,
                 config.feed_forward_width or 4 * config.width,
+                key_value_heads=config.num_key_value_heads,
+                head_width=config.head_width,
+                norm=config.norm,
                 norm_position=config.norm_position,
                 norm_epsilon=config.norm_epsilon,
+                sublayers=config.sublayers,
                 causal=True,
-                rotary=config.positions == "rotary",
+                rotary=self._rotary(index) or False,
+                query_key_norm=config.query_key_norm,
                 relative=self._relative(shared),
                 window=config.window,
+                sinks=config.sinks,
                 use_bias=config.use_bias,
+                qkv_bias=config.qkv_bias,
+                output_bias=config.output_bias,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
                 activation=config.activation,
+                gated=config.gated,
                 output_initializer=residual(config.initial_stddev, config.num_layers),
                 name=f"block_{index}",
                 **shared,
@@ -205,9 +105,10 @@ class GPT(LanguageModel):
         ]
         self.final_norm = None
         if config.norm_position == "pre":
-            self.final_norm = LayerNorm(
-                epsilon=config.norm_epsilon,
-                center=config.use_bias,
+            self.final_norm = token_norm(
+                config.norm,
+                config.norm_epsilon,
+                config.use_bias,
                 name="final_norm",
                 dtype=self.dtype_policy,
             )
@@ -221,6 +122,12 @@ class GPT(LanguageModel):
                 dtype=self.dtype_policy,
             )
         self.build()
+
+    def _rotary(self, index: int) -> Rotary | None:
+        """How the block with this number rotates queries and keys."""
+        rotary = self.config.rotary
+        rotates = self.config.positions == "rotary" and rotary.rotates(index)
+        return rotary if rotates else None
 
     def _relative(self, shared: dict) -> keras.Layer | None:
         """A block's own relative positions, or T5's, which all blocks share."""
@@ -246,7 +153,7 @@ class GPT(LanguageModel):
     def hidden(
         self,
         token_ids: Tensor,
-        positions: Tensor | None = None,
+        positions: Any = None,
         attention_mask: Tensor | None = None,
         caches: Sequence[Any] | None = None,
         index: Any = None,
@@ -259,6 +166,14 @@ class GPT(LanguageModel):
         """
         self.check_length(token_ids.shape[1])
         x = self.token_embedding(token_ids)
+        if self.config.scale_embeddings:
+            x = x * ops.cast(self.config.width**0.5, x.dtype)
+        if self.config.positions == "rotary":
+            # Once for all blocks.
+            if positions is None:
+                positions = ops.arange(token_ids.shape[1], dtype="int32")
+            head_width = self.blocks[0].attention.head_width
+            positions = self.config.rotary.turns(positions, head_width)
         if self.positions is not None:
             x = self.positions(x, positions)
         x = self.dropout(engine().by_rows(x), training=training)
@@ -312,7 +227,7 @@ register(
     measured="text",
     served=served_logits,
     formats={
-        "huggingface": "zoo.formats.huggingface.gpt2",
+        "huggingface": "zoo.formats.huggingface.gpt",
         "keras_hub": "zoo.formats.keras_hub.writing",
     },
 )

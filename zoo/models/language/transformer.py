@@ -144,7 +144,9 @@ class Transformer(FromPreset, Translates, Model):
         self.decoder = self._blocks("decoder", causal=True, cross=True)
         self.build()
 
-    def _blocks(self, stack: str, **options: bool) -> list[TransformerBlock]:
+    def _blocks(
+        self, stack: str, causal: bool = False, cross: bool = False
+    ) -> list[TransformerBlock]:
         config = self.config
         return [
             TransformerBlock(
@@ -156,7 +158,8 @@ class Transformer(FromPreset, Translates, Model):
                 dropout=config.dropout,
                 name=f"{stack}_{index}",
                 dtype=self.dtype_policy,
-                **options,
+                causal=causal,
+                cross=cross,
             )
             for index in range(config.num_layers)
         ]
