@@ -6,7 +6,7 @@ import torch
 from keras import ops
 from torch.nn import functional
 
-from zoo.layers import InstanceNorm, ReflectionPadding
+from zoo.layers import GroupNorm, InstanceNorm, ReflectionPadding
 from zoo.training import input_gradient
 
 
@@ -19,12 +19,13 @@ def pictures(seed=0, shape=(2, 6, 5, 3)):
     "make, reference",
     [
         (InstanceNorm, functional.instance_norm),
+        (functools.partial(GroupNorm, 3), lambda x: functional.group_norm(x, 3)),
         (
             functools.partial(ReflectionPadding, 2),
             lambda x: functional.pad(x, (2, 2, 2, 2), mode="reflect"),
         ),
     ],
-    ids=["instance_norm", "reflection_padding"],
+    ids=["instance_norm", "group_norm", "reflection_padding"],
 )
 def test_equals_torchs(make, reference, data_format):
     layer, x = make(data_format=data_format), pictures()
@@ -49,12 +50,39 @@ def test_equals_torchs(make, reference, data_format):
     )
 
 
-def test_sixteen_bits_are_normed_in_float32():
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_group_norms_gain_and_offset(data_format):
+    last = data_format == "channels_last"
+    x = pictures(shape=(2, 6, 5, 4))
+    planes = torch.tensor(x if not last else np.moveaxis(x, 3, 1))
+    layer = GroupNorm(2, 1e-3, data_format)
+    layer.build(x.shape)
+    channels = planes.shape[1]
+    gamma, beta = np.random.default_rng(1).normal(size=(2, channels)).astype("float32")
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    expected = functional.group_norm(
+        planes, 2, torch.tensor(gamma), torch.tensor(beta), 1e-3
+    ).numpy()
+    expected = np.moveaxis(expected, 1, 3) if last else expected
+    found = ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_groups_that_do_not_divide_the_channels():
+    with pytest.raises(ValueError, match=r"multiple of groups=2, got shape .*, 3\)"):
+        GroupNorm(2)(pictures())
+
+
+@pytest.mark.parametrize(
+    "make", [InstanceNorm, functools.partial(GroupNorm, 3)], ids=["instance", "group"]
+)
+def test_sixteen_bits_are_normed_in_float32(make):
     # Squares of 300 overflow float16.
     x = pictures() + 300
-    found = InstanceNorm(dtype="mixed_float16")(x)
+    found = make(dtype="mixed_float16")(x)
     assert "float16" in str(found.dtype)
     x = x.astype("float16").astype("float32")
-    expected = ops.convert_to_numpy(InstanceNorm()(x))
+    expected = ops.convert_to_numpy(make()(x))
     found = ops.convert_to_numpy(ops.cast(found, "float32"))
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)

@@ -22,6 +22,7 @@ from zoo.layers.recurrent.cells import Recurrent
 from zoo.models.bert import backbone as bert
 from zoo.models.bert import electra
 from zoo.models.bert import pretrainer as bert_pretrainer
+from zoo.models.diffusion.unet import UNet, UNetConfig
 from zoo.models.gan import cyclegan_networks, dcgan
 from zoo.models.language import elmo
 from zoo.models.language.self_attention import SimpleSelfAttention
@@ -49,6 +50,8 @@ class Case(NamedTuple):
     run: Callable[..., Any] = called
     functional: bool = True
 
+
+UNET = UNetConfig((4, 4, 1), None, 4, (1, 2), 1, (2,), 2, 2, condition_dim=3)
 
 rng = np.random.default_rng(0)
 
@@ -96,6 +99,7 @@ CASES: dict[type, Case] = {
     layers.Dense: Case(lambda: layers.Dense(3, activation="tanh"), (TOKENS,)),
     HeadsDense: Case(lambda: HeadsDense(("query", "key"), 2, 4), (TOKENS,)),
     DiagonalGaussian: Case(lambda: DiagonalGaussian(3), (TOKENS,)),
+    layers.Downsampling: Case(lambda: layers.Downsampling(2), (PICTURES,)),
     layers.Dropout: Case(lambda: layers.Dropout(0.5, seed=1), (TOKENS,)),
     layers.Elman: Case(lambda: layers.Elman(3, backward=True), (TOKENS,)),
     layers.GRU: Case(lambda: layers.GRU(3), (TOKENS,)),
@@ -111,7 +115,13 @@ CASES: dict[type, Case] = {
         ),
         (TOKENS,),
     ),
+    layers.GroupNorm: Case(
+        lambda: layers.GroupNorm(3, 0.1, "channels_first"), (normal(B, 6, 4, 4),)
+    ),
     layers.Highway: Case(lambda: layers.Highway(D), (TOKENS,)),
+    layers.ImageAttention: Case(
+        lambda: layers.ImageAttention(1, 3, groups=3), (PICTURES,)
+    ),
     layers.ImageHistory: Case(
         lambda: layers.ImageHistory(3, (8, 8, 3)),
         (PICTURES, np.array([0, -1], "int32"), np.array([-1, 1], "int32")),
@@ -145,6 +155,15 @@ CASES: dict[type, Case] = {
         (QUERIES,),
         of_queries,
     ),
+    layers.TimedResidualBlock: Case(
+        lambda: layers.TimedResidualBlock(
+            4, groups=1, scale_shift=False, dropout=0.1, dtype="float32"
+        ),
+        (PICTURES, normal(B, D)),
+    ),
+    layers.TimeEmbedding: Case(
+        lambda: layers.TimeEmbedding(4, D, "fourier", 2.0), (normal(B),)
+    ),
     layers.TokenEmbedding: Case(
         lambda: layers.TokenEmbedding(11, D, "uniform"), (TEXTS["token_ids"],)
     ),
@@ -161,6 +180,7 @@ CASES: dict[type, Case] = {
         ),
         (TOKENS,),
     ),
+    layers.Upsampling: Case(lambda: layers.Upsampling(2), (PICTURES,)),
     layers.VectorQuantizer: Case(
         lambda: layers.VectorQuantizer(5, D, decay=0.5, restart_below=0), (TOKENS,)
     ),
@@ -172,6 +192,7 @@ CASES: dict[type, Case] = {
         mlm_head,
         functional=False,
     ),
+    UNet: Case(lambda: UNet(UNET), (normal(B, 4, 4, 1), normal(B), normal(B, 3))),
     cyclegan_networks.Residual: Case(
         lambda: cyclegan_networks.Residual(3, data_format="channels_last"), (PICTURES,)
     ),

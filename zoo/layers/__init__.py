@@ -7,8 +7,11 @@ from zoo.layers.attention.transformer import FeedForward, TransformerBlock
 from zoo.layers.characters import CharacterConvolutions, Highway
 from zoo.layers.convolution.history import ImageHistory
 from zoo.layers.convolution.padding import ReflectionPadding
+from zoo.layers.convolution.resampling import Downsampling, Upsampling
 from zoo.layers.convolution.residual import ResidualBlock
 from zoo.layers.convolution.spectral_norm import SpectralNorm
+from zoo.layers.denoising.timed_residual import ImageAttention, TimedResidualBlock
+from zoo.layers.denoising.times import TimeEmbedding
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.embeddings import (
@@ -17,7 +20,7 @@ from zoo.layers.embeddings import (
     TokenEmbedding,
 )
 from zoo.layers.latent.vector_quantizer import VectorQuantizer
-from zoo.layers.norm import BatchNorm, InstanceNorm, LayerNorm, RMSNorm
+from zoo.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from zoo.layers.recurrent.cells import GRU, LSTM, Elman
 from zoo.layers.scalar_mix import ScalarMix
 
@@ -27,10 +30,13 @@ __all__ = [
     "BatchNorm",
     "CharacterConvolutions",
     "Dense",
+    "Downsampling",
     "Dropout",
     "Elman",
     "FeedForward",
+    "GroupNorm",
     "Highway",
+    "ImageAttention",
     "ImageHistory",
     "InstanceNorm",
     "LayerNorm",
@@ -44,9 +50,12 @@ __all__ = [
     "SinusoidalPositions",
     "SpectralNorm",
     "T5Bias",
+    "TimeEmbedding",
+    "TimedResidualBlock",
     "TokenEmbedding",
     "TransformerBlock",
     "TransformerXLPositions",
+    "Upsampling",
     "VectorQuantizer",
     "rotate",
 ]

@@ -1,6 +1,7 @@
-"""Normalisation: layer, root mean square, batch and instance norm.
+"""Normalisation: layer, root mean square, batch, instance and group norm.
 
-Ba et al. 2016, Zhang & Sennrich 2019, Ioffe & Szegedy 2015, Ulyanov et al. 2016.
+Ba et al. 2016, Zhang & Sennrich 2019, Ioffe & Szegedy 2015, Ulyanov et al. 2016, Wu &
+He 2018.
 """
 
 from typing import Any
@@ -128,6 +129,63 @@ class InstanceNorm(Layer):
             pixels = ops.reshape(x, (*shape[:2], shape[2] * shape[3]))
             y = ops.layer_normalization(pixels, epsilon=self.epsilon)
             y = ops.reshape(y, shape)
+        return ops.cast(y, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("zoo")
+class GroupNorm(Layer):
+    """Scales groups of an image's channels to mean 0, variance 1 (Wu & He 2018).
+
+    Then a gain and an offset per channel; statistics in float32 at any precision.
+
+    Args:
+        groups: number of groups, a divisor of the channels.
+        epsilon: added to the variance.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        epsilon: float = 1e-5,
+        data_format: str = CHANNELS_LAST,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.groups, self.epsilon = groups, epsilon
+        self.data_format = data_format
+
+    def build(self, input_shape: Shape) -> None:
+        """Creates gain and offset, (C,) in float32.
+
+        Raises:
+            ValueError: the groups do not divide the channels.
+        """
+        axis = -1 if self.data_format == CHANNELS_LAST else 1
+        channels = input_shape[axis]
+        if channels is None or self.groups < 1 or channels % self.groups:
+            raise ValueError(
+                "Group norm needs a number of channels that is a multiple of groups="
+                f"{self.groups}, got shape {tuple(input_shape)}."
+            )
+        make = {"shape": (channels,), "dtype": "float32", "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **make)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **make)
+
+    def call(self, x: Tensor) -> Tensor:
+        """Normalises (B, H, W, C), or (B, C, H, W) with channels first."""
+        x = ops.cast(x, "float32")
+        first = self.data_format != CHANNELS_LAST
+        if first:
+            x = ops.transpose(x, (0, 2, 3, 1))
+        gamma, beta = (ops.convert_to_tensor(w) for w in (self.gamma, self.beta))
+        y = engine().group_norm(x, self.groups, gamma, beta, self.epsilon)
+        if first:
+            y = ops.transpose(y, (0, 3, 1, 2))
         return ops.cast(y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

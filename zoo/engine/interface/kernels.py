@@ -10,7 +10,7 @@ from zoo.engine.tensors import Tensor
 
 
 class Kernels:
-    """Attention, recurrence and padding.
+    """Attention, recurrence, padding and group norm.
 
     Attributes:
         image_format: "channels_last" or "channels_first", whichever makes convolutions
@@ -83,3 +83,29 @@ class Kernels:
         """
         added = [(size, size) if axis in axes else (0, 0) for axis in range(4)]
         return ops.pad(x, added, mode="reflect")
+
+    def group_norm(
+        self, x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
+    ) -> Tensor:
+        """Scales groups of channels to mean 0, variance 1, then by gamma and beta.
+
+        Args:
+            x: (B, H, W, C), float32.
+            groups: a divisor of C.
+            gamma: (C,), float32.
+            beta: (C,), float32.
+            epsilon: added to the variance.
+        """
+        return plain_group_norm(x, groups, gamma, beta, epsilon)
+
+
+def plain_group_norm(
+    x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
+) -> Tensor:
+    """Group norm in plain operations; see `Kernels.group_norm`."""
+    shape, channels = ops.shape(x), x.shape[-1]
+    split = ops.reshape(x, (-1, shape[1] * shape[2], groups, channels // groups))
+    centred = split - ops.mean(split, axis=(1, 3), keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=(1, 3), keepdims=True)
+    y = centred * ops.rsqrt(variance + epsilon)
+    return ops.reshape(y, (-1, *shape[1:3], channels)) * gamma + beta

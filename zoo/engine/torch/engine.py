@@ -157,6 +157,14 @@ class TorchEngine(RecordedSteps):
         padded = super().reflect(planes, size, (2, 3))
         return torch.movedim(padded, (2, 3), axes)
 
+    def group_norm(
+        self, x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
+    ) -> Tensor:
+        """Calls the native kernel, which keeps the order in memory."""
+        planes = torch.movedim(x, 3, 1)
+        y = torch.nn.functional.group_norm(planes, groups, gamma, beta, epsilon)
+        return torch.movedim(y, 1, 3)
+
     def normal(self, shape: Sequence[Any], seed: Any) -> Tensor:
         """Draws from torch's own generator, whose state checkpoints keep too.
 
