@@ -22,6 +22,7 @@ from zoo.layers.recurrent.cells import Recurrent
 from zoo.models.bert import backbone as bert
 from zoo.models.bert import electra
 from zoo.models.bert import pretrainer as bert_pretrainer
+from zoo.models.diffusion.dit import DiT, DiTConfig
 from zoo.models.diffusion.unet import UNet, UNetConfig
 from zoo.models.gan import cyclegan_networks, dcgan
 from zoo.models.language import elmo
@@ -51,6 +52,7 @@ class Case(NamedTuple):
     functional: bool = True
 
 
+DIT = DiTConfig((4, 4, 1), None, 2, 4, 1, 1, 2, condition_dim=3)
 UNET = UNetConfig((4, 4, 1), None, 4, (1, 2), 1, (2,), 2, 2, condition_dim=3)
 
 rng = np.random.default_rng(0)
@@ -91,6 +93,12 @@ def electra_generator():
 
 
 CASES: dict[type, Case] = {
+    layers.AdaptiveBlock: Case(
+        lambda: layers.AdaptiveBlock(2, D, 6), (TOKENS, normal(B, 3))
+    ),
+    layers.AdaptiveNorm: Case(
+        lambda: layers.AdaptiveNorm(D, True, 0.1), (TOKENS, normal(B, 3))
+    ),
     layers.BatchNorm: Case(lambda: layers.BatchNorm(momentum=0.5), (PICTURES,)),
     layers.CharacterConvolutions: Case(
         lambda: layers.CharacterConvolutions(9, (2, 3), 4, 1, D), (ids(9, B, T, 5),)
@@ -192,6 +200,7 @@ CASES: dict[type, Case] = {
         mlm_head,
         functional=False,
     ),
+    DiT: Case(lambda: DiT(DIT), (normal(B, 4, 4, 1), normal(B), normal(B, 3))),
     UNet: Case(lambda: UNet(UNET), (normal(B, 4, 4, 1), normal(B), normal(B, 3))),
     cyclegan_networks.Residual: Case(
         lambda: cyclegan_networks.Residual(3, data_format="channels_last"), (PICTURES,)

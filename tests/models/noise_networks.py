@@ -1,11 +1,14 @@
 """What the tests of U-Nets and diffusion transformers share."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from tests.models.bert_texts import EAGER
 from zoo.engine.current import engine
+from zoo.presets.registry import no_initialisation
 from zoo.training import Model, Phase, WeightedMean
 
 B = 2
@@ -30,6 +33,14 @@ def made(kind, config, **options):
         array = 0.2 * rng.normal(size=variable.shape)
         variable.assign(array + variable.path.endswith("gamma"))
     return network
+
+
+def uninitialised_size(kind, config):
+    """How many weights a network has, without making them."""
+    with no_initialisation():
+        network = kind(config)
+        network.build()
+        return sum(math.prod(v.shape) for v in network.trainable_variables)
 
 
 def arrays(network):

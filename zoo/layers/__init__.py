@@ -10,6 +10,7 @@ from zoo.layers.convolution.padding import ReflectionPadding
 from zoo.layers.convolution.resampling import Downsampling, Upsampling
 from zoo.layers.convolution.residual import ResidualBlock
 from zoo.layers.convolution.spectral_norm import SpectralNorm
+from zoo.layers.denoising.adaptive import AdaptiveBlock, AdaptiveNorm
 from zoo.layers.denoising.timed_residual import ImageAttention, TimedResidualBlock
 from zoo.layers.denoising.times import TimeEmbedding
 from zoo.layers.dense import Dense
@@ -27,6 +28,8 @@ from zoo.layers.scalar_mix import ScalarMix
 __all__ = [
     "GRU",
     "LSTM",
+    "AdaptiveBlock",
+    "AdaptiveNorm",
     "BatchNorm",
     "CharacterConvolutions",
     "Dense",

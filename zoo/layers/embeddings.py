@@ -97,7 +97,7 @@ class SinusoidalPositions(Layer):
                 f"Sinusoidal positions come in pairs: width must be even, got {width}."
             )
         self.length, self.width = length, width
-        angles = np.arange(length)[:, None] * _frequencies(width)[None, :]
+        angles = np.arange(length)[:, None] * geometric_frequencies(width)[None, :]
         table = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
         self.table = table.reshape(length, width).astype("float32")
         self.built = True
@@ -113,10 +113,11 @@ class SinusoidalPositions(Layer):
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Sines, then cosines, of positions (M,), float32 (M, D) (Dai et al. 2019)."""
-    frequencies = ops.convert_to_tensor(_frequencies(width), "float32")
+    frequencies = ops.convert_to_tensor(geometric_frequencies(width), "float32")
     angles = ops.cast(positions, "float32")[:, None] * frequencies
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
-def _frequencies(width: int) -> np.ndarray:
+def geometric_frequencies(width: int) -> np.ndarray:
+    """The frequencies of sines and cosines of `width` features, (width / 2,)."""
     return np.exp(-math.log(10000.0) * np.arange(0, width, 2) / width)

@@ -36,6 +36,7 @@ class TimeEmbedding(Layer):
         scale: factor of the times before sinusoidal features, which tell whole numbers
             from 0 to about 1000 apart; standard deviation of the Fourier frequencies,
             in periods per unit of time.
+        initializer: initializer of the matrices.
 
     Raises:
         ValueError: the arguments are out of range.
@@ -47,6 +48,7 @@ class TimeEmbedding(Layer):
         units: int,
         features: str = "sinusoidal",
         scale: float = 1000.0,
+        initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         # Times must not be cast to 16 bits on their way in.
@@ -61,8 +63,9 @@ class TimeEmbedding(Layer):
             )
         self.width, self.units = width, units
         self.features, self.scale = features, scale
-        self.expand = Dense(units, name="expand", dtype="float32")
-        self.contract = Dense(units, name="contract", dtype="float32")
+        make = {"kernel_initializer": initializer, "dtype": "float32"}
+        self.expand = Dense(units, name="expand", **make)
+        self.contract = Dense(units, name="contract", **make)
 
     def build(self, input_shape: Shape | None = None) -> None:
         """Creates the weights."""
