@@ -168,6 +168,7 @@ def main(config: Config) -> dict:
         evaluate=evaluate,
         batch_tokens=config.batch_size,
         unit="sequences",
+        samples=lambda: task.samples(model, data.validation),
         monitor=f"val_{best.metric}",
         mode="max",
     )

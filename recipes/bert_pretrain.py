@@ -28,6 +28,7 @@ from zoo.data.pretraining.cutting import (
 from zoo.data.pretraining.sentence_pairs import NEGATIVES
 from zoo.evaluation import masked_once
 from zoo.evaluation.text.masked_text import frequency_figures, with_noise
+from zoo.evaluation.text.shown import FilledMasks
 from zoo.models.bert.backbone import Bert, BertConfig, num_segments_of
 from zoo.models.bert.distiller import Distiller
 from zoo.models.bert.electra import Electra
@@ -222,7 +223,10 @@ def main(config: Config) -> dict:
     trained.compile(adamw(config, rate), accumulate=config.accumulate)
     announce(trained, f"{len(train):,} sequences of {config.dataset}")
     evaluate = evaluation(trained, validation, batch_size=size)
-    fit_steps(run, config, trained, batches.batches, evaluate, size * length)
+    shown = FilledMasks(trained if config.electra else bert, validation)
+    fit_steps(
+        run, config, trained, batches.batches, evaluate, size * length, samples=shown
+    )
     draw(run, trained)
     bert.save_to_preset(run.out / "preset")
     summary = run.finish(

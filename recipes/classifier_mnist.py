@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 import zoo
+from zoo.evaluation.images.pictures import image_grid
 from zoo.models.image_classifier import ImageClassifier, ImageClassifierConfig
 from zoo.training.runs.flags import flags
 from zoo.training.runs.launch import launch
@@ -100,8 +102,27 @@ def main(config: Config) -> dict:
         accumulate=config.accumulate,
     )
     tested = evaluation(classifier, test, data.test_labels, batch_size=500)
+    shown = np.linspace(0, len(test) - 1, 16).astype(int)
+
+    def samples() -> dict[str, Path]:
+        """Some test images, each with its class by the model and the right one."""
+        right = [data.class_names[label] for label in data.test_labels[shown]]
+        said = [best[0][0] for best in classifier.classify(test[shown])]
+        captions = [
+            name if name == label else f"{name}, not {label}"
+            for name, label in zip(said, right, strict=True)
+        ]
+        image_grid(
+            run.out / "predictions.png",
+            test[shown],
+            columns=4,
+            title="Classes of test images",
+            captions=captions,
+        )
+        return {"predictions": run.out / "predictions.png"}
+
     judged_by = {"monitor": "val_accuracy", "mode": "max"}
-    fit_epochs(run, config, classifier, batches, tested, **judged_by)
+    fit_epochs(run, config, classifier, batches, tested, samples=samples, **judged_by)
     curves = {"training": "loss", "test": "val_loss"}
     draw_curves(run, curves, "Classifier", unit="nats per image")
     classifier.save_to_preset(run.out / "preset")

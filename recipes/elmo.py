@@ -36,6 +36,7 @@ from zoo.data import (
 from zoo.data.small_tasks import classified_texts, word_order
 from zoo.engine.current import engine
 from zoo.evaluation.repeated import RepeatedScores
+from zoo.evaluation.text.shown import GuessedWords
 from zoo.evaluation.text.tasks import accuracy
 from zoo.models.language.elmo import ELMo, ELMoClassifier, ELMoConfig
 from zoo.training.runs.flags import flags
@@ -221,7 +222,10 @@ def pretrain(
     batches = TextBatches(train_rows, size, num_buckets=BUCKETS, seed=config.seed)
     once = [batch for _, batch in each_once(held_out_rows, size, BUCKETS)]
     evaluate = evaluation_of_batches(model, once)
-    fit_steps(run, config, model, batches.batches, evaluate, size, "sequences")
+    shown = GuessedWords(model, held_out_rows)
+    fit_steps(
+        run, config, model, batches.batches, evaluate, size, "sequences", samples=shown
+    )
     model.save_to_preset(run.out / "preset")
     curves = {name: f"val_{name}" for name in ("forward", "backward")}
     draw_curves(run, curves, "ELMo")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -58,6 +59,7 @@ def test_pretraining_leaves_what_the_contract_names(pretrained):
     assert summary["steps"] == 2
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert BertPretrainer.from_preset(out / "preset").tokenizer is not None
+    assert "filled_masks" in (out / "index.html").read_text("utf-8")
 
 
 def test_a_text_without_blank_lines(tmp_path):
@@ -119,6 +121,8 @@ def test_fine_tuning_starts_from_it(finetuned):
     last_best = max(range(len(scores)), key=lambda epoch: (scores[epoch], epoch))
     assert summary["best_epoch"] == last_best + 1
     assert BertClassifier.from_preset(out / "preset").class_names == ("no", "yes")
+    page = (out / "index.html").read_text("utf-8")
+    assert len(re.findall(r"→ (?:yes|no) \(0\.\d\d\)", page)) == 8
 
 
 def test_fine_tuning_starts_from_a_head_for_other_classes(finetuned, tmp_path, caplog):

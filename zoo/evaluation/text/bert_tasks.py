@@ -11,9 +11,17 @@ from zoo.data.tasks.questions import question_windows
 from zoo.data.tasks.sequences import labelled_sequences, tagged_sequences
 from zoo.data.tasks.tag_paths import TagPaths
 from zoo.evaluation.text.probes import linear_probe
+from zoo.evaluation.text.shown import (
+    answered_questions,
+    classified_texts,
+    tagged_texts,
+    valued_texts,
+)
 from zoo.evaluation.text.tasks import (
     answer_figures,
     class_figures,
+    given_answers,
+    predicted_tags,
     tag_figures,
     value_figures,
 )
@@ -31,12 +39,20 @@ class BertTask:
         sequences: makes the sequences of examples.
         metrics: takes a model, examples and their sequences.
         chosen_by: the metric whose highest value is kept.
+        shown: takes the same as `metrics`; a line of text for each example.
     """
 
     model: Callable[[], Any]
     sequences: Callable[[tuple], Any]
     metrics: Callable[[Any, tuple, Any], dict[str, float]]
     chosen_by: str
+    shown: Callable[[Any, tuple, Any], list[str]]
+
+    def samples(self, model: Any, examples: tuple, count: int = 8) -> dict[str, str]:
+        """What the model makes of the first examples, for a run's samples."""
+        first = examples[:count]
+        lines = self.shown(model, first, self.sequences(first))
+        return {"predictions": "\n".join(lines)}
 
 
 def bert_task(
@@ -84,6 +100,9 @@ def bert_task(
                 lambda examples: labelled_sequences(examples, **form),
                 class_figures if names else value_figures,
                 "accuracy" if names else "pearson",
+                functools.partial(classified_texts, names=names)
+                if names
+                else valued_texts,
             )
         case TaggedWords():
             paths = TagPaths(names, [example.tags for example in data.train])
@@ -92,6 +111,9 @@ def bert_task(
                 lambda examples: tagged_sequences(examples, tokenizer, length),
                 functools.partial(tag_figures, names, paths),
                 "f1",
+                lambda model, examples, rows: tagged_texts(
+                    predicted_tags(names, paths, model, examples, rows), examples, names
+                ),
             )
         case Question():
             form |= {"stride": stride, "max_question": length // 4}
@@ -100,6 +122,9 @@ def bert_task(
                 lambda examples: question_windows(examples, **form),
                 answer_figures,
                 "f1",
+                lambda model, examples, rows: answered_questions(
+                    given_answers(model, examples, rows), examples
+                ),
             )
         case other:
             raise ValueError(f"There is no task of {type(other).__name__}.")

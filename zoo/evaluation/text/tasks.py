@@ -66,16 +66,28 @@ def tag_figures(
     examples: Sequence[Any],
     sequences: Any,
 ) -> dict[str, float]:
-    """CoNLL's metrics of whole entities; words that were cut off count as in none."""
+    """CoNLL's metrics of whole entities."""
+    predicted = predicted_tags(names, paths, model, examples, sequences)
+    labels = [[names[tag] for tag in example.tags] for example in examples]
+    found = entity_metrics(labels, predicted)
+    return {name: found[name] for name in ("precision", "recall", "f1", "macro_f1")}
+
+
+def predicted_tags(
+    names: Sequence[str],
+    paths: TagPaths,
+    model: Any,
+    examples: Sequence[Any],
+    sequences: Any,
+) -> list[list[str]]:
+    """The tags of each sentence's words; words that were cut off get "O"."""
     predicted = []
     for row, shares in enumerate(outputs(sequences, model.predict_probabilities)):
         (words,) = sequences.at_words(np.array([row]), shares[None])
         best = paths.best(np.log(np.maximum(words, 1e-30)))
         cut_off = len(examples[row].tags) - len(best)
         predicted.append([names[tag] for tag in best] + ["O"] * cut_off)
-    labels = [[names[tag] for tag in example.tags] for example in examples]
-    found = entity_metrics(labels, predicted)
-    return {name: found[name] for name in ("precision", "recall", "f1", "macro_f1")}
+    return predicted
 
 
 def answer_figures(
@@ -86,6 +98,26 @@ def answer_figures(
     Where some questions have no answer, none is given if that is likelier than the best
     one. `best_f1` is that of the best threshold, as in SQuAD 2.0.
     """
+    texts, nothing = predicted_answers(model, sequences)
+    answers = [example.answers for example in examples]
+    if all(answers):
+        return answer_metrics(answers, texts)
+    best = best_no_answer_threshold(answers, texts, nothing)
+    return answer_metrics(answers, _given(texts, nothing)) | {
+        "best_exact_match": best.exact_match,
+        "best_f1": best.f1,
+        "best_f1_threshold": max(best.f1_threshold, float(nothing.min()) - 1),
+    }
+
+
+def given_answers(model: Any, examples: Sequence[Any], sequences: Any) -> list[str]:
+    """A model's answers to questions; "" for none, if some have no answer."""
+    texts, nothing = predicted_answers(model, sequences)
+    return texts if all(x.answers for x in examples) else _given(texts, nothing)
+
+
+def predicted_answers(model: Any, sequences: Any) -> tuple[list[str], np.ndarray]:
+    """The best answer to each question, and how much likelier none is (N,)."""
 
     def logits(inputs: Any) -> np.ndarray:
         found = model.predict_logits(inputs)
@@ -96,18 +128,14 @@ def answer_figures(
 
     starts, ends = np.moveaxis(np.array(outputs(sequences, logits)), 1, 0)
     texts, nothing = sequences.answers(starts, ends)
-    answers = [example.answers for example in examples]
-    if all(answers):
-        return answer_metrics(answers, texts)
-    best = best_no_answer_threshold(answers, texts, nothing)
-    given = [
+    return texts, nothing
+
+
+def _given(texts: Sequence[str], nothing: np.ndarray) -> list[str]:
+    """The answers, "" where none is likelier than the best one."""
+    return [
         text if score <= 0 else "" for text, score in zip(texts, nothing, strict=True)
     ]
-    return answer_metrics(answers, given) | {
-        "best_exact_match": best.exact_match,
-        "best_f1": best.f1,
-        "best_f1_threshold": max(best.f1_threshold, float(nothing.min()) - 1),
-    }
 
 
 def majority_figures(data: TaskDataset, tested: Sequence[Any]) -> dict[str, float]:
