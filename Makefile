@@ -100,13 +100,17 @@ bench: $(call stamps,$(BACKENDS) dev)  ## compare speed with hand-written loops 
 # Warnings are errors; links within the site, and their anchors, are checked. Nothing is
 # fetched. Lectures run on DOCS_BACKEND; what they gave is kept in docs/_build/notebooks.
 DOCS_BACKEND := $(or $(firstword $(BACKEND)),torch)
+LINKS := docs/_build/linkcheck/output.json
 SPHINX = KERAS_BACKEND=$(DOCS_BACKEND) $(BIN)/python -m sphinx -W --keep-going
 
 docs: $(call stamps,$(DOCS_BACKEND) docs)  ## build the documentation: docs/_build/html/index.html
 	$(SPHINX) -b html docs docs/_build/html
 
 linkcheck: $(call stamps,$(DOCS_BACKEND) docs)  ## check links to other sites; needs the network
-	$(SPHINX) -b linkcheck docs docs/_build/linkcheck
+	@rm -f $(LINKS)
+	$(BIN)/python -m sphinx -q -D nb_execution_mode=off -b linkcheck docs \
+		$(dir $(LINKS)) || true
+	@$(BIN)/python docs/link_report.py $(LINKS)
 
 clean:  ## remove the environment and all caches; runs/ stays
 	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache
