@@ -72,38 +72,41 @@ class DDPMPath(NoisingPath):
         angles = np.arccos(np.sqrt(self.alphas_cumprod))
         return np.concatenate([[0.0], angles])
 
-    def _at(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The angle and its slope."""
+    def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The index of the step that leads up to a time, and how much of it is done."""
         place = times(t) * self.steps
         # Times of whole steps are a rounding error away from them.
         whole = ops.round(place)
         place = ops.where(ops.abs(place - whole) < 1e-3, whole, place)
-        # Slopes are of the step that leads up to a time.
         below = ops.clip(ops.ceil(place) - 1.0, 0.0, self.steps - 1.0)
-        index = ops.cast(below, "int32")
-        angles = self._angles
-        start = ops.convert_to_tensor(angles[:-1].astype("float32"))
-        end = ops.convert_to_tensor(angles[1:].astype("float32"))
-        rise = ops.convert_to_tensor(np.diff(angles).astype("float32"))
-        rise, share = ops.take(rise, index), place - below
-        low, high = ops.take(start, index), ops.take(end, index)
-        # Exact at both ends.
-        angle = ops.where(share < 0.5, low + share * rise, high - (1.0 - share) * rise)
-        return angle, rise * self.steps
+        return ops.cast(below, "int32"), place - below
+
+    def _between(self, table: np.ndarray, t: Tensor) -> Tensor:
+        """The values of a table (T + 1,) at times; exact at whole steps."""
+        index, share = self._place(t)
+        low, high = (
+            ops.take(ops.convert_to_tensor(x.astype("float32")), index)
+            for x in (table[:-1], table[1:])
+        )
+        return (1.0 - share) * low + share * high
+
+    def _slope(self, t: Tensor) -> Tensor:
+        """The angle's slope."""
+        slopes = (np.diff(self._angles) * self.steps).astype("float32")
+        return ops.take(ops.convert_to_tensor(slopes), self._place(t)[0])
 
     def alpha(self, t: Tensor) -> Tensor:
-        return ops.maximum(ops.cos(self._at(t)[0]), 0.0)
+        # Unlike a cosine near a right angle, exact in all digits.
+        return ops.sin(self._between(0.5 * math.pi - self._angles, t))
 
     def sigma(self, t: Tensor) -> Tensor:
-        return ops.sin(self._at(t)[0])
+        return ops.sin(self._between(self._angles, t))
 
     def d_alpha(self, t: Tensor) -> Tensor:
-        angle, slope = self._at(t)
-        return -ops.sin(angle) * slope
+        return -self.sigma(t) * self._slope(t)
 
     def d_sigma(self, t: Tensor) -> Tensor:
-        angle, slope = self._at(t)
-        return ops.cos(angle) * slope
+        return self.alpha(t) * self._slope(t)
 
     def time(self, ratio: Tensor) -> Tensor:
         angle = ops.arctan(times(ratio))
