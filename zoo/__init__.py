@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from zoo.models.bert.tasks import BertSpanQA as BertSpanQA
     from zoo.models.bert.tasks import BertTagger as BertTagger
     from zoo.models.bert.tasks import BertTaggerConfig as BertTaggerConfig
+    from zoo.models.diffusion.diffusion import Diffusion as Diffusion
+    from zoo.models.diffusion.diffusion import DiffusionConfig as DiffusionConfig
     from zoo.models.gan.cyclegan import CycleGAN as CycleGAN
     from zoo.models.gan.cyclegan import CycleGANConfig as CycleGANConfig
     from zoo.models.gan.cyclegan_generator import (

@@ -250,6 +250,19 @@ MODELS = {
         papers=("goodfellow2014generative", "radford2016unsupervised"),
         task="unconditional-image-generation",
     ),
+    "Diffusion": Entry(
+        "zoo.models.diffusion.diffusion",
+        config="DiffusionConfig",
+        presets=("diffusion_8", "diffusion_28", "ddpm_32", "dit_small_32", "edm_32"),
+        papers=(
+            "ho2020denoising",
+            "song2021score",
+            "karras2022elucidating",
+            "lipman2023flow",
+            "ho2022classifier",
+        ),
+        task="unconditional-image-generation",
+    ),
     "CycleGAN": Entry(
         "zoo.models.gan.cyclegan",
         config="CycleGANConfig",

@@ -38,6 +38,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "zoo.layers.attention.transformer": ("FeedForward", "TransformerBlock"),
     "zoo.layers.latent.vector_quantizer": ("VectorQuantizer",),
     "zoo.layers.latent.warmup": ("Warmup",),
+    "zoo.models.diffusion.conditions": ("ClassCondition", "TextCondition"),
     "zoo.models.gan.cyclegan_networks": ("CycleGANResidual",),
     "zoo.training.optimizers.group": ("OptimizerGroup",),
     "zoo.training.optimizers.schedules": (

@@ -347,6 +347,32 @@ def wgan_gp_batch(rng):
     }
 
 
+def diffusion():
+    config = zoo.DiffusionConfig(
+        (4, 4, 4),
+        num_classes=3,
+        width=8,
+        multipliers=(1, 2),
+        num_residual_blocks=1,
+        groups=4,
+        num_heads=4,
+        condition_dim=8,
+    )
+    return with_weights(zoo.Diffusion(config, name="diffusion"), stddev=0.2)
+
+
+def diffusion_batch(rng):
+    shape = (BATCH, 4, 4, 4)
+    return {
+        "images": rng.random(shape, dtype="float32"),
+        "conditions": rng.integers(3, size=BATCH, dtype="int32"),
+        "times": rng.random(BATCH, dtype="float32"),
+        "noise": rng.normal(size=shape).astype("float32"),
+        "jitter": rng.random(shape, dtype="float32"),
+        "drops": rng.integers(2, size=BATCH).astype("float32"),
+    }
+
+
 def vqvae():
     config = zoo.VQVAEConfig(
         (8, 8, 4),
@@ -439,6 +465,7 @@ SLOW = {
     "classifier": (classifier, classifier_batch),
     "cyclegan": (cyclegan, cyclegan_batch),
     "dcgan": (dcgan, dcgan_batch),
+    "diffusion": (diffusion, diffusion_batch),
     "distiller": (distiller, bert_batch),
     "electra": (electra, electra_batch),
     "linear": (linear, gpt_batch),

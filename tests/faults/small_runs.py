@@ -143,6 +143,23 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "ema": 0.9,
         },
     ),
+    "diffusion_mnist": (
+        "digits",
+        {
+            **DIGITS,
+            "width": 8,
+            "multipliers": (1, 2),
+            "epochs": 4,
+            "eval_every": 1,
+            "warmup_steps": 0,
+            "ema": 0.9,
+            "eval_images": 16,
+            "sample_steps": 2,
+            "guidance": (1.0, 2.0),
+            "nll_images": 4,
+            "nll_steps": 1,
+        },
+    ),
     "gan_1d": ("non_saturating", {**OFTEN, "hidden": (8,), "batch_size": 16}),
     "cyclegan": (
         "small",

@@ -22,6 +22,7 @@ from zoo.layers.recurrent.cells import Recurrent
 from zoo.models.bert import backbone as bert
 from zoo.models.bert import electra
 from zoo.models.bert import pretrainer as bert_pretrainer
+from zoo.models.diffusion import conditions
 from zoo.models.diffusion.dit import DiT, DiTConfig
 from zoo.models.diffusion.unet import UNet, UNetConfig
 from zoo.models.gan import cyclegan_networks, dcgan
@@ -102,6 +103,12 @@ CASES: dict[type, Case] = {
     layers.BatchNorm: Case(lambda: layers.BatchNorm(momentum=0.5), (PICTURES,)),
     layers.CharacterConvolutions: Case(
         lambda: layers.CharacterConvolutions(9, (2, 3), 4, 1, D), (ids(9, B, T, 5),)
+    ),
+    conditions.ClassCondition: Case(
+        lambda: conditions.ClassCondition(3, D), (ids(4, B),)
+    ),
+    conditions.TextCondition: Case(
+        lambda: conditions.TextCondition(9, T, D, 1, 2), (ids(10, B, T),)
     ),
     CarriedState: Case(lambda: CarriedState(B, D), run=kept, functional=False),
     layers.Dense: Case(lambda: layers.Dense(3, activation="tanh"), (TOKENS,)),

@@ -71,7 +71,13 @@ def test_families_have_what_they_should():
     found = {method: set() for method in REQUESTS}
     for cls, method in FAMILIES:
         found[method].add(cls.__name__)
-    assert found["sample"] == {"VAE", "GAN", "DCGAN", "ImageTokens"}
+    assert found["sample"] == {
+        "VAE",
+        "GAN",
+        "DCGAN",
+        "ImageTokens",
+        "Diffusion",
+    }
     assert found["reconstruct"] == {"Autoencoder", "VAE", "VQVAE"}
     assert found["translate"] == {"CycleGAN", "CycleGANGenerator"}
     assert found["score"] == {

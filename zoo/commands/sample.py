@@ -31,6 +31,8 @@ class SampleConfig:
         prompts: class numbers or texts, for a model that takes them.
         temperature: sampling temperature, for a model that draws tokens; 0.8 if it is
             not given.
+        steps: steps of the solver, for a diffusion model.
+        guidance: how far a diffusion model follows the prompts; 1 is its own estimate.
     """
 
     name: Name
@@ -39,6 +41,8 @@ class SampleConfig:
     seed: int = 0
     prompts: tuple[str, ...] = ()
     temperature: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
     json: Json = False
 
 
@@ -51,6 +55,10 @@ def check(config: SampleConfig) -> None:
     whole("seed", config.seed, 0)
     if config.temperature is not None:
         between("temperature", config.temperature, 0, math.inf)
+    if config.steps is not None:
+        whole("steps", config.steps, 1)
+    if config.guidance is not None:
+        between("guidance", config.guidance, 0, math.inf)
     not_both(config, config.out)
     writable_file(config.out)
 
@@ -116,7 +124,16 @@ def _options(model: Any, config: SampleConfig) -> tuple[dict[str, Any], list[Any
             f"{config.name!r} is a {kind}, which draws no tokens: leave --temperature "
             "out."
         )
-    if isinstance(model, DrawsPrompts):
+    for option in ("steps", "guidance"):
+        given = getattr(config, option)
+        if given is not None and option not in takes:
+            raise ValueError(
+                f"{config.name!r} is a {kind}, which takes no noise out of images: "
+                f"leave --{option} out."
+            )
+        if given is not None:
+            options[option] = given
+    if isinstance(model, DrawsPrompts) and model.prompt_classes != 0:
         asked = _prompts(config, model.prompt_classes)
         return options | {"prompts": asked}, asked
     classes = getattr(model.config, "num_classes", 0) if "labels" in takes else 0

@@ -12,7 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 # The names of options that some families add to `Samples.sample`.
-SAMPLE_OPTIONS = ("labels", "prompts", "temperature", "top_k", "batch_size")
+SAMPLE_OPTIONS = (
+    *("labels", "prompts", "temperature", "top_k", "batch_size"),
+    *("steps", "solver", "guidance"),
+)
 
 
 @runtime_checkable
@@ -24,7 +27,8 @@ class Samples(Protocol):
 
         Families that can be told what to draw take `labels` (N,) of classes or
         `prompts`, N class numbers or texts; where the data are drawn token by token,
-        they take `temperature` and `top_k` too.
+        they take `temperature` and `top_k` too; where noise is carried to data,
+        `steps`, `solver` and `guidance`.
 
         Args:
             count: how many to draw, N.
@@ -39,7 +43,7 @@ class DrawsPrompts(Protocol):
 
     Attributes:
         prompt_classes: prompts are class numbers, from 0 to this, exclusive; None if
-            they are texts.
+            they are texts, 0 if the model takes none.
     """
 
     @property

@@ -1,6 +1,6 @@
 """Compiled functions of arrays with one row per example, for any number of rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,12 @@ class Batched:
         self._compiled = engine().compile(function, variables)
         self.batch_size = batch_size
 
-    def __call__(self, *arrays: np.ndarray) -> Any:
+    def __call__(self, *arrays: np.ndarray, whole: Sequence[Any] = ()) -> Any:
         """The function's results for all rows, as NumPy arrays.
+
+        Args:
+            *arrays: share their first axis.
+            whole: further arguments, which every batch is given whole.
 
         Raises:
             ValueError: the arrays have no rows or different numbers of rows.
@@ -50,7 +54,7 @@ class Batched:
             own = len(batch[0])
             size = min(self.batch_size, 1 << (own - 1).bit_length())
             index = np.arange(size) * (np.arange(size) < own)
-            result = self._compiled(*(array[index] for array in batch))
+            result = self._compiled(*(array[index] for array in batch), *whole)
             parts.append(
                 tree.map_structure(lambda x, own=own: engine().numpy(x)[:own], result)
             )
