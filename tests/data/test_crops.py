@@ -1,6 +1,8 @@
 """Crops: a function of (seed, update), split over hosts; windows miss no token."""
 
 import itertools
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -173,3 +175,20 @@ def test_windows_refuse():
     for stride in (0, 5):
         with pytest.raises(ValueError, match=f"stride must be from 1 .*got {stride}"):
             windows_with_weights(np.arange(9), 4, stride)
+
+
+def test_grain_is_silent_without_jax():
+    """It warns that JAX's profiler is missing, in the demo of every other backend."""
+    code = """
+import sys
+sys.modules["jax"] = None
+import numpy, zoo.data
+zoo.data.RandomCrops(numpy.arange(40), 4, 2)
+import absl.logging
+absl.logging.warning("still heard")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "profiler" not in done.stderr
+    assert "still heard" in done.stderr

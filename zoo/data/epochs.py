@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.updates import ENDLESS, Updates
+from zoo.data.updates import Updates, update_numbers
 
 
 class EpochBatches(Updates):
@@ -28,15 +28,12 @@ class EpochBatches(Updates):
 
     def __init__(self, num_examples: int, batch_size: int, seed: int = 0) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
-        import grain
-
         if not 1 <= batch_size <= num_examples:
             raise ValueError(
                 f"batch_size must be from 1 to {num_examples}, the number of examples, "
                 f"got {batch_size}."
             )
-        if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
+        numbers = update_numbers(seed)
         self.steps_per_epoch = num_examples // batch_size
 
         def rows(update: int) -> np.ndarray:
@@ -50,7 +47,6 @@ class EpochBatches(Updates):
         # One Grain element is a whole batch, or a whole epoch's order, so its overhead
         # per element is paid only once. Grain seeds the two random maps differently:
         # they are one and two steps away from the seed.
-        numbers = grain.MapDataset.range(ENDLESS).seed(seed)
         epochs = numbers.random_map(draw_epoch)
         epoch_rows = functools.lru_cache(maxsize=2)(epochs.__getitem__)
         self._batches = numbers.map(rows).random_map(self._draw)

@@ -1,12 +1,30 @@
 """Batches as a function of the update number, so that a run can be resumed."""
 
 import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 # The length of a Grain dataset that should have none.
 ENDLESS = 2**62
+
+
+def update_numbers(seed: int) -> Any:
+    """An endless Grain dataset of the numbers of updates, with seeded random maps.
+
+    Raises:
+        ValueError: the seed is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, got {seed}.")
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # Grain warns if JAX, which it may use, is missing
+    try:
+        import grain
+    finally:
+        logging.disable(before)
+    return grain.MapDataset.range(ENDLESS).seed(seed)
 
 
 class Updates(ABC):

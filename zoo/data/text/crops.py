@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from zoo.data.shards import share
 from zoo.data.text.token_files import LARGEST_ID
-from zoo.data.updates import ENDLESS, Updates
+from zoo.data.updates import Updates, update_numbers
 
 
 class RandomCrops(Updates):
@@ -32,21 +32,17 @@ class RandomCrops(Updates):
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         """Checks the arguments; raises ValueError naming the one at fault."""
-        import grain
-
         windows = _all_windows(tokens, length)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         rows = share(batch_size, shard)
-        if seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed}.")
 
         def draw(update: int, rng: np.random.Generator) -> np.ndarray:
             starts = rng.integers(len(windows), size=batch_size)
             return windows[starts[rows]].astype(np.int32)  # (B / count, T + 1)
 
         # One Grain element is a whole batch, so its overhead per element is paid once.
-        self._batches = grain.MapDataset.range(ENDLESS).seed(seed).random_map(draw)
+        self._batches = update_numbers(seed).random_map(draw)
 
     def batch(self, update: int) -> np.ndarray:
         """Returns this host's rows of one update, int32 of shape (B / count, T + 1).
