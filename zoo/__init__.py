@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from zoo.models.bert.tasks import BertTaggerConfig as BertTaggerConfig
     from zoo.models.diffusion.diffusion import Diffusion as Diffusion
     from zoo.models.diffusion.diffusion import DiffusionConfig as DiffusionConfig
+    from zoo.models.flows.flow import NormalizingFlow as NormalizingFlow
+    from zoo.models.flows.flow import NormalizingFlowConfig as NormalizingFlowConfig
     from zoo.models.gan.cyclegan import CycleGAN as CycleGAN
     from zoo.models.gan.cyclegan import CycleGANConfig as CycleGANConfig
     from zoo.models.gan.cyclegan_generator import (

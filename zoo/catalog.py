@@ -277,6 +277,24 @@ MODELS = {
         papers=("zhu2017unpaired",),
         task="image-to-image",
     ),
+    "NormalizingFlow": Entry(
+        "zoo.models.flows.flow",
+        config="NormalizingFlowConfig",
+        presets=(
+            "flow_simple_28",
+            "flow_variational_28",
+            "flow_multiscale_28",
+            "realnvp_32",
+            "glow_32",
+        ),
+        papers=(
+            "dinh2017density",
+            "kingma2018glow",
+            "ho2019flow",
+            "durkan2019neural",
+        ),
+        task="unconditional-image-generation",
+    ),
     "Distiller": Entry(
         "zoo.models.bert.distiller",
         forms=("keras",),

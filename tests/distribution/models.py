@@ -408,6 +408,31 @@ def vae_batch(rng):
     }
 
 
+def flow():
+    config = zoo.NormalizingFlowConfig(
+        (8, 8, 1),
+        dequantization="variational",
+        stages=("squeeze", "squeeze"),
+        steps=(2, 1),
+        hidden=(4, 4),
+        actnorm=True,
+        mixing="convolution",
+        num_blocks=1,
+        num_bins=4,
+        noise_steps=2,
+        noise_hidden=4,
+    )
+    # The first batch sets the statistics of activation norm.
+    return with_weights(zoo.NormalizingFlow(config, name="flow"), stddev=0.1)
+
+
+def flow_batch(rng):
+    return {
+        "images": rng.random((BATCH, 8, 8, 1), dtype="float32"),
+        "noise": rng.uniform(0.1, 0.9, (BATCH, 8, 8, 1)).astype("float32"),
+    }
+
+
 def autoencoder():
     config = zoo.AutoencoderConfig((8, 8, 1), 4, "convolutional", (4, 8))
     return with_weights(zoo.Autoencoder(config, name="autoencoder"), stddev=0.2)
@@ -464,6 +489,7 @@ SLOW = {
     "bert_tagger": (bert_tagger, bert_tagger_batch),
     "classifier": (classifier, classifier_batch),
     "cyclegan": (cyclegan, cyclegan_batch),
+    "flow": (flow, flow_batch),
     "dcgan": (dcgan, dcgan_batch),
     "diffusion": (diffusion, diffusion_batch),
     "distiller": (distiller, bert_batch),

@@ -117,6 +117,20 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "nll_images": 8,
         },
     ),
+    "flow_mnist": (
+        "digits",
+        {
+            **DIGITS,
+            "steps": (2, 1),
+            "hidden": (4, 4),
+            "noise_hidden": 4,
+            "epochs": 4,
+            "eval_every": 1,
+            "warmup_steps": 2,
+            "nll_samples": 2,
+            "nll_images": 8,
+        },
+    ),
     "autoencoder_mnist": (
         "deep",
         {

@@ -23,6 +23,7 @@ RECIPES = {
     "cyclegan": ["judge"],
     "cyclegan_digits": ["judge"],
     "dcgan_mnist": ["judge"],
+    "flow_mnist": ["init"],
     "image_tokens_mnist": ["classifier"],
     "vae_mnist": ["init"],
 }

@@ -20,6 +20,7 @@ RECIPES = {
     "classifier_mnist": "images",
     "cyclegan": "unpaired",
     "dcgan_mnist": "images",
+    "flow_mnist": "images",
     "image_tokens_mnist": "images",
     "vae_mnist": "images",
 }

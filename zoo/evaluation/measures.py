@@ -102,6 +102,27 @@ def likelihood(model: Any, config: Request) -> dict[str, Any]:
     return figures | _about(data)
 
 
+def dequantized(model: Any, config: Request) -> dict[str, Any]:
+    """Measures a flow on the test images' gray levels, with eight draws of noise."""
+    import math
+
+    import numpy as np
+
+    data = _images(model, config)
+    given = [data.test_images]
+    if model.config.num_classes:
+        given.append(data.test_labels)
+    test, *labels = _measured(config, *given)
+    nats = -model.log_likelihood(
+        test / np.float32(255), *labels, num_samples=8, seed=config.seed
+    )
+    bits = nats / (model.config.num_values * math.log(2))
+    return {
+        "bits_per_dim": float(bits.mean()),
+        "bits_per_dim_error": float(bits.std() / math.sqrt(len(bits))),
+    } | _about(data)
+
+
 def samples(model: Any, config: Request) -> dict[str, Any]:
     """Measures samples by a judge's features."""
     from zoo.evaluation import judged_samples
@@ -238,6 +259,7 @@ MEASURES: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "text": text,
     "masked text": masked_text,
     "likelihood": likelihood,
+    "dequantized": dequantized,
     "samples": samples,
     "requests": requests,
     "translations": translations,
