@@ -14,6 +14,14 @@ import zoo
 from zoo import layers
 from zoo.layers.dense import HeadsDense
 from zoo.layers.initializers import Normal
+from zoo.layers.invertible.actnorm import ActNorm
+from zoo.layers.invertible.bijection import Bijection
+from zoo.layers.invertible.coupling import Coupling
+from zoo.layers.invertible.mixing import Mixing
+from zoo.layers.invertible.multiscale import Multiscale
+from zoo.layers.invertible.networks import CouplingNetwork, GatedBlock, ReluBlock
+from zoo.layers.invertible.squeeze import Squeeze
+from zoo.layers.latent.dequantization import VariationalDequantization
 from zoo.layers.latent.gaussian import DiagonalGaussian
 from zoo.layers.latent.warmup import Warmup
 from zoo.layers.layer import Layer
@@ -31,7 +39,7 @@ from zoo.models.language.self_attention import SimpleSelfAttention
 
 TOLERANCE = 1e-6
 # What others are made from.
-ABSTRACT = {Layer, Recurrent}
+ABSTRACT = {Bijection, Layer, Recurrent}
 B, T, D = 2, 4, 8
 BERT = zoo.BertConfig(11, 6, 2, 2, D)
 GAN = zoo.DCGANConfig(image_shape=(8, 8, 1), latent_dim=4, width=4, num_classes=3)
@@ -68,6 +76,7 @@ def ids(limit, *shape):
 
 
 TOKENS, PICTURES, QUERIES = normal(B, T, D), normal(B, 8, 8, 3), normal(B, T, 2, 4)
+UNIFORM = rng.uniform(size=PICTURES.shape).astype("float32")
 TEXTS = {"token_ids": ids(11, B, T), "padding_mask": np.ones((B, T), "int32")}
 
 
@@ -113,6 +122,21 @@ CASES: dict[type, Case] = {
     CarriedState: Case(lambda: CarriedState(B, D), run=kept, functional=False),
     layers.Dense: Case(lambda: layers.Dense(3, activation="tanh"), (TOKENS,)),
     HeadsDense: Case(lambda: HeadsDense(("query", "key"), 2, 4), (TOKENS,)),
+    ActNorm: Case(ActNorm, (PICTURES,)),
+    Coupling: Case(
+        lambda: Coupling("halves", True, hidden=3, num_blocks=1, num_bins=2),
+        (PICTURES,),
+    ),
+    CouplingNetwork: Case(lambda: CouplingNetwork(2, "gated", 3, 1), (PICTURES,)),
+    GatedBlock: Case(lambda: GatedBlock(3), (PICTURES,)),
+    Mixing: Case(lambda: Mixing(seed=1), (PICTURES,)),
+    Multiscale: Case(lambda: Multiscale([[Squeeze(), ActNorm()], []]), (PICTURES,)),
+    ReluBlock: Case(lambda: ReluBlock(3), (PICTURES,)),
+    Squeeze: Case(Squeeze, (PICTURES,)),
+    VariationalDequantization: Case(
+        lambda: VariationalDequantization(2, True, "plain", 3, 1),
+        (UNIFORM, PICTURES),
+    ),
     DiagonalGaussian: Case(lambda: DiagonalGaussian(3), (TOKENS,)),
     layers.Downsampling: Case(lambda: layers.Downsampling(2), (PICTURES,)),
     layers.Dropout: Case(lambda: layers.Dropout(0.5, seed=1), (TOKENS,)),

@@ -33,6 +33,23 @@ class Multiscale(Layer):
         super().__init__(**kwargs)
         self.scales = [list(scale) for scale in scales]
 
+    def get_config(self) -> dict[str, Any]:
+        """The layers of each scale, as plain values."""
+        plain = [
+            [keras.saving.serialize_keras_object(layer) for layer in scale]
+            for scale in self.scales
+        ]
+        return {**keras.layers.Layer.get_config(self), "scales": plain}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Multiscale":
+        """A new layer with this configuration and its own weights."""
+        made = [
+            [keras.saving.deserialize_keras_object(layer) for layer in scale]
+            for scale in config["scales"]
+        ]
+        return cls(**{**config, "scales": made})
+
     def build(self, input_shape: Shape) -> None:
         """Builds all layers for images (B, H, W, C)."""
         shape = tuple(input_shape)
