@@ -77,13 +77,22 @@ CASES = {
         | {"attention_bias": False, "tie_word_embeddings": True},
     ),
 }
+# For GGUF's blocks of 32 values, and with room for a tokenizer.
+OTHERS = {
+    "llama_wide": (
+        "Llama",
+        {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
+        | {"num_attention_heads": 4},
+    ),
+    "llama_words": ("Llama", {"vocab_size": 300, "tie_word_embeddings": True}),
+}
 # One of each kind; the others are variations.
 MAIN = ("llama", "qwen2", "qwen3", "gpt_neox")
 
 
 def their_model(case):
     """Returns a random model whose logits vary."""
-    name, options = CASES[case]
+    name, options = (CASES | OTHERS)[case]
     fields = {k: v for k, v in (SMALL | options).items() if v is not None}
     fields |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if name == "GPTNeoX":

@@ -104,6 +104,8 @@ def described(name: str) -> dict[str, Any]:
         facts["downloaded"] = folder is not None
     elif folder is None:
         return facts | _configuration(name)
+    elif folder.is_file():
+        return facts | _configuration(name) | {"summary": "a GGUF file"}
     if folder is not None:
         with unchanged(folder):
             facts |= _folder(folder)

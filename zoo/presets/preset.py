@@ -134,6 +134,8 @@ class FromPreset(PushToHub):
                 files = (found.folder / file for file in weights.TOKENIZER_FILES)
                 if any(file.is_file() for file in files):
                     model.tokenizer = Tokenizer.load(found.folder)
+                elif found.folder.is_file():
+                    model.tokenizer = Tokenizer.of_file(found.folder)
             return model
 
     @classmethod

@@ -125,6 +125,11 @@ def opened(preset: str | os.PathLike[str]) -> Iterator[Preset]:
         config = registration(model).presets[name]
         yield Preset(model, dataclasses.asdict(config))
         return
+    if folder.is_file():
+        with naming(folder):
+            gguf: Any = importlib.import_module("zoo.formats.gguf")
+            yield _converted(gguf, folder, gguf.settings(folder))
+        return
     with naming(folder), unchanged(folder), checking(folder):
         yield _read(folder)
 
@@ -222,9 +227,15 @@ def _of_others(file: Path, saved: dict[str, Any]) -> Preset:
             f"{file} must be a preset of zoo or of a model type that can be converted "
             f"({', '.join(CONVERTERS)}); its model_type is {shown(kind)}."
         )
-    converter = importlib.import_module(CONVERTERS[kind])
+    with naming(file):
+        return _converted(source, folder, saved)
+
+
+def _converted(source: Any, folder: Path, saved: dict[str, Any]) -> Preset:
+    """A preset of another library, read by the module `source`."""
+    converter = importlib.import_module(CONVERTERS[saved["model_type"]])
     names = source.names(folder)
-    with reading(file, EXPECTED), naming(file):
+    with reading(folder, EXPECTED), naming(folder):
         found = converter.config_fields(saved, names)
         architecture = converter.architecture(saved, names)
         config = model_class(architecture).Config

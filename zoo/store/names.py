@@ -17,6 +17,8 @@ from zoo.store.manifest import checkpoints
 
 # The files that describe a folder's contents.
 CONFIGS = ("config.json", "bert_config.json")
+# llama.cpp's files hold configuration, weights and tokenizer in one.
+GGUF = ".gguf"
 # Hugging Face's model types, besides GPT-2's, that are a GPT here.
 DECODERS = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gpt_neox")
 
@@ -54,6 +56,8 @@ def look_up(name: str | os.PathLike[str]) -> Place:
     configurations = [x for names in catalog.presets().values() for x in names]
     # The second place matters if the folder's last writer was killed at the very end.
     places = (folder, folder / COMMITTED)
+    if folder.suffix == GGUF and folder.is_file():
+        return Place(folder)
     if any((place / file).is_file() for place in places for file in CONFIGS):
         return Place(folder)
     if name in (found := checkpoints()):
@@ -127,6 +131,8 @@ def saved_settings(folder: Path) -> dict[str, Any]:
         OSError: there is no such file.
         ValueError: it is damaged.
     """
+    if folder.is_file():
+        return {"architecture": "GPT"}  # a GGUF file
     from zoo.files.json_files import read_json
 
     found = (folder / name for name in CONFIGS if (folder / name).is_file())

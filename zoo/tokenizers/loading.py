@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from zoo.files.damaged import reading
 from zoo.files.limits import MAX_TOKENIZER_BYTES
 from zoo.files.text_files import read_whole
-from zoo.tokenizers import bpe, wordpiece
+from zoo.store.names import GGUF
+from zoo.tokenizers import bpe, gguf, wordpiece
 from zoo.tokenizers.added_tokens import CONFIG, add, added_tokens, settings
 from zoo.tokenizers.ids import check_ids
 
@@ -36,6 +37,8 @@ def loaded(path: Path) -> "tokenizers.Tokenizer":
 def _read(path: Path) -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer
 
+    if path.suffix == GGUF and path.is_file():
+        return gguf.from_gguf(path)
     vocabulary, merges = path / "vocab.json", path / "merges.txt"
     assets = path / wordpiece.KERAS_HUB_VOCABULARY.parent
     if (path / wordpiece.KERAS_HUB_VOCABULARY).is_file():

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -120,13 +121,22 @@ class Tokenizer:
                 `tokenizer_config.json` may say how text is normalized, and tokens may
                 be added in the files of `transformers` (`added_tokens.json`, or fields
                 of `tokenizer_config.json` and `special_tokens_map.json`). Or a BERT or
-                GPT-2 preset of Keras Hub.
+                GPT-2 preset of Keras Hub, or a GGUF file.
 
         Raises:
             FileNotFoundError: `path` is none of these.
             ValueError: the file does not describe a tokenizer.
         """
         return cls(loading.loaded(Path(path).expanduser()))
+
+    @classmethod
+    def of_file(cls, file: Path) -> "Tokenizer | None":
+        """The tokenizer in a GGUF file; None, with a warning, if it can't be read."""
+        try:
+            return cls.load(file)
+        except ValueError as error:
+            logging.getLogger(__name__).warning("Loaded without a tokenizer. %s", error)
+            return None
 
     @classmethod
     def from_preset(cls, name: str | os.PathLike[str]) -> "Tokenizer":
