@@ -119,6 +119,9 @@ CASES: dict[type, Case] = {
     conditions.TextCondition: Case(
         lambda: conditions.TextCondition(9, T, D, 1, 2), (ids(10, B, T),)
     ),
+    layers.Convolution: Case(
+        lambda: layers.Convolution(4, 3, 2, "same", activation="tanh"), (PICTURES,)
+    ),
     CarriedState: Case(lambda: CarriedState(B, D), run=kept, functional=False),
     layers.Dense: Case(lambda: layers.Dense(3, activation="tanh"), (TOKENS,)),
     HeadsDense: Case(lambda: HeadsDense(("query", "key"), 2, 4), (TOKENS,)),

@@ -5,6 +5,7 @@ from zoo.layers.attention.relative import T5Bias, TransformerXLPositions
 from zoo.layers.attention.rotary import Rotary, rotate
 from zoo.layers.attention.transformer import FeedForward, TransformerBlock
 from zoo.layers.characters import CharacterConvolutions, Highway
+from zoo.layers.convolution.convolution import Convolution
 from zoo.layers.convolution.history import ImageHistory
 from zoo.layers.convolution.padding import ReflectionPadding
 from zoo.layers.convolution.resampling import Downsampling, Upsampling
@@ -32,6 +33,7 @@ __all__ = [
     "AdaptiveNorm",
     "BatchNorm",
     "CharacterConvolutions",
+    "Convolution",
     "Dense",
     "Downsampling",
     "Dropout",

@@ -10,7 +10,7 @@ from zoo.engine.tensors import Tensor
 
 
 class Kernels:
-    """Attention, recurrence, padding and group norm.
+    """Attention, recurrence, padding, convolution and group norm.
 
     Attributes:
         image_format: "channels_last" or "channels_first", whichever makes convolutions
@@ -83,6 +83,20 @@ class Kernels:
         """
         added = [(size, size) if axis in axes else (0, 0) for axis in range(4)]
         return ops.pad(x, added, mode="reflect")
+
+    def convolution(
+        self, x: Tensor, kernel: Tensor, bias: Tensor | None, strides: Sequence[int]
+    ) -> Tensor:
+        """Convolves images, padded with zeros so that stride 1 keeps their sides.
+
+        Args:
+            x: (B, H, W, C).
+            kernel: (height, width, C, outputs), of the dtype of `x`.
+            bias: (outputs,), or None.
+            strides: of rows and columns.
+        """
+        y = ops.conv(x, kernel, tuple(strides), "same", "channels_last")
+        return y if bias is None else y + bias
 
     def group_norm(
         self, x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float

@@ -157,6 +157,30 @@ class TorchEngine(RecordedSteps):
         padded = super().reflect(planes, size, (2, 3))
         return torch.movedim(padded, (2, 3), axes)
 
+    def convolution(
+        self, x: Tensor, kernel: Tensor, bias: Tensor | None, strides: Sequence[int]
+    ) -> Tensor:
+        """Keeps the order in memory, and adds the bias in the same pass."""
+        kernel, planes = ops.convert_to_tensor(kernel), torch.movedim(x, 3, 1)
+        sizes = [
+            max((-(-side // stride) - 1) * stride + size - side, 0)
+            for side, stride, size in zip(
+                planes.shape[2:], strides, kernel.shape[:2], strict=True
+            )
+        ]
+        padding = [size // 2 for size in sizes]
+        if any(size % 2 for size in sizes):
+            # As TensorFlow pads: the odd row and column come last.
+            (top, left), (height, width) = padding, sizes
+            around = (left, width - left, top, height - top)
+            planes = torch.nn.functional.pad(planes, around)
+            padding = [0, 0]
+        bias = None if bias is None else ops.convert_to_tensor(bias)
+        y = torch.nn.functional.conv2d(
+            planes, kernel.permute(3, 2, 0, 1), bias, tuple(strides), padding
+        )
+        return torch.movedim(y, 1, 3)
+
     def group_norm(
         self, x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
     ) -> Tensor:

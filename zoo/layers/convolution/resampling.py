@@ -6,9 +6,10 @@ Shapes: B images, (H, W) of an image, C channels.
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from zoo.engine.tensors import Shape, Tensor
+from zoo.layers.convolution.convolution import Convolution
 from zoo.layers.layer import Layer
 
 
@@ -23,7 +24,7 @@ class Downsampling(Layer):
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
-        self.convolution = layers.Conv2D(
+        self.convolution = Convolution(
             channels, 3, 2, "same", name="convolution", dtype=self.dtype_policy
         )
 
@@ -54,7 +55,7 @@ class Upsampling(Layer):
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
-        self.convolution = layers.Conv2D(
+        self.convolution = Convolution(
             channels, 3, 1, "same", name="convolution", dtype=self.dtype_policy
         )
 
@@ -75,6 +76,8 @@ class Upsampling(Layer):
 def doubled(x: Tensor) -> Tensor:
     """Repeats each pixel in both directions: (B, H, W, C) to (B, 2 H, 2 W, C)."""
     _, height, width, channels = ops.shape(x)
-    x = ops.reshape(x, (-1, height, 1, width, 1, channels))
-    x = ops.tile(x, (1, 1, 2, 1, 2, 1))
+    # Copies side by side and a reshape: torch sums the gradient of a repetition slowly.
+    x = ops.concatenate([x, x], axis=3)
+    x = ops.reshape(x, (-1, height, 2 * width * channels))
+    x = ops.concatenate([x, x], axis=2)
     return ops.reshape(x, (-1, 2 * height, 2 * width, channels))

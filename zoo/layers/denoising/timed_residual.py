@@ -6,10 +6,11 @@ Shapes: B images, (H, W) of an image, C channels, E width of the embedding.
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from zoo.engine.tensors import Shape, Tensor
 from zoo.layers.attention.multi_head import MultiHeadAttention
+from zoo.layers.convolution.convolution import Convolution
 from zoo.layers.dense import Dense
 from zoo.layers.dropout import Dropout
 from zoo.layers.layer import Layer
@@ -45,13 +46,13 @@ class TimedResidualBlock(Layer):
         self.channels, self.scale_shift = channels, scale_shift
         dtype = {"dtype": self.dtype_policy}
         self.first_norm = GroupNorm(groups, name="first_norm", **dtype)
-        self.first = layers.Conv2D(channels, 3, padding="same", name="first", **dtype)
+        self.first = Convolution(channels, 3, padding="same", name="first", **dtype)
         self.embedding = Dense(
             2 * channels if scale_shift else channels, name="embedding", **dtype
         )
         self.second_norm = GroupNorm(groups, name="second_norm", **dtype)
         self.dropout = Dropout(dropout, name="dropout", **dtype)
-        self.second = layers.Conv2D(
+        self.second = Convolution(
             channels,
             3,
             padding="same",

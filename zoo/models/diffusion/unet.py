@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from zoo.configs.checks import (
     check_choice,
@@ -23,6 +23,7 @@ from zoo.configs.checks import (
 )
 from zoo.engine.layout import GATHERED
 from zoo.engine.tensors import Shape, Tensor
+from zoo.layers.convolution.convolution import Convolution
 from zoo.layers.convolution.resampling import Downsampling, Upsampling
 from zoo.layers.denoising.timed_residual import ImageAttention, TimedResidualBlock
 from zoo.layers.denoising.times import TimeEmbedding, TimeFeatures, conditioned
@@ -178,9 +179,7 @@ class UNet(Layer):
             self.condition = Dense(
                 units, use_bias=False, name="condition", dtype="float32"
             )
-        self.image = layers.Conv2D(
-            config.width, 3, padding="same", name="image", **dtype
-        )
+        self.image = Convolution(config.width, 3, padding="same", name="image", **dtype)
         self.down = self._down()
         deepest = config.widths[-1]
         self.middle = [
@@ -191,7 +190,7 @@ class UNet(Layer):
         self.up = self._up()
         self.last_norm = GroupNorm(config.groups, name="last_norm", **dtype)
         # In float32 at any precision.
-        self.last = layers.Conv2D(
+        self.last = Convolution(
             config.output_shape[-1],
             3,
             padding="same",
