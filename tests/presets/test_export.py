@@ -47,6 +47,17 @@ CASES = {
             activation="relu",
         )
     ),
+    "diffusion": lambda: zoo.Diffusion(
+        zoo.DiffusionConfig(
+            image_shape=(4, 4, 1),
+            num_classes=3,
+            width=8,
+            multipliers=(1, 2),
+            num_residual_blocks=1,
+            groups=4,
+            num_heads=2,
+        )
+    ),
     "dcgan": lambda: zoo.DCGAN(zoo.DCGANConfig(width=4, latent_dim=5)),
     "dcgan_classes": lambda: zoo.DCGAN(
         zoo.DCGANConfig(width=4, latent_dim=5, num_classes=3, upsampling="resize")
