@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -42,6 +44,32 @@ def test_solvers_converge_with_their_order(solver):
     ]
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert abs(slope - ORDERS[solver]) < 0.25 * ORDERS[solver], errors
+
+
+@pytest.mark.parametrize("solver", ["ddim", "heun", "rk4"])
+def test_every_backend_gives_the_numbers_of_float64(solver):
+    times = np.linspace(0.9, 0.1, 11).astype("float32").astype("float64")
+    mean, variance = 0.4, 0.36
+
+    def slope(t, x):
+        centred = (x - (1 - t) * mean) / ((1 - t) ** 2 * variance + t**2)
+        return t * centred - mean - (1 - t) * variance * centred
+
+    x = X.astype("float64")
+    for t, s in itertools.pairwise(times):
+        h = s - t
+        k1 = slope(t, x)
+        if solver == "rk4":
+            k2 = slope(t + h / 2, x + h / 2 * k1)
+            k3 = slope(t + h / 2, x + h / 2 * k2)
+            mean_slope = (k1 + 2 * k2 + 2 * k3 + slope(s, x + h * k3)) / 6
+        elif solver == "heun":
+            mean_slope = (k1 + slope(s, x + h * k1)) / 2
+        else:  # on straight lines, DDIM is Euler's method
+            mean_slope = k1
+        x = x + h * mean_slope
+    found = sampler(FlowMatching(), solver)(X, times)
+    np.testing.assert_allclose(found, x, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
