@@ -34,6 +34,7 @@ from torch.distributed.tensor.experimental import (
 )
 
 from zoo.distribution.gathering import GathersAtUse
+from zoo.engine.interface.devices import Devices
 from zoo.engine.layout import DATA, MODEL, Axes, Mesh
 from zoo.engine.tensors import Function, Tensor, Variables
 from zoo.engine.torch.engine import TorchEngine
@@ -211,6 +212,9 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
     def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Two reductions, which DTensor joins over processes."""
         return torch.min(values), torch.max(values)
+
+    # Keras's operations, whose arguments this engine makes global arrays.
+    record = Devices.record
 
     def settle(self, model: Any) -> None:
         """Pins the outputs of layers that use whole weights to the data axis.

@@ -68,7 +68,7 @@ def _watched(model: Any, data: Any) -> tuple[Any, Tensor | None]:
     batch = model.unpack(data)
     model.form(batch)
     ranges = model.ranges(batch)
-    good = model.plan.watch.update(ranges, model.plan.engine.highest)
+    good = model.plan.watch.update(ranges, model.plan.engine)
     cleaned = {id(range_.values): range_.cleaned() for range_ in ranges}
     return tree.map_structure(lambda x: cleaned.get(id(x), x), data), good
 

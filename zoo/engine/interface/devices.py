@@ -1,8 +1,12 @@
 """Several devices, and the machine that they are in."""
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import keras
+import numpy as np
 from keras import ops
 
 from zoo.engine.layout import Mesh
@@ -64,6 +68,39 @@ class Devices(ABC):
     def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The minimum and maximum of all values, as scalars; NaN if any is NaN."""
         return ops.min(values), ops.max(values)
+
+    def record(
+        self,
+        arrays: Sequence[Tensor],
+        limits: tuple[float, ...],
+        ends: keras.Variable,
+        good: keras.Variable,
+    ) -> Tensor:
+        """Raises `ends` to the negated minimum and the maximum of each array.
+
+        Adds 1 to `good` if no end is above its limit.
+
+        Args:
+            arrays: at least one. One that holds a NaN makes its ends NaN.
+            limits: of the ends, as many as there are; infinity for unused ones.
+            ends: float32, (-minimum, maximum) of each array, -infinity if unused.
+            good: a float32 scalar.
+
+        Returns:
+            Whether no end is above its limit, a boolean scalar.
+        """
+        found = []
+        for values in arrays:
+            least, most = self.extremes(values)
+            # Negated as a float: the smallest integer has no negative.
+            found += [-ops.cast(least, "float32"), ops.cast(most, "float32")]
+        rest = ops.full((len(limits) - len(found),), -math.inf, "float32")
+        highest = self.highest(ops.concatenate([ops.stack(found), rest]))
+        highest = ops.maximum(ends, highest)  # NaN if one of them is
+        within = ops.all(highest <= np.array(limits, "float32"))
+        ends.assign(highest)
+        good.assign_add(ops.cast(within, "float32"))
+        return within
 
     def average(self, gradients: list[Tensor], variables: Variables) -> list[Tensor]:
         """The mean over replicas, each gradient laid out like its variable."""

@@ -59,8 +59,29 @@ class TorchEngine(RecordedSteps):
             )
 
     def extremes(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Both in one pass."""
+        """`aminmax` is slower for floating-point numbers."""
+        if values.is_floating_point():
+            return values.amin(), values.amax()
         return torch.aminmax(values)
+
+    def record(
+        self,
+        arrays: Sequence[Tensor],
+        limits: tuple[float, ...],
+        ends: keras.Variable,
+        good: keras.Variable,
+    ) -> Tensor:
+        """In place: each operation fewer speeds up a small model's recorded step."""
+        found = [x.float() for values in arrays for x in self.extremes(values)]
+        rest = len(limits) - len(found)
+        highest = torch.nn.functional.pad(torch.stack(found), (0, rest), value=-np.inf)
+        highest[: len(found) : 2].neg_()
+        most = torch.tensor(limits, dtype=torch.float32, device=highest.device)
+        with torch.no_grad():
+            torch.maximum(ends.value, highest, out=ends.value)
+            within = (ends.value <= most).all()
+            good.value.add_(within)
+        return within
 
     def settle(self, model: Any) -> None:
         """Also lays kernels out in memory; a mesh lays out the parts itself."""

@@ -8,7 +8,8 @@ Invalid ids and classes are clipped to the nearest valid one, so that the weight
 finite until the error is raised.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.engine.base import Engine
 from zoo.engine.batches import NO_BATCH
 from zoo.engine.current import engine
 
@@ -79,8 +81,8 @@ class Range:
         hint = f". {self.hint}" if self.hint else ""
         return f"{self.expected()}, got values from {low} to {high}{where}{hint}"
 
-    def extremes(self) -> tuple[Any, Any]:
-        """The smallest and largest value, as tensors; NaN if one should be whole."""
+    def compared(self) -> Any:
+        """The values to compare with the range, as a tensor; NaN for fractions."""
         values = ops.convert_to_tensor(self.values)
         is_float = "float" in ops.dtype(values)
         if self.ignored is not None:
@@ -89,7 +91,7 @@ class Range:
             values = ops.where(values == ops.floor(values), values, float("nan"))
         if ops.dtype(values) == "bool":
             values = ops.cast(values, "int32")
-        return engine().extremes(values)
+        return values
 
     def cleaned(self) -> Any:
         """The values, with integers clipped to the range.
@@ -120,14 +122,12 @@ class Watch(keras.metrics.Metric):
         # The ranges of the last step, without their values.
         self.ranges: tuple[Range, ...] = ()
 
-    def update(
-        self, ranges: Sequence[Range], highest: Callable[[Any], Any] = lambda x: x
-    ) -> Any:
+    def update(self, ranges: Sequence[Range], on: Engine) -> Any:
         """Checks a batch.
 
         Args:
             ranges: the ranges of the batch's arrays.
-            highest: the elementwise maximum over replicas.
+            on: the engine that runs the step.
 
         Returns:
             Whether all values have been in range since `start`, a boolean scalar; None
@@ -144,18 +144,10 @@ class Watch(keras.metrics.Metric):
         if not ranges:
             self.good.assign_add(1.0)
             return None
-        # Few operations, since each is a cost for small models.
-        rest = 2 * (MAX_RANGES - len(ranges))
-        limits = [x for r in ranges for x in (-r.low, r.high)] + [np.inf] * rest
-        limits = ops.convert_to_tensor(np.array(limits, "float32"))
-        extremes = [ops.cast(x, "float32") for r in ranges for x in r.extremes()]
-        extremes[::2] = [-low for low in extremes[::2]]
-        ends = highest(ops.pad(ops.stack(extremes), (0, rest)))
-        ends = ops.maximum(self.ends, ends)  # NaN if one of them is
-        good = ops.all(ends <= limits)
-        self.ends.assign(ends)
-        self.good.assign_add(ops.cast(good, "float32"))
-        return good
+        limits = [x for r in ranges for x in (-r.low, r.high)]
+        limits += [math.inf] * (2 * MAX_RANGES - len(limits))
+        compared = [range_.compared() for range_ in ranges]
+        return on.record(compared, tuple(limits), self.ends, self.good)
 
     def check(self) -> None:
         """Raises a ValueError for a fault since `start`, or if there was no batch."""
