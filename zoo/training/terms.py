@@ -8,7 +8,6 @@ from keras import ops
 from zoo.training.phases import WeightedMean
 
 MAX_TERMS = 48
-PARTS = ("total", "weight")
 
 
 class TermMeans(keras.metrics.Metric):
@@ -44,11 +43,15 @@ class TermMeans(keras.metrics.Metric):
                 f"A model may log at most {MAX_TERMS} terms, got {len(terms)}: "
                 f"{sorted(terms)}. Return fewer from the losses."
             )
-        found = [getattr(x, part) for part in PARTS for x in terms.values()]
-        batch = ops.stack([ops.cast(x, "float32") for x in found])
-        batch = ops.reshape(batch, (2, len(terms)))
-        rest = ops.zeros((2, MAX_TERMS - len(terms)))  # `ops.pad` is slow on torch
-        batch = ops.concatenate([batch, rest], axis=1)
+        batch = ops.stack(
+            [
+                ops.stack([ops.cast(term.total, "float32") for term in terms.values()]),
+                ops.stack(
+                    [ops.cast(term.weight, "float32") for term in terms.values()]
+                ),
+            ]
+        )
+        batch = ops.pad(batch, ((0, 0), (0, MAX_TERMS - len(terms))))
         batch = total(batch)
         if good is not None:
             batch = ops.where(good, batch, float("nan"))

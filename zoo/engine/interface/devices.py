@@ -1,7 +1,6 @@
 """Several devices, and the machine that they are in."""
 
 import contextlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -83,7 +82,7 @@ class Devices(ABC):
         Args:
             arrays: at least one. One that holds a NaN makes its ends NaN.
             limits: of the ends, as many as there are; infinity for unused ones.
-            ends: float32, (-minimum, maximum) of each array, -infinity if unused.
+            ends: float32, (-minimum, maximum) of each array, then unused numbers.
             good: a float32 scalar.
 
         Returns:
@@ -94,10 +93,11 @@ class Devices(ABC):
             least, most = self.extremes(values)
             # Negated as a float: the smallest integer has no negative.
             found += [-ops.cast(least, "float32"), ops.cast(most, "float32")]
-        rest = ops.full((len(limits) - len(found),), -math.inf, "float32")
-        highest = self.highest(ops.concatenate([ops.stack(found), rest]))
+        rest = len(limits) - len(found)
+        highest = self.highest(ops.pad(ops.stack(found), (0, rest)))
         highest = ops.maximum(ends, highest)  # NaN if one of them is
-        within = ops.all(highest <= np.array(limits, "float32"))
+        most_allowed = ops.convert_to_tensor(np.array(limits, "float32"))
+        within = ops.all(highest <= most_allowed)
         ends.assign(highest)
         good.assign_add(ops.cast(within, "float32"))
         return within

@@ -74,7 +74,7 @@ class TorchEngine(RecordedSteps):
         """In place: each operation fewer speeds up a small model's recorded step."""
         found = [x.float() for values in arrays for x in self.extremes(values)]
         rest = len(limits) - len(found)
-        highest = torch.nn.functional.pad(torch.stack(found), (0, rest), value=-np.inf)
+        highest = torch.nn.functional.pad(torch.stack(found), (0, rest))
         highest[: len(found) : 2].neg_()
         most = torch.tensor(limits, dtype=torch.float32, device=highest.device)
         with torch.no_grad():
