@@ -78,10 +78,10 @@ def problem(dotted):
 
 
 @host
-def test_there_are_nine_lectures_in_order():
+def test_there_are_ten_lectures_in_order():
     numbers = [path.stem.split("_")[0] for path in LECTURES]
     assert numbers == [f"{number:02}" for number in range(1, len(LECTURES) + 1)]
-    assert len(numbers) >= 9
+    assert len(numbers) >= 10
 
 
 @host

@@ -77,10 +77,10 @@ class ELMoConfig:
 
     def __post_init__(self) -> None:
         """Validates the fields."""
-        check_whole(self, "word_length", least=max(3, len(self.character_filters)))
         check_whole(self, "vocab_size", "num_layers", "width", "character_width")
         check_whole(self, "num_highways", least=0)
         check_fields(self)
+        check_whole(self, "word_length", least=max(3, len(self.character_filters)))
         for count in self.character_filters:
             check_count("each of character_filters", count)
         check_rate(self, "dropout")
