@@ -180,7 +180,7 @@ def test_guidance_is_its_formula(model):
         )
 
 
-@pytest.mark.parametrize("solver", ["ddim", "ancestral", "heun", "multistep"])
+@pytest.mark.parametrize("solver", ["ddim", "ancestral", "heun", "multistep", "rk4"])
 def test_samples_are_images_that_a_seed_determines(model, solver):
     draw = {"labels": [0, 1, 2], "steps": 3, "solver": solver, "seed": 1}
     found = model.sample(**draw)
@@ -194,7 +194,7 @@ def test_solvers_reach_the_same_image():
     each = made(stddev=0.05)
     noise = np.random.default_rng(0).normal(size=(4, 4, 4, 1)).astype("float32")
     given, rng = np.zeros(4, "int32"), np.random.default_rng(0)
-    from zoo.models.diffusion.diffusion import _How
+    from zoo.models.diffusion.drawing import _How
 
     def ends(solver, steps):
         return each._carried(noise, given, _How(solver, steps, 1.0, 4), rng)
@@ -235,12 +235,23 @@ def test_a_film_ends_in_the_sample(model):
 def test_likelihood_of_an_untrained_model_is_the_normal_law():
     """Its flow is zero, so that data keep their place under the normal density."""
     each, x = Diffusion(TINY), images(5)
-    found = each.log_likelihood(x, seed=7, steps=1)
+    found = each.log_likelihood(x, seed=7, steps=2)
     jitter = np.random.default_rng(7).random(x.shape, dtype="float32")
     data = (np.round(x * 4) + jitter) * (2 / 5) - 1
     normal = -0.5 * data.astype("float64") ** 2 - 0.5 * math.log(2 * math.pi)
     wanted = (normal + math.log(2) - math.log(5)).reshape(5, -1).sum(1)
     np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_a_likelihood_says_how_wrong_it_may_be():
+    each, x = made(stddev=0.05), images(2)
+    exact = each.likelihood(x, seed=7, trace="exact", steps=None)
+    assert exact.log_likelihood.shape == (2,)
+    assert np.all(exact.probe_error == 0) and np.all(exact.solver_error < 0.05)
+    signs = each.likelihood(x, seed=7, probes=8, steps=26)
+    far = np.abs(signs.log_likelihood - exact.log_likelihood)
+    assert np.all(far < 5 * signs.probe_error + signs.solver_error + 1e-3)
+    assert np.all(signs.probe_error > 0)
 
 
 def test_texts_say_what_to_draw():

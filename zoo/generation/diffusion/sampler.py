@@ -16,6 +16,12 @@ from zoo.layers.noising.path import NoisingPath
 BUCKET = 64
 
 
+def padded(grid: np.ndarray) -> tuple[np.ndarray, np.int32]:
+    """A grid (S + 1,) padded to few lengths, and S."""
+    count = len(grid) - 1
+    return np.pad(grid, (0, -count % BUCKET), mode="edge"), np.int32(count)
+
+
 class Sampler:
     """Carries noise to data, or back, in one compiled loop a call.
 
@@ -71,10 +77,8 @@ class Sampler:
                 finite.
         """
         grid = self._checked(grid)
-        count = len(grid) - 1
-        padded = np.pad(grid, (0, -count % BUCKET), mode="edge")
         first = np.random.default_rng(whole("seed", seed, 0)).integers(2**30)
-        whole_call = (np.asarray(x, "float32"), padded, np.int32(count))
+        whole_call = (np.asarray(x, "float32"), *padded(grid))
         if known is None and mask is None:
             found = self._run(*whole_call, np.int32(first), *arrays)
         else:
@@ -83,8 +87,9 @@ class Sampler:
         found = np.asarray(engine().numpy(found))
         if not np.isfinite(found).all():
             raise ValueError(
-                f"The solver {self.solver!r} did not converge in {count} steps: some "
-                "values are not finite. Take more steps, or another solver or grid."
+                f"The solver {self.solver!r} did not converge in {len(grid) - 1} "
+                "steps: some values are not finite. Take more steps, or another "
+                "solver or grid."
             )
         return found
 
