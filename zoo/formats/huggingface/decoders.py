@@ -17,8 +17,14 @@ from zoo.files.stored_arrays import LazyArrays
 from zoo.formats.huggingface.activation_names import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.formats.huggingface.options import check_fixed, option
 from zoo.formats.huggingface.rotary_options import rotary_of, their_rotary
-from zoo.formats.huggingface.rows import Row, converted, outward, rows_of, taken, untied
-from zoo.presets import weights
+from zoo.formats.huggingface.rows import (
+    Row,
+    converted,
+    rows_of,
+    taken,
+    their_arrays,
+    untied,
+)
 
 # Tables that old checkpoints store along with the weights.
 BUFFERS = re.compile(r".*(rotary_emb\.inv_freq|attention\.(bias|masked_bias))")
@@ -489,22 +495,8 @@ def refusals(model: Any, kind: str) -> list[str]:
 
 def their_form(model: Any, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The weights by their names and the contents of config.json."""
-    ours = weights.arrays_of(model)
-    arrays: dict[str, np.ndarray] = {}
-    for row in rows(kind, model.config):
-        array = ours.get(row.ours)
-        if array is None:
-            array = _zeros(row.ours, ours)
-        parts = outward(row, array, _heads(model.config))
-        arrays |= dict(zip(row.theirs, parts, strict=True))
+    arrays = their_arrays(model, rows(kind, model.config), _heads(model.config))
     return arrays, their_config(model, kind)
-
-
-def _zeros(name: str, ours: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A bias that a model lacks."""
-    layer, part = name.rsplit("/", 1)
-    beside = ours[f"{layer}/{'gamma' if part == 'beta' else 'kernel'}"]
-    return np.zeros(beside.shape[-1], "float32")
 
 
 def their_names(model: Any) -> dict[str, list[str]]:

@@ -1,43 +1,50 @@
-"""Reads and writes GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2").
-
-Shapes: D width, N heads, H head width.
-"""
+"""Reads and writes GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2")."""
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from zoo.files.limits import MAX_LAYERS
-from zoo.files.stored_arrays import LazyArrays, shape_of
+from zoo.files.stored_arrays import LazyArrays
 from zoo.formats.huggingface.activation_names import ACTIVATIONS, THEIR_ACTIVATIONS
 from zoo.formats.huggingface.options import check_fixed, option
+from zoo.formats.huggingface.rows import (
+    Row,
+    converted,
+    rows_of,
+    taken,
+    their_arrays,
+    untied,
+)
 from zoo.presets import weights
 
-# Their name, ours, and a transform that reading applies and writing inverts. A star
-# stands for the block's number.
-KEYS = (
-    ("wte.weight", "token_embedding/embeddings", None),
-    ("wpe.weight", "positions/embeddings", None),
-    ("h.*.ln_1.weight", "block_*/attention_norm/gamma", None),
-    ("h.*.ln_1.bias", "block_*/attention_norm/beta", None),
-    ("h.*.attn.c_attn.weight", "block_*/attention/query_key_value/kernel", "by_head"),
-    ("h.*.attn.c_attn.bias", "block_*/attention/query_key_value/bias", "by_head"),
-    ("h.*.attn.c_proj.weight", "block_*/attention/output/kernel", None),
-    ("h.*.attn.c_proj.bias", "block_*/attention/output/bias", None),
-    ("h.*.ln_2.weight", "block_*/feed_forward_norm/gamma", None),
-    ("h.*.ln_2.bias", "block_*/feed_forward_norm/beta", None),
-    ("h.*.mlp.c_fc.weight", "block_*/feed_forward/expand/kernel", None),
-    ("h.*.mlp.c_fc.bias", "block_*/feed_forward/expand/bias", None),
-    ("h.*.mlp.c_proj.weight", "block_*/feed_forward/contract/kernel", None),
-    ("h.*.mlp.c_proj.bias", "block_*/feed_forward/contract/bias", None),
-    ("ln_f.weight", "final_norm/gamma", None),
-    ("ln_f.bias", "final_norm/beta", None),
+TABLE, HEAD = "wte.weight", "lm_head.weight"
+
+
+def _layer(ours: str, theirs: str, transform: str = "") -> tuple[Row, Row]:
+    """Both weights of a layer. Their matrices are laid out as ours are."""
+    parts = ("gamma", "beta") if "norm" in ours else ("kernel", "bias")
+    matrix, offset = (
+        Row(f"{ours}/{part}", (f"{theirs}.{end}",), transform)
+        for part, end in zip(parts, ("weight", "bias"), strict=True)
+    )
+    return matrix, offset
+
+
+ROWS = (
+    Row("token_embedding/embeddings", (TABLE,)),
+    Row("positions/embeddings", ("wpe.weight",)),
+    *_layer("block_*/attention_norm", "h.*.ln_1"),
+    *_layer("block_*/attention/query_key_value", "h.*.attn.c_attn", "by_head"),
+    *_layer("block_*/attention/output", "h.*.attn.c_proj"),
+    *_layer("block_*/feed_forward_norm", "h.*.ln_2"),
+    *_layer("block_*/feed_forward/expand", "h.*.mlp.c_fc"),
+    *_layer("block_*/feed_forward/contract", "h.*.mlp.c_proj"),
+    *_layer("final_norm", "ln_f"),
 )
-TABLE = KEYS[0][0]
-HEAD = ("lm_head.weight", "head/kernel", "transpose")
 
 # Their models without a head other than `HEAD`.
 MODELS = ("GPT2LMHeadModel", "GPT2Model")
@@ -124,33 +131,10 @@ def convert(
     del architecture
     names = {name.removeprefix("transformer."): name for name in theirs}
     names = {short: x for short, x in names.items() if not BUFFERS.fullmatch(short)}
-    if config.tie_embeddings and HEAD[0] in names:
-        copy = names.pop(HEAD[0])
-        # Only one of the two may have been saved.
-        table_name = names.setdefault(TABLE, copy)
-        if copy != table_name and not np.array_equal(theirs[copy], theirs[table_name]):
-            raise ValueError(
-                f"{HEAD[0]} must equal {TABLE}, since config.json ties the embeddings, "
-                "but it does not. Set tie_word_embeddings to false in config.json."
-            )
-    table = _table(config)
-    expected = {name for name, _, _ in table}
-    others = {name: x for name, x in names.items() if name not in expected}
-    if strict:
-        taken = expected & set(names) if head else names
-        weights.check_names(taken, expected, "the GPT-2 folder")
-    table = [row for row in table if row[0] in names]
-
-    def maker(name: str, transform: str | None) -> Callable[[], np.ndarray]:
-        return lambda: _transformed(theirs[names[name]], transform, config, inward=True)
-
-    makers = {ours: maker(name, x) for name, ours, x in table}
-    makers |= {name: maker(name, None) for name in others}
-    shapes = {ours: shape_of(theirs, names[name]) for name, ours, _ in table}
-    shapes |= {name: shape_of(theirs, place) for name, place in others.items()}
-    if HEAD[1] in shapes:
-        shapes[HEAD[1]] = shapes[HEAD[1]][::-1]
-    return LazyArrays(makers, shapes)
+    if config.tie_embeddings:
+        untied(theirs, names, HEAD, TABLE)
+    table, others = taken(names, rows(config), strict, head, "the GPT-2 folder")
+    return converted(theirs, names, table, (config.num_heads, 1), others)
 
 
 def export_gpt2(model: Any, directory: str | os.PathLike[str]) -> None:
@@ -188,50 +172,24 @@ def their_form(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                 f"{name} must be {value!r} for Hugging Face's GPT-2, got "
                 f"{getattr(config, name)!r}."
             )
-    ours = weights.arrays_of(model)
-    arrays = {}
-    for name, our_name, transform in _table(config):
-        array = ours[our_name] if our_name in ours else _zero_bias(our_name, ours)
-        array = _transformed(array, transform, config, inward=False)
-        arrays[name if name == HEAD[0] else f"transformer.{name}"] = array
+    arrays = {
+        name if name == HEAD else f"transformer.{name}": array
+        for name, array in their_arrays(model, rows(config)).items()
+    }
     return arrays, _their_config(model)
 
 
 def their_names(model: Any) -> dict[str, list[str]]:
     """Hugging Face's name of each of our weights."""
-    return {ours: [name] for name, ours, _ in _table(model.config)}
+    return {row.ours: list(row.theirs) for row in rows(model.config)}
 
 
-def _table(config: Any) -> list[tuple[str, str, str | None]]:
-    """The rows of `KEYS` for a model of this size."""
-    table: list[tuple[str, str, str | None]] = []
-    for name, ours, transform in KEYS:
-        blocks = range(config.num_layers) if "*" in name else range(1)
-        for block in blocks:
-            index = str(block)
-            row = (name.replace("*", index), ours.replace("*", index), transform)
-            table.append(row)
-    return table if config.tie_embeddings else [*table, HEAD]
-
-
-def _transformed(
-    x: np.ndarray, transform: str | None, config: Any, inward: bool
-) -> np.ndarray:
-    if transform == "transpose":
-        x = x.T
-    elif transform == "by_head" and x.shape[-1] == 3 * config.width:
-        # Theirs hold all queries, then all keys, then all values (3, N, H); ours are
-        # ordered head by head (N, 3, H).
-        outer = (3, config.num_heads) if inward else (config.num_heads, 3)
-        parts = x.reshape(*x.shape[:-1], *outer, -1)
-        x = np.swapaxes(parts, -3, -2).reshape(x.shape)
-    return np.ascontiguousarray(x)
-
-
-def _zero_bias(name: str, ours: Mapping[str, np.ndarray]) -> np.ndarray:
-    layer, _ = name.rsplit("/", 1)
-    beside = "gamma" if f"{layer}/gamma" in ours else "kernel"
-    return np.zeros(ours[f"{layer}/{beside}"].shape[-1], "float32")
+def rows(config: Any) -> list[Row]:
+    """Which of their weights make each of ours."""
+    table = rows_of(ROWS, config.num_layers)
+    if not config.tie_embeddings:
+        table.append(Row("head/kernel", (HEAD,), "transpose"))
+    return table
 
 
 def _their_config(model: Any) -> dict[str, Any]:

@@ -20,9 +20,10 @@ class Row:
     Attributes:
         ours: our name; a star stands for the block's number.
         theirs: their names.
-        transform: "" to take it as it is; "transpose"; "grouped", which joins the
-            projections of queries, keys and values; "plus_one", for scales that they
-            store as the difference from 1.
+        transform: "" to take it as it is; "transpose"; "by_head", for projections of
+            all queries, then all keys, then all values, which ours have head by head;
+            "grouped", which joins the projections of queries, keys and values;
+            "plus_one", for scales that they store as the difference from 1.
     """
 
     ours: str
@@ -66,6 +67,8 @@ def inward(row: Row, theirs: list[np.ndarray], heads: tuple[int, int]) -> np.nda
     (x,) = theirs
     if row.transform == "transpose":
         x = x.T
+    elif row.transform == "by_head":
+        x = _swapped(x, (3, heads[0]))
     elif row.transform == "plus_one":
         x = x + np.ones((), x.dtype)
     return np.ascontiguousarray(x)
@@ -80,9 +83,17 @@ def outward(row: Row, ours: np.ndarray, heads: tuple[int, int]) -> list[np.ndarr
         return [np.ascontiguousarray(p.reshape(-1, *p.shape[3:])) for p in parts]
     if row.transform == "transpose":
         ours = ours.T
+    elif row.transform == "by_head":
+        ours = _swapped(ours, (heads[0], 3))
     elif row.transform == "plus_one":
         ours = ours - np.ones((), ours.dtype)
     return [np.ascontiguousarray(ours)]
+
+
+def _swapped(x: np.ndarray, outer: tuple[int, int]) -> np.ndarray:
+    """Columns in the other order of head and part."""
+    parts = x.reshape(*x.shape[:-1], *outer, -1)
+    return np.swapaxes(parts, -3, -2).reshape(x.shape)
 
 
 def our_shape(row: Row, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -124,6 +135,29 @@ def converted(
         makers[name] = as_it_is(name)
         shapes[name] = shape_of(theirs, names[name])
     return LazyArrays(makers, shapes)
+
+
+def their_arrays(
+    model: Any, rows: Iterable[Row], heads: tuple[int, int] | None = None
+) -> dict[str, np.ndarray]:
+    """The weights of a model of ours by their names; biases that it lacks are zeros.
+
+    Args:
+        model: the model.
+        rows: what to convert.
+        heads: M and G; by default M heads of each kind.
+    """
+    ours = weights.arrays_of(model)
+    heads = heads or (model.config.num_heads, 1)
+    arrays: dict[str, np.ndarray] = {}
+    for row in rows:
+        array = ours.get(row.ours)
+        if array is None:
+            layer, part = row.ours.rsplit("/", 1)
+            beside = ours[f"{layer}/{'gamma' if part == 'beta' else 'kernel'}"]
+            array = np.zeros(beside.shape[-1], "float32")
+        arrays |= dict(zip(row.theirs, outward(row, array, heads), strict=True))
+    return arrays
 
 
 def untied(
