@@ -1,4 +1,4 @@
-"""Reads and writes GPT-2 in Hugging Face's format (`transformers`, model_type "gpt2")."""
+"""Reads and writes GPT-2 in Hugging Face's format."""
 
 import os
 import re
