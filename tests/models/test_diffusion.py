@@ -243,6 +243,8 @@ def test_likelihood_of_an_untrained_model_is_the_normal_law():
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_likelihood_says_how_wrong_it_may_be():
     each, x = made(stddev=0.05), images(2)
     exact = each.likelihood(x, seed=7, trace="exact", steps=None)

@@ -241,7 +241,7 @@ class Diffusion(Draws, FromPreset, Model):
             )
 
     def ranges(self, batch: Batch) -> list[Range]:
-        """The ranges of pixels, of conditions and, where given, of times."""
+        """The ranges of pixels, of conditions and of what else a batch may give."""
         images, conditions, _ = _split(batch)
         found = [pixels(images)]
         if self.config.num_classes:
@@ -252,9 +252,12 @@ class Diffusion(Draws, FromPreset, Model):
             size = self.config.vocab_size
             field = f"vocab_size={size}, the last one padding"
             found.append(Range("Token ids", conditions, 0, size, field=field))
-        if "times" in (extra := _given(batch)):
-            found.append(Range("times", extra["times"], 0, 1, whole=False))
-        return found
+        extra = _given(batch)
+        return found + [
+            Range(name, extra[name], 0, 1, whole=False)
+            for name in ("times", "jitter", "drops")
+            if name in extra
+        ]
 
     def weight_shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """One weight per image."""
