@@ -128,15 +128,16 @@ def gpt_llama():
         64,
         12,
         2,
-        4,
+        8,
         16,
+        head_width=4,
         positions="rotary",
         norm="rms",
         activation="silu",
         gated=True,
         use_bias=False,
         query_key_norm=True,
-        num_key_value_heads=2,
+        num_key_value_heads=4,
         tie_embeddings=False,
     )
     return with_weights(zoo.GPT(config, name="gpt_llama"), stddev=0.2)

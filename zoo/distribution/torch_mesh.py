@@ -35,6 +35,7 @@ from torch.distributed.tensor.experimental import (
 
 from zoo.distribution.gathering import GathersAtUse
 from zoo.engine.interface.devices import Devices
+from zoo.engine.interface.kernels import plain_group_norm
 from zoo.engine.layout import DATA, MODEL, Axes, Mesh
 from zoo.engine.tensors import Function, Tensor, Variables
 from zoo.engine.torch.engine import TorchEngine
@@ -389,6 +390,14 @@ class TorchMeshEngine(GathersAtUse, TorchEngine):
             return x
         cut = x.shape[0] % self.mesh.data == 0
         return self._as(x, self._placements((DATA if cut else None,)))
+
+    def group_norm(
+        self, x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
+    ) -> Tensor:
+        """In plain operations: DTensor has no rule for the kernel's backward pass."""
+        if not isinstance(x, DTensor):
+            return super().group_norm(x, groups, gamma, beta, epsilon)
+        return plain_group_norm(x, groups, gamma, beta, epsilon)
 
     def attention(
         self,
