@@ -305,7 +305,10 @@ def test_samples_depend_on_seed_labels_and_temperature():
     np.testing.assert_allclose(found * 3, np.round(found * 3), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found, model.sample(4, labels=labels, seed=1))
     assert (found != model.sample(4, labels=labels, seed=2)).any()
-    assert (found != model.sample(4, labels=labels[::-1], seed=1)).any()
+    # Grey levels hide small differences in a few images.
+    classes = np.arange(64) % 3
+    one, other = (model.sample(64, labels=x, seed=1) for x in (classes, 2 - classes))
+    assert (one != other).any()
     cold = model.sample(4, labels=np.zeros(4, int), temperature=0, seed=1)
     np.testing.assert_array_equal(cold[0], cold[1])
     assert model.sample(3).shape == (3, 4, 4, 2)

@@ -77,8 +77,9 @@ def test_families_have_what_they_should():
         "DCGAN",
         "ImageTokens",
         "Diffusion",
+        "NormalizingFlow",
     }
-    assert found["reconstruct"] == {"Autoencoder", "VAE", "VQVAE"}
+    assert found["reconstruct"] == {"Autoencoder", "NormalizingFlow", "VAE", "VQVAE"}
     assert found["translate"] == {"CycleGAN", "CycleGANGenerator"}
     assert found["score"] == {
         "GPT",

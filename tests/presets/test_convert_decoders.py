@@ -157,6 +157,7 @@ def test_gradients(pair):
         assert np.abs(gradient - expected[name]).max() < TOLERANCE, name
 
 
+@pytest.mark.parametrize("pair", [*MAIN, "mistral", "smollm3"], indirect=True)
 def test_cached_decoding_equals_the_whole(pair):
     case, theirs, folder = pair
     ours = GPT.from_preset(folder)

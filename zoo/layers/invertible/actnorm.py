@@ -33,6 +33,7 @@ class ActNorm(Bijection):
             weight = self.add_weight(
                 shape=shape,
                 dtype="float32",
+                autocast=False,
                 initializer=start,
                 trainable=False,
                 aggregation="mean",
@@ -42,6 +43,7 @@ class ActNorm(Bijection):
         self.started = self.add_weight(
             shape=(),
             dtype="float32",
+            autocast=False,
             initializer="zeros",
             trainable=False,
             aggregation="mean",
@@ -49,7 +51,11 @@ class ActNorm(Bijection):
         )
         self.scale, self.bias = (
             self.add_weight(
-                shape=shape, dtype="float32", initializer="zeros", name=name
+                shape=shape,
+                dtype="float32",
+                autocast=False,
+                initializer="zeros",
+                name=name,
             )
             for name in ("scale", "bias")
         )

@@ -93,7 +93,11 @@ class Coupling(Bijection):
         )
         self.network.build((*input_shape[:-1], seen + self.picture_channels))
         self.scaling = self.add_weight(
-            shape=(changed,), dtype="float32", initializer="zeros", name="scaling"
+            shape=(changed,),
+            dtype="float32",
+            autocast=False,
+            initializer="zeros",
+            name="scaling",
         )
         self.built = True
 

@@ -56,6 +56,7 @@ class Mixing(Bijection):
             weight = self.add_weight(
                 shape=value.shape,
                 dtype="float32",
+                autocast=False,
                 initializer=_Constant(value.astype("float32")),
                 trainable=name not in ("permutation", "sign"),
                 name=name,
