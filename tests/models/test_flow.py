@@ -183,11 +183,14 @@ def test_loss_and_gradients_are_plain_torchs(name):
         after = next(v for v in model.trainable_variables if v.path == path)
         # Gradients of the noise's networks are near 100, where float32 ends at 1e-5.
         most = max(1.0, np.abs(gradients[path]).max())
+        # The spline's noise goes through a logit, which amplifies rounding: XLA's sums
+        # in float32 are 1.2e-4 of the largest gradient away from float64's.
+        close = 2e-4 if name == "spline" else 1e-4
         np.testing.assert_allclose(
             weights[path] - ops.convert_to_numpy(after),
             gradients[path],
             rtol=0,
-            atol=1e-4 * most,
+            atol=close * most,
             err_msg=path,
         )
 
